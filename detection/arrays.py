@@ -1,0 +1,10 @@
+"""Names for the array types that cross module borders."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""RGB, [H, W, 3]."""
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]

@@ -1,0 +1,72 @@
+"""What the stages of a detector hand to each other. Implementations live in `proposals` and `classifier`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from detection.arrays import FloatArray, Image
+from detection.boxes import as_boxes
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """Candidate boxes of an image, best first: `boxes` [N, 4] float32 xyxy in pixels, `scores` [N], any range.
+
+    Raises:
+        ValueError: at construction, if the arrays do not fit each other or a box is malformed.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes", as_boxes(self.boxes))
+        object.__setattr__(self, "scores", np.asarray(self.scores, np.float32))
+        if self.scores.shape != (len(self.boxes),):
+            raise ValueError(f"scores must have shape [{len(self.boxes)}], got {list(self.scores.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionScores:
+    """A classifier's view of N regions.
+
+    `probabilities` [N, C + 1] float32 in 0-1, column 0 is background; `boxes` [N, C, 4] float32 xyxy in pixels, the
+    regions refined for each class, or None where the classifier does no box regression.
+
+    Raises:
+        ValueError: at construction, if the arrays do not fit each other.
+    """
+
+    probabilities: FloatArray
+    boxes: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.probabilities.shape
+        if len(shape) != 2 or shape[1] < 1:
+            raise ValueError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
+        if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
+            raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
+
+
+class Proposer(Protocol):
+    """Finds where objects may be. Deterministic; an image without candidates gives none."""
+
+    def __call__(self, image: Image) -> Proposals: ...
+
+
+class Classifier(Protocol):
+    """Scores regions of images. Several images share batches; one image is a list of one."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the C foreground classes, in the order of their columns."""
+        ...
+
+    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...

@@ -1,0 +1,15 @@
+"""The error that wrong input from a user raises."""
+
+
+class InputError(Exception):
+    """A file, option or configuration that cannot be used.
+
+    The message is one line that names the file or key, and says what was expected and what was found. The command
+    line tools print it without a traceback; every other exception is a fault of the program. It is no `ValueError`, so
+    that it passes through libraries which take those for their own.
+    """
+
+    @property
+    def line(self) -> str:
+        """The message, also where PyTorch's loader processes have wrapped it in the traceback of theirs."""
+        return str(self).strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: ")

@@ -1,0 +1,222 @@
+"""Image files, and whatever else a caller holds, as one kind of array: RGB uint8 [H, W, 3]."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL.ExifTags import Base as ExifTag
+
+from detection.arrays import Image
+from detection.errors import InputError
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""The files that `find_images` takes from folders and patterns, in lower case. `read_image` goes by content."""
+
+MAX_PIXELS = 178_956_970
+"""The largest image read (20,000 x 8,947): where Pillow itself refuses, 0.5 GB as an array and about thrice that while
+decoding."""
+
+_FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
+    rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
+    rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
+    rb"BM": BmpImagePlugin.BmpImageFile,
+    rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
+}
+
+_TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the image upright. Pillow's angles count anticlockwise."""
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """The first frame of a JPEG, PNG, WebP, BMP or TIFF file as RGB uint8 [H, W, 3], contiguous and writable.
+
+    The EXIF orientation is applied, transparency is laid over white, and 16-bit grey is scaled so that 65535 becomes
+    255. Colour profiles are ignored.
+
+    Raises:
+        InputError: if the file cannot be opened, is damaged or truncated, is of another format, has more than
+            `MAX_PIXELS` pixels, or holds values that are not 8 or 16 bits wide.
+    """
+    with _naming(os.fspath(path)), Path(path).open("rb") as file:
+        return _ignoring_warnings_as_errors(lambda: _to_array(_open(file)))
+
+
+def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Image:
+    """RGB uint8 [H, W, 3], contiguous and writable, from a path, a Pillow image or an array.
+
+    Paths and Pillow images are read as by `read_image`. Arrays are uint8: [H, W, 3] RGB, returned as it is where it is
+    contiguous and writable; [H, W] or [H, W, 1] grey; [H, W, 4] RGBA, laid over white.
+
+    Raises:
+        InputError: if a file or a Pillow image cannot be read.
+        ValueError: if `image` is something else, or an array of another type or shape.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    if isinstance(image, PIL.Image.Image):
+        with _naming(str(getattr(image, "filename", "")) or "Pillow image"):
+            return _ignoring_warnings_as_errors(lambda: _to_array(image))
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    raise ValueError(f"expected a path, a Pillow image or an array uint8 [H, W, 3], got {type(image).__qualname__}")
+
+
+def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
+    """The image files that files, folders and glob patterns stand for, and an error for each source without any.
+
+    Errors are returned, not raised, so that a bad source does not stop the others. A file is taken whatever its suffix;
+    a folder gives the images directly in it and a pattern (`**` included) those it matches, by suffix and sorted.
+    Sources keep their order; a file named twice comes once.
+    """
+    found: dict[Path, Path] = {}
+    errors = []
+    for source in sources:
+        try:
+            for path in _expand(source):
+                found.setdefault(path.absolute(), path)
+        except InputError as error:
+            errors.append(error)
+        except OSError as error:
+            errors.append(InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}"))
+    return list(found.values()), errors
+
+
+def _expand(source: str) -> list[Path]:
+    path = Path(source)
+    is_folder = source != "" and path.is_dir()  # Path("") would be the working directory
+    if not is_folder and path.is_file():
+        return [path]
+    # Path.glob would refuse absolute patterns.
+    matches = path.iterdir() if is_folder else map(Path, glob.glob(source, recursive=True))  # noqa: PTH207
+    images = sorted(match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES and match.is_file())
+    if not images:
+        raise InputError(
+            f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
+            f"({' '.join(IMAGE_SUFFIXES)}), got {'a folder without any' if is_folder else 'no such file'}"
+        )
+    return images
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Turn every error into an `InputError` of one line that begins with `source`."""
+    try:
+        yield
+    except Exception as error:  # for a damaged file, Pillow raises nearly anything, SyntaxError included
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        raise InputError(f"{source}: expected a readable image, got: {text}") from error
+
+
+def _ignoring_warnings_as_errors(read: Callable[[], Image]) -> Image:
+    """Call `read`, and once more without warnings if a warning was raised as an error.
+
+    Pillow warns of damage it can live with, such as a corrupt EXIF block; `python -W error` must not make such a file
+    unreadable. `catch_warnings` changes state that threads share, so it stays out of the normal path.
+    """
+    try:
+        return read()
+    except Warning:
+        with warnings.catch_warnings(action="ignore"):
+            return read()
+
+
+def _open(file: BinaryIO) -> PIL.Image.Image:
+    """The file's image, whose header alone has been read.
+
+    `PIL.Image.open` would warn from 89 million pixels on, and neither of the switches against that, the global
+    `MAX_IMAGE_PIXELS` and `catch_warnings`, is safe with threads. So the format's own class is called, which checks
+    nothing then (but a TIFF of that size still warns, when it is decoded).
+    """
+    file.seek(0)
+    header = file.read(12)
+    file.seek(0)
+    if not header:
+        raise ValueError("an empty file")
+    reader = next((reader for start, reader in _FORMATS.items() if re.match(start, header, re.DOTALL)), None)
+    if reader is None:
+        raise ValueError(f"a file that is not JPEG, PNG, WebP, BMP or TIFF (it starts with {header!r})")
+    image = reader(file)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} = {width * height} pixels, more than the limit of {MAX_PIXELS}")
+    return image
+
+
+def _to_array(image: PIL.Image.Image) -> Image:
+    if 0 in image.size:
+        raise ValueError("an image without pixels")
+    image = _upright(image)
+    if image.mode.startswith("I"):
+        return _from_grey16(np.asarray(image))
+    if image.mode == "F":
+        raise ValueError("floating-point values, whose range is not defined; convert them to 8 bits first")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = PIL.Image.new("RGB", image.size, "white")
+        image.paste(rgba, mask=rgba)
+    return _copy(image.convert("RGB") if image.mode != "RGB" else image)
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    image.load()  # a PNG may have its EXIF block behind the pixels; and here Pillow itself turns a TIFF upright
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTag.Orientation, 1))
+    except Warning:
+        raise
+    except Exception:  # a corrupt EXIF block says nothing about the pixels
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _copy(image: PIL.Image.Image) -> Image:
+    """The pixels of an RGB image; in bands, as `np.array(image)` copies it three times and takes twice as long."""
+    width, height = image.size
+    array = np.empty((height, width, 3), np.uint8)
+    rows = max(1, (1 << 18) // width)  # 0.75 MB, which stays in the cache
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return array
+
+
+def _from_grey16(grey: NDArray[Any]) -> Image:
+    """0-65535 [H, W] to 0-255 [H, W, 3], rounded: Pillow's own conversion clips at 255."""
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65535:
+        raise ValueError(f"grey values of {low} to {high}, which do not fit 16 bits; convert them to 8 bits first")
+    return _from_array(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))  # 257 = 65535 / 255
+
+
+def _from_array(array: NDArray[Any]) -> Image:
+    if array.dtype == np.uint8 and array.size > 0:
+        match array.shape:
+            case (_, _, 3):
+                return np.require(array, requirements=["C", "W"])
+            case (height, width) | (height, width, 1):
+                return np.repeat(array.reshape(height, width, 1), 3, axis=2)
+            case (_, _, 4):
+                return _to_array(PIL.Image.fromarray(array))
+    raise ValueError(
+        "an image array must be uint8, [H, W, 3] RGB, [H, W] or [H, W, 1] grey or [H, W, 4] RGBA, "
+        f"got {array.dtype} {list(array.shape)}"
+    )

@@ -1,0 +1,1 @@
+"""Candidate boxes: selective search and what is done to its boxes."""

@@ -1,0 +1,1 @@
+"""Region classifiers: warping, networks, training data and the scoring of regions."""

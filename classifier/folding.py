@@ -1,0 +1,24 @@
+"""Batch normalisation folded into the convolution before it: the same function with half the passes over memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Fold, in place, every normalisation that follows a convolution in an `nn.Sequential`; needs evaluation mode.
+
+    Raises:
+        ValueError: if the network is in training mode, in which the statistics still change.
+    """
+    if network.training:
+        raise ValueError("fold_batch_norm needs a network in evaluation mode")
+    for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for (name, first), (next_name, second) in pairwise(list(sequence.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(sequence, name, fuse_conv_bn_eval(first, second))
+                setattr(sequence, next_name, nn.Identity())
+    return network

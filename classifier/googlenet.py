@@ -1,0 +1,210 @@
+"""GoogLeNet: Table 1 and Figure 3 of "Going deeper with convolutions" (arXiv 1409.4842).
+
+`GoogLeNet(1000)` is the network of the paper. Options turn it into the variant that trains from scratch on
+small pictures: batch normalisation in place of local response normalisation, a stem that keeps more resolution,
+another width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class InceptionWidths(NamedTuple):
+    """Output channels of the six convolutions of an inception module, in the order of Table 1."""
+
+    conv1x1: int
+    reduce3x3: int
+    conv3x3: int
+    reduce5x5: int
+    conv5x5: int
+    pool_projection: int
+
+    @property
+    def total(self) -> int:
+        """Channels of the module's concatenated output."""
+        return self.conv1x1 + self.conv3x3 + self.conv5x5 + self.pool_projection
+
+
+TABLE_1 = {
+    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
+    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
+    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
+    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
+    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
+    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
+    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
+}
+STEM_WIDTHS = (64, 64, 192)
+AUXILIARY_AFTER = ("4a", "4d")
+
+
+def scaled_width(channels: int, multiplier: float) -> int:
+    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; unchanged at multiplier 1."""
+    return channels if multiplier == 1 else max(8, round(channels * multiplier / 8) * 8)
+
+
+class Convolution(nn.Sequential):
+    """A "same" convolution and a ReLU, with batch normalisation between them (and then no bias) if asked for."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, batch_norm: bool
+    ) -> None:
+        padding = kernel_size // 2
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
+        ]
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(out_channels, eps=1e-3))
+        super().__init__(*layers, nn.ReLU(inplace=True))
+
+
+class Inception(nn.Module):
+    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W]."""
+
+    def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool) -> None:
+        super().__init__()
+        self.branch1x1 = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
+        self.branch3x3 = nn.Sequential(
+            Convolution(in_channels, widths.reduce3x3, 1, batch_norm=batch_norm),
+            Convolution(widths.reduce3x3, widths.conv3x3, 3, batch_norm=batch_norm),
+        )
+        self.branch5x5 = nn.Sequential(
+            Convolution(in_channels, widths.reduce5x5, 1, batch_norm=batch_norm),
+            Convolution(widths.reduce5x5, widths.conv5x5, 5, batch_norm=batch_norm),
+        )
+        self.branch_pool = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1),
+            Convolution(in_channels, widths.pool_projection, 1, batch_norm=batch_norm),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
+        return torch.cat([branch(features) for branch in branches], dim=1)
+
+
+class AuxiliaryHead(nn.Sequential):
+    """The side classifier on 4a and 4d (section 5): [B, in, 14, 14] -> logits [B, num_classes]."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(
+            nn.AvgPool2d(5, stride=3),
+            Convolution(in_channels, 128, 1, batch_norm=False),
+            nn.Flatten(),
+            nn.Linear(128 * 4 * 4, 1024),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.7),
+            nn.Linear(1024, num_classes),
+        )
+
+
+class GoogLeNet(nn.Module):
+    """The 22-layer Inception network: zero-mean RGB [B, 3, S, S] -> logits [B, num_classes].
+
+    The defaults are the published network, made for S = 224; any S of at least 32 works without auxiliary heads,
+    since the last pooling averages over whatever is left.
+
+    Args:
+        num_classes: outputs of the linear layer; for a region classifier the foreground classes plus background.
+        auxiliary_heads: side classifiers on 4a and 4d, for `forward_with_auxiliary`; needs S = 224.
+        batch_norm: batch normalisation (eps 1e-3) after every convolution in place of the two local response
+            normalisations and of the convolutions' biases.
+        stem_stride: 8 as published, or 4 for small inputs: without the pooling after the stem's 3x3 convolution.
+        width_multiplier: factor on all channel counts, each rounded to a multiple of 8.
+        dropout: probability of dropping a feature before the linear layer; 0.4 in Table 1.
+
+    Raises:
+        ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        auxiliary_heads: bool = False,
+        batch_norm: bool = False,
+        stem_stride: int = 8,
+        width_multiplier: float = 1.0,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        if stem_stride not in (4, 8):
+            raise ValueError(f"stem_stride must be 4 or 8, got {stem_stride}")
+        if width_multiplier <= 0:
+            raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
+        self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
+        self.blocks = nn.ModuleDict()
+        self.auxiliary = nn.ModuleDict()
+        channels = scaled_width(STEM_WIDTHS[-1], width_multiplier)
+        for name, row in TABLE_1.items():
+            widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
+            self.blocks[name] = Inception(channels, widths, batch_norm=batch_norm)
+            channels = widths.total
+            if auxiliary_heads and name in AUXILIARY_AFTER:
+                self.auxiliary[name] = AuxiliaryHead(channels, num_classes)
+        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(channels, num_classes)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
+        return self._walk(images)[0]
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits of the main head [B, num_classes], and of each auxiliary head in order of depth.
+
+        Their losses weigh 0.3 in training (section 5).
+        """
+        features, auxiliary_logits = self._walk(images)
+        return self._classify(features), auxiliary_logits
+
+    def _walk(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features = self.stem(images)
+        auxiliary_logits = []
+        for name, block in self.blocks.items():
+            if name in ("4a", "5a"):
+                features = self.pool(features)
+            features = block(features)
+            if name in self.auxiliary:
+                auxiliary_logits.append(self.auxiliary[name](features))
+        return features.mean(dim=(2, 3)), auxiliary_logits
+
+    def _classify(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits
+
+
+def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
+    """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
+    first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
+    # The paper gives no parameters for the normalisation; these are AlexNet's.
+    normalise = nn.Identity() if batch_norm else nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)
+    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return nn.Sequential(
+        Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
+        pool,
+        normalise,
+        Convolution(first, reduce, 1, batch_norm=batch_norm),
+        Convolution(reduce, last, 3, batch_norm=batch_norm),
+        normalise,
+        pool if stride == 8 else nn.Identity(),
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,156 @@
+"""From boxes to the network's square input: the one crop that training, inference and drawing share.
+
+The geometry is R-CNN's (arXiv 1311.2524, appendix A; `rcnn_im_crop.m`): the box grows about its centre so that
+`context` pixels of surroundings show on each side of the S x S input, the aspect ratio is given up, and what lies
+outside the image holds the mean, which is zero after subtraction. Two things differ. The enlarged box is not rounded
+to whole pixels. And where R-CNN sampled single pixels when it shrank a region, which aliases, every output pixel here
+is the mean over its footprint, taken from an integral image (Crow 1984): one pass over the image, and then every region
+costs the same, whatever its size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+MEAN_RGB = (122.7, 116.7, 104.0)
+"""Mean colour of ImageNet that the Caffe models subtract, in RGB order."""
+
+SCALE = 1 / 58
+"""One over the standard deviation of ImageNet's pixels, about 58 in each channel."""
+
+REGIONS_AT_ONCE = 256
+"""Bounds the memory of the sampling grids; of no influence on the result."""
+
+
+def context_boxes(boxes: Tensor, *, size: int, context: int) -> Tensor:
+    """Boxes [..., 4] grown about their centres by S / (S - 2p): p = `context` pixels of the input surround them.
+
+    Raises:
+        ValueError: unless 0 <= 2 * context < size.
+    """
+    if not 0 <= 2 * context < size:
+        raise ValueError(f"context must be at least 0 and less than half of size {size}, got {context}")
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    half = (boxes[..., 2:] - boxes[..., :2]) / 2 * (size / (size - 2 * context))
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def warp_regions(
+    images: Tensor,
+    boxes: Tensor,
+    *,
+    size: int,
+    context: int = 0,
+    mean: tuple[float, float, float] = MEAN_RGB,
+) -> Tensor:
+    """Crop and resize regions, on the device of `images`.
+
+    An output pixel is the image convolved with a box of the pixel's footprint, at least one pixel wide: bilinear
+    interpolation where a region is enlarged, the exact area mean where it is shrunk.
+
+    Args:
+        images: [B, H, W, 3] uint8 RGB.
+        boxes: [B, N, 4] xyxy in pixels, N regions of each image; parts outside the image become zero.
+        size: side S of the output, in pixels.
+        context: pixels of the output on each side that show the surroundings of the box.
+        mean: RGB, 0-255, subtracted from the image.
+
+    Returns:
+        [B, N, 3, S, S] float32, RGB minus mean.
+
+    Raises:
+        ValueError: for shapes that do not fit, or a context of half the size or more.
+    """
+    if images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(f"images must have shape [B, H, W, 3], got {list(images.shape)}")
+    if boxes.ndim != 3 or boxes.shape[0] != len(images) or boxes.shape[-1] != 4:
+        raise ValueError(f"boxes must have shape [{len(images)}, N, 4], got {list(boxes.shape)}")
+    centred = images.permute(0, 3, 1, 2).float() - torch.tensor(mean, device=images.device).view(3, 1, 1)
+    windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context).flatten(0, 1)
+    image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
+    output = torch.empty((len(windows), 3, size, size), device=images.device)
+    # An axis is shrunk where the footprint of an output pixel is a pixel or more. The three cases agree where they
+    # meet; they differ in how many samples an output pixel needs: 1, 1 and 4.
+    shrunk = windows[:, 2:] - windows[:, :2] >= size  # [B * N, 2]
+    enlarged = (~shrunk).all(1)
+    for chunk in _chunks(enlarged):
+        output[chunk] = _interpolate(_of_regions(centred, image_index[chunk]), windows[chunk], size)
+    if not enlarged.all():
+        integral = _integral_image(centred)
+        for case, shared_edges in ((shrunk.all(1), True), (shrunk.any(1) & ~shrunk.all(1), False)):
+            for chunk in _chunks(case):
+                source = _of_regions(integral, image_index[chunk])
+                output[chunk] = _average(source, windows[chunk], size, shared_edges=shared_edges)
+    return output.view(*boxes.shape[:2], 3, size, size)
+
+
+def normalise(regions: Tensor) -> Tensor:
+    """Warped regions, whose mean is zero, scaled to the unit variance that the networks are trained with."""
+    return regions * SCALE
+
+
+def _chunks(selected: Tensor) -> list[Tensor]:
+    """Indices of the selected regions, a bounded number at a time."""
+    return list(selected.nonzero().squeeze(1).split(REGIONS_AT_ONCE))
+
+
+def _of_regions(sources: Tensor, image_index: Tensor) -> Tensor:
+    """The source of each region, [B, 3, h, w] -> [n, 3, h, w], without a copy where there is one image."""
+    return sources.expand(len(image_index), -1, -1, -1) if len(sources) == 1 else sources[image_index]
+
+
+def _integral_image(centred: Tensor) -> Tensor:
+    """Sums over all that is above and left of each pixel corner: [B, 3, H, W] -> float64 [B, 3, H + 1, W + 1]."""
+    return functional.pad(centred.double(), (1, 0, 1, 0)).cumsum_(2).cumsum_(3)
+
+
+def _interpolate(centred: Tensor, windows: Tensor, size: int) -> Tensor:
+    """Bilinear samples at the centres of the output pixels: [n, 3, H, W], [n, 4] -> [n, 3, S, S]."""
+    x, y = (_centres(windows[:, axis], windows[:, axis + 2], size) for axis in (0, 1))
+    grid = _sampling_grid(x, y, *centred.shape[-2:]).to(centred.dtype)
+    return functional.grid_sample(centred, grid, padding_mode="zeros", align_corners=False)
+
+
+def _average(integral: Tensor, windows: Tensor, size: int, *, shared_edges: bool) -> Tensor:
+    """Means over the footprints of the output pixels: [n, 3, H + 1, W + 1], [n, 4] -> [n, 3, S, S].
+
+    The integral image is constant beyond the borders, so the outside counts as zero.
+    """
+    edges = _shared_edges if shared_edges else _separate_edges
+    x, y = (edges(windows[:, axis], windows[:, axis + 2], size) for axis in (0, 1))  # [n, E]
+    height, width = integral.shape[-2] - 1, integral.shape[-1] - 1
+    grid = _sampling_grid(x, y, height, width)
+    corners = functional.grid_sample(integral, grid, padding_mode="border", align_corners=True)  # [n, 3, E, E]
+    step = 1 if shared_edges else size
+    rows = corners[..., step:, :] - corners[..., :-step, :]
+    sums = rows[..., step:] - rows[..., :-step]  # [n, 3, S, S]
+    area = (y[:, step:] - y[:, :-step]).unsqueeze(2) * (x[:, step:] - x[:, :-step]).unsqueeze(1)  # [n, S, S]
+    return (sums / area.unsqueeze(1)).float()
+
+
+def _centres(low: Tensor, high: Tensor, size: int) -> Tensor:
+    """Centres of `size` output pixels that tile low-high: [n] -> [n, S]."""
+    steps = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
+    return low.unsqueeze(1) + (high - low).unsqueeze(1) * (steps / size)
+
+
+def _shared_edges(low: Tensor, high: Tensor, size: int) -> Tensor:
+    """Edges of output pixels that tile low-high, each the end of one pixel and the start of the next: [n, S + 1]."""
+    steps = torch.arange(size + 1, device=low.device, dtype=low.dtype)
+    return low.unsqueeze(1) + (high - low).unsqueeze(1) * (steps / size)
+
+
+def _separate_edges(low: Tensor, high: Tensor, size: int) -> Tensor:
+    """Starts, then ends of footprints at least one pixel wide, which overlap where low-high is enlarged: [n, 2 S]."""
+    half = ((high - low) / size).clamp(min=1).unsqueeze(1) / 2
+    centres = _centres(low, high, size)
+    return torch.cat([centres - half, centres + half], dim=1)
+
+
+def _sampling_grid(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
+    """Positions in pixels [n, P], [n, Q] as the grid [n, Q, P, 2] of `grid_sample`, where -1 and 1 are the borders."""
+    horizontal = (2 * x / width - 1).unsqueeze(1).expand(-1, y.shape[1], -1)
+    vertical = (2 * y / height - 1).unsqueeze(2).expand(-1, -1, x.shape[1])
+    return torch.stack([horizontal, vertical], dim=-1)

@@ -1,0 +1,102 @@
+"""Weights of a region classifier in one safetensors file that says how to rebuild the network."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from detection.errors import InputError
+
+SHIPPED = Path(__file__).parent / "weights"
+METADATA_KEY = "region_classifier"
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What a weights file says beside its tensors.
+
+    Attributes:
+        class_path: import path of the network, within the package `classifier`.
+        init_args: its arguments besides the number of outputs.
+        class_names: the C foreground classes; the network has C + 1 outputs, 0 is background.
+        input_size: side S of the input, in pixels.
+        context: pixels of the input that show the surroundings of a box on each side.
+        training: how the weights came about: data, command, seed, versions.
+    """
+
+    class_path: str
+    init_args: dict[str, Any]
+    class_names: tuple[str, ...]
+    input_size: int
+    context: int
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights.
+
+        Raises:
+            ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
+        """
+        module_name, _, class_name = self.class_path.rpartition(".")
+        if not module_name.startswith("classifier."):  # a file from elsewhere must not import at will
+            raise ValueError(f"expected a network of the package classifier, got {self.class_path}")
+        try:
+            network_class = getattr(importlib.import_module(module_name), class_name)
+            network = network_class(len(self.class_names) + 1, **self.init_args)
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ValueError(f"cannot build {self.class_path}: {error}") from None
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"expected a network, got {self.class_path}")
+        return network
+
+
+def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
+    """Write a network's parameters and buffers, floating point ones in half precision, atomically."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    content = save(tensors, metadata={METADATA_KEY: json.dumps(asdict(description))})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
+    """The network of a weights file, in float32 and evaluation mode, and its description.
+
+    Raises:
+        InputError: naming the file, if it is missing, broken, or not of a region classifier.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file; expected safetensors of a region classifier")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(METADATA_KEY)
+            tensors = {name: _full_precision(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: expected safetensors of a region classifier, cannot read it: {error}") from None
+    if metadata is None:
+        raise InputError(f"{path}: expected weights of a region classifier, found no '{METADATA_KEY}' in its metadata")
+    try:
+        fields = json.loads(metadata)
+        description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
+        network = description.build()
+        network.load_state_dict(tensors)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
+    return network.eval(), description
+
+
+def _full_precision(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

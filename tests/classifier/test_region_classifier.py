@@ -1,0 +1,119 @@
+"""Scoring of regions: batches, folding and devices change nothing but speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from classifier.folding import fold_batch_norm
+from classifier.googlenet import GoogLeNet
+from classifier.region_classifier import RegionClassifier, find_device, shrink_to
+from classifier.warp import normalise, warp_regions
+from classifier.weights_file import NetworkDescription, load_weights, save_weights
+from detection.errors import InputError
+
+BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
+
+
+@pytest.fixture(name="weights", scope="module")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
+    description = NetworkDescription("classifier.googlenet.GoogLeNet", arguments, ("cat", "dog", "cow"), 32, 2)
+    network = description.build()
+    with torch.no_grad():
+        network.train()(torch.randn(64, 3, 32, 32))  # statistics that are not the initial 0 and 1
+        network.linear.weight.normal_(0, 1)  # type: ignore[operator, union-attr]
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(path, network, description)
+    return path
+
+
+def image(seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
+    network, _ = load_weights(weights)
+    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
+    with torch.inference_mode():
+        expected = network(normalise(regions)).softmax(1).numpy()
+    scores = RegionClassifier(str(weights), device="cpu")([image()], [BOXES])[0]
+    assert scores.boxes is None
+    assert scores.probabilities.dtype == np.float32
+    np.testing.assert_allclose(scores.probabilities, expected, atol=1e-4)
+    assert np.ptp(expected[:, 1]) > 0.01  # the regions do differ
+
+
+def test_huge_images_are_shrunk_with_their_boxes() -> None:
+    large = np.zeros((60, 80, 3), np.uint8)
+    large[12:36, 20:60] = 200
+    smaller, boxes = shrink_to(1200, large, np.array([[20, 12, 60, 36]], np.float32))
+    assert smaller.shape == (30, 40, 3)
+    assert boxes.tolist() == [[10, 6, 30, 18]]
+    assert (smaller[6:18, 10:30] == 200).all()
+    assert smaller.sum() == 200 * 3 * 12 * 20
+    same, _ = shrink_to(4800, large, boxes)
+    assert same is large
+
+
+def test_images_share_batches_without_mixing(weights: Path) -> None:
+    classify = RegionClassifier(str(weights), device="cpu", batch_size=4)
+    images, boxes = [image(0), image(1), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
+    together = classify(images, boxes)
+    assert [len(scores.probabilities) for scores in together] == [5, 0, 3]
+    for scores, picture, of_image in zip(together, images, boxes, strict=True):
+        np.testing.assert_allclose(scores.probabilities, classify([picture], [of_image])[0].probabilities, atol=1e-5)
+
+
+def test_no_images_and_no_regions(weights: Path) -> None:
+    classify = RegionClassifier(str(weights), device="cpu")
+    assert classify([], []) == []
+    assert classify([image()], [BOXES[:0]])[0].probabilities.shape == (0, 4)
+
+
+def test_bfloat16_is_close(weights: Path) -> None:
+    exact = RegionClassifier(str(weights), device="cpu", precision="float32")([image()], [BOXES])[0]
+    rough = RegionClassifier(str(weights), device="cpu", precision="bfloat16")([image()], [BOXES])[0]
+    np.testing.assert_allclose(rough.probabilities, exact.probabilities, atol=0.05)
+
+
+def test_folding_keeps_the_function_and_leaves_no_normalisation() -> None:
+    torch.manual_seed(1)
+    network = GoogLeNet(4, batch_norm=True, width_multiplier=0.125)
+    images = torch.randn(8, 3, 64, 64)
+    with torch.no_grad():
+        network(images)
+        expected = network.eval()(images)
+        actual = fold_batch_norm(network)(images)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def test_folding_refuses_training_mode() -> None:
+    with pytest.raises(ValueError, match="evaluation mode"):
+        fold_batch_norm(GoogLeNet(4, batch_norm=True, width_multiplier=0.125).train())
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "nonsense", "meta", "mps"])
+def test_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(InputError, match=f"device {name}: expected cpu, or cuda where there is a GPU"):
+        find_device(name)
+
+
+def test_default_device() -> None:
+    assert find_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_bad_batch_size(weights: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
+        RegionClassifier(str(weights), batch_size=0)
+
+
+def test_bare_name_is_a_shipped_file() -> None:
+    with pytest.raises(InputError, match=r"classifier.weights.no_such\.safetensors"):
+        RegionClassifier("no_such.safetensors")

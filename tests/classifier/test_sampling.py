@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from classifier.sampling import jitter_boxes, random_boxes, sample_regions
+from detection.arrays import FloatArray, IntArray
+from detection.boxes import as_boxes, box_iou
+
+Size = tuple[int, int]
+
+# 40 high, 120 wide. Two that overlap by a third (20 of 60 columns), one in the corner, one apart.
+SIZE = (40, 120)
+BOXES = as_boxes([(10, 5, 50, 35), (30, 5, 70, 35), (112, 30, 120, 40), (80, 2, 90, 12)])
+LABELS = np.array([4, 7, 0, 7], np.int64)
+
+
+def sample(
+    boxes: FloatArray = BOXES,
+    labels: Sequence[int] | IntArray = LABELS,
+    size: Size = SIZE,
+    *,
+    count: int = 200,
+    fraction: float = 0.5,
+    seed: int = 0,
+) -> tuple[FloatArray, IntArray]:
+    return sample_regions(
+        boxes,
+        np.asarray(labels, np.int64),
+        size,
+        count=count,
+        foreground_fraction=fraction,
+        generator=np.random.default_rng(seed),
+    )
+
+
+def assert_valid(regions: FloatArray, size: Size) -> None:
+    """Within the image, and at least one pixel wide and high, but for rounding in float32."""
+    height, width = size
+    assert (regions >= 0).all()
+    assert (regions <= [width, height, width, height]).all()
+    assert (regions[:, 2:] - regions[:, :2] > 1 - 1e-4).all()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25, 1.0])
+def test_shapes_types_and_borders(fraction: float) -> None:
+    regions, targets = sample(fraction=fraction)
+    assert (regions.shape, regions.dtype) == ((200, 4), np.dtype(np.float32))
+    assert (targets.shape, targets.dtype) == ((200,), np.dtype(np.int64))
+    assert_valid(regions, SIZE)
+    assert regions[:, 2].max() > 100  # x is measured against the width, not the height
+
+
+def test_foreground_has_the_label_of_its_best_ground_truth() -> None:
+    regions, targets = sample(fraction=1)
+    iou = box_iou(regions, BOXES)
+    best = iou.argmax(axis=1)
+    assert (iou.max(axis=1) >= 0.5).all()
+    assert targets.tolist() == (LABELS[best] + 1).tolist()
+    assert set(best.tolist()) == {0, 1, 2, 3}
+    assert (iou.max(axis=1) < 0.7).any()  # down to loose boxes
+    assert len(np.unique(regions, axis=0)) > 150
+
+
+def test_background_overlaps_all_ground_truths_by_less_than_half() -> None:
+    regions, targets = sample(fraction=0)
+    iou = box_iou(regions, BOXES).max(axis=1)
+    assert targets.tolist() == [0] * 200
+    assert (iou < 0.5).all()
+    assert (iou > 0.3).any()  # near misses
+    assert (iou == 0).any()  # and others
+    assert len(np.unique(regions, axis=0)) == 200
+
+
+def test_fraction_is_the_probability_of_foreground() -> None:
+    # 2000 draws at 1/4: 500, with a standard deviation of sqrt(2000 * 1/4 * 3/4) = 19. Five of those are 97.
+    _, targets = sample(count=2000, fraction=0.25)
+    assert abs(int((targets > 0).sum()) - 500) < 97
+
+
+def test_every_ground_truth_is_as_likely() -> None:
+    # Label 7 has two of the four: 600 draws of 1200, standard deviation sqrt(1200 / 4) = 17.
+    _, targets = sample(count=1200, fraction=1)
+    assert abs(int((targets == 8).sum()) - 600) < 87
+    assert set(targets.tolist()) == {1, 5, 8}
+
+
+def test_half_of_the_background_is_near_the_ground_truth() -> None:
+    # Boxes at random have sides of at least 640 / 8 = 80; the sides of those around an object of 4 x 4 vary by
+    # 4 * 0.7 * sqrt(2) = 4 pixels, so 60 lies far from both. 400 draws: 200 near, standard deviation 10.
+    regions, _ = sample(as_boxes([(318, 318, 322, 322)]), [0], (640, 640), count=400, fraction=0)
+    longest = (regions[:, 2:] - regions[:, :2]).max(axis=1)
+    assert abs(int((longest < 60).sum()) - 200) < 50
+    near = regions[longest < 60]
+    assert (np.abs(near - 320) < 30).all()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_image_without_objects_is_all_background(fraction: float) -> None:
+    regions, targets = sample(as_boxes([]), [], fraction=fraction, count=50)
+    assert targets.tolist() == [0] * 50
+    assert_valid(regions, SIZE)
+    assert len(np.unique(regions, axis=0)) == 50
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+def test_object_that_fills_an_image_of_one_pixel(fraction: float) -> None:
+    # There is no other region, so background cannot be had.
+    regions, targets = sample(as_boxes([(0, 0, 1, 1)]), [6], (1, 1), fraction=fraction, count=20)
+    assert regions.tolist() == [[0, 0, 1, 1]] * 20
+    assert targets.tolist() == [7] * 20
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (2, 2), (1, 64)])
+def test_object_that_fills_a_tiny_image(size: Size, fraction: float) -> None:
+    box = as_boxes([(0, 0, size[1], size[0])])
+    regions, targets = sample(box, [6], size, fraction=fraction, count=50)
+    assert_valid(regions, size)
+    iou = box_iou(regions, box)[:, 0]
+    assert targets.tolist() == np.where(iou >= 0.5, 7, 0).tolist()
+    if fraction == 1:
+        assert set(targets.tolist()) == {7}
+
+
+def test_equal_boxes_of_two_classes_are_both_found() -> None:
+    _, targets = sample(as_boxes([(10, 5, 50, 35)] * 2), [1, 2], fraction=1, count=50)
+    assert set(targets.tolist()) == {2, 3}
+
+
+def test_background_beside_an_object_without_area() -> None:
+    # Nothing overlaps it.
+    regions, targets = sample(as_boxes([(5, 5, 5, 9)]), [3], fraction=0, count=50)
+    assert targets.tolist() == [0] * 50
+    assert_valid(regions, SIZE)
+
+
+def test_no_regions() -> None:
+    regions, targets = sample(count=0)
+    assert regions.shape == (0, 4)
+    assert targets.shape == (0,)
+
+
+def test_generator_decides() -> None:
+    regions, targets = sample(seed=3)
+    again, targets_again = sample(seed=3)
+    assert np.array_equal(regions, again)
+    assert np.array_equal(targets, targets_again)
+    other, _ = sample(seed=4)
+    assert not np.array_equal(regions, other)
+
+
+def test_inputs_stay() -> None:
+    boxes, labels = BOXES.copy(), LABELS.copy()
+    sample(boxes, labels)
+    assert np.array_equal(boxes, BOXES)
+    assert np.array_equal(labels, LABELS)
+
+
+def jitter(
+    box: Sequence[float], spread: float, size: Size = (1000, 1000), count: int = 100, seed: int = 0
+) -> FloatArray:
+    generator = np.random.default_rng(seed)
+    return jitter_boxes(np.array(box, np.float32), size, spread=spread, count=count, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((3, 4, 30, 20), (3, 4, 30, 20)),
+        ((0, 0, 64, 48), (0, 0, 64, 48)),
+        ((-5, -6, 99, 88), (0, 0, 64, 48)),  # cut at 64 x 48
+        ((5, 5, 5, 9), (5, 5, 6, 9)),  # without width: widened to one pixel
+        ((5, 9, 8, 9), (5, 9, 8, 10)),
+        ((5, 5, 5.5, 5.25), (5, 5, 6, 6)),
+        ((64, 10, 64, 20), (63, 10, 64, 20)),  # at the right border, inwards
+        ((10, 48, 20, 48), (10, 47, 20, 48)),
+        ((70, 60, 90, 80), (63, 47, 64, 48)),  # outside: the last pixel
+        ((-9, -9, -1, -1), (0, 0, 1, 1)),
+    ],
+)
+def test_jitter_without_spread_is_the_box_within_the_image(box: Sequence[float], expected: Sequence[float]) -> None:
+    assert jitter(box, 0, (48, 64), count=2).tolist() == [list(expected)] * 2
+
+
+def test_jitter_is_in_units_of_the_sides() -> None:
+    # 40 wide and 10 high, spread 0.1: x borders vary by 4, y borders by 1. The standard deviation of 4000 draws is
+    # within 1 / sqrt(8000) = 1.1% of that, the mean within 0.016 of it; five times that much is let pass.
+    moved = jitter((300, 500, 340, 510), 0.1, count=4000) - np.array([300, 500, 340, 510], np.float32)
+    np.testing.assert_allclose(moved.std(axis=0), [4, 1, 4, 1], rtol=0.056)
+    np.testing.assert_allclose(moved.mean(axis=0) / [4, 1, 4, 1], 0, atol=0.08)
+    assert (np.abs(np.corrcoef(moved.T) - np.eye(4)) < 0.08).all()  # each border for itself
+
+
+def test_wild_jitter_is_valid() -> None:
+    boxes = jitter((1, 2, 60, 3), 5, (48, 64), count=2000)
+    assert_valid(boxes, (48, 64))
+    assert len(np.unique(boxes, axis=0)) > 100
+
+
+def test_random_boxes_are_between_an_eighth_and_all_of_the_image() -> None:
+    boxes = random_boxes((80, 640), count=2000, generator=np.random.default_rng(0))
+    assert boxes.shape == (2000, 4)
+    assert boxes.dtype == np.float32
+    assert_valid(boxes, (80, 640))
+    sides = (boxes[:, 2:] - boxes[:, :2]) / [640, 80]
+    assert (sides > 1 / 8 - 1e-5).all()
+    # Log-uniform: log2 is uniform in -3 to 0, so each third has one octave of the sides. 667, standard deviation 21.
+    for low in (1 / 8, 1 / 4, 1 / 2):
+        within = ((sides >= low) & (sides < 2 * low)).sum(axis=0)
+        assert (np.abs(within - 2000 / 3) < 105).all()
+
+
+def test_random_boxes_are_anywhere() -> None:
+    boxes = random_boxes((80, 640), count=2000, generator=np.random.default_rng(0))
+    left_top = boxes[:, :2]
+    free = np.array([640, 80]) - (boxes[:, 2:] - left_top)
+    # Uniform in 0-1: mean 1/2 within 5 * sqrt(1 / 12 / 2000) = 0.032, standard deviation sqrt(1 / 12) = 0.289.
+    place = left_top[free.min(axis=1) > 1] / free[free.min(axis=1) > 1]
+    np.testing.assert_allclose(place.mean(axis=0), 0.5, atol=0.033)
+    np.testing.assert_allclose(place.std(axis=0), 0.289, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2)])
+def test_random_boxes_in_tiny_images(size: Size) -> None:
+    assert_valid(random_boxes(size, count=200, generator=np.random.default_rng(0)), size)
+
+
+@pytest.mark.parametrize("box", [[100, 100, 120, 120], [5, 5, 5, 9], [3, 3, 3.2, 3.2]])
+def test_unusable_ground_truth_still_gives_regions_within_the_image(box: list[float]) -> None:
+    boxes, labels = np.array([box], np.float32), np.array([0])
+    generator = np.random.default_rng(0)
+    regions, _ = sample_regions(boxes, labels, (64, 64), count=20, foreground_fraction=1, generator=generator)
+    assert ((regions[:, 2:] - regions[:, :2]) >= 1).all()
+    assert (regions >= 0).all()
+    assert (regions <= 64).all()

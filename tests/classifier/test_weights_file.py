@@ -1,0 +1,106 @@
+"""Weights files: what goes in comes out, and everything else is refused by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from classifier.weights_file import METADATA_KEY, NetworkDescription, load_weights, save_weights
+from detection.errors import InputError
+
+DESCRIPTION = NetworkDescription(
+    class_path="classifier.googlenet.GoogLeNet",
+    init_args={"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125},
+    class_names=("cat", "dog"),
+    input_size=32,
+    context=2,
+    training={"seed": 3},
+)
+
+
+@pytest.fixture(name="network")
+def random_network() -> nn.Module:
+    torch.manual_seed(0)
+    return DESCRIPTION.build().eval()
+
+
+@pytest.fixture(name="path")
+def weights_path(network: nn.Module, tmp_path: Path) -> Path:
+    path = tmp_path / "folder" / "net.safetensors"
+    save_weights(path, network, DESCRIPTION)
+    return path
+
+
+def test_round_trip(network: nn.Module, path: Path) -> None:
+    loaded, description = load_weights(path)
+    assert description == DESCRIPTION
+    assert not loaded.training
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), network(images), atol=1e-2, rtol=1e-2)  # half precision
+
+
+def test_half_precision_on_disk_full_precision_in_memory(path: Path) -> None:
+    assert load_file(path)["linear.weight"].dtype == torch.float16
+    assert {parameter.dtype for parameter in load_weights(path)[0].parameters()} == {torch.float32}
+
+
+def test_leaves_no_unfinished_file(path: Path) -> None:
+    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+
+
+def assert_refused(path: Path, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        load_weights(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "none.safetensors", "no such weights file")
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\x80\x02}q\x00."])
+def test_broken_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    assert_refused(path, "expected safetensors")
+
+
+def test_truncated_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_refused(path, "expected safetensors")
+
+
+def test_foreign_file(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    assert_refused(path, f"found no '{METADATA_KEY}'")
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        (replace(DESCRIPTION, class_names=("cat", "dog", "cow")), "fit their description"),
+        (replace(DESCRIPTION, init_args={"batch_norm": False}), "fit their description"),
+        (replace(DESCRIPTION, init_args={"nonsense": 1}), "nonsense"),
+        (replace(DESCRIPTION, class_path="os.system"), "expected a network of the package classifier, got os.system"),
+        (replace(DESCRIPTION, class_path="classifier.googlenet.Nothing"), "Nothing"),
+        (replace(DESCRIPTION, class_path="classifier.weights_file.load_weights"), "cannot build|expected a network"),
+    ],
+)
+def test_description_that_does_not_fit(path: Path, description: NetworkDescription, reason: str) -> None:
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(asdict(description))})
+    assert_refused(path, reason)
+
+
+@pytest.mark.parametrize("metadata", ["no json", "[]", "{}", '{"class_names": []}'])
+def test_malformed_description(path: Path, metadata: str) -> None:
+    save_file(load_file(path), path, metadata={METADATA_KEY: metadata})
+    assert_refused(path, "fit their description")

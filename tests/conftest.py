@@ -1,0 +1,79 @@
+"""A photo, a network and a detector small enough for tests of the whole pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import skimage.data
+import torch
+import yaml
+
+from classifier.weights_file import NetworkDescription, save_weights
+from detection.arrays import Image
+
+
+@pytest.fixture(scope="session")
+def photo_pixels() -> Image:
+    """A real photo, RGB [120, 160, 3], read-only."""
+    astronaut: Image = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    picture = PIL.Image.fromarray(astronaut[:384]).resize((160, 120))
+    pixels: Image = np.asarray(picture)
+    pixels.flags.writeable = False
+    return pixels
+
+
+@pytest.fixture
+def photo(tmp_path: Path, photo_pixels: Image) -> Path:
+    """The photo as a file, alone in the folder `photos`."""
+    path = tmp_path / "photos" / "photo.jpg"
+    path.parent.mkdir()
+    PIL.Image.fromarray(photo_pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_description() -> NetworkDescription:
+    return NetworkDescription(
+        class_path="classifier.googlenet.GoogLeNet",
+        init_args={"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125},
+        class_names=("cat", "cup", "rocket"),
+        input_size=32,
+        context=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory, tiny_description: NetworkDescription) -> Path:
+    """A weights file of a random network of three classes."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = tiny_description.build()
+        network.get_parameter("linear.weight").mul_(0.1)  # or untrained normalisation would saturate every score
+    save_weights(path, network, tiny_description)
+    return path
+
+
+@pytest.fixture
+def detector_settings(tiny_weights: Path) -> dict[str, Any]:
+    """The content of `detector_config`, for a test to change and write itself."""
+    return {
+        "propose": {"class_path": "proposals.selective_search.SelectiveSearch", "init_args": {"width": 128}},
+        "classify": {
+            "class_path": "classifier.region_classifier.RegionClassifier",
+            "init_args": {"weights": str(tiny_weights), "device": "cpu"},
+        },
+        "score_threshold": 0.0,
+    }
+
+
+@pytest.fixture
+def detector_config(tmp_path: Path, detector_settings: dict[str, Any]) -> Path:
+    """The configuration of a detector with `tiny_weights` that shows whatever it finds."""
+    path = tmp_path / "detector.yaml"
+    path.write_text(yaml.safe_dump(detector_settings), encoding="utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""The wiring of detectors and runs, as YAML; this file makes the folder a package, so that it is installed."""

@@ -1,0 +1,203 @@
+"""The configuration is the wiring diagram: what it says is built, and what it cannot mean is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from classifier.region_classifier import RegionClassifier
+from detection.arrays import FloatArray, Image
+from detection.configuration import DEFAULT_CONFIG, build_detector, load_detector, read_yaml
+from detection.contracts import RegionScores
+from detection.detector import MAX_DETECTIONS, SCORE_THRESHOLD
+from detection.errors import InputError
+from detection.nms import NMS_IOU_THRESHOLD
+from proposals.selective_search import SelectiveSearch
+from proposals.whole_image import WholeImage
+
+Settings = dict[str, Any]
+
+
+def test_default_is_the_shipped_detector(photo_pixels: Image) -> None:
+    detector = load_detector(device="cpu")
+    assert isinstance(detector.propose, SelectiveSearch)
+    assert len(detector.class_names) >= 200
+    assert detector(photo_pixels).class_names == detector.class_names
+
+
+def test_default_file_with_other_weights(tiny_weights: Path) -> None:
+    settings = read_yaml(DEFAULT_CONFIG)
+    settings["classify"]["init_args"]["weights"] = str(tiny_weights)
+    detector = build_detector(settings, source="test", device="cpu")
+    assert isinstance(detector.propose, SelectiveSearch)
+    defaults = (SCORE_THRESHOLD, NMS_IOU_THRESHOLD, MAX_DETECTIONS)
+    # GoogLeNet's doubled superpixels at R-CNN's width; thresholds as `Detector` has them by default
+    assert (detector.propose.scales, detector.propose.width, detector.propose.min_side) == ((100, 200), 500, 20)
+    assert (detector.score_threshold, detector.nms_iou_threshold, detector.max_detections) == defaults
+
+
+def test_values_of_the_file_arrive(tmp_path: Path, detector_settings: Settings) -> None:
+    detector_settings["propose"]["init_args"] = {"scales": [50, 100], "width": 77, "min_side": 3}
+    detector_settings["classify"]["init_args"] |= {"batch_size": 5, "precision": "bfloat16"}
+    detector_settings |= {"score_threshold": 0.25, "nms_iou_threshold": 0.5, "max_detections": 7}
+    detector = load_detector(written(tmp_path, detector_settings))
+    propose, classify = detector.propose, detector.classify
+    assert isinstance(propose, SelectiveSearch)
+    assert isinstance(classify, RegionClassifier)
+    assert (propose.scales, propose.width, propose.min_side) == ((50, 100), 77, 3)
+    assert (classify.batch_size, classify.dtype) == (5, torch.bfloat16)
+    assert (detector.score_threshold, detector.nms_iou_threshold, detector.max_detections) == (0.25, 0.5, 7)
+    assert detector.class_names == ("cat", "cup", "rocket")
+
+
+def test_another_proposer_by_its_import_path(tmp_path: Path, detector_settings: Settings, photo_pixels: Image) -> None:
+    detector_settings["propose"] = {"class_path": "proposals.whole_image.WholeImage"}
+    detector = load_detector(str(written(tmp_path, detector_settings)))
+    assert isinstance(detector.propose, WholeImage)
+    np.testing.assert_array_equal(detector(photo_pixels).boxes, [[0, 0, 160, 120]] * 3)  # one of each class
+
+
+@pytest.mark.parametrize("in_file", ["cuda:99", None])
+def test_device_overrides_the_file(
+    tmp_path: Path, detector_settings: Settings, capsys: pytest.CaptureFixture[str], in_file: str | None
+) -> None:
+    detector_settings["classify"]["init_args"]["device"] = in_file
+    detector = load_detector(written(tmp_path, detector_settings), device="cpu")
+    assert isinstance(detector.classify, RegionClassifier)
+    assert detector.classify.device == torch.device("cpu")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus", ""])
+def test_device_that_is_not_there(tmp_path: Path, detector_settings: Settings, device: str) -> None:
+    assert_refused(lambda: load_detector(written(tmp_path, detector_settings), device), f"device {device}", "expected")
+
+
+def test_settings_are_not_changed(detector_settings: Settings) -> None:
+    before = yaml.safe_dump(detector_settings)
+    build_detector(detector_settings, source="test", device="cpu")
+    assert yaml.safe_dump(detector_settings) == before
+
+
+PROPOSE, CLASSIFY = ("propose", "init_args"), ("classify", "init_args")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "named"),
+    [
+        pytest.param(("scoer_threshold",), 0.5, "'scoer_threshold'", id="unknown key"),
+        pytest.param(("propose", "initargs"), {}, "initargs", id="unknown key of a stage"),
+        pytest.param((*PROPOSE, "wdth"), 3, "'wdth'", id="unknown argument"),
+        pytest.param((1,), 3, "1", id="key that is no text"),
+        pytest.param(("score_threshold",), "high", "score_threshold", id="text for a number"),
+        pytest.param(("max_detections",), 1.5, "max_detections", id="fraction for a count"),
+        pytest.param((*PROPOSE, "width"), "wide", "width", id="text for a number of a stage"),
+        pytest.param((*PROPOSE, "scales"), [50, 100.5], "scales", id="fraction in a list of counts"),
+        pytest.param((*CLASSIFY, "precision"), "float7", "precision", id="none of the choices"),
+        pytest.param(("propose",), None, "propose", id="nothing for a stage"),
+        pytest.param(("propose",), 5, "propose", id="number for a stage"),
+        pytest.param(("score_threshold",), 1.5, "score_threshold must lie in 0-1", id="threshold out of range"),
+        pytest.param(("nms_iou_threshold",), -1, "nms_iou_threshold must lie in 0-1", id="IoU out of range"),
+        pytest.param((*PROPOSE, "engine"), "steam", "engine must be 'opencv'", id="engine that is not there"),
+        pytest.param((*CLASSIFY, "batch_size"), 0, "batch_size must be positive", id="batch without images"),
+        pytest.param(("propose", "class_path"), "proposals.selective_search.Nope", "Nope", id="class not there"),
+        pytest.param(("propose", "class_path"), "proposals.nowhere.Nope", "proposals.nowhere", id="module not there"),
+        pytest.param(("propose", "class_path"), "Nope", "Nope", id="not an import path"),
+        pytest.param(("propose", "class_path"), 3, "propose", id="number for an import path"),
+        pytest.param(
+            ("propose", "class_path"), "collections.OrderedDict", "Proposer", id="class that is not a proposer"
+        ),
+        pytest.param(
+            ("propose", "class_path"),
+            "classifier.region_classifier.RegionClassifier",
+            "Proposer",
+            id="classifier for a proposer",
+        ),
+    ],
+)
+def test_unusable_settings(
+    tmp_path: Path, detector_settings: Settings, keys: tuple[Any, ...], value: object, named: str
+) -> None:
+    target = detector_settings
+    for key in keys[:-1]:
+        target = target[key]
+    target[keys[-1]] = value
+    path = written(tmp_path, detector_settings)
+    assert_refused(lambda: load_detector(path), f"{path}: expected", named)
+    assert_refused(lambda: load_detector(path, device="cpu"), f"{path}: expected", named)
+
+
+@pytest.mark.parametrize("stage", ["propose", "classify"])
+def test_stage_left_out(tmp_path: Path, detector_settings: Settings, stage: str) -> None:
+    del detector_settings[stage]
+    path = written(tmp_path, detector_settings)
+    assert_refused(lambda: load_detector(path), f"{path}: expected", stage)
+    assert_refused(lambda: load_detector(path, device="cpu"), f"{path}: expected", stage)
+
+
+def test_device_for_a_classifier_without_one(tmp_path: Path, detector_settings: Settings) -> None:
+    detector_settings["classify"] = {"class_path": f"{__name__}.Deviceless"}
+    path = written(tmp_path, detector_settings)
+    assert load_detector(path).class_names == ("cat",)
+    assert_refused(lambda: load_detector(path, device="cpu"), f"{path}: expected", "Deviceless")
+
+
+class Deviceless:
+    """Looks like a classifier, but takes no arguments."""
+
+    class_names = ("cat",)
+
+    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        pytest.param(b"", "NoneType", id="empty"),
+        pytest.param(b"- a\n- b\n", "list", id="list"),
+        pytest.param(b"detector", "str", id="text"),
+        pytest.param(b"a: [b\nc: {", "line 2", id="unclosed bracket"),
+        pytest.param(b"a: \xff\xfe", "utf-8", id="not UTF-8"),
+        pytest.param(b"a: \0", "#x0000", id="binary"),
+        pytest.param(b"a: 2024-99-99", "month", id="impossible date"),
+        pytest.param(b"a: !!python/object:os.system x", "python/object", id="tag of Python"),
+    ],
+)
+def test_not_a_yaml_mapping(tmp_path: Path, content: bytes, named: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    assert_refused(lambda: load_detector(path), f"{path}: expected", named)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    assert_refused(lambda: load_detector(tmp_path / "a.yaml"), f"{tmp_path / 'a.yaml'}: expected", "No such file")
+    assert_refused(lambda: load_detector(tmp_path), f"{tmp_path}: expected", "directory")
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path, detector_settings: Settings) -> None:
+    weights = tmp_path / "nowhere.safetensors"
+    detector_settings["classify"]["init_args"]["weights"] = str(weights)
+    assert_refused(lambda: load_detector(written(tmp_path, detector_settings)), f"{weights}: ", "expected")
+
+
+def written(folder: Path, settings: Settings) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
+def assert_refused(load: Callable[[], object], start: str, named: str) -> None:
+    """An `InputError` of one line that begins with `start` and contains `named` after that."""
+    with pytest.raises(InputError) as caught:
+        load()
+    message = str(caught.value)
+    assert message.startswith(start)
+    assert named in message.removeprefix(start)
+    assert len(message.splitlines()) == 1

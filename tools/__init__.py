@@ -1,0 +1,1 @@
+"""Programs around the detector: `python -m tools.<name> --help`."""

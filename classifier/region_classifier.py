@@ -51,6 +51,8 @@ class RegionClassifier:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         path = SHIPPED / weights if Path(weights).name == weights else Path(weights)
         network, self.description = load_weights(path)
+        if not self.description.background:
+            raise InputError(f"{path}: expected a network that was trained on regions, got one for whole images only")
         self.device = find_device(device)
         default: Precision = "bfloat16" if self.device.type == "cuda" else "float32"
         self.dtype = getattr(torch, precision or default)

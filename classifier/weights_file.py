@@ -1,4 +1,4 @@
-"""Weights of a region classifier in one safetensors file that says how to rebuild the network."""
+"""Weights of a classifier in one safetensors file that says how to rebuild the network."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class NetworkDescription:
     Attributes:
         class_path: import path of the network, within the package `classifier`.
         init_args: its arguments besides the number of outputs.
-        class_names: the C foreground classes; the network has C + 1 outputs, 0 is background.
+        class_names: the C foreground classes.
         input_size: side S of the input, in pixels.
         context: pixels of the input that show the surroundings of a box on each side.
+        background: whether the network scores regions and has C + 1 outputs, of which 0 is background; a network
+            that was only pre-trained on whole images has C.
         training: how the weights came about: data, command, seed, versions.
     """
 
@@ -37,7 +39,13 @@ class NetworkDescription:
     class_names: tuple[str, ...]
     input_size: int
     context: int
+    background: bool = True
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the network: the classes, and background where there is one."""
+        return len(self.class_names) + self.background
 
     def build(self) -> nn.Module:
         """The network with fresh weights.
@@ -50,7 +58,7 @@ class NetworkDescription:
             raise ValueError(f"expected a network of the package classifier, got {self.class_path}")
         try:
             network_class = getattr(importlib.import_module(module_name), class_name)
-            network = network_class(len(self.class_names) + 1, **self.init_args)
+            network = network_class(self.num_outputs, **self.init_args)
         except (ImportError, AttributeError, TypeError) as error:
             raise ValueError(f"cannot build {self.class_path}: {error}") from None
         if not isinstance(network, nn.Module):

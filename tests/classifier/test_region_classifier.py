@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(path, network, description)
     return path
+
+
+def test_refuses_a_network_for_whole_images(weights: Path, tmp_path: Path) -> None:
+    description = dataclasses.replace(load_weights(weights)[1], background=False)
+    network = description.build()
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+    save_weights(tmp_path / "whole.safetensors", network, description)
+    with pytest.raises(InputError, match=r"whole\.safetensors: expected a network that was trained on regions"):
+        RegionClassifier(str(tmp_path / "whole.safetensors"))
 
 
 def image(seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -1,8 +1,10 @@
-"""Batches of images and labelled regions for training a region classifier."""
+"""Samples for training and measuring a classifier: images with regions, labels and what to distort."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,68 +12,154 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from classifier.sampling import sample_regions
+from classifier.augmentation import Augmentation, Distortions, no_distortions
+from classifier.sample_order import SampleKey
+from classifier.sampling import SampledBoxes, foreground_quota, sample_crop, sample_jittered, sample_proposals
 from classifier.warp import MEAN_RGB
+from detection.arrays import FloatArray, Image
+from detection.boxes import clip_boxes
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 
 
-class RegionSample(NamedTuple):
-    """Regions of one image: `image` uint8 [H, W, 3], `boxes` [R, 4] xyxy, `labels` [R] with 0 for background."""
-
-    image: Tensor
-    boxes: Tensor
-    labels: Tensor
-
-
 class RegionBatch(NamedTuple):
-    """Regions of B images: `images` uint8 [B, H, W, 3], `boxes` [B, R, 4] xyxy, `labels` [B, R]."""
+    """R regions of each of B images.
+
+    `images` uint8 [B, H, W, 3]; `boxes` [B, R, 4] xyxy; `labels` [B, R], outputs of the network; `targets` [B, R, 4] as
+    in `SampledBoxes`; `distortions` of B * R regions; `paths` of the B images, for messages.
+    """
 
     images: Tensor
     boxes: Tensor
     labels: Tensor
+    targets: Tensor
+    distortions: Distortions
+    paths: tuple[Path, ...]
 
 
-class SampledRegions(Dataset[RegionSample]):
-    """Regions drawn anew at each access, for training.
+class RegionSample(NamedTuple):
+    """R regions of one image."""
 
-    Draws come from PyTorch's random state, so the seed of the run and of each loader process decides them.
+    image: Image
+    regions: SampledBoxes
+    distortions: Distortions
+    path: Path
+
+
+class RegionSamples(Dataset[RegionSample], ABC):
+    """What a training run draws from: `samples[key]` is a function of the seed and the key.
+
+    Args:
+        count: number of images.
+        per_image: regions R of each.
+        augmentation: draws what is changed in the pixels.
+        seed: of all draws.
+    """
+
+    def __init__(self, count: int, *, per_image: int, augmentation: Augmentation, seed: int) -> None:
+        self.count = count
+        self.per_image = per_image
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, key: SampleKey) -> RegionSample:
+        generator = key.generator(self.seed)
+        path = self.path(key.record)
+        image = read_image(path)
+        regions = self.draw(key, image.shape[:2], generator)
+        return RegionSample(image, regions, self.augmentation.draw(self.per_image, generator), path)
+
+    @abstractmethod
+    def path(self, index: int) -> Path:
+        """File of an image."""
+
+    @abstractmethod
+    def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
+        """Regions of the image `key.record`, which has `size` (height, width)."""
+
+
+class CropSamples(RegionSamples):
+    """One random crop of each whole image, as GoogLeNet and AlexNet are pre-trained; labels are the C classes.
+
+    Args:
+        images: file and class of each.
+        area: share of the image that a crop takes, from and to.
+        aspect: width over height of a crop, from and to.
+        augmentation: draws what is changed in the pixels.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[tuple[Path, int]],
+        *,
+        area: tuple[float, float],
+        aspect: tuple[float, float],
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        super().__init__(len(images), per_image=1, augmentation=augmentation, seed=seed)
+        self.images = images
+        self.area = area
+        self.aspect = aspect
+
+    def path(self, index: int) -> Path:
+        return self.images[index][0]
+
+    def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
+        crop = sample_crop(size, area=self.area, aspect=self.aspect, generator=generator)[None]
+        return SampledBoxes(crop, np.array([self.images[key.record][1]], np.int64), crop)
+
+
+class ObjectSamples(RegionSamples):
+    """Regions of images with ground truth: from proposals where there are any, else jittered ground truth.
 
     Args:
         records: the images with their ground truth.
-        count: regions an image.
-        foreground_fraction: probability that a region is foreground.
+        per_image: regions of each.
+        foreground_fraction: share of the regions that are foreground, 0-1, in each batch.
+        proposals: boxes [N, 4] by the `image_id` of the records.
+        augmentation: draws what is changed in the pixels.
+        seed: of all draws.
     """
 
-    def __init__(self, records: Sequence[GroundTruth], *, count: int, foreground_fraction: float) -> None:
+    def __init__(
+        self,
+        records: Sequence[GroundTruth],
+        *,
+        per_image: int,
+        foreground_fraction: float,
+        proposals: Mapping[str, FloatArray] | None = None,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        super().__init__(len(records), per_image=per_image, augmentation=augmentation, seed=seed)
         self.records = records
-        self.count = count
         self.foreground_fraction = foreground_fraction
+        self.proposals = proposals
 
-    def __len__(self) -> int:
-        return len(self.records)
+    def path(self, index: int) -> Path:
+        return self.records[index].path
 
-    def __getitem__(self, index: int) -> RegionSample:
-        record = self.records[index]
-        image = read_image(record.path)
-        generator = np.random.default_rng(int(torch.randint(2**62, ())))
-        boxes, labels = sample_regions(
-            record.boxes,
-            record.labels,
-            image.shape[:2],
-            count=self.count,
-            foreground_fraction=self.foreground_fraction,
-            generator=generator,
-        )
-        return RegionSample(torch.from_numpy(image), torch.from_numpy(boxes), torch.from_numpy(labels))
+    def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
+        record = self.records[key.record]
+        quota = foreground_quota(key.position * self.per_image, self.per_image, self.foreground_fraction)
+        if self.proposals is not None:
+            proposals = clip_boxes(self.proposals[record.image_id], size)
+            if len(proposals) or len(record):
+                return sample_proposals(record.boxes, record.labels, proposals, foreground=quota, generator=generator)
+        return sample_jittered(record.boxes, record.labels, size, foreground=quota, generator=generator)
 
 
 class GroundTruthRegions(Dataset[RegionSample]):
-    """Every ground truth as one region, for validation."""
+    """Every ground truth as one region, undistorted, for measuring a region classifier."""
 
     def __init__(self, records: Sequence[GroundTruth]) -> None:
         self.records = records
-        self.objects = [(image, index) for image, record in enumerate(records) for index in range(len(record.boxes))]
+        self.objects = [(image, index) for image, record in enumerate(records) for index in range(len(record))]
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -79,9 +167,33 @@ class GroundTruthRegions(Dataset[RegionSample]):
     def __getitem__(self, index: int) -> RegionSample:
         image, box = self.objects[index]
         record = self.records[image]
-        boxes = torch.from_numpy(record.boxes[box : box + 1])
-        labels = torch.from_numpy(record.labels[box : box + 1] + 1)
-        return RegionSample(torch.from_numpy(read_image(record.path)), boxes, labels)
+        boxes = record.boxes[box : box + 1]
+        regions = SampledBoxes(boxes, record.labels[box : box + 1] + 1, boxes)
+        return RegionSample(read_image(record.path), regions, no_distortions(1), record.path)
+
+
+class CentralCrops(Dataset[RegionSample]):
+    """The central square of each whole image, undistorted: the single crop by which classifiers are compared.
+
+    Args:
+        images: file and class of each.
+        share: side of the square as a share of the image's short side, 0-1; 224 / 256 in the papers.
+    """
+
+    def __init__(self, images: Sequence[tuple[Path, int]], *, share: float) -> None:
+        self.images = images
+        self.share = share
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> RegionSample:
+        path, label = self.images[index]
+        image = read_image(path)
+        height, width = image.shape[:2]
+        half = self.share * min(height, width) / 2
+        box = np.array([[width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half]], np.float32)
+        return RegionSample(image, SampledBoxes(box, np.array([label], np.int64), box), no_distortions(1), path)
 
 
 def collate_regions(samples: Sequence[RegionSample]) -> RegionBatch:
@@ -93,6 +205,10 @@ def collate_regions(samples: Sequence[RegionSample]) -> RegionBatch:
     images = torch.empty((len(samples), height, width, 3), dtype=torch.uint8)
     images[:] = torch.tensor(MEAN_RGB).round().to(torch.uint8)
     for target, sample in zip(images, samples, strict=True):
-        target[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
-    boxes = torch.stack([sample.boxes for sample in samples])
-    return RegionBatch(images, boxes, torch.stack([sample.labels for sample in samples]))
+        target[: sample.image.shape[0], : sample.image.shape[1]] = torch.from_numpy(sample.image)
+    boxes, labels, targets = (
+        torch.from_numpy(np.stack(arrays)) for arrays in zip(*(sample.regions for sample in samples), strict=True)
+    )
+    drawn = zip(*(sample.distortions for sample in samples), strict=True)
+    distortions = Distortions(*(torch.cat(parts) for parts in drawn))
+    return RegionBatch(images, boxes, labels, targets, distortions, tuple(sample.path for sample in samples))

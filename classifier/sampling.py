@@ -7,9 +7,11 @@ truth stand in for them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from detection.arrays import FloatArray, IntArray
+from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.boxes import box_iou, clip_boxes
 
 FOREGROUND_IOU = 0.5
@@ -18,44 +20,124 @@ CANDIDATES = 48
 """Boxes drawn to pick one from; a tighter foreground rule needs more."""
 
 
-def sample_regions(
+class SampledBoxes(NamedTuple):
+    """R regions of an image, to train on.
+
+    `boxes` [R, 4] xyxy; `labels` [R], 0 for background and c + 1 for class c; `targets` [R, 4], the ground truth that a
+    foreground region stands for, or a background region itself.
+    """
+
+    boxes: FloatArray
+    labels: IntArray
+    targets: FloatArray
+
+
+def foreground_quota(first: int, count: int, fraction: float) -> BoolArray:
+    """Which of the regions `first` to `first + count - 1` of an endless row are to be foreground [count].
+
+    They are spread so evenly that any n in a row hold `fraction` * n of them, rounded up or down: so does each batch.
+    """
+    steps = np.floor(np.arange(first, first + count + 1) * fraction)
+    quota: BoolArray = np.diff(steps) > 0
+    return quota
+
+
+def sample_jittered(
     boxes: FloatArray,
     labels: IntArray,
     size: tuple[int, int],
     *,
-    count: int,
-    foreground_fraction: float,
+    foreground: BoolArray,
     generator: np.random.Generator,
-) -> tuple[FloatArray, IntArray]:
-    """Draw `count` regions of one image and label them by the rule of R-CNN.
+) -> SampledBoxes:
+    """Draw regions of one image around its ground truth and label them by the rule of R-CNN.
 
-    Each is foreground with probability `foreground_fraction`: a jittered ground truth whose IoU is at least 0.5. The
-    rest is background: half of them near misses around a ground truth, half anywhere in the image, all
-    below 0.5 with every ground truth. Where no such box comes up, the region is a ground truth itself, cut at
-    the image's borders and at least a pixel wide (or, in an image without objects, always background).
+    Foreground is a jittered ground truth whose IoU is at least 0.5. Background is half of the time a near miss around a
+    ground truth, else anywhere in the image, always below 0.5 with every ground truth. Where no such box comes up, the
+    region is a ground truth itself, cut at the image's borders and at least a pixel wide (or, in an image
+    without objects, always background).
 
     Args:
         boxes: [M, 4] ground truth, xyxy in pixels.
         labels: [M], 0-based foreground classes.
         size: (height, width) of the image.
-        count: number of regions R.
-        foreground_fraction: 0-1.
+        foreground: [R], which of the regions are to be foreground.
+        generator: source of all randomness.
+    """
+    regions = np.empty((len(foreground), 4), np.float32)
+    matched = np.full(len(foreground), -1)
+    for index, wanted in enumerate(foreground):
+        if len(boxes) and wanted:
+            matched[index] = generator.integers(len(boxes))
+            regions[index] = _foreground(boxes, int(matched[index]), size, generator)
+        else:
+            regions[index], matched[index] = _background(boxes, size, generator)
+    return _labelled(regions, matched, boxes, labels)
+
+
+def sample_proposals(
+    boxes: FloatArray,
+    labels: IntArray,
+    proposals: FloatArray,
+    *,
+    foreground: BoolArray,
+    generator: np.random.Generator,
+) -> SampledBoxes:
+    """Draw regions of one image from its proposals and its ground truth, by the rule of R-CNN (section 2.3).
+
+    A proposal with an IoU of at least 0.5 with a ground truth stands for the one that it overlaps most; all others are
+    background. The ground truth joins the proposals. Where there is none of the kind that is wanted, the other is
+    taken.
+
+    Args:
+        boxes: [M, 4] ground truth, xyxy in pixels.
+        labels: [M], 0-based foreground classes.
+        proposals: [N, 4].
+        foreground: [R], which of the regions are to be foreground.
         generator: source of all randomness.
 
-    Returns:
-        regions [R, 4] xyxy within the image, and their labels [R]: 0 is background, class c is c + 1.
+    Raises:
+        ValueError: if there are neither proposals nor ground truths.
     """
-    regions = np.empty((count, 4), np.float32)
-    targets = np.empty(count, np.int64)
-    for index in range(count):
-        if len(boxes) and generator.random() < foreground_fraction:
-            chosen = int(generator.integers(len(boxes)))
-            regions[index] = _foreground(boxes, chosen, size, generator)
-            targets[index] = labels[chosen] + 1
-        else:
-            regions[index], label = _background(boxes, labels, size, generator)
-            targets[index] = label
-    return regions, targets
+    candidates = np.concatenate([boxes, proposals])
+    if not len(candidates):
+        raise ValueError("expected proposals or ground truth to draw regions from, got none")
+    iou = box_iou(candidates, boxes) if len(boxes) else np.zeros((len(candidates), 1), np.float32)
+    matched = np.where(iou.max(axis=1) >= FOREGROUND_IOU, iou.argmax(axis=1), -1)
+    kinds = {True: np.flatnonzero(matched >= 0), False: np.flatnonzero(matched < 0)}
+    pools = [kinds[bool(wanted)] if kinds[bool(wanted)].size else kinds[not wanted] for wanted in foreground]
+    chosen = np.array([generator.choice(pool) for pool in pools], np.int64)
+    return _labelled(candidates[chosen], matched[chosen], boxes, labels)
+
+
+def sample_crop(
+    size: tuple[int, int], *, area: tuple[float, float], aspect: tuple[float, float], generator: np.random.Generator
+) -> FloatArray:
+    """One of GoogLeNet's training crops (arXiv 1409.4842, section 6): a box [4] somewhere in an image of `size`.
+
+    Its share of the image's area is uniform in `area` and its width over height log-uniform in `aspect` (the paper: 8%
+    to 100%, 3/4 to 4/3). Where ten draws do not fit in, it is the largest central crop of an allowed aspect.
+    """
+    height, width = size
+    for _ in range(10):
+        pixels = generator.uniform(*area) * height * width
+        ratio = np.exp(generator.uniform(*np.log(aspect)))
+        sides = np.sqrt([pixels * ratio, pixels / ratio])
+        if sides[0] <= width and sides[1] <= height:
+            corner = generator.uniform(0, 1, 2) * ([width, height] - sides)
+            return np.concatenate([corner, corner + sides]).astype(np.float32)
+    ratio = min(max(width / height, aspect[0]), aspect[1])
+    sides = np.array([min(width, height * ratio), min(height, width / ratio)])
+    corner = ([width, height] - sides) / 2
+    return np.concatenate([corner, corner + sides]).astype(np.float32)
+
+
+def _labelled(regions: FloatArray, matched: IntArray, boxes: FloatArray, labels: IntArray) -> SampledBoxes:
+    """Regions with the ground truths that they stand for, by index or -1 for background."""
+    targets, numbers = regions.copy(), np.full(len(regions), BACKGROUND, np.int64)
+    found = matched >= 0
+    targets[found], numbers[found] = boxes[matched[found]], labels[matched[found]] + 1
+    return SampledBoxes(regions, numbers, targets)
 
 
 def _foreground(boxes: FloatArray, chosen: int, size: tuple[int, int], generator: np.random.Generator) -> FloatArray:
@@ -68,22 +150,20 @@ def _foreground(boxes: FloatArray, chosen: int, size: tuple[int, int], generator
     return result
 
 
-def _background(
-    boxes: FloatArray, labels: IntArray, size: tuple[int, int], generator: np.random.Generator
-) -> tuple[FloatArray, int]:
-    """A box below the foreground overlap with all ground truths, and its label."""
+def _background(boxes: FloatArray, size: tuple[int, int], generator: np.random.Generator) -> tuple[FloatArray, int]:
+    """A box below the foreground overlap with all ground truths and -1, or a ground truth and its index."""
     if len(boxes) and generator.random() < 0.5:
         around = boxes[int(generator.integers(len(boxes)))]
         candidates = jitter_boxes(around, size, spread=0.7, count=CANDIDATES, generator=generator)
     else:
         candidates = random_boxes(size, count=CANDIDATES, generator=generator)
     if not len(boxes):
-        return candidates[0], BACKGROUND
+        return candidates[0], -1
     fitting = np.flatnonzero(box_iou(candidates, boxes).max(axis=1) < FOREGROUND_IOU)
     if fitting.size:
-        return candidates[fitting[0]], BACKGROUND
+        return candidates[fitting[0]], -1
     chosen = int(generator.integers(len(boxes)))
-    return _valid(boxes[chosen : chosen + 1], size)[0], int(labels[chosen]) + 1
+    return _valid(boxes[chosen : chosen + 1], size)[0], chosen
 
 
 def jitter_boxes(

@@ -1,74 +1,131 @@
-"""Training of a region classifier: loss, metric and optimiser around a plain network."""
+"""Training of a classifier: loss, metrics and optimiser around a plain network."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
+from classifier.augmentation import distort
 from classifier.region_data import RegionBatch
+from classifier.schedules import CosineSchedule, Schedule
 from classifier.warp import normalise, warp_regions
+from detection.errors import InputError
+
+AUXILIARY_WEIGHT = 0.3
+"""Of the losses of GoogLeNet's side classifiers (arXiv 1409.4842, section 5)."""
 
 
-class RegionTraining(LightningModule):
-    """Softmax regression over C classes and background on warped regions.
-
-    GoogLeNet's paper leaves base rate, batch size and weight decay open; the schedule here (a linear warm-up, then a
-    cosine to zero) is our choice for short runs.
+class ClassifierTraining(LightningModule):
+    """Softmax regression on warped regions, which may be crops of whole images.
 
     Args:
-        network: [B, 3, S, S] -> logits [B, C + 1].
+        network: [N, 3, S, S] -> logits [N, outputs].
+        background: whether output 0 is background.
+        seed: of dropout.
         input_size: side S of the network's input, in pixels.
+        training_size: the same in training; None for `input_size`. Random crops show objects larger than they are
+            when measuring, so a smaller input in training suits both, and is faster (Touvron et al., arXiv 1906.06423).
         context: pixels of the input that show the surroundings of a box on each side.
         learning_rate: the highest rate of the schedule.
-        momentum: Nesterov momentum of SGD.
+        new_layer_factor: on the rate of the layers named in `new_layers` (R-CNN: 10).
+        new_layers: names of parameters that start afresh where the others are pre-trained.
+        schedule: of the learning rate.
+        momentum: of SGD.
+        nesterov: whether it is Nesterov's.
         weight_decay: on the weights of convolutions and linear layers only.
         label_smoothing: share of the target spread over all classes, 0-1.
-        warmup_fraction: share of the steps in which the rate rises.
     """
 
     def __init__(
         self,
         network: nn.Module,
         *,
+        background: bool,
+        seed: int,
         input_size: int,
-        context: int,
+        training_size: int | None = None,
+        context: int = 0,
         learning_rate: float = 0.1,
+        new_layer_factor: float = 10.0,
+        new_layers: frozenset[str] = frozenset(),
+        schedule: Schedule | None = None,
         momentum: float = 0.9,
+        nesterov: bool = False,
         weight_decay: float = 5e-4,
-        label_smoothing: float = 0.1,
-        warmup_fraction: float = 0.1,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.background = background
+        self.seed = seed
         self.input_size = input_size
+        self.training_size = training_size or input_size
         self.context = context
         self.learning_rate = learning_rate
+        self.new_layer_factor = new_layer_factor
+        self.new_layers = new_layers
+        self.schedule = schedule or CosineSchedule()
         self.momentum = momentum
+        self.nesterov = nesterov
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
-        self.warmup_fraction = warmup_fraction
+        self._last_loss: tuple[Tensor, RegionBatch] | None = None
 
-    def forward(self, images: Tensor, boxes: Tensor) -> Tensor:
-        """Logits of all regions, uint8 [B, H, W, 3] and [B, R, 4] -> [B * R, C + 1]."""
-        return self._classify(self._warp(images, boxes))
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Make dropout a function of seed, step and process, so that a resumed run draws the same."""
+        state = np.random.SeedSequence((self.seed, self.global_step, self.global_rank)).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0] >> np.uint64(1)))
 
     def training_step(self, batch: RegionBatch) -> Tensor:
-        regions = self._warp(batch.images, batch.boxes)
-        mirrored = torch.rand(len(regions), device=regions.device) < 0.5
-        regions = torch.where(mirrored[:, None, None, None], regions.flip(3), regions)
+        self.raise_if_diverged()
         labels = batch.labels.flatten()
-        logits = self._classify(regions)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        logits, auxiliary_logits = self._logits(self.distorted_regions(batch))
+        loss = self._cross_entropy(logits, labels)
+        for side_logits in auxiliary_logits:
+            loss = loss + AUXILIARY_WEIGHT * self._cross_entropy(side_logits, labels)
+        self._last_loss = loss.detach(), batch
         self.log("train_loss", loss, prog_bar=True)
         self.log("train_top1", (logits.argmax(1) == labels).float().mean(), prog_bar=True)
         return loss
+
+    def distorted_regions(self, batch: RegionBatch) -> Tensor:
+        """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""
+        context = self.context * self.training_size // self.input_size
+        with torch.autocast(batch.images.device.type, enabled=False):
+            regions = self._warp(batch, self.training_size, context)
+            return _as_input(distort(regions, batch.distortions))
+
+    def regions(self, batch: RegionBatch) -> Tensor:
+        """Input of the network when measuring, [N, 3, S, S]."""
+        with torch.autocast(batch.images.device.type, enabled=False):
+            return _as_input(self._warp(batch, self.input_size, self.context))
+
+    def _warp(self, batch: RegionBatch, size: int, context: int) -> Tensor:
+        kinds = batch.distortions.interpolation.view(batch.boxes.shape[:2])
+        return warp_regions(batch.images, batch.boxes, size=size, context=context, interpolation=kinds).flatten(0, 1)
+
+    def on_train_epoch_end(self) -> None:
+        self.raise_if_diverged()
+
+    def raise_if_diverged(self) -> None:
+        """Check the last step's loss; a step late, so that a GPU need not be waited for.
+
+        Raises:
+            InputError: naming the files of the batch, if it is not finite.
+        """
+        last, self._last_loss = self._last_loss, None
+        if last is not None and not torch.isfinite(last[0]):
+            files = ", ".join(str(path) for path in last[1].paths)
+            raise InputError(
+                f"step {self.global_step}: expected a finite loss, got {float(last[0])}; lower the learning rate, or "
+                f"look for a broken sample among {files}"
+            )
 
     def validation_step(self, batch: RegionBatch) -> None:
         self._measure("val", batch)
@@ -77,34 +134,50 @@ class RegionTraining(LightningModule):
         self._measure("test", batch)
 
     def _measure(self, stage: str, batch: RegionBatch) -> None:
-        """Log loss and top-1 accuracy over the foreground classes, as if every region were known to be an object."""
-        logits, labels = self(batch.images, batch.boxes), batch.labels.flatten()
-        correct = (logits[:, 1:].argmax(1) + 1 == labels).float().mean()
-        self.log(f"{stage}_loss", functional.cross_entropy(logits, labels), batch_size=len(labels))
-        self.log(f"{stage}_top1", correct, batch_size=len(labels), prog_bar=True)
+        """Log the loss, and accuracies over the foreground classes, as if every region were known to be an object."""
+        logits, labels = self.network(self.regions(batch)).float(), batch.labels.flatten()
+        best = logits[:, self.background :].topk(min(5, logits.shape[1] - self.background)).indices + self.background
+        found = best == labels.unsqueeze(1)
+        measures = {
+            f"{stage}_loss": functional.cross_entropy(logits, labels),
+            f"{stage}_top1": found[:, :1].any(1).float().mean(),
+            f"{stage}_top5": found.any(1).float().mean(),
+        }
+        self.log_dict(measures, batch_size=len(labels), prog_bar=True, sync_dist=True)
 
-    def _warp(self, images: Tensor, boxes: Tensor) -> Tensor:
-        return warp_regions(images, boxes, size=self.input_size, context=self.context).flatten(0, 1)
+    def _logits(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Of the main classifier [N, outputs], and of side classifiers where the network has any."""
+        if len(getattr(self.network, "auxiliary", ())):
+            logits, side_logits = self.network.forward_with_auxiliary(regions)  # type: ignore[operator]
+            return logits.float(), [one.float() for one in side_logits]
+        return self.network(regions).float(), []
 
-    def _classify(self, regions: Tensor) -> Tensor:
-        logits: Tensor = self.network(normalise(regions).contiguous(memory_format=torch.channels_last))
-        return logits.float()
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        weights = [parameter for parameter in self.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in self.parameters() if parameter.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "weight_decay": self.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.SGD(groups, self.learning_rate, momentum=self.momentum, nesterov=True)
+        optimizer = torch.optim.SGD(
+            self._parameter_groups(), self.learning_rate, momentum=self.momentum, nesterov=self.nesterov
+        )
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, lambda step: rate_factor(step / steps, self.warmup_fraction))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        epochs = steps * self.trainer.accumulate_grad_batches / self.trainer.num_training_batches
+        scheduler = self.schedule.build(optimizer, steps=steps, epochs=epochs)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights decay, biases and normalisation do not; new layers learn faster."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            groups.setdefault((name in self.new_layers, parameter.ndim > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": self.learning_rate * (self.new_layer_factor if new else 1),
+                "weight_decay": self.weight_decay if decays else 0.0,
+            }
+            for (new, decays), parameters in groups.items()
+        ]
 
 
-def rate_factor(progress: float, warmup: float) -> float:
-    """Share of the highest learning rate, 0-1, at `progress` 0-1: a linear rise up to `warmup`, then half a cosine."""
-    if progress < warmup:
-        return max(progress / warmup, 0.01)
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup)))
+def _as_input(regions: Tensor) -> Tensor:
+    return normalise(regions).contiguous(memory_format=torch.channels_last)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from classifier.resampling import resampling_weights
+
 MEAN_RGB = (122.7, 116.7, 104.0)
 """Mean colour of ImageNet that the Caffe models subtract, in RGB order."""
 
@@ -44,11 +46,12 @@ def warp_regions(
     size: int,
     context: int = 0,
     mean: tuple[float, float, float] = MEAN_RGB,
+    interpolation: Tensor | None = None,
 ) -> Tensor:
     """Crop and resize regions, on the device of `images`.
 
     An output pixel is the image convolved with a box of the pixel's footprint, at least one pixel wide: bilinear
-    interpolation where a region is enlarged, the exact area mean where it is shrunk.
+    interpolation where a region is enlarged, the exact area mean where it is shrunk. Training may ask for others.
 
     Args:
         images: [B, H, W, 3] uint8 RGB.
@@ -56,6 +59,7 @@ def warp_regions(
         size: side S of the output, in pixels.
         context: pixels of the output on each side that show the surroundings of the box.
         mean: RGB, 0-255, subtracted from the image.
+        interpolation: [B, N] of `classifier.resampling.Interpolation`, for training; AREA for all if None.
 
     Returns:
         [B, N, 3, S, S] float32, RGB minus mean.
@@ -70,7 +74,35 @@ def warp_regions(
     centred = images.permute(0, 3, 1, 2).float() - torch.tensor(mean, device=images.device).view(3, 1, 1)
     windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context).flatten(0, 1)
     image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
-    output = torch.empty((len(windows), 3, size, size), device=images.device)
+    if interpolation is not None:
+        kinds = interpolation.to(images.device).flatten()
+        return _multiply(centred, windows, size, image_index, kinds).view(*boxes.shape[:2], 3, size, size)
+    return _sample(centred, windows, size, image_index).view(*boxes.shape[:2], 3, size, size)
+
+
+def normalise(regions: Tensor) -> Tensor:
+    """Warped regions, whose mean is zero, scaled to the unit variance that the networks are trained with."""
+    return regions * SCALE
+
+
+def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: Tensor) -> Tensor:
+    """Regions [n, 3, S, S] by two matrix products each."""
+    output = torch.empty((len(windows), size, size, 3), device=centred.device)
+    turned = centred.permute(0, 3, 2, 1).flatten(2)  # [B, W, H * 3]
+    height, width = centred.shape[2:]
+    for chunk in torch.arange(len(windows), device=centred.device).split(REGIONS_AT_ONCE):
+        left, top, right, bottom = windows[chunk].float().unbind(1)
+        columns = resampling_weights(left, right, size, length=width, kinds=kinds[chunk])
+        rows = resampling_weights(top, bottom, size, length=height, kinds=kinds[chunk])
+        narrow = columns @ _of_regions(turned, image_index[chunk])  # [n, S, H * 3]
+        lying = narrow.view(-1, size, height, 3).transpose(1, 2).reshape(-1, height, size * 3)
+        output[chunk] = (rows @ lying).view(-1, size, size, 3)
+    return output.permute(0, 3, 1, 2)
+
+
+def _sample(centred: Tensor, windows: Tensor, size: int, image_index: Tensor) -> Tensor:
+    """Regions [n, 3, S, S] by samples of the image, or of its integral image."""
+    output = torch.empty((len(windows), 3, size, size), device=centred.device)
     # An axis is shrunk where the footprint of an output pixel is a pixel or more. The three cases agree where they
     # meet; they differ in how many samples an output pixel needs: 1, 1 and 4.
     shrunk = windows[:, 2:] - windows[:, :2] >= size  # [B * N, 2]
@@ -83,12 +115,7 @@ def warp_regions(
             for chunk in _chunks(case):
                 source = _of_regions(integral, image_index[chunk])
                 output[chunk] = _average(source, windows[chunk], size, shared_edges=shared_edges)
-    return output.view(*boxes.shape[:2], 3, size, size)
-
-
-def normalise(regions: Tensor) -> Tensor:
-    """Warped regions, whose mean is zero, scaled to the unit variance that the networks are trained with."""
-    return regions * SCALE
+    return output
 
 
 def _chunks(selected: Tensor) -> list[Tensor]:
@@ -97,8 +124,8 @@ def _chunks(selected: Tensor) -> list[Tensor]:
 
 
 def _of_regions(sources: Tensor, image_index: Tensor) -> Tensor:
-    """The source of each region, [B, 3, h, w] -> [n, 3, h, w], without a copy where there is one image."""
-    return sources.expand(len(image_index), -1, -1, -1) if len(sources) == 1 else sources[image_index]
+    """The source of each region, [B, ...] -> [n, ...], without a copy where there is one image."""
+    return sources.expand(len(image_index), *sources.shape[1:]) if len(sources) == 1 else sources[image_index]
 
 
 def _integral_image(centred: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def build_parser() -> ArgumentParser:
     """The options of the tool."""
     parser = ArgumentParser(prog="python -m tools.evaluate", description="Measure a detector.")
     parser.add_argument("action", choices=["run"], help="detect in the images of a split, and score the detections")
-    add_experiment_options(parser)
+    add_experiment_options(parser, detector_required=True)
     parser.add_argument("--split", type=str, default="val")
     parser.add_argument("--limit", type=int | None, default=None, help="measure on so many images, evenly spaced")
     parser.add_argument("--json", type=str | None, default=None, help="file for mAP and the AP of each class")
@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             step = max(1, len(records) // settings.limit)
             records = records[::step][: settings.limit]
         detector = Detector(**built.detector)
+        check_class_names(detector.class_names, built.dataset.class_names, source=settings.dataset.class_path)
         detections, proposal_count = detect_all(detector, records, workers=settings.workers)
     except InputError as error:
         print(f"evaluate: {error.line}", file=sys.stderr)
@@ -89,6 +90,21 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.json is not None:
         Path(settings.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def check_class_names(found: Sequence[str], expected: Sequence[str], *, source: str) -> None:
+    """See whether a detector tells apart the classes of the data set, in its order.
+
+    Raises:
+        InputError: naming the first difference, if it does not.
+    """
+    if len(found) != len(expected):
+        raise InputError(f"detector: expected the {len(expected)} classes of {source}, got {len(found)}")
+    for index, (name, expected_name) in enumerate(zip(found, expected, strict=True)):
+        if name != expected_name:
+            raise InputError(
+                f"detector: expected the classes of {source}: class {index} is {expected_name}, got {name}"
+            )
 
 
 def detect_all(

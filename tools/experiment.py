@@ -11,27 +11,47 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
 from torch import nn
 
-from classifier.training import RegionTraining
+from classifier.augmentation import Augmentation
+from classifier.tasks import Task
+from classifier.training import ClassifierTraining
+from detection.contracts import Classifier, Proposer
 from detection.datasets import DataSet
 from detection.detector import Detector
 
+SET_BY_THE_TOOL = {"network", "background", "seed", "new_layers"}
+"""Arguments of `ClassifierTraining` that follow from other options."""
 
-def add_experiment_options(parser: ArgumentParser) -> None:
+
+def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -> None:
     """Add `--config`, a YAML file with any of the options, and the options themselves."""
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the order and of all draws; members of an ensemble differ"
+    )
+    parser.add_argument("--initial_seed", type=int, default=1, help="of the weights, the same for all members")
     parser.add_argument("--dataset", type=DataSet, required=True, help="reader of the data set")
     parser.link_arguments("data", "dataset.init_args.root")
     parser.add_argument("--train_split", type=str, default="train")
     parser.add_argument("--validation_split", type=str, default="val")
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="a network, given its number of outputs")
-    parser.add_argument("--regions_per_image", type=int, default=1)
-    parser.add_argument("--foreground_fraction", type=float, default=0.25, help="of the regions, 0-1")
-    parser.add_argument("--batch_size", type=int, default=128, help="images a step")
+    parser.add_argument("--task", type=Task, required=True, help="whole images or regions")
+    parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors to start from")
+    parser.add_class_arguments(Augmentation, "augmentation")
+    parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")
     parser.add_argument("--workers", type=int, default=1, help="processes that load images")
-    parser.add_class_arguments(RegionTraining, skip={"network"}, instantiate=False)
+    parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
     parser.add_argument("--average_decay", type=float, default=0.999, help="of the Polyak average of the weights")
+    parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better top-1")
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
-    parser.add_class_arguments(Trainer, "trainer", skip={"callbacks", "logger", "default_root_dir"}, instantiate=False)
-    parser.add_class_arguments(Detector, "detector", instantiate=False)
+    parser.add_class_arguments(
+        Trainer,
+        "trainer",
+        skip={"callbacks", "logger", "default_root_dir", "use_distributed_sampler"},
+        instantiate=False,
+    )
+    stages = {"propose": Proposer, "classify": Classifier}
+    skipped = set() if detector_required else set(stages)
+    parser.add_class_arguments(Detector, "detector", skip=skipped, instantiate=False)
+    for name in skipped:
+        parser.add_argument(f"--detector.{name}", type=stages[name] | None, default=None)

@@ -10,48 +10,31 @@ from __future__ import annotations
 
 import inspect
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch import nn
 
-from classifier.region_data import GroundTruthRegions, RegionBatch, SampledRegions, collate_regions
-from classifier.training import RegionTraining
-from classifier.weights_file import NetworkDescription, save_weights
+from classifier.checkpoints import Checkpoints, read_checkpoint
+from classifier.data_module import TrainingData
+from classifier.training import ClassifierTraining
+from classifier.weights_file import NetworkDescription, load_weights, save_weights
 from detection.errors import InputError
-from tools.experiment import add_experiment_options
-
-CHECKPOINT_STEPS = 500
-"""How often the state to resume from is saved."""
+from tools.experiment import SET_BY_THE_TOOL, add_experiment_options
 
 ACTIONS = ("fit", "validate", "test", "export")
-
-
-class LastCheckpoint(Callback):
-    """Keeps the state to resume from in one file: every so many steps, and at the end of each epoch."""
-
-    def __init__(self, path: Path, *, every_n_steps: int) -> None:
-        self.path = path
-        self.every_n_steps = every_n_steps
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % self.every_n_steps == 0:
-            trainer.save_checkpoint(self.path)
-
-    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
-        trainer.save_checkpoint(self.path)
 
 
 def build_parser() -> ArgumentParser:
     """The options of all actions; every one but the action can stand in the YAML file of `--config`."""
     parser = ArgumentParser(prog="python -m tools.train_classifier", description="Train a region classifier.")
     parser.add_argument("action", choices=ACTIONS)
-    add_experiment_options(parser)
+    add_experiment_options(parser, detector_required=False)
     parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to go on from, or to measure")
     parser.add_argument("--weights", type=str | None, default=None, help="safetensors file that export writes")
     return parser
@@ -71,85 +54,150 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"train_classifier: {error.line}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        last = Path(settings.output) / "last.ckpt"
+        print(
+            f"train_classifier: a loader process was killed, perhaps for want of memory: expected --workers "
+            f"{settings.workers} of them to live; go on with --ckpt_path {last}",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 
 def run(settings: Namespace, built: Namespace) -> None:
     """Train, or measure a checkpoint."""
-    seed_everything(settings.seed, workers=True)
-    module = build_module(settings, built)
-    trainer = build_trainer(settings)
-    measured = DataLoader(
-        GroundTruthRegions(built.dataset.read(settings.validation_split)),
-        batch_size=settings.batch_size,
-        collate_fn=collate_regions,
-        num_workers=settings.workers,
-    )
-    if settings.action == "fit":
-        regions = SampledRegions(
-            built.dataset.read(settings.train_split),
-            count=settings.regions_per_image,
-            foreground_fraction=settings.foreground_fraction,
-        )
-        loader: DataLoader[RegionBatch] = DataLoader(
-            regions,  # type: ignore[arg-type]  # the collation turns samples into batches
-            batch_size=settings.batch_size,
-            shuffle=True,
-            drop_last=len(regions) > settings.batch_size,
-            collate_fn=collate_regions,
-            num_workers=settings.workers,
-            persistent_workers=settings.workers > 0,
-        )
-        trainer.fit(module, loader, measured, ckpt_path=settings.ckpt_path)
-    elif settings.ckpt_path is None:
+    if settings.action != "fit" and settings.ckpt_path is None:
         raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
-    else:
-        getattr(trainer, settings.action)(module, measured, ckpt_path=settings.ckpt_path)
+    module = build_module(settings, built)
+    if settings.ckpt_path is not None:
+        check_checkpoint(Path(settings.ckpt_path), module)
+    data = TrainingData(
+        built.task.training_samples(
+            built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+        ),
+        built.task.validation_samples(built.dataset, settings.validation_split),
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+    )
+    getattr(build_trainer(settings), settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 
 
-def build_module(settings: Namespace, built: Namespace) -> RegionTraining:
-    """The network for the data set's classes and background, with its loss and optimiser."""
-    names = inspect.signature(RegionTraining).parameters.keys() - {"network"}
-    network = built.network(len(built.dataset.class_names) + 1)
-    return RegionTraining(network, **{name: settings[name] for name in names})
+def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
+    """The network for the data set's classes, with its loss and optimiser."""
+    names = inspect.signature(ClassifierTraining).parameters.keys() - SET_BY_THE_TOOL
+    options = {name: built[name] for name in names}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.initial_seed)
+        network = built.network(describe(settings, built).num_outputs)
+    fresh = frozenset[str]()
+    if settings.initial_weights is not None:
+        fresh = take_weights(network, Path(settings.initial_weights))
+    return ClassifierTraining(
+        network, background=built.task.background, seed=settings.seed, new_layers=fresh, **options
+    )
+
+
+def take_weights(network: nn.Module, path: Path) -> frozenset[str]:
+    """Copy the weights of a file into `network`; returns the names of the parameters that it has no fit for.
+
+    Those are the last layer's where the number of outputs differs, and those of auxiliary heads.
+
+    Raises:
+        InputError: naming the file, if anything else does not fit.
+    """
+    source = load_weights(path)[0].state_dict()
+    target = network.state_dict()
+    fresh = {name for name in target if name not in source or source[name].shape != target[name].shape}
+    strange = [name for name in fresh if not name.startswith(("linear.", "auxiliary."))] + sorted(
+        source.keys() - target.keys()
+    )
+    if strange:
+        raise InputError(
+            f"{path}: expected weights of the network that is configured, but {strange[0]} is not in both, or of "
+            f"another shape ({len(strange)} such)"
+        )
+    network.load_state_dict(target | {name: value for name, value in source.items() if name not in fresh})
+    return frozenset(fresh)
+
+
+def check_checkpoint(path: Path, module: ClassifierTraining) -> None:
+    """See whether a checkpoint is of the network that is configured.
+
+    Raises:
+        InputError: naming the file, if it is not.
+    """
+    found = {name: value.shape for name, value in read_checkpoint(path)["state_dict"].items()}
+    expected = {name: value.shape for name, value in module.state_dict().items()}
+    differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if differing:
+        name = differing[0]
+        shapes = (list(shapes[name]) if name in shapes else "nothing" for shapes in (expected, found))
+        raise InputError(
+            "{}: expected a checkpoint of the network that is configured: {} {}, got {}".format(path, name, *shapes)
+        )
 
 
 def build_trainer(settings: Namespace) -> Trainer:
-    """Lightning's trainer with checkpoints, the averaged weights, and a log in CSV."""
+    """Lightning's trainer with checkpoints, the averaged weights, and logs."""
     output = Path(settings.output)
-    callbacks = [
+    callbacks: list[Callback] = [
         EMAWeightAveraging(decay=settings.average_decay),
-        LastCheckpoint(output / "last.ckpt", every_n_steps=CHECKPOINT_STEPS),
-        ModelCheckpoint(output, filename="best", monitor="val_top1", mode="max"),
+        Checkpoints(output, metric="val_top1"),
         LearningRateMonitor("step"),
     ]
-    logger = CSVLogger(output, name="log")
-    return Trainer(**settings.trainer, callbacks=callbacks, logger=logger, default_root_dir=output)
+    if settings.early_stopping is not None:
+        callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping))
+    loggers: list[Logger] = [CSVLogger(output, name="log")]
+    if find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(output, name="tensorboard"))
+    return Trainer(
+        **settings.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=output,
+        use_distributed_sampler=False,  # the order of samples is our own
+    )
 
 
-def export(settings: Namespace, built: Namespace) -> None:
-    """Write the averaged weights of a checkpoint as safetensors."""
-    if settings.ckpt_path is None or settings.weights is None:
-        raise InputError("export: expected --ckpt_path, the checkpoint, and --weights, the file to write")
-    checkpoint = torch.load(settings.ckpt_path, map_location="cpu", weights_only=True)
-    description = NetworkDescription(
+def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:
+    """What the weights file will say of the network that is configured."""
+    arguments = settings.network.init_args.as_dict()
+    return NetworkDescription(
         class_path=settings.network.class_path,
-        init_args=settings.network.init_args.as_dict(),
+        init_args={name: value for name, value in arguments.items() if name != "auxiliary_heads"},
         class_names=built.dataset.class_names,
         input_size=settings.input_size,
         context=settings.context,
-        training={
-            "dataset": settings.dataset.class_path,
-            "split": settings.train_split,
-            "seed": settings.seed,
-            "steps": checkpoint["global_step"],
-            "torch": torch.__version__,
-        },
+        background=built.task.background,
+        training=training,
+    )
+
+
+def export(settings: Namespace, built: Namespace) -> None:
+    """Write the averaged weights of a checkpoint as safetensors, without auxiliary heads."""
+    if settings.ckpt_path is None or settings.weights is None:
+        raise InputError("export: expected --ckpt_path, the checkpoint, and --weights, the file to write")
+    check_checkpoint(Path(settings.ckpt_path), build_module(settings, built))
+    checkpoint = read_checkpoint(Path(settings.ckpt_path))
+    description = describe(
+        settings,
+        built,
+        dataset=settings.dataset.class_path,
+        split=settings.train_split,
+        task=settings.task.class_path,
+        initial_weights=settings.initial_weights,
+        initial_seed=settings.initial_seed,
+        seed=settings.seed,
+        steps=checkpoint["global_step"],
+        torch=torch.__version__,
     )
     network = description.build()
     prefix = "network."
     state = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()}
-    network.load_state_dict(state)
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith("auxiliary.")})
     save_weights(Path(settings.weights), network, description)
 
 

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from classifier.sampling import jitter_boxes, random_boxes, sample_regions
+from classifier.sampling import (
+    foreground_quota,
+    jitter_boxes,
+    random_boxes,
+    sample_crop,
+    sample_jittered,
+    sample_proposals,
+)
 from detection.arrays import FloatArray, IntArray
 from detection.boxes import as_boxes, box_iou
 
@@ -26,14 +33,16 @@ def sample(
     fraction: float = 0.5,
     seed: int = 0,
 ) -> tuple[FloatArray, IntArray]:
-    return sample_regions(
-        boxes,
-        np.asarray(labels, np.int64),
-        size,
-        count=count,
-        foreground_fraction=fraction,
-        generator=np.random.default_rng(seed),
+    labels = np.asarray(labels, np.int64)
+    quota = foreground_quota(0, count, fraction)
+    drawn = sample_jittered(boxes, labels, size, foreground=quota, generator=np.random.default_rng(seed))
+    found = drawn.labels > 0
+    assert (drawn.targets[~found] == drawn.boxes[~found]).all()
+    assert all(
+        (labels[(boxes == target).all(1)] + 1 == label).any()
+        for target, label in zip(drawn.targets[found], drawn.labels[found], strict=True)
     )
+    return drawn.boxes, drawn.labels
 
 
 def assert_valid(regions: FloatArray, size: Size) -> None:
@@ -74,10 +83,27 @@ def test_background_overlaps_all_ground_truths_by_less_than_half() -> None:
     assert len(np.unique(regions, axis=0)) == 200
 
 
-def test_fraction_is_the_probability_of_foreground() -> None:
-    # 2000 draws at 1/4: 500, with a standard deviation of sqrt(2000 * 1/4 * 3/4) = 19. Five of those are 97.
+def test_quota_of_a_quarter() -> None:
+    # floor(k / 4) rises at k = 4, 8, ...: of regions 0-3 the last one is foreground.
+    assert foreground_quota(0, 8, 0.25).tolist() == [False, False, False, True] * 2
+    assert foreground_quota(2, 4, 0.25).tolist() == [False, True, False, False]
+    assert foreground_quota(5, 3, 0).tolist() == [False] * 3
+    assert foreground_quota(5, 3, 1).tolist() == [True] * 3
+    assert foreground_quota(9, 0, 0.5).shape == (0,)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 1 / 3, 0.65, 0.9])
+def test_every_stretch_holds_its_share_of_foreground(fraction: float) -> None:
+    quota = foreground_quota(1000, 5000, fraction)
+    for count in (7, 32, 128):
+        held = np.convolve(quota, np.ones(count), "valid")
+        assert held.min() >= np.floor(count * fraction) - 1e-9
+        assert held.max() <= np.ceil(count * fraction) + 1e-9
+
+
+def test_foreground_is_drawn_where_it_is_wanted() -> None:
     _, targets = sample(count=2000, fraction=0.25)
-    assert abs(int((targets > 0).sum()) - 500) < 97
+    assert ((targets > 0) == foreground_quota(0, 2000, 0.25)).all()
 
 
 def test_every_ground_truth_is_as_likely() -> None:
@@ -231,8 +257,92 @@ def test_random_boxes_in_tiny_images(size: Size) -> None:
 @pytest.mark.parametrize("box", [[100, 100, 120, 120], [5, 5, 5, 9], [3, 3, 3.2, 3.2]])
 def test_unusable_ground_truth_still_gives_regions_within_the_image(box: list[float]) -> None:
     boxes, labels = np.array([box], np.float32), np.array([0])
-    generator = np.random.default_rng(0)
-    regions, _ = sample_regions(boxes, labels, (64, 64), count=20, foreground_fraction=1, generator=generator)
+    regions, _ = sample(boxes, labels, (64, 64), count=20, fraction=1)
     assert ((regions[:, 2:] - regions[:, :2]) >= 1).all()
     assert (regions >= 0).all()
     assert (regions <= 64).all()
+
+
+# With ground truth 0 (40 x 30): shifted by 8 of 40 columns, IoU 32 / 48 = 2/3; by 20, 20 / 60 = 1/3.
+# Of ground truth 3 (10 x 10) the left half: IoU 1/2, which is foreground.
+PROPOSALS = as_boxes([(18, 5, 58, 35), (80, 2, 85, 12), (0, 0, 3, 3), (-10, 5, 30, 35)])
+
+
+def from_proposals(proposals: FloatArray, quota: list[bool], seed: int = 0) -> tuple[set[tuple[float, ...]], set[int]]:
+    drawn = sample_proposals(
+        BOXES, LABELS, proposals, foreground=np.array(quota), generator=np.random.default_rng(seed)
+    )
+    assert drawn.boxes.shape == drawn.targets.shape == (len(quota), 4)
+    return {tuple(box) for box in drawn.boxes.tolist()}, set(drawn.labels.tolist())
+
+
+def test_foreground_proposals_and_ground_truth() -> None:
+    boxes, labels = from_proposals(PROPOSALS, [True] * 200)
+    assert boxes == {tuple(box) for box in [*BOXES.tolist(), *PROPOSALS[:2].tolist()]}
+    assert labels == {1, 5, 8}
+
+
+def test_background_proposals() -> None:
+    boxes, labels = from_proposals(PROPOSALS, [False] * 100)
+    assert boxes == {tuple(box) for box in PROPOSALS[2:].tolist()}
+    assert labels == {0}
+
+
+def test_proposals_stand_for_the_ground_truth_that_they_overlap_most() -> None:
+    # Shifted by 8 columns it overlaps ground truth 0 by 32 / 48 and ground truth 1 by 28 / 52.
+    drawn = sample_proposals(
+        BOXES[:2], LABELS[:2], PROPOSALS[:1], foreground=np.ones(50, bool), generator=np.random.default_rng(0)
+    )
+    chosen = (drawn.boxes == PROPOSALS[0]).all(1)
+    assert chosen.any()
+    assert (drawn.labels[chosen] == LABELS[0] + 1).all()
+    assert (drawn.targets[chosen] == BOXES[0]).all()
+
+
+def test_the_other_kind_is_taken_where_one_is_missing() -> None:
+    assert from_proposals(as_boxes([]), [False] * 20)[1] == {1, 5, 8}
+    drawn = sample_proposals(
+        as_boxes([]), LABELS[:0], PROPOSALS, foreground=np.ones(20, bool), generator=np.random.default_rng(0)
+    )
+    assert set(drawn.labels.tolist()) == {0}
+
+
+def test_nothing_to_draw_from() -> None:
+    with pytest.raises(ValueError, match="proposals or ground truth"):
+        sample_proposals(
+            as_boxes([]), LABELS[:0], as_boxes([]), foreground=np.ones(1, bool), generator=np.random.default_rng(0)
+        )
+
+
+@pytest.mark.parametrize("size", [(100, 100), (60, 200), (300, 90)])
+def test_crops_have_the_area_and_aspect_asked_for(size: Size) -> None:
+    generator = np.random.default_rng(0)
+    crops = np.stack(
+        [sample_crop(size, area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=generator) for _ in range(2000)]
+    )
+    assert_valid(crops, size)
+    sides = crops[:, 2:] - crops[:, :2]
+    share, aspect = sides.prod(1) / (size[0] * size[1]), sides[:, 0] / sides[:, 1]
+    assert share.min() > 0.08 - 1e-4
+    assert aspect.min() > 3 / 4 - 1e-4
+    assert aspect.max() < 4 / 3 + 1e-4
+    assert (share < 0.15).any()
+    if size == (100, 100):
+        # Small ones always fit, so their aspect is log-uniform: half of them are wider than high.
+        small = share < 0.5
+        assert abs((aspect[small] > 1).mean() - 0.5) < 0.08
+        # A uniform area in 0.08-1: (0.3 - 0.08) / 0.92 = 24% of the draws are below 0.3; some above do not fit.
+        assert 0.2 < (share < 0.3).mean() < 0.35
+
+
+def test_crop_of_a_strip_is_central() -> None:
+    # 10 x 1000: an aspect of 4/3 at most leaves 13.3 columns, 1.3% of the area; 8% never fits.
+    crop = sample_crop((10, 1000), area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=np.random.default_rng(0))
+    np.testing.assert_allclose(crop, [500 - 20 / 3, 0, 500 + 20 / 3, 10], rtol=1e-5)
+    crop = sample_crop((1000, 10), area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=np.random.default_rng(0))
+    np.testing.assert_allclose(crop, [0, 500 - 20 / 3, 10, 500 + 20 / 3], rtol=1e-5)
+
+
+def test_whole_image_as_crop() -> None:
+    crop = sample_crop((30, 40), area=(1, 1), aspect=(4 / 3, 4 / 3), generator=np.random.default_rng(0))
+    np.testing.assert_allclose(crop, [0, 0, 40, 30], atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,11 @@ import PIL.Image
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
+from classifier import checkpoints
 from classifier.region_data import RegionBatch
-from classifier.training import RegionTraining
+from classifier.training import ClassifierTraining
 from classifier.weights_file import load_weights
 from detection.configuration import load_detector
 from tools import evaluate, train_classifier
@@ -146,40 +149,70 @@ def test_trained_weights_detect(trained: Path, data: Path, config: Path, tmp_pat
     assert detections.names[0] == "blue square"
 
 
-def test_resumes_where_it_stopped(config: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_classifier, "CHECKPOINT_STEPS", 7)  # not a divisor of the steps, so not what ends the run
-    options = ["--config", str(config), "--data", str(data), "--output", str(tmp_path)]
-    assert train_classifier.main(["fit", *options, "--trainer.max_epochs", "2"]) == 0
-    checkpoint = tmp_path / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 20
-    assert train_classifier.main(["fit", *options, "--trainer.max_epochs", "3", "--ckpt_path", str(checkpoint)]) == 0
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 30
-    assert [path.name for path in tmp_path.glob("last*")] == ["last.ckpt"]
-
-
 class KilledError(Exception):
     """Stands for whatever ends a run at once."""
 
 
-def test_resumes_after_a_kill(config: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ["fit", "--config", str(config), "--data", str(data), "--output", str(tmp_path)]
-    options += ["--trainer.max_epochs", "2"]
-    step = RegionTraining.training_step
+def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = ClassifierTraining.training_step
 
-    def killed_at_step_16(self: RegionTraining, batch: RegionBatch) -> torch.Tensor:
-        if self.global_step == 16:
+    def killed(self: ClassifierTraining, batch: RegionBatch) -> torch.Tensor:
+        if self.global_step == step:
             raise KilledError
-        return step(self, batch)
+        return original(self, batch)
 
-    monkeypatch.setattr(train_classifier, "CHECKPOINT_STEPS", 7)
-    monkeypatch.setattr(RegionTraining, "training_step", killed_at_step_16)
-    with pytest.raises(KilledError):
-        train_classifier.main(options)
-    monkeypatch.setattr(RegionTraining, "training_step", step)
-    checkpoint = tmp_path / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 14
-    assert train_classifier.main([*options, "--ckpt_path", str(checkpoint)]) == 0
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 20
+    monkeypatch.setattr(ClassifierTraining, "training_step", killed)
+
+
+@pytest.mark.parametrize("killed_at", [8, 16, 20, 27])
+def test_a_resumed_run_is_the_uninterrupted_one(
+    killed_at: int, uninterrupted: Path, experiment: list[str], tmp_path: Path
+) -> None:
+    options = three_epochs(experiment, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "EVERY_STEPS", 7)  # no divisor of the 10 steps of an epoch
+        kill_at(killed_at, patch)
+        with pytest.raises(KilledError):
+            train_classifier.main(options)
+    last = tmp_path / "last.ckpt"
+    saved = torch.load(last, weights_only=True)["global_step"]
+    assert saved == {8: 7, 16: 14, 20: 20, 27: 21}[killed_at]
+    assert train_classifier.main([*options, "--ckpt_path", str(last)]) == 0
+
+    losses = logged(uninterrupted, "train_loss")
+    assert len(losses) == 30
+    assert logged(tmp_path, "train_loss") == losses[saved:]
+    assert logged(tmp_path, "val_top1")[-1:] == logged(uninterrupted, "val_top1")[-1:]
+    whole, resumed = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (uninterrupted, tmp_path))
+    assert resumed["global_step"] == 30
+    for kind in ("state_dict", "current_model_state"):
+        assert all(torch.equal(resumed[kind][name], value) for name, value in whole[kind].items())
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt*")) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.fixture(name="experiment", scope="module")
+def options_of_the_experiment(config: Path, data: Path) -> list[str]:
+    return ["--config", str(config), "--data", str(data)]
+
+
+def three_epochs(experiment: list[str], output: Path) -> list[str]:
+    options = ["fit", *experiment, "--output", str(output)]
+    return [
+        *options,
+        "--trainer.max_epochs",
+        "3",
+        "--trainer.log_every_n_steps",
+        "1",
+        "--network.init_args.dropout",
+        "0.5",
+    ]
+
+
+@pytest.fixture(name="uninterrupted", scope="module")
+def run_in_one_go(experiment: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    assert train_classifier.main(three_epochs(experiment, folder)) == 0
+    return folder
 
 
 def run_train(*arguments: str) -> int:
@@ -225,6 +258,144 @@ def test_actions_that_need_a_checkpoint(
     assert run_train(action, "--config", str(config), "--data", str(data)) == 1
     assert f"{action}: expected" in capsys.readouterr().err
     assert option
+
+
+def test_loss_that_is_not_finite(
+    experiment: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original, seen = ClassifierTraining.distorted_regions, []
+
+    def broken_at_step_12(self: ClassifierTraining, batch: RegionBatch) -> torch.Tensor:
+        seen.append([str(path) for path in batch.paths])
+        return original(self, batch) * (float("nan") if self.global_step == 12 else 1)
+
+    monkeypatch.setattr(ClassifierTraining, "distorted_regions", broken_at_step_12)
+    monkeypatch.setattr(checkpoints, "EVERY_STEPS", 13)  # the step that is broken must not be saved
+    assert train_classifier.main(three_epochs(experiment, tmp_path)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "expected a finite loss, got nan" in message
+    assert all(path in message for path in seen[12])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+def test_full_disk(
+    experiment: list[str],
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = tmp_path / "last.ckpt"
+    shutil.copy(uninterrupted / "last.ckpt", last)
+    before = last.read_bytes()
+
+    def full(_: Trainer, path: Path) -> None:  # what a file system without room does
+        path.write_bytes(b"the beginning")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", full)
+    assert train_classifier.main(three_epochs(experiment, tmp_path)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert str(last) in message or str(tmp_path / "best.ckpt") in message
+    assert "No space left on device" in message
+    assert last.read_bytes() == before
+    assert [path.name for path in tmp_path.glob("*.ckpt*")] == ["last.ckpt"]
+
+
+def test_killed_loader_process(
+    experiment: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(ClassifierTraining, "training_step", killed)
+    assert train_classifier.main(three_epochs(experiment, tmp_path)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "a loader process was killed" in message
+    assert str(tmp_path / "last.ckpt") in message
+
+
+def test_checkpoint_of_another_network(
+    config: Path, data: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = str(uninterrupted / "last.ckpt")
+    options = ["--config", str(config), "--data", str(data), "--ckpt_path", last]
+    assert run_train("validate", *options, "--network.init_args.width_multiplier", "0.25") == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{last}: expected a checkpoint of the network that is configured" in message
+
+
+@pytest.mark.parametrize("content", [None, b"nothing of use", "tensors"])
+def test_file_that_is_no_checkpoint(
+    content: bytes | str | None, config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "foreign.ckpt"
+    if content == "tensors":
+        torch.save({"weights": torch.zeros(3)}, path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    assert run_train("fit", "--config", str(config), "--data", str(data), "--ckpt_path", str(path)) == 1
+    message = capsys.readouterr().err.strip()
+    assert message.startswith(f"train_classifier: {path}: ")
+    assert "expected a" in message
+    assert "\n" not in message
+
+
+def test_starts_from_other_weights(trained: Path, experiment: list[str], uninterrupted: Path, tmp_path: Path) -> None:
+    options = three_epochs(experiment, tmp_path)
+    assert train_classifier.main([*options, "--initial_weights", str(trained)]) == 0
+    assert logged(tmp_path, "train_loss")[0] < 0.7 * logged(uninterrupted, "train_loss")[0]
+
+
+def test_whole_images_then_regions(experiment: list[str], tmp_path: Path) -> None:
+    options = three_epochs(experiment, tmp_path / "whole")
+    whole = [*options[1:], "--task", "classifier.tasks.WholeImages"]
+    assert train_classifier.main(["fit", *whole]) == 0
+    weights = tmp_path / "whole.safetensors"
+    last = str(tmp_path / "whole" / "last.ckpt")
+    assert train_classifier.main(["export", *whole, "--ckpt_path", last, "--weights", str(weights)]) == 0
+    network, description = load_weights(weights)
+    assert not description.background
+    assert network.get_parameter("linear.weight").shape[0] == 2
+
+    regions = three_epochs(experiment, tmp_path / "regions")
+    built = train_classifier.build_parser()
+    settings = built.parse_args([*regions, "--initial_weights", str(weights)])
+    module = train_classifier.build_module(settings, built.instantiate(settings))
+    assert module.new_layers == {"linear.weight", "linear.bias"}
+    assert torch.equal(module.network.get_parameter("stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
+    groups = {group["lr"] for group in module._parameter_groups()}
+    assert groups == {0.05, 0.5}
+
+
+def test_initial_weights_of_another_network(
+    trained: Path, experiment: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = three_epochs(experiment, tmp_path)
+    options += ["--initial_weights", str(trained), "--network.init_args.width_multiplier", "0.25"]
+    assert train_classifier.main(options) == 1
+    message = capsys.readouterr().err.strip()
+    assert f"{trained}: expected weights of the network that is configured" in message
+    assert "\n" not in message
+
+
+def test_early_stop(experiment: list[str], tmp_path: Path) -> None:
+    options = three_epochs(experiment, tmp_path)
+    frozen = ["--learning_rate", "0", "--early_stopping", "1", "--trainer.max_epochs", "9"]
+    assert train_classifier.main([*options, *frozen]) == 0
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 20
+
+
+def test_detector_with_other_classes(
+    trained: Path, config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained.exists()
+    copy = shutil.copytree(data, tmp_path / "data")
+    words = copy / "tiny-imagenet-200" / "words.txt"
+    words.write_text(words.read_text().replace("blue square", "azure square"))
+    assert run_evaluate("run", "--config", str(config), "--data", str(copy)) == 1
+    message = capsys.readouterr().err.strip()
+    assert "class 1 is azure square, got blue square" in message
 
 
 def test_unknown_key_is_an_error(config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,94 @@
+"""Checkpoints that are whole or not there: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from classifier.training import ClassifierTraining
+from detection.errors import InputError
+
+EVERY_STEPS = 500
+"""How often the state to resume from is saved, besides the end of each epoch."""
+
+
+class Checkpoints(Checkpoint):
+    """Keeps `last.ckpt`, the state to resume from, and `best.ckpt`, that of the highest `metric` in validation.
+
+    Args:
+        folder: where they are kept.
+        metric: higher is better.
+        every_steps: optimiser steps between two writes of `last.ckpt`, which also follows each epoch.
+    """
+
+    def __init__(self, folder: Path, *, metric: str, every_steps: int | None = None) -> None:
+        self.folder = folder
+        self.metric = metric
+        self.every_steps = every_steps or EVERY_STEPS
+        self.best = float("-inf")
+        self._saved_step = 0
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step % self.every_steps == 0 and trainer.global_step != self._saved_step:
+            self._saved_step = trainer.global_step  # with accumulated gradients, several batches make a step
+            self._save(trainer, "last.ckpt")
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
+        self._save(trainer, "last.ckpt")
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        value = trainer.callback_metrics.get(self.metric)
+        if value is not None and float(value) > self.best:
+            self.best = float(value)
+            self._save(trainer, "best.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far, for a run that is resumed."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the best value of an earlier run."""
+        self.best = state["best"]
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        """Write a checkpoint; an interrupted or failed write leaves the one that was there.
+
+        Raises:
+            InputError: naming the file, if it cannot be written.
+        """
+        module = trainer.lightning_module
+        if isinstance(module, ClassifierTraining):
+            module.raise_if_diverged()
+        path, unfinished = self.folder / name, self.folder / f"{name}.unfinished"
+        try:
+            trainer.save_checkpoint(unfinished)  # all processes take part, the first one writes
+            if trainer.is_global_zero:
+                unfinished.replace(path)
+        except (OSError, RuntimeError) as error:  # torch.save turns some of the first into the second
+            unfinished.unlink(missing_ok=True)
+            raise InputError(f"{path}: expected to write a checkpoint there, got: {error}") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU.
+
+    Raises:
+        InputError: naming the file, if it is missing or no checkpoint of a training run.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; expected a file like last.ckpt that a training run has written")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises nearly anything for a broken or foreign file
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: expected a checkpoint of a training run, cannot read it: {reason}") from None
+    if not isinstance(content, dict) or not {"state_dict", "global_step", "loops"} <= content.keys():
+        raise InputError(f"{path}: expected a checkpoint of a training run, found something else")
+    return content

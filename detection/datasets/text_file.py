@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from detection.datasets.faults import Faults
 from detection.errors import InputError
 
 
@@ -21,20 +22,22 @@ def read_lines(path: Path, *, expected: str) -> list[str]:
         raise InputError(f"{path}: expected {expected} and UTF-8: {error.reason}") from None
 
 
-def read_image_list(path: Path) -> list[tuple[str, str, int | None]]:
+def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | None]]:
     """The lines `name` or `name number` of an image set as (place, name, number); the place is file and line.
 
+    Lines of another form go to `faults`.
+
     Raises:
-        InputError: naming the file, and the line where it has another form.
+        InputError: naming the file, if it is missing.
     """
-    images = []
+    images: list[tuple[str, str, int | None]] = []
     for line_number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
+        place = f"{path}:{line_number}"
         match line.split():
             case [name]:
-                number = None
-            case [name, text] if text.removeprefix("-").isdecimal():
-                number = int(text)
+                images.append((place, name, None))
+            case [name, number] if number.removeprefix("-").isdecimal():
+                images.append((place, name, int(number)))
             case _:
-                raise InputError(f"{path}:{line_number}: expected the name of an image, or name and number: '{line}'")
-        images.append((f"{path}:{line_number}", name, number))
+                faults.report(InputError(f"{place}: expected the name of an image, or name and number, got '{line}'"))
     return images

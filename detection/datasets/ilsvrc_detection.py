@@ -107,15 +107,16 @@ class ILSVRCDetection(DataSet):
         for name in names:
             if (folder / name).is_dir():
                 return folder / name
-        raise InputError(f"{folder}: expected a folder {' or '.join(dict.fromkeys(names))}, got neither")
+        raise InputError(f"{folder}: expected a folder {' or '.join(dict.fromkeys(names))}, got none")
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """WNIDs and names, in the order of the identifiers."""
     header, *lines = read_lines(path, expected="the classes of the detection task") or [""]
     rows = [line.split("\t") for line in lines]
-    if header != "det_id\twnid\tname" or [row[0] for row in rows] != [str(index + 1) for index in range(len(rows))]:
-        raise InputError(f"{path}: expected a header det_id, wnid, name, and identifiers 1, 2, 3, ...")
+    numbered = [row[0] for row in rows] == [str(index + 1) for index in range(len(rows))]
+    if header != "det_id\twnid\tname" or not numbered or {len(row) for row in rows} != {3}:
+        raise InputError(f"{path}: expected a header and columns det_id (1, 2, 3, ...), wnid and name, tab-separated")
     wnids, names = (tuple(row[column] for row in rows) for column in (1, 2))
     if len(set(wnids)) < len(wnids) or len(set(names)) < len(names):
         raise InputError(f"{path}: expected each class once")

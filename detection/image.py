@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -26,6 +26,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 178_956_970
 """The largest image read (20,000 x 8,947): where Pillow itself refuses, 0.5 GB as an array and about thrice that while
 decoding."""
+
+Read = TypeVar("Read")
 
 _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -46,6 +48,14 @@ _TURNS = {
 }
 """EXIF orientation -> what turns the image upright. Pillow's angles count anticlockwise."""
 
+_SIDEWAYS = {
+    PIL.Image.Transpose.TRANSPOSE,
+    PIL.Image.Transpose.ROTATE_90,
+    PIL.Image.Transpose.ROTATE_270,
+    PIL.Image.Transpose.TRANSVERSE,
+}
+"""The turns that swap width and height."""
+
 
 def read_image(path: str | os.PathLike[str]) -> Image:
     """The first frame of a JPEG, PNG, WebP, BMP or TIFF file as RGB uint8 [H, W, 3], contiguous and writable.
@@ -59,6 +69,18 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """
     with _naming(os.fspath(path)), Path(path).open("rb") as file:
         return _ignoring_warnings_as_errors(lambda: _to_array(_open(file)))
+
+
+def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """The size (height, width) of the array that `read_image` gives, from the header of the file.
+
+    Only PNG and TIFF files are decoded, as their orientation may stand behind the pixels.
+
+    Raises:
+        InputError: as `read_image`, but damage behind the header can go unnoticed.
+    """
+    with _naming(os.fspath(path)), Path(path).open("rb") as file:
+        return _ignoring_warnings_as_errors(lambda: _upright_size(_open(file)))
 
 
 def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Image:
@@ -127,7 +149,7 @@ def _naming(source: str) -> Iterator[None]:
         raise InputError(f"{source}: expected a readable image, got: {text}") from error
 
 
-def _ignoring_warnings_as_errors(read: Callable[[], Image]) -> Image:
+def _ignoring_warnings_as_errors(read: Callable[[], Read]) -> Read:
     """Call `read`, and once more without warnings if a warning was raised as an error.
 
     Pillow warns of damage it can live with, such as a corrupt EXIF block; `python -W error` must not make such a file
@@ -179,13 +201,26 @@ def _to_array(image: PIL.Image.Image) -> Image:
 
 def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
     image.load()  # a PNG may have its EXIF block behind the pixels; and here Pillow itself turns a TIFF upright
+    turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(image: PIL.Image.Image) -> tuple[int, int]:
+    """(height, width) of `_upright`."""
+    if isinstance(image, PngImagePlugin.PngImageFile | TiffImagePlugin.TiffImageFile):
+        image.load()  # for the reasons that `_upright` has
+    width, height = image.size
+    return (width, height) if _turn(image) in _SIDEWAYS else (height, width)
+
+
+def _turn(image: PIL.Image.Image) -> PIL.Image.Transpose | None:
+    """What turns the image upright, None where it is."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTag.Orientation, 1))
+        return _TURNS.get(image.getexif().get(ExifTag.Orientation, 1))
     except Warning:
         raise
     except Exception:  # a corrupt EXIF block says nothing about the pixels
-        return image
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
 def _copy(image: PIL.Image.Image) -> Image:

@@ -1,7 +1,8 @@
-"""A photo, a network and a detector small enough for tests of the whole pipeline."""
+"""A photo, a network and a detector small enough for tests of the whole pipeline; annotations for those of readers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,26 @@ def detector_config(tmp_path: Path, detector_settings: dict[str, Any]) -> Path:
     path = tmp_path / "detector.yaml"
     path.write_text(yaml.safe_dump(detector_settings), encoding="utf-8")
     return path
+
+
+def voc_object(name: str, corners: Sequence[object], extra: str = "") -> str:
+    tags = "".join(
+        f"<{tag}>{corner}</{tag}>" for tag, corner in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    )
+    return f"<object>\n<name>{name}</name>{extra}\n<bndbox>{tags}</bndbox>\n</object>"
+
+
+@pytest.fixture(scope="session")
+def write_xml() -> Callable[..., Path]:
+    """`write(path, objects, size)`: three lines of header, then four lines an object `(name, corners[, more tags])`."""
+
+    def write(path: Path, objects: Sequence[tuple[object, ...]] = (), size: tuple[int, int] = (100, 200)) -> Path:
+        height, width = size
+        lines = ["<annotation>", "<filename>%s</filename>"]
+        lines += [f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"]
+        lines += [voc_object(*one) for one in objects]  # type: ignore[arg-type]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([*lines, "</annotation>"]), encoding="utf-8")
+        return path
+
+    return write

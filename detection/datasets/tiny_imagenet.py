@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from detection.datasets.dataset import DataSet
+from detection.datasets.annotated_box import Corners, check_box
+from detection.datasets.dataset import DataSet, Entry, ImageFiles, LabelledImage
+from detection.datasets.faults import Faults
+from detection.datasets.text_file import read_lines
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 
 FOLDER = "tiny-imagenet-200"
+SIZE = (64, 64)
+"""Height and width of every picture."""
+
+
+class _Line(NamedTuple):
+    """A line of an annotation file; `corners` as they are written."""
+
+    place: str
+    path: Path
+    label: int
+    corners: list[str]
 
 
 class TinyImageNet(DataSet):
     """Reader for `wnids.txt`, `words.txt`, `train/<wnid>/<wnid>_boxes.txt` and `val/val_annotations.txt`.
 
-    Boxes are stored as inclusive 0-based pixels. A class is called by the first of its names in `words.txt`.
+    The splits are "train" and "val". Boxes are stored as inclusive 0-based pixels. A class is called by the first of
+    its names in `words.txt`.
 
     Args:
         root: the folder `tiny-imagenet-200`, or the one that holds it.
@@ -43,53 +59,62 @@ class TinyImageNet(DataSet):
     def class_names(self) -> tuple[str, ...]:
         return self._names
 
-    def read(self, split: str) -> list[GroundTruth]:
-        """Ground truth of "train" or "val"; see `DataSet.read`."""
+    def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
+        for line in self._annotations(split, faults):
+            with faults.at(line.place):
+                box = np.array([_half_open(line.corners)], np.float32)
+                labels = np.array([line.label], np.int64)
+                yield Entry(line.place, GroundTruth(line.path.stem, line.path, box, labels), SIZE)
+
+    def read_labels(self, split: str) -> Sequence[LabelledImage]:
+        """The images of `split` with their class; boxes are not looked at. See `DataSet.read_labels`."""
+        faults, files, images = Faults(), ImageFiles(), []
+        for line in self._annotations(split, faults):
+            with faults.at(line.place):
+                files.add(line.path)
+                images.append(LabelledImage(line.path, line.label))
+        return images
+
+    def _annotations(self, split: str, faults: Faults) -> Iterator[_Line]:
         if split == "train":
-            return [record for wnid in self.wnids for record in self._read_class(wnid)]
-        if split == "val":
-            return list(self._read_val())
-        raise InputError(f"{self.root}: expected split 'train' or 'val', got '{split}'")
+            for wnid in self.wnids:
+                folder = self.root / "train" / wnid
+                for place, (name, *corners) in _rows(folder / f"{wnid}_boxes.txt", 5, faults):
+                    yield _Line(place, folder / "images" / name, self._labels[wnid], corners)
+        elif split == "val":
+            folder = self.root / "val"
+            for place, (name, wnid, *corners) in _rows(folder / "val_annotations.txt", 6, faults):
+                if wnid in self._labels:
+                    yield _Line(place, folder / "images" / name, self._labels[wnid], corners)
+                else:
+                    faults.report(InputError(f"{place}: expected a WNID of wnids.txt, got '{wnid}'"))
+        else:
+            raise InputError(f"{self.root}: expected split 'train' or 'val', got '{split}'")
 
-    def _read_class(self, wnid: str) -> Iterator[GroundTruth]:
-        folder = self.root / "train" / wnid
-        source = folder / f"{wnid}_boxes.txt"
-        for number, line in enumerate(_lines(source), start=1):
-            name, *corners = _fields(line, 5, source, number)
-            yield self._record(folder / "images" / name, wnid, corners, f"{source}:{number}")
 
-    def _read_val(self) -> Iterator[GroundTruth]:
-        source = self.root / "val" / "val_annotations.txt"
-        for number, line in enumerate(_lines(source), start=1):
-            name, wnid, *corners = _fields(line, 6, source, number)
-            yield self._record(self.root / "val" / "images" / name, wnid, corners, f"{source}:{number}")
+def _half_open(corners: list[str]) -> Corners:
+    stated = " ".join(corners)
+    try:
+        x1, y1, x2, y2 = (int(corner) for corner in corners)
+    except ValueError:
+        raise InputError(f"expected whole numbers x1 y1 x2 y2, got {stated}") from None
+    if not (0 <= x1 <= x2 and 0 <= y1 <= y2):
+        raise InputError(f"expected 0 <= x1 <= x2 and 0 <= y1 <= y2, got {x1} {y1} {x2} {y2}")
+    return check_box((x1, y1, x2 + 1, y2 + 1), SIZE, stated=stated)
 
-    def _record(self, path: Path, wnid: str, corners: list[str], place: str) -> GroundTruth:
-        if wnid not in self._labels:
-            raise InputError(f"{place}: expected a WNID of wnids.txt, got '{wnid}'")
-        try:
-            x1, y1, x2, y2 = (int(corner) for corner in corners)
-        except ValueError:
-            raise InputError(f"{place}: expected whole numbers x1 y1 x2 y2, got {' '.join(corners)}") from None
-        if not (0 <= x1 <= x2 and 0 <= y1 <= y2):
-            raise InputError(f"{place}: expected 0 <= x1 <= x2 and 0 <= y1 <= y2, got {x1} {y1} {x2} {y2}")
-        box = np.array([[x1, y1, x2 + 1, y2 + 1]], np.float32)
-        return GroundTruth(image_id=path.stem, path=path, boxes=box, labels=np.array([self._labels[wnid]], np.int64))
+
+def _rows(source: Path, count: int, faults: Faults) -> Iterator[tuple[str, list[str]]]:
+    """Place and tab-separated fields of each line."""
+    lines: list[str] = []
+    with faults.at():
+        lines = _lines(source)
+    for number, line in enumerate(lines, start=1):
+        place, fields = f"{source}:{number}", line.split("\t")
+        if len(fields) == count:
+            yield place, fields
+        else:
+            faults.report(InputError(f"{place}: expected {count} tab-separated fields, got {len(fields)}"))
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file, without empty ones at its end."""
-    expected = "expected a text file in the layout of the public Tiny ImageNet archive"
-    try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
-    except OSError as error:
-        raise InputError(f"{path}: {expected}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: {expected} and UTF-8: {error.reason}") from None
-
-
-def _fields(line: str, count: int, source: Path, number: int) -> list[str]:
-    fields = line.split("\t")
-    if len(fields) != count:
-        raise InputError(f"{source}:{number}: expected {count} tab-separated fields, got {len(fields)}")
-    return fields
+    return read_lines(path, expected="a text file in the layout of the public Tiny ImageNet archive")

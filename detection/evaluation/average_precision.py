@@ -141,9 +141,9 @@ def _scored_images(
     for truth in ground_truths:
         counted, detected = truth, detections.get(truth.image_id, nothing)
         if truth.image_id in blacklist:
-            ignored = list(blacklist[truth.image_id])
-            kept = ~np.isin(truth.labels, ignored)
-            counted = replace(truth, boxes=truth.boxes[kept], labels=truth.labels[kept])
-            detected = detected[~np.isin(detected.labels, ignored)]
+            blacklisted = list(blacklist[truth.image_id])
+            kept = ~np.isin(truth.labels, blacklisted)
+            counted = replace(truth, boxes=truth.boxes[kept], labels=truth.labels[kept], ignored=truth.ignored[kept])
+            detected = detected[~np.isin(detected.labels, blacklisted)]
         images.append((counted, detected))
     return images

@@ -18,7 +18,7 @@ from PIL.ExifTags import Base as ExifTag
 
 from detection import image as image_module
 from detection.errors import InputError
-from detection.image import IMAGE_SUFFIXES, MAX_PIXELS, as_image, find_images, read_image
+from detection.image import IMAGE_SUFFIXES, MAX_PIXELS, as_image, find_images, read_image, read_image_size
 
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[1, 2, 3], [250, 128, 7], [90, 91, 200]]], np.uint8)
 
@@ -315,6 +315,7 @@ def test_orientation_is_applied(orientation: int, suffix: str, options: dict[str
     expected = tiles(UPRIGHT[orientation])
 
     assert image.shape == expected.shape
+    assert read_image_size(path) == expected.shape[:2]
     assert np.abs(image.astype(int) - expected).max() <= (4 if suffix == "jpg" else 0)
     assert image.flags.c_contiguous
 
@@ -328,6 +329,35 @@ def test_orientation_is_applied_in_every_mode(mode: str, tmp_path: Path) -> None
     path = save(tmp_path / "picture.png", picture, exif=oriented(6))
 
     np.testing.assert_array_equal(read_image(path)[:, :, 0], [[1, 255, 0], [0, 255, 255]])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_size_of_a_png_with_its_orientation_behind_the_pixels(orientation: int, tmp_path: Path) -> None:
+    content = encode(PIL.Image.fromarray(PIXELS), "PNG")
+    end = content.index(b"IEND") - 4
+    path = tmp_path / "picture.png"
+    path.write_bytes(content[:end] + png_chunk(b"eXIf", oriented(orientation).tobytes()[6:]) + content[end:])
+
+    assert read_image_size(path) == read_image(path).shape[:2] == ((3, 2) if orientation == 6 else (2, 3))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "bmp"])
+def test_size_is_in_the_header(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    path = save(tmp_path / f"picture.{suffix}", PIL.Image.fromarray(noise))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    refusal(path)  # the pixels are cut off, the header is whole
+
+    assert read_image_size(path) == (64, 96)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff"])
+def test_size_of_what_is_no_image(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"picture\.jpg: expected a readable image, got: "):
+        read_image_size(path)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

@@ -21,11 +21,13 @@ VAL = "val_1.JPEG\tn01\t0\t32\t44\t62\nval_0.JPEG\tn02\t52\t55\t57\t59\n"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The text files of the public layout, with two classes."""
+    """The public layout with two classes; the pictures are empty, as readers do not open them."""
     root = tmp_path / "tiny-imagenet-200"
     for wnid, text in TRAIN.items():
         write(root / "train" / wnid / f"{wnid}_boxes.txt", text)
+        write_pictures(root / "train" / wnid / "images", text)
     write(root / "val" / "val_annotations.txt", VAL)
+    write_pictures(root / "val" / "images", VAL)
     write(root / "wnids.txt", WNIDS)
     write(root / "words.txt", WORDS)
     return root
@@ -34,6 +36,11 @@ def root(tmp_path: Path) -> Path:
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def write_pictures(folder: Path, annotations: str) -> None:
+    for line in annotations.splitlines():
+        write(folder / line.split("\t")[0], "")
 
 
 def test_classes_are_in_the_order_of_wnids_by_their_first_name(root: Path) -> None:
@@ -164,6 +171,63 @@ def test_malformed_last_line_has_its_number(root: Path) -> None:
     write(source, VAL + "a.JPEG\tn01\t0\t0\t5\tfive")
     with pytest.raises(InputError, match=re.escape(f"{source}:3: {NUMBERS}0 0 5 five")):
         TinyImageNet(root).read("val")
+
+
+@pytest.mark.parametrize(("corners", "fits"), [("0\t0\t64\t63", True), ("0\t0\t65\t63", False)])
+def test_box_beyond_the_picture(root: Path, corners: str, fits: bool) -> None:
+    # 64 inclusive ends at 65, one pixel outside, which is clipped; 65 is two outside.
+    write(root / "val" / "val_annotations.txt", f"val_1.JPEG\tn01\t{corners}\n")
+    if fits:
+        assert TinyImageNet(root).read("val")[0].boxes.tolist() == [[0, 0, 64, 64]]
+    else:
+        with pytest.raises(InputError, match=r"val_annotations\.txt:1: expected a box within the image of 64x64 px"):
+            TinyImageNet(root).read("val")
+
+
+def test_missing_picture_is_named_with_its_line(root: Path) -> None:
+    picture = root / "val" / "images" / "val_0.JPEG"
+    picture.unlink()
+    message = f"{root / 'val' / 'val_annotations.txt'}:2: expected the image {picture}, got no such file"
+    for read in (TinyImageNet(root).read, TinyImageNet(root).read_labels):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            read("val")
+
+
+def test_picture_listed_twice(root: Path) -> None:
+    write(root / "val" / "val_annotations.txt", VAL + VAL.splitlines()[0])
+    for read in (TinyImageNet(root).read, TinyImageNet(root).read_labels):
+        with pytest.raises(InputError, match=r"annotations\.txt:3: expected each image once, got \S+val_1.JPEG"):
+            read("val")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_labels_are_those_of_the_boxes(root: Path, split: str) -> None:
+    dataset = TinyImageNet(root)
+    expected = [(record.path, int(record.labels[0])) for record in dataset.read(split)]
+    assert [tuple(image) for image in dataset.read_labels(split)] == expected
+
+
+def test_labels_do_not_need_boxes(root: Path) -> None:
+    write(root / "val" / "val_annotations.txt", "val_1.JPEG\tn01\t\t\t\tnan\n")
+    (image,) = TinyImageNet(root).read_labels("val")
+    assert image.label == 1
+
+
+def test_check_lists_all_faults(root: Path) -> None:
+    source = root / "train" / "n01" / "n01_boxes.txt"
+    write(source, TRAIN["n01"] + "n01_2.JPEG\t0\t0\tten\t5\nshort\nn01_0.JPEG\t0\t0\t1\t1\n")
+    (root / "train" / "n02" / "n02_boxes.txt").unlink()
+    check = TinyImageNet(root).check("train")
+    assert [entry.record.image_id for entry in check.entries] == ["n01_0", "n01_1"]
+    faults = [str(fault) for fault in check.faults]
+    assert [fault.split(": expected")[0] for fault in faults] == [
+        str(root / "train" / "n02" / "n02_boxes.txt"),
+        f"{source}:3",
+        f"{source}:4",
+        f"{source}:5",
+        str(root),
+    ]
+    assert faults[-1] == f"{root}: expected objects of every class in split 'train', got none of 'Egyptian cat'"
 
 
 @pytest.mark.parametrize("name", ["wnids.txt", "words.txt"])

@@ -1,0 +1,123 @@
+"""The detection task of ILSVRC 2013 to 2017: 200 classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from detection.datasets.dataset import DataSet, Entry
+from detection.datasets.faults import Faults
+from detection.datasets.text_file import read_image_list, read_lines
+from detection.datasets.voc_xml import read_voc_xml
+from detection.errors import InputError
+from detection.ground_truth import GroundTruth
+
+CLASS_LIST = Path(__file__).parent.parent.parent / "configs" / "ilsvrc_det_classes.tsv"
+"""The classes: identifier in submissions (1-200), WNID, name."""
+
+
+class ILSVRCDetection(DataSet):
+    """Reader for `ImageSets/DET/<split>.txt`, `Annotations/DET/` and `Data/DET/`.
+
+    A split is any list of images, with lines `name` or `name number`. Its images and annotations lie in folders of its
+    name, or of that without a number at the end: the halves "val1" and "val2" and the official lists of one class,
+    "train_1" to "train_200", are found in `val` and `train`. "train", which has no official list, is the union of
+    these unless there is a file.
+
+    Labels are the identifiers of the classes less 1. An image without objects may have no XML, so a folder that was
+    unpacked in part cannot be told from one with empty images: `tools.check_dataset` counts these.
+    See `read_voc_xml` for the boxes.
+
+    Args:
+        root: the folder that holds `ImageSets`, `Annotations` and `Data`.
+
+    Raises:
+        InputError: if the list of classes that comes with this package is unusable.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self.wnids, self._names = _read_classes(CLASS_LIST)
+        self._labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self._names
+
+    def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
+        annotations, images = (self._folder(kind, split) for kind in ("Annotations", "Data"))
+        for place, name in self._listed(split, faults):
+            image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
+            with faults.at():
+                if xml.is_file():
+                    size, boxes, labels, ignored = read_voc_xml(xml, self._labels, faults)
+                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size)
+                else:
+                    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+                    yield Entry(place, GroundTruth(name, image, *nothing), None)
+
+    def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
+        """The labels that do not count, by image id, as `evaluate` takes them.
+
+        Args:
+            file: `ILSVRC2014_det_validation_blacklist.txt` of the development kit, with lines `number WNID`.
+            split: the list of images that the numbers refer to.
+
+        Raises:
+            InputError: naming the file and line, for a number that the split does not have or an unknown WNID.
+        """
+        listed = read_image_list(self._list_path(split), Faults())
+        names = {number: name for _, name, number in listed if number is not None}
+        blacklist: dict[str, set[int]] = {}
+        for line_number, line in enumerate(read_lines(Path(file), expected="a blacklist"), start=1):
+            match line.split():
+                case [text, wnid] if text.isdecimal() and int(text) in names and wnid in self._labels:
+                    blacklist.setdefault(names[int(text)], set()).add(self._labels[wnid])
+                case _:
+                    raise InputError(
+                        f"{file}:{line_number}: expected the number of an image of split '{split}' and the WNID of a "
+                        f"class, got '{line}'"
+                    )
+        return blacklist
+
+    def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str]]:
+        """Place and name of each image."""
+        path = self._list_path(split)
+        of_classes = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
+        if split != "train" or path.is_file() or not of_classes[0].is_file():
+            for place, name, _ in read_image_list(path, faults):
+                yield place, name
+            return
+        known: set[str] = set()  # an image can be an example of one class and a counterexample of another
+        for of_class in of_classes:
+            for place, name, _ in read_image_list(of_class, faults):
+                if name not in known:
+                    known.add(name)
+                    yield place, name
+
+    def _list_path(self, split: str) -> Path:
+        return self.root / "ImageSets" / "DET" / f"{split}.txt"
+
+    def _folder(self, kind: str, split: str) -> Path:
+        folder = self.root / kind / "DET"
+        names = (split, re.sub(r"_?\d+$", "", split))
+        for name in names:
+            if (folder / name).is_dir():
+                return folder / name
+        raise InputError(f"{folder}: expected a folder {' or '.join(dict.fromkeys(names))}, got none")
+
+
+def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """WNIDs and names, in the order of the identifiers."""
+    header, *lines = read_lines(path, expected="the classes of the detection task") or [""]
+    rows = [line.split("\t") for line in lines]
+    numbered = [row[0] for row in rows] == [str(index + 1) for index in range(len(rows))]
+    if header != "det_id\twnid\tname" or not numbered or {len(row) for row in rows} != {3}:
+        raise InputError(f"{path}: expected a header and columns det_id (1, 2, 3, ...), wnid and name, tab-separated")
+    wnids, names = (tuple(row[column] for row in rows) for column in (1, 2))
+    if len(set(wnids)) < len(wnids) or len(set(names)) < len(names):
+        raise InputError(f"{path}: expected each class once")
+    return wnids, names

@@ -1,0 +1,73 @@
+"""Images sorted into one folder a class, for learning and measuring on whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from detection.datasets.dataset import DataSet, Entry, LabelledImage
+from detection.datasets.faults import Faults
+from detection.errors import InputError
+from detection.ground_truth import GroundTruth
+from detection.image import IMAGE_SUFFIXES, read_image_size
+
+
+class ImageFolder(DataSet):
+    """Reader for `<split>/<class>/<image>`; the box of an image is all of it.
+
+    The classes are the names of the folders in all splits together, sorted, so that a class has the same label in each.
+    Hidden files and folders are passed over, and in the folder of a class also files without the suffix of an image.
+
+    Args:
+        root: the folder of the splits.
+
+    Raises:
+        InputError: if there is no folder of a class.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        splits = _visible(self.root)
+        classes = {folder.name for split in splits if split.is_dir() for folder in _visible(split) if folder.is_dir()}
+        if not classes:
+            raise InputError(f"{self.root}: expected folders <split>/<class> with images, got none")
+        self._names = tuple(sorted(classes))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self._names
+
+    def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
+        for image in self._images(split, faults):
+            with faults.at():
+                height, width = size = read_image_size(image.path)
+                whole = np.array([[0, 0, width, height]], np.float32)
+                image_id = f"{image.path.parent.name}/{image.path.name}"
+                record = GroundTruth(image_id, image.path, whole, np.array([image.label], np.int64))
+                yield Entry(str(image.path), record, size)
+
+    def read_labels(self, split: str) -> Sequence[LabelledImage]:
+        """The images of `split` with their class; none is opened. See `DataSet.read_labels`."""
+        return list(self._images(split, Faults()))
+
+    def _images(self, split: str, faults: Faults) -> Iterator[LabelledImage]:
+        labels = {name: label for label, name in enumerate(self._names)}
+        for folder in _visible(self.root / split):
+            if not folder.is_dir():
+                faults.report(InputError(f"{folder}: expected a folder of a class, got a file"))
+                continue
+            for path in _visible(folder):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    yield LabelledImage(path, labels[folder.name])
+                elif path.is_dir():
+                    faults.report(InputError(f"{path}: expected an image, got a folder within that of a class"))
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, but hidden files and folders."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder: {error.strerror}") from None

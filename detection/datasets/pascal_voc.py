@@ -1,0 +1,68 @@
+"""PASCAL VOC: 20 classes, a few objects an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from detection.datasets.dataset import DataSet, Entry
+from detection.datasets.faults import Faults
+from detection.datasets.text_file import read_image_list
+from detection.datasets.voc_xml import read_voc_xml
+from detection.errors import InputError
+from detection.ground_truth import GroundTruth
+
+CLASS_NAMES = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+
+
+class PascalVOC(DataSet):
+    """Reader for `ImageSets/Main/<split>.txt`, `Annotations/<name>.xml` and `JPEGImages/<name>.jpg`.
+
+    Splits are "train", "val", "trainval", "test" and any other list with a name a line; the lists of one class, such as
+    `dog_train.txt`, are refused. `difficult` objects are `ignored`. See `read_voc_xml` for the boxes.
+
+    Args:
+        root: the folder that holds `VOCdevkit`, that folder, or the one of a year within.
+        year: which year's folder to take.
+    """
+
+    def __init__(self, root: str | Path, year: int = 2007) -> None:
+        folders = (Path(root) / "VOCdevkit" / f"VOC{year}", Path(root) / f"VOC{year}", Path(root))
+        self.root = next((folder for folder in folders if folder.is_dir()), Path(root))
+        self._labels = {name: label for label, name in enumerate(CLASS_NAMES)}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return CLASS_NAMES
+
+    def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
+        for place, name, number in read_image_list(self.root / "ImageSets" / "Main" / f"{split}.txt", faults):
+            if number is not None:
+                raise InputError(
+                    f"{place}: expected only the name of an image, not the list of a class, got '{name} {number}'"
+                )
+            with faults.at():
+                xml = read_voc_xml(self.root / "Annotations" / f"{name}.xml", self._labels, faults)
+                path = self.root / "JPEGImages" / f"{name}.jpg"
+                yield Entry(place, GroundTruth(name, path, xml.boxes, xml.labels, xml.difficult), xml.size)

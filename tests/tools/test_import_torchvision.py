@@ -145,6 +145,17 @@ def test_file_that_cannot_be_read(
     assert "torchvision's googlenet" in message
 
 
+@pytest.mark.parametrize("size", [20, 200, 390])
+def test_old_file_that_is_cut_short(
+    weights: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    """The format before PyTorch 1.6; where it ends too early, reading it fails in ways of its own."""
+    path = tmp_path_factory.mktemp("old") / "net.pth"
+    torch.save({"fc.bias": torch.zeros(10)}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:size])
+    assert f"{path}: expected a .pth file" in refusal(capsys, weights, "--source", str(path))
+
+
 class Dangerous:
     """Would run code of the file."""
 

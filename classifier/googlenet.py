@@ -2,15 +2,18 @@
 
 `GoogLeNet(1000)` is the network of the paper. Options turn it into the variant that trains from scratch on
 small pictures: batch normalisation in place of local response normalisation, a stem that keeps more resolution,
-another width.
+another width; or into the one that torchvision's ImageNet weights are made for.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from classifier.alexnet import response_norm
+from classifier.pixel_scale import PixelScale
 
 
 class InceptionWidths(NamedTuple):
@@ -65,9 +68,12 @@ class Convolution(nn.Sequential):
 
 
 class Inception(nn.Module):
-    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W]."""
+    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W].
 
-    def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool) -> None:
+    `kernel_5x5` is the size of the kernel in the branch that is 5x5 in the paper.
+    """
+
+    def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
         super().__init__()
         self.branch1x1 = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
         self.branch3x3 = nn.Sequential(
@@ -76,7 +82,7 @@ class Inception(nn.Module):
         )
         self.branch5x5 = nn.Sequential(
             Convolution(in_channels, widths.reduce5x5, 1, batch_norm=batch_norm),
-            Convolution(widths.reduce5x5, widths.conv5x5, 5, batch_norm=batch_norm),
+            Convolution(widths.reduce5x5, widths.conv5x5, kernel_5x5, batch_norm=batch_norm),
         )
         self.branch_pool = nn.Sequential(
             nn.MaxPool2d(3, stride=1, padding=1),
@@ -106,17 +112,19 @@ class AuxiliaryHead(nn.Sequential):
 class GoogLeNet(nn.Module):
     """The 22-layer Inception network: zero-mean RGB [B, 3, S, S] -> logits [B, num_classes].
 
-    The defaults are the published network, made for S = 224; any S of at least 32 works without auxiliary heads,
-    since the last pooling averages over whatever is left.
+    The defaults are the published network, made for S = 224; any S of at least 32 works, since the last pooling
+    averages over whatever is left.
 
     Args:
         num_classes: outputs of the linear layer; for a region classifier the foreground classes plus background.
-        auxiliary_heads: side classifiers on 4a and 4d, for `forward_with_auxiliary`; needs S = 224.
+        auxiliary_heads: side classifiers on 4a and 4d, for `forward_with_auxiliary` alone, which needs S = 224.
         batch_norm: batch normalisation (eps 1e-3) after every convolution in place of the two local response
             normalisations and of the convolutions' biases.
         stem_stride: 8 as published, or 4 for small inputs: without the pooling after the stem's 3x3 convolution.
         width_multiplier: factor on all channel counts, each rounded to a multiple of 8.
         dropout: probability of dropping a feature before the linear layer; 0.4 in Table 1.
+        torchvision_details: what else torchvision's `googlenet` has: 3x3 kernels in the 5x5 branches, a last max
+            pooling of 2x2, and pixels scaled to -1 to 1, from the same input as otherwise.
 
     Raises:
         ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
@@ -131,23 +139,28 @@ class GoogLeNet(nn.Module):
         stem_stride: int = 8,
         width_multiplier: float = 1.0,
         dropout: float = 0.4,
+        torchvision_details: bool = False,
     ) -> None:
         super().__init__()
         if stem_stride not in (4, 8):
             raise ValueError(f"stem_stride must be 4 or 8, got {stem_stride}")
         if width_multiplier <= 0:
             raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
+        self.scale = PixelScale((127.5, 127.5, 127.5), 127.5) if torchvision_details else nn.Identity()
         self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
         self.blocks = nn.ModuleDict()
         self.auxiliary = nn.ModuleDict()
         channels = scaled_width(STEM_WIDTHS[-1], width_multiplier)
         for name, row in TABLE_1.items():
             widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
-            self.blocks[name] = Inception(channels, widths, batch_norm=batch_norm)
+            self.blocks[name] = Inception(
+                channels, widths, batch_norm=batch_norm, kernel_5x5=3 if torchvision_details else 5
+            )
             channels = widths.total
             if auxiliary_heads and name in AUXILIARY_AFTER:
                 self.auxiliary[name] = AuxiliaryHead(channels, num_classes)
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.last_pool = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(channels, num_classes)
         self.apply(_initialise)
@@ -157,24 +170,26 @@ class GoogLeNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
-        return self._walk(images)[0]
+        return self._walk(images, with_auxiliary=False)[0]
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits of the main head [B, num_classes], and of each auxiliary head in order of depth.
 
         Their losses weigh 0.3 in training (section 5).
         """
-        features, auxiliary_logits = self._walk(images)
+        features, auxiliary_logits = self._walk(images, with_auxiliary=True)
         return self._classify(features), auxiliary_logits
 
-    def _walk(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        features = self.stem(images)
+    def _walk(self, images: Tensor, *, with_auxiliary: bool) -> tuple[Tensor, list[Tensor]]:
+        features = self.stem(self.scale(images))
         auxiliary_logits = []
         for name, block in self.blocks.items():
-            if name in ("4a", "5a"):
+            if name == "4a":
                 features = self.pool(features)
+            elif name == "5a":
+                features = self.last_pool(features)
             features = block(features)
-            if name in self.auxiliary:
+            if with_auxiliary and name in self.auxiliary:
                 auxiliary_logits.append(self.auxiliary[name](features))
         return features.mean(dim=(2, 3)), auxiliary_logits
 
@@ -187,7 +202,7 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
     """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
     # The paper gives no parameters for the normalisation; these are AlexNet's.
-    normalise = nn.Identity() if batch_norm else nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)
+    normalise = nn.Identity() if batch_norm else response_norm()
     pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     return nn.Sequential(
         Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
@@ -201,9 +216,14 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
 
 
 def _initialise(module: nn.Module) -> None:
-    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0."""
+    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0.
+
+    Without batch normalisation only weights that go by the number of inputs keep the activations of so many layers
+    from growing: a reduction has up to 30 times as many inputs as outputs.
+    """
     if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        fan: Literal["fan_in", "fan_out"] = "fan_out" if module.bias is None else "fan_in"
+        nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
     elif isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
     if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:

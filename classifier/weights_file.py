@@ -67,16 +67,23 @@ class NetworkDescription:
 
 
 def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
-    """Write a network's parameters and buffers, floating point ones in half precision, atomically."""
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    """Write a network's parameters and buffers, floating point ones in half precision, atomically.
+
+    Raises:
+        InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
+    """
+    tensors = {name: _half_precision(value).contiguous() for name, value in network.state_dict().items()}
     content = save(tensors, metadata={METADATA_KEY: json.dumps(asdict(description))})
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected to write {len(content)} bytes of weights: {error.strerror}") from None
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
@@ -104,6 +111,14 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
     return network.eval(), description
+
+
+def _half_precision(tensor: Tensor) -> Tensor:
+    """Half of the bytes, unless a value above 65504, a variance perhaps, would become infinite."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
 
 
 def _full_precision(tensor: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from classifier.googlenet import TABLE_1, AuxiliaryHead, GoogLeNet, Inception, scaled_width
+from classifier.googlenet import STEM_WIDTHS, TABLE_1, AuxiliaryHead, GoogLeNet, Inception, scaled_width
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -37,6 +40,63 @@ def test_parameters_of_each_inception_module_of_table_1() -> None:
     }
     assert parameter_count(network.stem) == 9_472 + 114_944
     assert parameter_count(network.linear) == 1_025_000
+
+
+MULTIPLY_ADDS_OF_TABLE_1 = {
+    "conv 7x7": 118.0,
+    "conv 3x3": 359.7,
+    "3a": 128.0,
+    "3b": 304.3,
+    "4a": 73.6,
+    "4b": 87.9,
+    "4c": 99.9,
+    "4d": 118.5,
+    "4e": 170.0,
+    "5a": 51.1,
+    "5b": 70.7,
+    "linear": 1.0,
+}
+"""In millions, for 224x224 pixels."""
+
+
+def test_multiply_adds_of_table_1() -> None:
+    """One for each weight of a convolution at each position of its output, and for each weight of the linear layer.
+
+    The 1x1 reduction counts with the stem's 3x3 convolution; biases, pooling and response normalisation do not count.
+    """
+    network = GoogLeNet(1000).eval()
+    rows = {"conv 7x7": network.stem[0], "conv 3x3": network.stem[3:5], **network.blocks, "linear": network.linear}
+    counts = dict.fromkeys(rows, 0)
+    for name, row in rows.items():
+        for layer in row.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+
+                def count(layer: nn.Module, _: object, output: torch.Tensor, name: str = name) -> None:
+                    counts[name] += layer.get_parameter("weight").numel() * output[0, 0].numel()
+
+                layer.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 224, 224))
+    assert {name: round(total / 1e6, 1) for name, total in counts.items()} == MULTIPLY_ADDS_OF_TABLE_1
+    assert sum(counts.values()) == pytest.approx(1.58e9, rel=0.01)  # "1.5 billion multiply-adds" (section 1)
+
+
+def test_output_sizes_of_the_stem() -> None:
+    """Figure 3: convolution, pooling, normalisation, two convolutions, normalisation, pooling."""
+    features = torch.zeros(1, 3, 224, 224)
+    steps = []
+    for layer in GoogLeNet(1000).stem:
+        features = layer(features)
+        steps.append((type(layer).__name__, *features.shape[1:3]))
+    assert steps == [
+        ("Convolution", 64, 112),
+        ("MaxPool2d", 64, 56),
+        ("LocalResponseNorm", 64, 56),
+        ("Convolution", 64, 56),
+        ("Convolution", 192, 56),
+        ("LocalResponseNorm", 192, 56),
+        ("MaxPool2d", 192, 28),
+    ]
 
 
 def test_output_sizes_of_table_1() -> None:
@@ -79,6 +139,113 @@ def test_auxiliary_heads_do_not_change_the_main_output() -> None:
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(network(images), network.forward_with_auxiliary(images)[0])
+
+
+def test_auxiliary_heads_run_only_when_asked_for() -> None:
+    """They are dropped at inference (section 5), and so is the size of picture that they need."""
+    network = GoogLeNet(7, auxiliary_heads=True, width_multiplier=0.125).eval()
+    calls = []
+    for head in network.auxiliary.values():
+        head.register_forward_hook(lambda head, _, __: calls.append(head))
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+        assert network.features(torch.zeros(1, 3, 224, 224)).shape == (1, 128)
+        assert calls == []
+        network.forward_with_auxiliary(torch.zeros(1, 3, 224, 224))
+    assert calls == list(network.auxiliary.values())
+
+
+def test_without_auxiliary_heads_there_are_no_logits_of_theirs() -> None:
+    network = GoogLeNet(7, width_multiplier=0.125).eval()
+    with torch.inference_mode():
+        logits, auxiliary = network.forward_with_auxiliary(torch.zeros(2, 3, 64, 64))
+    assert logits.shape == (2, 7)
+    assert auxiliary == []
+
+
+def test_auxiliary_heads_teach_what_is_below_them() -> None:
+    network = GoogLeNet(7, auxiliary_heads=True, width_multiplier=0.125)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    _, (of_4a, of_4d) = network.forward_with_auxiliary(images)
+    for logits, last in ((of_4a, "4a"), (of_4d, "4d")):
+        network.zero_grad()
+        logits.sum().backward(retain_graph=True)
+        taught = [name for name, block in network.blocks.items() if next(block.parameters()).grad is not None]
+        assert taught == [name for name in TABLE_1 if name <= last]
+        assert network.linear.weight.grad is None
+
+
+def test_auxiliary_heads_of_section_5() -> None:
+    """Average pooling 5x5 of stride 3, 128 1x1 convolutions, 1024 hidden units, dropout of 70%."""
+    head = GoogLeNet(7, auxiliary_heads=True).auxiliary["4a"]
+    features = torch.zeros(1, 512, 14, 14)
+    sizes = []
+    for layer in head.eval().children():
+        features = layer(features)
+        sizes.append(tuple(features.shape[1:]))
+    assert sizes == [(512, 4, 4), (128, 4, 4), (2048,), (1024,), (1024,), (1024,), (7,)]
+    assert [layer.p for layer in head.modules() if isinstance(layer, nn.Dropout)] == [0.7]
+
+
+def test_response_norm_is_that_of_alexnet() -> None:
+    """PyTorch's alpha is that of the formula times the 5 channels."""
+    norms = {module for module in GoogLeNet(5).modules() if isinstance(module, nn.LocalResponseNorm)}
+    assert [(norm.size, norm.alpha / norm.size, norm.beta, norm.k) for norm in norms] == [(5, 1e-4, 0.75, 2)]
+
+
+def test_parameters_of_the_wider_network() -> None:
+    """At twice the width a convolution has four times the weights, only twice in the first: its 3 inputs stay."""
+    biases = sum(STEM_WIDTHS) + sum(sum(widths) for widths in TABLE_1.values())
+    first = 64 * 3 * 7 * 7
+    others = 6_998_552 - 1_025_000 - biases - first
+    linear = 1000 * 2048 + 1000
+    assert parameter_count(GoogLeNet(1000, width_multiplier=2)) == 2 * first + 4 * others + 2 * biases + linear
+
+
+@pytest.mark.parametrize("multiplier", [0.3, 1.25, 1.5])
+def test_every_layer_scales_with_the_width(multiplier: float) -> None:
+    plain, scaled = (
+        [module for module in GoogLeNet(5, width_multiplier=width).modules() if isinstance(module, nn.Conv2d)]
+        for width in (1, multiplier)
+    )
+    for before, after in zip(plain, scaled, strict=True):
+        assert after.out_channels == scaled_width(before.out_channels, multiplier)
+        assert abs(after.out_channels - multiplier * before.out_channels) <= 4
+
+
+def test_activations_keep_their_size() -> None:
+    """From the 3 channels of noise of deviation 1 to the last features, through 22 layers and two normalisations."""
+    torch.manual_seed(0)
+    network = GoogLeNet(5).eval()
+    with torch.inference_mode():
+        features = network.features(torch.randn(4, 3, 64, 64))
+    assert 0.01 < features.square().mean().sqrt() < 10
+
+
+def test_learns_with_response_norm_and_auxiliary_heads() -> None:
+    """Two pictures of four colours each; the auxiliary losses weigh 0.3 (section 5)."""
+    torch.manual_seed(0)
+    network = GoogLeNet(2, auxiliary_heads=True, width_multiplier=0.125)
+    optimizer = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9)
+    images, labels = torch.randn(2, 3, 2, 2).repeat_interleave(112, 2).repeat_interleave(112, 3), torch.arange(2)
+
+    def losses() -> torch.Tensor:
+        logits, auxiliary = network.forward_with_auxiliary(images)
+        return torch.stack([functional.cross_entropy(of_head, labels) for of_head in (logits, *auxiliary)])
+
+    with torch.no_grad():
+        network.eval()
+        before = losses()
+    network.train()
+    for _ in range(10):
+        optimizer.zero_grad()
+        (losses() * torch.tensor([1, 0.3, 0.3])).sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        network.eval()
+        after = losses()
+    torch.testing.assert_close(before, torch.full((3,), math.log(2)), atol=0.05, rtol=0)
+    assert (after < before - 0.05).all()
 
 
 @pytest.mark.parametrize("size", [32, 64, 96])

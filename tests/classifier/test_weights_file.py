@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from torch import nn
 
 from classifier.weights_file import METADATA_KEY, NetworkDescription, load_weights, save_weights
 from detection.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 DESCRIPTION = NetworkDescription(
     class_path="classifier.googlenet.GoogLeNet",
@@ -53,6 +57,55 @@ def test_half_precision_on_disk_full_precision_in_memory(path: Path) -> None:
 
 def test_leaves_no_unfinished_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+
+
+def test_value_too_large_for_half_precision_survives(network: nn.Module, tmp_path: Path) -> None:
+    """Half precision ends at 65504."""
+    statistics = network.get_buffer("stem.0.1.running_var")
+    statistics[:2] = torch.tensor([65504.0, 70000.0])
+    save_weights(tmp_path / "net.safetensors", network, DESCRIPTION)
+    loaded = load_weights(tmp_path / "net.safetensors")[0]
+    assert torch.equal(loaded.get_buffer("stem.0.1.running_var"), statistics)
+
+
+DISK_OF_64_KIB = """
+import resource, sys
+from pathlib import Path
+from classifier.weights_file import load_weights, save_weights
+from detection.errors import InputError
+
+path = Path(sys.argv[1])
+network, description = load_weights(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+for target in (path, path.with_name("new.safetensors")):
+    try:
+        save_weights(target, network, description)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_full_disk_leaves_what_was_there(path: Path) -> None:
+    """A limit on the size of files stands for the disk: writing fails on the way, in the operating system."""
+    before = path.read_bytes()
+    assert len(before) > 65536
+    command = [sys.executable, "-c", DISK_OF_64_KIB, str(path)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    reason = f"expected to write {len(before)} bytes of weights: File too large"
+    assert output.splitlines() == [f"{path}: {reason}", f"{path.with_name('new.safetensors')}: {reason}"]
+    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("net.safetensors/below.safetensors", "File exists"), ("", "Is a directory")],
+)
+def test_place_that_cannot_be_written(path: Path, network: nn.Module, name: str, reason: str) -> None:
+    target = path.parent / name
+    with pytest.raises(InputError, match=f"^{target}: expected to write [0-9]+ bytes of weights: {reason}$"):
+        save_weights(target, network, DESCRIPTION)
+    assert [file.name for file in path.parent.parent.rglob("*")] == ["folder", "net.safetensors"]
 
 
 def assert_refused(path: Path, reason: str) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.crops import Crops, cut_crops, evaluation_crops
+from classifier.crops import cut_crops, evaluation_crops
 from classifier.image_classifier import ImageClassifier
-from classifier.region_classifier import MAX_PIXELS, shrink_to
 from detection.arrays import FloatArray, Image, IntArray
 
 
@@ -31,15 +30,17 @@ def average_probabilities(
         raise ValueError(
             f"expected classifiers, images and counts, got {len(classifiers)}, {len(images)} and {len(counts)}"
         )
-    prepared = [_distinct_crops(image, max(counts)) for image in images]
+    all_crops = [evaluation_crops((image.shape[0], image.shape[1]), max(counts)) for image in images]
+    crops, positions = zip(*(of_image.distinct() for of_image in all_crops), strict=True)
     inputs: dict[tuple[int, torch.device], Tensor] = {}
     of_models = []
     for classifier in classifiers:
-        key = classifier.input_size, classifier.device
+        size, device = key = classifier.input_size, classifier.device
         if key not in inputs:
-            inputs[key] = torch.cat([_cut(image, crops, *key) for image, crops, _ in prepared])
-        scores = classifier.probabilities(inputs[key]).cpu().split([len(crops.boxes) for _, crops, _ in prepared])
-        of_crops = torch.stack([part[positions] for part, (*_, positions) in zip(scores, prepared, strict=True)])
+            cut = [cut_crops(image, each, size=size, device=device) for image, each in zip(images, crops, strict=True)]
+            inputs[key] = torch.cat(cut)
+        scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
+        of_crops = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
         of_models.append(torch.stack([of_crops[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
     return np.stack(list(_running_means(of_models)))
 
@@ -60,7 +61,7 @@ def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
         raise ValueError(f"expected classes [N, k], labels [N] and k > 0, got {best.shape}, {labels.shape} and {k}")
     if not len(labels):
         return float("nan")
-    return float(1 - (best[:, :k] == labels[:, None]).any(axis=1).mean())
+    return float((best[:, :k] != labels[:, None]).all(axis=1).mean())
 
 
 def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) -> IntArray:
@@ -85,17 +86,6 @@ def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = np.column_stack(np.unravel_index(order, wrong.shape)).tolist()
     return [(label, other, int(wrong[label, other])) for label, other in pairs if wrong[label, other]]
-
-
-def _distinct_crops(image: Image, count: int) -> tuple[Image, Crops, IntArray]:
-    """The image, its test crops each once, and where each of the `count` crops is among them."""
-    distinct, positions = evaluation_crops((image.shape[0], image.shape[1]), count).distinct()
-    smaller, boxes = shrink_to(MAX_PIXELS, image, distinct.boxes)
-    return smaller, distinct._replace(boxes=boxes), positions
-
-
-def _cut(image: Image, crops: Crops, size: int, device: torch.device) -> Tensor:
-    return cut_crops(torch.from_numpy(image).to(device), crops, size=size)
 
 
 def _running_means(values: Sequence[Tensor]) -> Iterator[FloatArray]:

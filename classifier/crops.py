@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifier.region_classifier import MAX_PIXELS, shrink_to
 from classifier.warp import warp_regions
-from detection.arrays import BoolArray, FloatArray, IntArray
+from detection.arrays import BoolArray, FloatArray, Image, IntArray
 
 CROP_SIDE = 224
 SCALES = (256, 288, 320, 352)
@@ -62,10 +63,12 @@ def evaluation_crops(size: tuple[int, int], count: int) -> Crops:
     return Crops(np.repeat(np.array(boxes, np.float32), 2, axis=0)[:count], mirrored[:count])
 
 
-def cut_crops(image: Tensor, crops: Crops, *, size: int) -> Tensor:
-    """The crops of an image uint8 [H, W, 3] as a network's input: RGB minus mean [K, 3, S, S], S = `size`."""
-    regions = warp_regions(image[None], torch.from_numpy(crops.boxes)[None], size=size)[0]
-    mirrored = torch.from_numpy(crops.mirrored).to(regions.device)
+def cut_crops(image: Image, crops: Crops, *, size: int, device: torch.device) -> Tensor:
+    """The crops of an image [H, W, 3] as a network's input: RGB minus mean [K, 3, S, S], S = `size`."""
+    smaller, boxes = shrink_to(MAX_PIXELS, image, crops.boxes)
+    pixels = torch.from_numpy(smaller).to(device)
+    regions = warp_regions(pixels[None], torch.from_numpy(boxes)[None], size=size)[0]
+    mirrored = torch.from_numpy(crops.mirrored).to(device)
     return torch.where(mirrored.view(-1, 1, 1, 1), regions.flip(3), regions)
 
 

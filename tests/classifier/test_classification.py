@@ -20,7 +20,7 @@ from classifier.classification import (
     top_k_error,
     worst_confusions,
 )
-from classifier.crops import evaluation_crops
+from classifier.crops import cut_crops, evaluation_crops
 from classifier.image_classifier import ImageClassifier
 from classifier.warp import normalise, warp_regions
 from classifier.weights_file import NetworkDescription, load_weights, save_weights
@@ -83,9 +83,10 @@ def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) 
 
 
 def test_repeated_crops_count_as_often_as_they_come(weights: list[Path], images: list[Image]) -> None:
-    classifiers = [ImageClassifier(str(weights[0]), device="cpu")]
-    actual = average_probabilities(classifiers, images[2:], [144])[0, 0, 0]  # the square image
-    np.testing.assert_allclose(actual, naive_average([load_weights(weights[0])], images[2], 144), atol=1e-4)
+    classifier, square = ImageClassifier(str(weights[0]), device="cpu"), images[2]
+    all_crops = cut_crops(square, evaluation_crops((40, 40), 144), size=32, device=classifier.device)
+    expected = classifier.probabilities(all_crops).mean(dim=0).numpy()
+    np.testing.assert_allclose(average_probabilities([classifier], [square], [144])[0, 0, 0], expected, atol=1e-5)
 
 
 def test_each_crop_is_scored_once(weights: list[Path], images: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +107,9 @@ def test_models_of_one_size_share_the_crops(
 ) -> None:
     cut = []
 
-    def counted(*_: object, size: int) -> torch.Tensor:
+    def counted(*_: object, size: int, device: torch.device) -> torch.Tensor:
         cut.append(size)
-        return torch.zeros(1, 3, size, size)
+        return torch.zeros(1, 3, size, size, device=device)
 
     monkeypatch.setattr(classification, "cut_crops", counted)
     classifiers = [ImageClassifier(str(path), device="cpu") for path in [weights[0], weights[1], weights[0]]]

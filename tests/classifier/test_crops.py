@@ -9,6 +9,7 @@ import torch
 from classifier.crops import Crops, cut_crops, evaluation_crops
 from classifier.warp import warp_regions
 
+CPU = torch.device("cpu")
 LANDSCAPE, PORTRAIT, SQUARE = (256, 512), (512, 256), (256, 256)
 SIZES = [LANDSCAPE, PORTRAIT, SQUARE, (375, 500), (1, 1), (7, 3), (2999, 1333)]
 
@@ -124,17 +125,27 @@ def test_repeated_crops_are_kept_and_can_be_found(size: tuple[int, int], expecte
 
 
 def test_mirrored_crops_show_left_and_right_exchanged() -> None:
-    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     crops = evaluation_crops((30, 40), 10)
-    cut = cut_crops(image, crops, size=16)
+    cut = cut_crops(image, crops, size=16, device=CPU)
     assert cut.shape == (10, 3, 16, 16)
     assert torch.equal(cut[1::2], cut[::2].flip(3))
-    assert torch.equal(cut[::2], warp_regions(image[None], torch.from_numpy(crops.boxes[::2])[None], size=16)[0])
+    regions = warp_regions(torch.from_numpy(image)[None], torch.from_numpy(crops.boxes[::2])[None], size=16)
+    assert torch.equal(cut[::2], regions[0])
+
+
+def test_huge_images_are_shrunk_with_their_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.kron(np.random.default_rng(0).integers(0, 256, (3, 4, 3)), np.ones((20, 20, 1))).astype(np.uint8)
+    crops = evaluation_crops((60, 80), 10)
+    expected = cut_crops(image, crops, size=8, device=CPU)
+    monkeypatch.setattr("classifier.crops.MAX_PIXELS", 60 * 80 // 4)
+    torch.testing.assert_close(cut_crops(image, crops, size=8, device=CPU), expected, atol=2, rtol=0)  # of 255
 
 
 def test_no_crops() -> None:
     none = Crops(np.zeros((0, 4), np.float32), np.zeros(0, np.bool_))
-    assert cut_crops(torch.zeros(8, 8, 3, dtype=torch.uint8), none, size=4).shape == (0, 3, 4, 4)
+    assert cut_crops(np.zeros((8, 8, 3), np.uint8), none, size=4, device=CPU).shape == (0, 3, 4, 4)
+    assert len(none.distinct()[1]) == 0
 
 
 @pytest.mark.parametrize("count", [0, 2, 12, 145, -1])

@@ -1,4 +1,4 @@
-"""Measure classifiers of whole images: top-1 and top-5 error by number of models and crops, and what is confused.
+r"""Measure classifiers of whole images: top-1 and top-5 error by number of models and crops, and what is confused.
 
 python -m tools.evaluate_classifier --weights a.safetensors b.safetensors --dataset detection.datasets.TinyImageNet \
     --data FOLDER --split val --crops 1 10 144

@@ -1,4 +1,4 @@
-"""Look at a trained network as AlexNet's paper (NIPS 2012, Figures 3 and 4) does.
+r"""Look at a trained network as AlexNet's paper (NIPS 2012, Figures 3 and 4) does.
 
 python -m tools.picture_network filters --weights FILE --output filters.png
 python -m tools.picture_network predictions photo.jpg ... --weights FILE --output predictions.png --truth goldfish ...

@@ -101,3 +101,22 @@ def write_xml() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set in the layout of Tiny ImageNet: four pictures of each class of `tiny_weights`."""
+    folder = tmp_path_factory.mktemp("images")
+    root = folder / "tiny-imagenet-200"
+    (root / "val" / "images").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    names = {"n1": "cat, true cat", "n2": "cup", "n3": "rocket"}
+    annotations = []
+    for index, wnid in enumerate(list(names) * 4):
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        PIL.Image.fromarray(coarse.repeat(10, axis=0).repeat(10, axis=1)).save(root / "val" / "images" / f"{index}.png")
+        annotations.append(f"{index}.png\t{wnid}\t0\t0\t39\t39\n")
+    (root / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
+    (root / "wnids.txt").write_text("\n".join(names), encoding="utf-8")
+    (root / "words.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in names.items()), encoding="utf-8")
+    return folder

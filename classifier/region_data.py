@@ -18,6 +18,7 @@ from classifier.sampling import SampledBoxes, foreground_quota, sample_crop, sam
 from classifier.warp import MEAN_RGB
 from detection.arrays import FloatArray, Image
 from detection.boxes import clip_boxes
+from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 
@@ -94,7 +95,7 @@ class CropSamples(RegionSamples):
 
     def __init__(
         self,
-        images: Sequence[tuple[Path, int]],
+        images: Sequence[LabelledImage],
         *,
         area: tuple[float, float],
         aspect: tuple[float, float],
@@ -107,11 +108,11 @@ class CropSamples(RegionSamples):
         self.aspect = aspect
 
     def path(self, index: int) -> Path:
-        return self.images[index][0]
+        return self.images[index].path
 
     def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
         crop = sample_crop(size, area=self.area, aspect=self.aspect, generator=generator)[None]
-        return SampledBoxes(crop, np.array([self.images[key.record][1]], np.int64), crop)
+        return SampledBoxes(crop, np.array([self.images[key.record].label], np.int64), crop)
 
 
 class ObjectSamples(RegionSamples):
@@ -180,7 +181,7 @@ class CentralCrops(Dataset[RegionSample]):
         share: side of the square as a share of the image's short side, 0-1; 224 / 256 in the papers.
     """
 
-    def __init__(self, images: Sequence[tuple[Path, int]], *, share: float) -> None:
+    def __init__(self, images: Sequence[LabelledImage], *, share: float) -> None:
         self.images = images
         self.share = share
 

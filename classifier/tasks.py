@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from torch.utils.data import Dataset
 
@@ -18,6 +17,7 @@ from classifier.region_data import (
     RegionSamples,
 )
 from detection.datasets import DataSet
+from detection.errors import InputError
 
 
 class Task(ABC):
@@ -69,11 +69,12 @@ class WholeImages(Task):
         self.validation_crop = validation_crop
 
     def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
-        images = labelled_images(dataset, split)
+        images = dataset.read_labels(split)
+        require_all_classes((image.label for image in images), dataset, split)
         return CropSamples(images, area=self.crop_area, aspect=self.crop_aspect, augmentation=augmentation, seed=seed)
 
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
-        return CentralCrops(labelled_images(dataset, split), share=self.validation_crop)
+        return CentralCrops(dataset.read_labels(split), share=self.validation_crop)
 
 
 class Regions(Task):
@@ -91,8 +92,10 @@ class Regions(Task):
         self.foreground_fraction = foreground_fraction
 
     def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
+        records = dataset.read(split)
+        require_all_classes((label for record in records for label in record.labels.tolist()), dataset, split)
         return ObjectSamples(
-            dataset.read(split),
+            records,
             per_image=self.per_image,
             foreground_fraction=self.foreground_fraction,
             augmentation=augmentation,
@@ -103,6 +106,15 @@ class Regions(Task):
         return GroundTruthRegions(dataset.read(split))
 
 
-def labelled_images(dataset: DataSet, split: str) -> Sequence[tuple[Path, int]]:
-    """File and class of each image."""
-    return [(record.path, int(record.labels[0])) for record in dataset.read(split)]
+def require_all_classes(labels: Iterable[int], dataset: DataSet, split: str) -> None:
+    """See whether there is something to learn each class from.
+
+    Raises:
+        InputError: naming the classes that `labels` lack.
+    """
+    present = set(labels)
+    missing = [name for label, name in enumerate(dataset.class_names) if label not in present]
+    if missing:
+        raise InputError(
+            f"{dataset.root}: expected objects of every class in split '{split}', got none of {', '.join(missing)}"
+        )

@@ -16,6 +16,7 @@ from jsonargparse import ArgumentParser
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from classifier.image_classifier import require_same_classes
 from detection.arrays import Image
 from detection.contracts import Proposals, Proposer
 from detection.detections import Detections
@@ -26,6 +27,7 @@ from detection.evaluation.matching import half_iou_thresholds, ilsvrc_iou_thresh
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from tools.experiment import add_experiment_options
+from tools.split_options import add_limit_option, evenly_spaced
 
 IMAGES_AT_ONCE = 16
 """Images whose regions share the classifier's batches."""
@@ -56,7 +58,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("action", choices=["run"], help="detect in the images of a split, and score the detections")
     add_experiment_options(parser, detector_required=True)
     parser.add_argument("--split", type=str, default="val")
-    parser.add_argument("--limit", type=int | None, default=None, help="measure on so many images, evenly spaced")
+    add_limit_option(parser)
     parser.add_argument("--json", type=str | None, default=None, help="file for mAP and the AP of each class")
     return parser
 
@@ -67,12 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     settings = parser.parse_args(arguments)
     try:
         built = parser.instantiate(settings)
-        records = built.dataset.read(settings.split)
-        if settings.limit is not None:
-            step = max(1, len(records) // settings.limit)
-            records = records[::step][: settings.limit]
+        records = evenly_spaced(built.dataset.read(settings.split), settings.limit)
         detector = Detector(**built.detector)
-        check_class_names(detector.class_names, built.dataset.class_names, source=settings.dataset.class_path)
+        require_same_classes("detector", detector.class_names, settings.data, built.dataset.class_names)
         detections, proposal_count = detect_all(detector, records, workers=settings.workers)
     except InputError as error:
         print(f"evaluate: {error.line}", file=sys.stderr)
@@ -90,21 +89,6 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.json is not None:
         Path(settings.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-def check_class_names(found: Sequence[str], expected: Sequence[str], *, source: str) -> None:
-    """See whether a detector tells apart the classes of the data set, in its order.
-
-    Raises:
-        InputError: naming the first difference, if it does not.
-    """
-    if len(found) != len(expected):
-        raise InputError(f"detector: expected the {len(expected)} classes of {source}, got {len(found)}")
-    for index, (name, expected_name) in enumerate(zip(found, expected, strict=True)):
-        if name != expected_name:
-            raise InputError(
-                f"detector: expected the classes of {source}: class {index} is {expected_name}, got {name}"
-            )
 
 
 def detect_all(

@@ -29,11 +29,11 @@ from classifier.classification import (
 )
 from classifier.image_classifier import ImageClassifier, require_same_classes
 from detection.arrays import IntArray
-from detection.datasets import DataSet
+from detection.datasets import DataSet, LabelledImage
 from detection.errors import InputError
 from detection.image import read_image
-from tools.labelled_images import LabelledImage, add_dataset_options, labelled_images
 from tools.output_file import prepare_output, prepare_plot
+from tools.split_options import add_limit_option, add_split_options, evenly_spaced
 
 TOP = 5
 """Answers that the challenge allows for an image."""
@@ -45,7 +45,8 @@ def build_parser() -> ArgumentParser:
     """The options of the tool."""
     parser = ArgumentParser(prog="python -m tools.evaluate_classifier", description="Measure classifiers of images.")
     parser.add_argument("--weights", nargs="+", type=str, required=True, help="files, or names of shipped ones")
-    add_dataset_options(parser)
+    add_split_options(parser)
+    add_limit_option(parser)
     parser.add_argument("--crops", nargs="+", type=CropCount, default=[1], help="of each image, averaged")
     parser.add_argument("--confusions", type=NonNegativeInt, default=10, help="pairs of classes to list")
     parser.add_argument("--json", type=str | None, default=None, help="file for the errors and confusions")
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
         dataset = parser.instantiate(settings).dataset
         classifiers = load_classifiers(settings, dataset)
-        images = labelled_images(dataset, settings.split, limit=settings.limit)
+        images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
         counts = sorted(set(settings.crops))
         best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
     except InputError as error:

@@ -15,8 +15,8 @@ from classifier.augmentation import Augmentation
 from classifier.tasks import Task
 from classifier.training import ClassifierTraining
 from detection.contracts import Classifier, Proposer
-from detection.datasets import DataSet
 from detection.detector import Detector
+from tools.split_options import add_dataset_options
 
 SET_BY_THE_TOOL = {"network", "background", "seed", "new_layers"}
 """Arguments of `ClassifierTraining` that follow from other options."""
@@ -25,13 +25,11 @@ SET_BY_THE_TOOL = {"network", "background", "seed", "new_layers"}
 def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -> None:
     """Add `--config`, a YAML file with any of the options, and the options themselves."""
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
-    parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
     parser.add_argument(
         "--seed", type=int, default=1, help="of the order and of all draws; members of an ensemble differ"
     )
     parser.add_argument("--initial_seed", type=int, default=1, help="of the weights, the same for all members")
-    parser.add_argument("--dataset", type=DataSet, required=True, help="reader of the data set")
-    parser.link_arguments("data", "dataset.init_args.root")
+    add_dataset_options(parser)
     parser.add_argument("--train_split", type=str, default="train")
     parser.add_argument("--validation_split", type=str, default="val")
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="a network, given its number of outputs")

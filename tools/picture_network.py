@@ -27,8 +27,8 @@ from classifier.weights_file import load_weights
 from detection.errors import InputError
 from detection.image import read_image
 from tools.filter_grid import draw_filters, first_filters
-from tools.labelled_images import add_dataset_options, labelled_images
 from tools.output_file import prepare_output, prepare_plot
+from tools.split_options import add_limit_option, add_split_options, evenly_spaced
 
 TOP = 5
 CROPS = 10
@@ -48,7 +48,8 @@ def build_parser() -> ArgumentParser:
     predictions.add_argument("--truth", nargs="+", type=str, default=[], help="the class of each image")
     neighbours = ArgumentParser(description="Images with those that are most alike in the last hidden layer.")
     neighbours.add_argument("images", nargs="+", type=str, help="image files to find neighbours of")
-    add_dataset_options(neighbours)
+    add_split_options(neighbours)
+    add_limit_option(neighbours)
     neighbours.add_argument("--count", type=PositiveInt, default=6, help="neighbours of each image")
     for name, subparser in (("filters", filters), ("predictions", predictions), ("neighbours", neighbours)):
         subparser.add_argument("--weights", type=str, required=True, help="safetensors file, or name of a shipped one")
@@ -136,7 +137,7 @@ def picture_neighbours(settings: Namespace) -> None:
     queries = [Path(name) for name in settings.images]
     query_features = image_features(classifier, queries)
     own = {path.resolve() for path in queries}
-    labelled = labelled_images(settings.dataset, settings.split, limit=settings.limit)
+    labelled = evenly_spaced(settings.dataset.read_labels(settings.split), settings.limit)
     others = [image for image in labelled if image.path.resolve() not in own]
     if not others:
         raise InputError(f"split '{settings.split}': expected images besides the given ones, found none")

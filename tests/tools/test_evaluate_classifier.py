@@ -20,7 +20,6 @@ from detection.datasets import TinyImageNet
 from detection.image import read_image
 from tools import evaluate_classifier
 from tools.evaluate_classifier import confusions, error_grid, format_report, rank_classes
-from tools.labelled_images import LabelledImage, labelled_images
 
 Run = Callable[..., int]
 
@@ -68,7 +67,7 @@ def test_writes_the_grid(
 
 def test_ranks_agree_with_averages_of_all_images_at_once(tiny_images: Path, tiny_weights: Path) -> None:
     classifier = ImageClassifier(str(tiny_weights), device="cpu")
-    images = labelled_images(TinyImageNet(tiny_images), "val", limit=None)
+    images = TinyImageNet(tiny_images).read_labels("val")
     best = rank_classes([classifier], images, [1, 10], batch_size=30)  # three images at a time
     expected = average_probabilities([classifier], [read_image(image.path) for image in images], [1, 10])
     assert np.array_equal(best, np.argsort(-expected, axis=-1))
@@ -85,7 +84,7 @@ def test_every_image_is_read_once(
 
     monkeypatch.setattr(evaluate_classifier, "read_image", counted)
     assert run("--weights", str(tiny_weights), str(tiny_weights), "--crops", "1", "10") == 0
-    assert read == [image.path for image in labelled_images(TinyImageNet(tiny_images), "val", limit=None)]
+    assert read == [image.path for image in TinyImageNet(tiny_images).read_labels("val")]
 
 
 def test_error_grid_by_hand() -> None:
@@ -117,14 +116,6 @@ def test_report_without_confusions() -> None:
         "models  crops  top-1 error  top-5 error",
         "     1    144       12.50%        0.00%",
     ]
-
-
-def test_labels_are_those_of_the_records(tiny_images: Path) -> None:
-    dataset = TinyImageNet(tiny_images)
-    images = labelled_images(dataset, "val", limit=None)
-    assert images[4] == LabelledImage(tiny_images / "tiny-imagenet-200" / "val" / "images" / "4.png", 1)
-    assert labelled_images(dataset, "val", limit=4) == images[::3]
-    assert labelled_images(dataset, "val", limit=100) == images
 
 
 def test_split_without_images(tiny_images: Path, tmp_path: Path, tiny_weights: Path) -> None:

@@ -153,11 +153,16 @@ class GoogLeNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._classify(self.features(images))
+        return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
         return self._walk(images)[0]
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, num_classes] of `features` [B, F], through dropout and the linear layer."""
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits of the main head [B, num_classes], and of each auxiliary head in order of depth.
@@ -165,7 +170,7 @@ class GoogLeNet(nn.Module):
         Their losses weigh 0.3 in training (section 5).
         """
         features, auxiliary_logits = self._walk(images)
-        return self._classify(features), auxiliary_logits
+        return self.classify(features), auxiliary_logits
 
     def _walk(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = self.stem(images)
@@ -177,10 +182,6 @@ class GoogLeNet(nn.Module):
             if name in self.auxiliary:
                 auxiliary_logits.append(self.auxiliary[name](features))
         return features.mean(dim=(2, 3)), auxiliary_logits
-
-    def _classify(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.dropout(features))
-        return logits
 
 
 def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:

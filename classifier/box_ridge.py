@@ -8,7 +8,7 @@ from classifier.linear_head import LinearHead
 from detection.arrays import FloatArray, IntArray
 
 MIN_IOU = 0.6
-"""Overlap from which a region is paired with its ground truth (arXiv 1311.2524, appendix C)."""
+"""Overlap above which a region is paired with its ground truth (arXiv 1311.2524, appendix C)."""
 
 RIDGE = 1000.0
 """Penalty of the squared weights, for features of a mean norm of `classifier.svm.FEATURE_NORM` (appendix C)."""

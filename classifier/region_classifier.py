@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -16,7 +15,7 @@ from classifier.box_coder import decode_boxes
 from classifier.folding import fold_batch_norm
 from classifier.region_network import RegionOutputs
 from classifier.warp import normalise, warp_regions
-from classifier.weights_file import SHIPPED, load_region_network
+from classifier.weights_file import load_region_network, weights_path
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.errors import InputError
@@ -51,7 +50,7 @@ class RegionClassifier:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
-        path = SHIPPED / weights if Path(weights).name == weights else Path(weights)
+        path = weights_path(weights)
         network, self.description = load_region_network(path)
         if not self.description.background:
             raise InputError(f"{path}: expected a network that was trained on regions, got one for whole images only")

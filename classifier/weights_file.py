@@ -89,6 +89,11 @@ class NetworkDescription:
         return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
 
 
+def weights_path(name: str) -> Path:
+    """Where the weights called `name` are: a bare file name is one of the shipped files."""
+    return SHIPPED / name if Path(name).name == name else Path(name)
+
+
 def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
     """Write a network's parameters and buffers, floating point ones in half precision, atomically.
 

@@ -6,6 +6,7 @@ The numbers are those of R-CNN's code (`rcnn_train.m`, `rcnn_scale_features.m`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.svm import LinearSVC
@@ -79,8 +80,17 @@ def fit_svm(positives: FloatArray, negatives: FloatArray, *, seed: int) -> tuple
     return solver.coef_[0].astype(np.float32), float(solver.intercept_[0])
 
 
+class HardRegions(NamedTuple):
+    """Hard negatives of one class in one image: `rows` [n] of `features` [K, F], which the classes share."""
+
+    features: FloatArray
+    rows: IntArray
+
+
 class HardNegativeMining:
     """Training of the SVMs of all classes in one pass over the images, holding only what is hard in memory.
+
+    A region is often hard for many classes, so its features are held once for all of them.
 
     Args:
         positives: for each class the features [P, F] of its ground truth, scaled to `FEATURE_NORM`.
@@ -102,7 +112,7 @@ class HardNegativeMining:
         self.bias = np.zeros(num_classes, np.float32)
         self.trained = np.zeros(num_classes, np.bool_)
         self.added = np.zeros(num_classes, np.int64)
-        self.negatives: list[list[FloatArray]] = [[] for _ in positives]
+        self.negatives: list[list[HardRegions]] = [[] for _ in positives]
 
     def add_image(self, features: FloatArray, overlaps: FloatArray) -> None:
         """Take the hard negatives of one image, and train the classes that have enough new ones.
@@ -113,8 +123,10 @@ class HardNegativeMining:
         """
         margins = features @ self.weight.T + self.bias  # [N, C]
         hard = (overlaps < NEGATIVE_IOU) & (margins > HARD_MARGIN)
+        taken = hard.any(axis=1)
+        features, hard = features[taken], hard[taken]
         for label in np.flatnonzero(hard.any(axis=0)).tolist():
-            self.negatives[label].append(features[hard[:, label]])
+            self.negatives[label].append(HardRegions(features, np.flatnonzero(hard[:, label])))
             self.added[label] += hard[:, label].sum()
             if not self.trained[label] or self.added[label] > RETRAIN_AFTER:
                 self._train(label)
@@ -132,10 +144,18 @@ class HardNegativeMining:
                 self._train(label)
         return LinearHead(self.weight, self.bias)
 
+    def held(self, label: int) -> FloatArray:
+        """The negatives [Q, F] of a class that are held now."""
+        parts = [features[rows] for features, rows in self.negatives[label]]
+        return np.concatenate([self.positives[label][:0], *parts])
+
     def _train(self, label: int) -> None:
-        negatives = np.concatenate(self.negatives[label])
-        weight, bias = fit_svm(self.positives[label], negatives, seed=self.seed)
+        weight, bias = fit_svm(self.positives[label], self.held(label), seed=self.seed)
         self.weight[label], self.bias[label] = weight, bias
         self.trained[label] = True
         self.added[label] = 0
-        self.negatives[label] = [negatives[negatives @ weight + bias >= EASY_MARGIN]]
+        parts = [
+            HardRegions(features, rows[features[rows] @ weight + bias >= EASY_MARGIN])
+            for features, rows in self.negatives[label]
+        ]
+        self.negatives[label] = [part for part in parts if len(part.rows)]

@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         features = RegionFeatures(built.detector["classify"], built.detector["propose"])
         records = read_records(settings, built)
         svms, ridge = fit_heads(features, records, settings)
-        save_heads(settings, svms, ridge, scale=features.scale, images=len(records))
+        how = {"images": len(records), "seed": settings.seed}
+        save_heads(weights_path(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
     except InputError as error:
         print(f"train_rcnn_heads: {error.line}", file=sys.stderr)
         return 1
@@ -177,10 +178,19 @@ def match_regions(regions: FloatArray, features: FloatArray, record: GroundTruth
 
 
 def save_heads(
-    settings: Namespace, svms: LinearHead | None, ridge: LinearHead | None, *, scale: float, images: int
+    source: Path,
+    target: Path,
+    svms: LinearHead | None,
+    ridge: LinearHead | None,
+    *,
+    scale: float,
+    training: dict[str, Any],
 ) -> None:
-    """Write the network with its new heads, which undo the scaling of the features."""
-    network, old = load_region_network(weights_path(settings.weights))
+    """Write the network of `source` with its new heads, fitted on features times `scale`, to `target`.
+
+    `training` says how they came about.
+    """
+    network, old = load_region_network(source)
     if svms is not None:
         network.trunk.linear = svms.layer(scale)
     if ridge is not None:
@@ -191,12 +201,12 @@ def save_heads(
         init_args={name: value for name, value in old.init_args.items() if name != "auxiliary_heads"},
         head="svm" if svms is not None else old.head,
         box_regression=old.box_regression or ridge is not None,
-        training=old.training | {"rcnn_heads": {"images": images, "seed": settings.seed}},
+        training=old.training | {"rcnn_heads": training},
     )
     fitted = description.build_region_network()
     state = network.state_dict()
     fitted.load_state_dict({name: state[name] for name in fitted.state_dict()})
-    save_weights(Path(settings.save), fitted, description)
+    save_weights(target, fitted, description)
 
 
 def progress(records: Sequence[GroundTruth], stage: str) -> Any:

@@ -71,7 +71,7 @@ class RegionClassifier:
         regions = [self.warp(image, of_image) for image, of_image in zip(images, boxes, strict=True)]
         outputs = self.outputs(torch.cat(regions)).split([len(of_image) for of_image in boxes])
         return [
-            self.read(of_image, part, image.shape[:2])
+            self.to_scores(of_image, part, image.shape[:2])
             for image, of_image, part in zip(images, boxes, outputs, strict=True)
         ]
 
@@ -96,7 +96,7 @@ class RegionClassifier:
         batches = [self.network.features(self._inputs(batch)) for batch in regions.split(self.batch_size)]
         return torch.cat(batches).float()
 
-    def read(self, boxes: FloatArray, outputs: RegionOutputs, size: tuple[int, int]) -> RegionScores:
+    def to_scores(self, boxes: FloatArray, outputs: RegionOutputs, size: tuple[int, int]) -> RegionScores:
         """The scores of regions [N, 4] of one image of `size` (height, width), given what the network says of them."""
         to_probabilities = svm_probabilities if self.description.head == "svm" else softmax_probabilities
         probabilities = to_probabilities(outputs.logits).cpu().numpy()

@@ -67,7 +67,7 @@ def time_stages(detector: Detector, path: str) -> dict[str, float]:
     image = timed("read", lambda: read_image(path))
     proposals = timed("propose", lambda: detector.propose(image))
     regions = timed("warp", lambda: classify.warp(image, proposals.boxes))
-    scores = timed("classify", lambda: classify.read(proposals.boxes, classify.outputs(regions), image.shape[:2]))
+    scores = timed("classify", lambda: classify.to_scores(proposals.boxes, classify.outputs(regions), image.shape[:2]))
     timed("suppress", lambda: detector.suppress(proposals.boxes, scores))
     return seconds
 

@@ -95,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
         svms, ridge = fit_heads(features, records, settings)
         how = {"images": len(records), "seed": settings.seed}
         save_heads(weights_path(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
+        heads = [name for name in ("svm", "box_regression") if settings[name]]
+        print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
     except InputError as error:
         print(f"train_rcnn_heads: {error.line}", file=sys.stderr)
         return 1

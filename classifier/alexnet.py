@@ -58,8 +58,7 @@ class AlexNet(nn.Module):
         self._initialise()
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.dropout(self.features(images)))
-        return logits
+        return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """The last hidden layer, which the linear layer reads: [B, 3, S, S] -> [B, 4096].
@@ -72,6 +71,11 @@ class AlexNet(nn.Module):
             raise ValueError(f"images must have shape {expected}, got {list(images.shape)}")
         features: Tensor = self.hidden(self.convolutions(self.scale(images)))
         return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, num_classes] of `features` [B, 4096], through dropout and the linear layer."""
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits
 
     def _initialise(self) -> None:
         """Section 5: weights N(0, 0.01); biases 1 in conv 2, 4, 5 and the hidden layers, to start the ReLUs, else 0."""

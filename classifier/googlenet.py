@@ -166,19 +166,28 @@ class GoogLeNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._classify(self.features(images))
+        return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
         return self._walk(images, with_auxiliary=False)[0]
+
+    def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The features [B, F], and logits [B, num_classes] of each auxiliary head in order of depth."""
+        return self._walk(images, with_auxiliary=True)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits [B, num_classes] of `features` [B, F], through dropout and the linear layer."""
+        logits: Tensor = self.linear(self.dropout(features))
+        return logits
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits of the main head [B, num_classes], and of each auxiliary head in order of depth.
 
         Their losses weigh 0.3 in training (section 5).
         """
-        features, auxiliary_logits = self._walk(images, with_auxiliary=True)
-        return self._classify(features), auxiliary_logits
+        features, auxiliary_logits = self.features_with_auxiliary(images)
+        return self.classify(features), auxiliary_logits
 
     def _walk(self, images: Tensor, *, with_auxiliary: bool) -> tuple[Tensor, list[Tensor]]:
         features = self.stem(self.scale(images))
@@ -192,10 +201,6 @@ class GoogLeNet(nn.Module):
             if with_auxiliary and name in self.auxiliary:
                 auxiliary_logits.append(self.auxiliary[name](features))
         return features.mean(dim=(2, 3)), auxiliary_logits
-
-    def _classify(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.dropout(features))
-        return logits
 
 
 def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:

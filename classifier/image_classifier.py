@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from classifier.folding import fold_batch_norm
 from classifier.region_classifier import Precision, find_device
 from classifier.warp import normalise
-from classifier.weights_file import SHIPPED, load_weights
+from classifier.weights_file import find_weights, load_weights
 from detection.errors import InputError
 
 
@@ -78,12 +77,6 @@ class ImageClassifier:
     def _batches(self, crops: Tensor) -> Iterator[Tensor]:
         for batch in crops.split(self.batch_size):
             yield normalise(batch).to(self.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def find_weights(name: str) -> Path:
-    """The file of that path, or else the shipped one of that name."""
-    path, shipped = Path(name), SHIPPED / name
-    return shipped if path.name == name and not path.is_file() and shipped.is_file() else path
 
 
 def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:

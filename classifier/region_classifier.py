@@ -1,10 +1,9 @@
-"""Scores regions of images with a network: warp, normalise, softmax."""
+"""Scores regions of images with a network: warp, normalise, then softmax or SVMs, and box regression."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -12,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from classifier.box_coder import decode_boxes
 from classifier.folding import fold_batch_norm
+from classifier.region_network import RegionOutputs
 from classifier.warp import normalise, warp_regions
-from classifier.weights_file import SHIPPED, load_weights
+from classifier.weights_file import find_weights, load_region_network
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.errors import InputError
@@ -49,8 +50,8 @@ class RegionClassifier:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
-        path = SHIPPED / weights if Path(weights).name == weights else Path(weights)
-        network, self.description = load_weights(path)
+        path = find_weights(weights)
+        network, self.description = load_region_network(path)
         if not self.description.background:
             raise InputError(f"{path}: expected a network that was trained on regions, got one for whole images only")
         self.device = find_device(device)
@@ -64,13 +65,15 @@ class RegionClassifier:
         return self.description.class_names
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Class probabilities of the regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3]."""
+        """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
         if not images:
             return []
         regions = [self.warp(image, of_image) for image, of_image in zip(images, boxes, strict=True)]
-        probabilities = self.score(torch.cat(regions)).cpu()
-        counts = [len(of_image) for of_image in boxes]
-        return [RegionScores(part.numpy()) for part in probabilities.split(counts)]
+        outputs = self.outputs(torch.cat(regions)).split([len(of_image) for of_image in boxes])
+        return [
+            self.to_scores(of_image, part, image.shape[:2])
+            for image, of_image, part in zip(images, boxes, outputs, strict=True)
+        ]
 
     def warp(self, image: Image, boxes: FloatArray) -> Tensor:
         """Input of the network for each region: [N, 3, S, S]."""
@@ -80,14 +83,47 @@ class RegionClassifier:
         return warp_regions(pixels[None], torch.from_numpy(boxes)[None], size=size, context=context)[0]
 
     @torch.inference_mode()
-    def score(self, regions: Tensor) -> Tensor:
-        """Probabilities float32 [N, C + 1] of warped regions [N, 3, S, S], batch by batch."""
-        return torch.cat([self._score_batch(batch) for batch in regions.split(self.batch_size)])
+    def outputs(self, regions: Tensor) -> RegionOutputs:
+        """What the network says of warped regions [N, 3, S, S], batch by batch, in float32."""
+        batches = [self.network(self._inputs(batch)) for batch in regions.split(self.batch_size)]
+        logits = torch.cat([batch.logits for batch in batches]).float()
+        refines = self.description.box_regression
+        return RegionOutputs(logits, torch.cat([batch.deltas for batch in batches]).float() if refines else None)
 
-    def _score_batch(self, regions: Tensor) -> Tensor:
-        inputs = normalise(regions).to(self.dtype).contiguous(memory_format=torch.channels_last)
-        probabilities: Tensor = self.network(inputs).float().softmax(dim=1)
-        return probabilities
+    @torch.inference_mode()
+    def features(self, regions: Tensor) -> Tensor:
+        """What the heads read of warped regions [N, 3, S, S]: float32 [N, F]."""
+        batches = [self.network.features(self._inputs(batch)) for batch in regions.split(self.batch_size)]
+        return torch.cat(batches).float()
+
+    def to_scores(self, boxes: FloatArray, outputs: RegionOutputs, size: tuple[int, int]) -> RegionScores:
+        """The scores of regions [N, 4] of one image of `size` (height, width), given what the network says of them."""
+        to_probabilities = svm_probabilities if self.description.head == "svm" else softmax_probabilities
+        probabilities = to_probabilities(outputs.logits).cpu().numpy()
+        if outputs.deltas is None:
+            return RegionScores(probabilities)
+        # Deltas are shares of a region's sides, so they fit the boxes of an image that was shrunk just as well.
+        refined = decode_boxes(torch.from_numpy(boxes).to(self.device), outputs.deltas, size)
+        return RegionScores(probabilities, refined.cpu().numpy())
+
+    def _inputs(self, regions: Tensor) -> Tensor:
+        return normalise(regions).to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def softmax_probabilities(logits: Tensor) -> Tensor:
+    """[N, C + 1] -> [N, C + 1], column 0 is background."""
+    return logits.softmax(dim=1)
+
+
+def svm_probabilities(margins: Tensor) -> Tensor:
+    """Scores of SVMs within 0-1: [N, C] -> [N, C + 1].
+
+    The logistic function keeps the order of R-CNN's margins, within a class and between classes, so suppression and
+    ranking are R-CNN's; 0.5 is the decision of the SVM. It is no calibrated probability. Column 0, background, is what
+    the best class leaves of 1.
+    """
+    foreground = margins.sigmoid()
+    return torch.cat([1 - foreground.amax(dim=1, keepdim=True), foreground], dim=1)
 
 
 def shrink_to(max_pixels: int, image: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:

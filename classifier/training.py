@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from classifier.augmentation import distort
+from classifier.box_loss import box_regression_loss
+from classifier.googlenet import GoogLeNet
 from classifier.region_data import RegionBatch
+from classifier.region_network import RegionNetwork
 from classifier.schedules import CosineSchedule, Schedule
 from classifier.warp import normalise, warp_regions
 from detection.errors import InputError
@@ -25,7 +28,7 @@ class ClassifierTraining(LightningModule):
     """Softmax regression on warped regions, which may be crops of whole images.
 
     Args:
-        network: [N, 3, S, S] -> logits [N, outputs].
+        network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
         background: whether output 0 is background.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
@@ -40,11 +43,12 @@ class ClassifierTraining(LightningModule):
         nesterov: whether it is Nesterov's.
         weight_decay: on the weights of convolutions and linear layers only.
         label_smoothing: share of the target spread over all classes, 0-1.
+        box_weight: of the loss of refined boxes, where the network has them.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: RegionNetwork,
         *,
         background: bool,
         seed: int,
@@ -59,6 +63,7 @@ class ClassifierTraining(LightningModule):
         nesterov: bool = False,
         weight_decay: float = 5e-4,
         label_smoothing: float = 0.0,
+        box_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -75,6 +80,7 @@ class ClassifierTraining(LightningModule):
         self.nesterov = nesterov
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.box_weight = box_weight
         self._last_loss: tuple[Tensor, RegionBatch] | None = None
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -84,15 +90,31 @@ class ClassifierTraining(LightningModule):
 
     def training_step(self, batch: RegionBatch) -> Tensor:
         self.raise_if_diverged()
-        labels = batch.labels.flatten()
-        logits, auxiliary_logits = self._logits(self.distorted_regions(batch))
-        loss = self._cross_entropy(logits, labels)
-        for side_logits in auxiliary_logits:
-            loss = loss + AUXILIARY_WEIGHT * self._cross_entropy(side_logits, labels)
+        loss, logits = self._loss(batch)
         self._last_loss = loss.detach(), batch
         self.log("train_loss", loss, prog_bar=True)
-        self.log("train_top1", (logits.argmax(1) == labels).float().mean(), prog_bar=True)
+        self.log("train_top1", (logits.argmax(1) == batch.labels.flatten()).float().mean(), prog_bar=True)
         return loss
+
+    def _loss(self, batch: RegionBatch) -> tuple[Tensor, Tensor]:
+        """All losses together, and the logits [N, outputs]."""
+        features, side_logits = self._features(self.distorted_regions(batch))
+        logits, deltas = self.network.heads(features)
+        labels = batch.labels.flatten()
+        loss = self._cross_entropy(logits, labels)
+        for of_side in side_logits:
+            loss = loss + AUXILIARY_WEIGHT * self._cross_entropy(of_side, labels)
+        if deltas is not None:
+            regions, targets = _mirrored_boxes(batch)
+            loss = loss + box_regression_loss(deltas, labels, regions, targets, weight=self.box_weight)
+        return loss, logits
+
+    def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features [N, F], and the logits of auxiliary heads where the trunk has any."""
+        trunk = self.network.trunk
+        if isinstance(trunk, GoogLeNet) and len(trunk.auxiliary):
+            return trunk.features_with_auxiliary(regions)
+        return self.network.features(regions), []
 
     def distorted_regions(self, batch: RegionBatch) -> Tensor:
         """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""
@@ -135,7 +157,7 @@ class ClassifierTraining(LightningModule):
 
     def _measure(self, stage: str, batch: RegionBatch) -> None:
         """Log the loss, and accuracies over the foreground classes, as if every region were known to be an object."""
-        logits, labels = self.network(self.regions(batch)).float(), batch.labels.flatten()
+        logits, labels = self.network(self.regions(batch)).logits.float(), batch.labels.flatten()
         best = logits[:, self.background :].topk(min(5, logits.shape[1] - self.background)).indices + self.background
         found = best == labels.unsqueeze(1)
         measures = {
@@ -145,15 +167,8 @@ class ClassifierTraining(LightningModule):
         }
         self.log_dict(measures, batch_size=len(labels), prog_bar=True, sync_dist=True)
 
-    def _logits(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Of the main classifier [N, outputs], and of side classifiers where the network has any."""
-        if len(getattr(self.network, "auxiliary", ())):
-            logits, side_logits = self.network.forward_with_auxiliary(regions)  # type: ignore[operator]
-            return logits.float(), [one.float() for one in side_logits]
-        return self.network(regions).float(), []
-
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(
@@ -181,3 +196,11 @@ class ClassifierTraining(LightningModule):
 
 def _as_input(regions: Tensor) -> Tensor:
     return normalise(regions).contiguous(memory_format=torch.channels_last)
+
+
+def _mirrored_boxes(batch: RegionBatch) -> tuple[Tensor, Tensor]:
+    """Regions and their targets [N, 4]; about the centre of the region where its picture was mirrored."""
+    regions, targets = batch.boxes.flatten(0, 1), batch.targets.flatten(0, 1)
+    ends = regions[:, 0] + regions[:, 2]
+    turned = torch.stack([ends - targets[:, 2], targets[:, 1], ends - targets[:, 0], targets[:, 3]], dim=1)
+    return regions, torch.where(batch.distortions.mirrored.unsqueeze(1), turned, targets)

@@ -6,17 +6,24 @@ import importlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from classifier.region_network import RegionNetwork
 from detection.errors import InputError
 
 SHIPPED = Path(__file__).parent / "weights"
 METADATA_KEY = "region_classifier"
+
+Head = Literal["softmax", "svm"]
+HEADS: tuple[Head, ...] = ("softmax", "svm")
+
+TRUNK_PREFIX = "trunk."
+BOX_HEAD_PREFIX = "box_head."
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,13 @@ class NetworkDescription:
         context: pixels of the input that show the surroundings of a box on each side.
         background: whether the network scores regions and has C + 1 outputs, of which 0 is background; a network
             that was only pre-trained on whole images has C.
+        head: what the outputs are: logits of a softmax, or margins of linear SVMs. Those have no output for
+            background, so there are C.
+        box_regression: whether the file also holds a head that refines the boxes of each class.
         training: how the weights came about: data, command, seed, versions.
+
+    Raises:
+        ValueError: at construction, if the head is unknown.
     """
 
     class_path: str
@@ -40,15 +53,21 @@ class NetworkDescription:
     input_size: int
     context: int
     background: bool = True
+    head: Head = "softmax"
+    box_regression: bool = False
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the network: the classes, and background where there is one."""
-        return len(self.class_names) + self.background
+        """Outputs of the network: the classes, and background where it has an output."""
+        return len(self.class_names) + (self.background and self.head == "softmax")
 
     def build(self) -> nn.Module:
-        """The network with fresh weights.
+        """The network with fresh weights, without a head for boxes.
 
         Raises:
             ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
@@ -65,14 +84,29 @@ class NetworkDescription:
             raise ValueError(f"expected a network, got {self.class_path}")
         return network
 
+    def build_region_network(self) -> RegionNetwork:
+        """The network of `build` with the heads of the file, all with fresh weights; raises as `build` does."""
+        return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
+
+
+def find_weights(name: str) -> Path:
+    """The file of that path, or else the shipped one of that name."""
+    path, shipped = Path(name), SHIPPED / name
+    return shipped if path.name == name and not path.is_file() and shipped.is_file() else path
+
 
 def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
     """Write a network's parameters and buffers, floating point ones in half precision, atomically.
 
+    A `RegionNetwork` is stored as its trunk's tensors under their own names, and those of its head for boxes.
+
     Raises:
         InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
     """
-    tensors = {name: _half_precision(value).contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        name.removeprefix(TRUNK_PREFIX): _half_precision(value).contiguous()
+        for name, value in network.state_dict().items()
+    }
     content = save(tensors, metadata={METADATA_KEY: json.dumps(asdict(description))})
     unfinished = path.with_suffix(".unfinished")
     try:
@@ -87,7 +121,13 @@ def save_weights(path: Path, network: nn.Module, description: NetworkDescription
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
-    """The network of a weights file, in float32 and evaluation mode, and its description.
+    """The network of a weights file without a head for boxes, and its description; see `load_region_network`."""
+    network, description = load_region_network(path)
+    return network.trunk, description
+
+
+def load_region_network(path: Path) -> tuple[RegionNetwork, NetworkDescription]:
+    """The network of a weights file with all its heads, in float32 and evaluation mode, and its description.
 
     Raises:
         InputError: naming the file, if it is missing, broken, or not of a region classifier.
@@ -105,8 +145,8 @@ def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
     try:
         fields = json.loads(metadata)
         description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
-        network = description.build()
-        network.load_state_dict(tensors)
+        network = description.build_region_network()
+        network.load_state_dict({_name_in_network(name): tensor for name, tensor in tensors.items()})
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
@@ -119,6 +159,10 @@ def _half_precision(tensor: Tensor) -> Tensor:
         return tensor
     half = tensor.half()
     return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
+
+
+def _name_in_network(name: str) -> str:
+    return name if name.startswith(BOX_HEAD_PREFIX) else f"{TRUNK_PREFIX}{name}"
 
 
 def _full_precision(tensor: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
 }
 """Which of our packages each package may import: those below it."""
 
-TRAINING_ONLY = {"lightning", "pytorch_lightning", "matplotlib", "torchvision", "pandas"}
+TRAINING_ONLY = {"lightning", "pytorch_lightning", "matplotlib", "torchvision", "pandas", "sklearn"}
 
 LOADED_LATE = {"torch", "cv2", "jsonargparse"}
 """Slow to import; `detect --help` and errors in arguments do not need them."""

@@ -17,7 +17,6 @@ import torch
 
 from classifier.region_classifier import RegionClassifier
 from detection.configuration import load_detector
-from detection.contracts import RegionScores
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
@@ -68,8 +67,8 @@ def time_stages(detector: Detector, path: str) -> dict[str, float]:
     image = timed("read", lambda: read_image(path))
     proposals = timed("propose", lambda: detector.propose(image))
     regions = timed("warp", lambda: classify.warp(image, proposals.boxes))
-    probabilities = timed("classify", lambda: classify.score(regions))
-    timed("suppress", lambda: detector.suppress(proposals.boxes, RegionScores(probabilities.cpu().numpy())))
+    scores = timed("classify", lambda: classify.to_scores(proposals.boxes, classify.outputs(regions), image.shape[:2]))
+    timed("suppress", lambda: detector.suppress(proposals.boxes, scores))
     return seconds
 
 

@@ -34,6 +34,7 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--validation_split", type=str, default="val")
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="a network, given its number of outputs")
     parser.add_argument("--task", type=Task, required=True, help="whole images or regions")
+    parser.add_argument("--box_regression", type=bool, default=False, help="train a head that refines boxes too")
     parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors to start from")
     parser.add_class_arguments(Augmentation, "augmentation")
     parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")

@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from classifier.classification import average_probabilities, best_classes
 from classifier.crops import cut_crops, evaluation_crops
-from classifier.image_classifier import ImageClassifier, find_weights
+from classifier.image_classifier import ImageClassifier
 from classifier.neighbours import nearest_neighbours
-from classifier.weights_file import load_weights
+from classifier.weights_file import find_weights, load_weights
 from detection.errors import InputError
 from detection.image import read_image
 from tools.filter_grid import draw_filters, first_filters

@@ -18,14 +18,17 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from torch import nn
 
 from classifier.checkpoints import Checkpoints, read_checkpoint
 from classifier.data_module import TrainingData
+from classifier.region_network import RegionNetwork
 from classifier.training import ClassifierTraining
-from classifier.weights_file import NetworkDescription, load_weights, save_weights
+from classifier.weights_file import NetworkDescription, find_weights, load_region_network, save_weights
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL, add_experiment_options
+
+HEADS = ("trunk.linear.", "trunk.auxiliary.", "box_head.")
+"""Beginnings of the names of parameters that may start afresh where the others are pre-trained."""
 
 ACTIONS = ("fit", "validate", "test", "export")
 
@@ -91,7 +94,7 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     options = {name: built[name] for name in names}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.initial_seed)
-        network = built.network(describe(settings, built).num_outputs)
+        network = build_network(settings, built)
     fresh = frozenset[str]()
     if settings.initial_weights is not None:
         fresh = take_weights(network, Path(settings.initial_weights))
@@ -100,20 +103,31 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     )
 
 
-def take_weights(network: nn.Module, path: Path) -> frozenset[str]:
+def build_network(settings: Namespace, built: Namespace) -> RegionNetwork:
+    """The network with fresh weights and the heads that are configured.
+
+    Raises:
+        InputError: if boxes are to be refined where there are no regions.
+    """
+    if settings.box_regression and not built.task.background:
+        raise InputError(f"box_regression: expected a task with regions, got {settings.task.class_path}")
+    description = describe(settings, built)
+    trunk = built.network(description.num_outputs)
+    return RegionNetwork(trunk, box_classes=len(description.class_names) if settings.box_regression else None)
+
+
+def take_weights(network: RegionNetwork, path: Path) -> frozenset[str]:
     """Copy the weights of a file into `network`; returns the names of the parameters that it has no fit for.
 
-    Those are the last layer's where the number of outputs differs, and those of auxiliary heads.
+    Those are the last layer's where the number of outputs differs, and those of heads that the file has not.
 
     Raises:
         InputError: naming the file, if anything else does not fit.
     """
-    source = load_weights(path)[0].state_dict()
+    source = load_region_network(find_weights(str(path)))[0].state_dict()
     target = network.state_dict()
     fresh = {name for name in target if name not in source or source[name].shape != target[name].shape}
-    strange = [name for name in fresh if not name.startswith(("linear.", "auxiliary."))] + sorted(
-        source.keys() - target.keys()
-    )
+    strange = [name for name in fresh if not name.startswith(HEADS)] + sorted(source.keys() - target.keys())
     if strange:
         raise InputError(
             f"{path}: expected weights of the network that is configured, but {strange[0]} is not in both, or of "
@@ -172,6 +186,7 @@ def describe(settings: Namespace, built: Namespace, **training: object) -> Netwo
         input_size=settings.input_size,
         context=settings.context,
         background=built.task.background,
+        box_regression=settings.box_regression,
         training=training,
     )
 
@@ -194,10 +209,10 @@ def export(settings: Namespace, built: Namespace) -> None:
         steps=checkpoint["global_step"],
         torch=torch.__version__,
     )
-    network = description.build()
+    network = description.build_region_network()
     prefix = "network."
     state = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()}
-    network.load_state_dict({name: value for name, value in state.items() if not name.startswith("auxiliary.")})
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith("trunk.auxiliary.")})
     save_weights(Path(settings.weights), network, description)
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from classifier import image_classifier
-from classifier.image_classifier import ImageClassifier, find_weights, require_same_classes
+from classifier.image_classifier import ImageClassifier, require_same_classes
 from classifier.warp import normalise
-from classifier.weights_file import NetworkDescription, load_weights, save_weights
+from classifier.weights_file import NetworkDescription, find_weights, load_weights, save_weights
 from detection.errors import InputError
 
 

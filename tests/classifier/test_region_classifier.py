@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from classifier import region_classifier
+from classifier.box_coder import decode_boxes
 from classifier.folding import fold_batch_norm
 from classifier.googlenet import GoogLeNet
-from classifier.region_classifier import RegionClassifier, find_device, shrink_to
+from classifier.region_classifier import RegionClassifier, find_device, shrink_to, svm_probabilities
 from classifier.warp import normalise, warp_regions
-from classifier.weights_file import NetworkDescription, load_weights, save_weights
+from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from detection.contracts import Proposals
+from detection.detector import Detector
 from detection.errors import InputError
 
 BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
@@ -57,6 +61,103 @@ def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
     assert scores.probabilities.dtype == np.float32
     np.testing.assert_allclose(scores.probabilities, expected, atol=1e-4)
     assert np.ptp(expected[:, 1]) > 0.01  # the regions do differ
+
+
+@pytest.fixture(name="rcnn_weights", scope="module")
+def rcnn_weights_file(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same trunk with random SVMs and box regression."""
+    trunk, description = load_weights(weights)
+    description = dataclasses.replace(description, head="svm", box_regression=True)
+    network = description.build_region_network()
+    network.trunk.load_state_dict(
+        {name: value for name, value in trunk.state_dict().items() if not name.startswith("linear")}, strict=False
+    )
+    torch.manual_seed(2)
+    for head in (network.trunk.linear, network.box_head):
+        nn.init.normal_(head.weight, std=0.5)  # type: ignore[arg-type, union-attr]
+    path = tmp_path_factory.mktemp("weights") / "rcnn.safetensors"
+    save_weights(path, network, description)
+    return path
+
+
+def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: Path) -> None:
+    network, _ = load_region_network(rcnn_weights)
+    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
+    with torch.inference_mode():
+        outputs = network(normalise(regions))
+    scores = RegionClassifier(str(rcnn_weights), device="cpu", batch_size=2)([image()], [BOXES])[0]
+    np.testing.assert_allclose(scores.probabilities[:, 1:], outputs.logits.sigmoid(), atol=1e-4)
+    assert scores.boxes is not None
+    assert scores.boxes.dtype == np.float32
+    expected = decode_boxes(torch.from_numpy(BOXES), outputs.deltas, (30, 40))
+    np.testing.assert_allclose(scores.boxes, expected, atol=1e-2)
+    assert np.abs(scores.boxes - BOXES[:, None]).max() > 1  # they do move
+    assert np.ptp(scores.boxes, axis=1).max() > 1  # each class its own way
+
+
+def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
+    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    scores = classify([image()], [BOXES])[0]
+    assert scores.boxes is not None
+    detector = Detector(
+        lambda _: Proposals(BOXES, np.ones(5, np.float32)), classify, score_threshold=0.0, nms_iou_threshold=1.0
+    )
+    detections = detector(image())
+    assert len(detections) == 15
+    best = np.unravel_index(scores.probabilities[:, 1:].argmax(), (5, 3))
+    assert detections.labels[0] == best[1]
+    np.testing.assert_allclose(detections.boxes[0], scores.boxes[best], atol=1e-4)
+
+
+def test_each_image_has_its_own_borders(rcnn_weights: Path) -> None:
+    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    images = [image(0)[:20, :30].copy(), image(1), image(2)]
+    together = classify(images, [BOXES, BOXES[:0], BOXES[2:]])
+    for scores, picture, boxes in zip(together, images, [BOXES, BOXES[:0], BOXES[2:]], strict=True):
+        alone = classify([picture], [boxes])[0]
+        assert scores.boxes is not None
+        assert alone.boxes is not None
+        np.testing.assert_allclose(scores.boxes, alone.boxes, atol=1e-3)
+    assert together[0].boxes is not None
+    assert together[0].boxes[..., 2].max() == 30
+    assert together[0].boxes[..., 3].max() == 20
+    assert together[1].boxes is not None
+    assert together[1].boxes.shape == (0, 3, 4)
+
+
+def test_boxes_of_a_shrunk_image_are_refined_in_its_own_pixels(
+    rcnn_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    large = np.kron(image(), np.ones((4, 4, 1), np.uint8))  # four times as high and wide, and shrunk without loss
+    small = classify([image()], [BOXES])[0]
+    monkeypatch.setattr(region_classifier, "MAX_PIXELS", 30 * 40)
+    scores = classify([large], [BOXES * 4])[0]
+    assert scores.boxes is not None
+    assert small.boxes is not None
+    np.testing.assert_allclose(scores.probabilities, small.probabilities, atol=1e-4)
+    np.testing.assert_allclose(scores.boxes, small.boxes * 4, atol=0.05)
+
+
+def test_svm_scores_keep_the_order_of_the_margins() -> None:
+    margins = torch.tensor([[-1.0, 0.0, 2.0], [-3.0, -2.0, -1.5]])
+    probabilities = svm_probabilities(margins)
+    # 1 / (1 + e) = 0.2689, 1/2, 0.8808; 0.0474, 0.1192, 0.1824.
+    expected = torch.tensor([[0.1192, 0.2689, 0.5, 0.8808], [0.8176, 0.0474, 0.1192, 0.1824]])
+    torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=0)
+    assert svm_probabilities(margins[:0]).shape == (0, 4)
+    random = torch.randn((20, 5), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(svm_probabilities(random)[:, 1:].flatten().argsort(), random.flatten().argsort())
+
+
+def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
+    network, _ = load_region_network(rcnn_weights)
+    classify = RegionClassifier(str(rcnn_weights), device="cpu", batch_size=2)
+    regions = classify.warp(image(), BOXES)
+    with torch.inference_mode():
+        expected = network.features(normalise(regions))
+    torch.testing.assert_close(classify.features(regions), expected, atol=1e-4, rtol=1e-4)
+    assert classify.features(regions[:0]).shape == (0, 128)
 
 
 def test_huge_images_are_shrunk_with_their_boxes() -> None:

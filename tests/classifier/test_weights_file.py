@@ -13,7 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from classifier.weights_file import METADATA_KEY, NetworkDescription, load_weights, save_weights
+from classifier.weights_file import (
+    METADATA_KEY,
+    SHIPPED,
+    NetworkDescription,
+    find_weights,
+    load_region_network,
+    load_weights,
+    save_weights,
+)
 from detection.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +43,7 @@ def random_network() -> nn.Module:
 
 
 @pytest.fixture(name="path")
-def weights_path(network: nn.Module, tmp_path: Path) -> Path:
+def saved_weights(network: nn.Module, tmp_path: Path) -> Path:
     path = tmp_path / "folder" / "net.safetensors"
     save_weights(path, network, DESCRIPTION)
     return path
@@ -53,6 +61,81 @@ def test_round_trip(network: nn.Module, path: Path) -> None:
 def test_half_precision_on_disk_full_precision_in_memory(path: Path) -> None:
     assert load_file(path)["linear.weight"].dtype == torch.float16
     assert {parameter.dtype for parameter in load_weights(path)[0].parameters()} == {torch.float32}
+
+
+REFINING = replace(DESCRIPTION, head="svm", box_regression=True)
+
+
+@pytest.fixture(name="refining_path")
+def saved_weights_with_heads(tmp_path: Path) -> Path:
+    """A file with SVMs and a head for boxes, all random."""
+    torch.manual_seed(1)
+    network = REFINING.build_region_network()
+    assert network.box_head is not None
+    torch.nn.init.normal_(network.box_head.weight, std=0.001)
+    save_weights(tmp_path / "refining.safetensors", network, REFINING)
+    return tmp_path / "refining.safetensors"
+
+
+def test_round_trip_of_heads(refining_path: Path) -> None:
+    network, description = load_region_network(refining_path)
+    assert description == REFINING
+    assert not network.training
+    torch.manual_seed(1)
+    saved = REFINING.build_region_network().eval()
+    torch.nn.init.normal_(saved.box_head.weight, std=0.001)  # type: ignore[union-attr]
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        actual, expected = network(images), saved(images)
+    assert actual.logits.shape == (2, 2)  # one margin a class, none for background
+    assert actual.deltas.shape == (2, 2, 4)
+    torch.testing.assert_close(actual.logits, expected.logits, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(actual.deltas, expected.deltas, atol=1e-2, rtol=1e-2)
+
+
+def test_tensors_of_the_trunk_have_the_same_names_with_and_without_heads(refining_path: Path, path: Path) -> None:
+    assert load_file(refining_path).keys() - load_file(path).keys() == {"box_head.weight", "box_head.bias"}
+    assert load_file(path).keys() <= load_file(refining_path).keys()
+
+
+def test_network_of_a_file_with_heads_stands_alone(refining_path: Path) -> None:
+    network, _ = load_weights(refining_path)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+    assert not any(name.startswith("box_head") for name in network.state_dict())
+
+
+def test_files_from_before_there_were_heads_load(path: Path) -> None:
+    fields = asdict(DESCRIPTION)
+    del fields["head"], fields["box_regression"]
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})
+    network, description = load_region_network(path)
+    assert description == DESCRIPTION
+    assert network.box_head is None
+
+
+def test_shipped_weights_load() -> None:
+    network, description = load_region_network(find_weights("tiny_imagenet.safetensors"))
+    assert find_weights("tiny_imagenet.safetensors") == SHIPPED / "tiny_imagenet.safetensors"
+    assert (description.head, description.box_regression, description.num_outputs) == ("softmax", False, 201)
+    with torch.inference_mode():
+        outputs = network(torch.zeros(1, 3, 64, 64))
+    assert outputs.logits.shape == (1, 201)
+    assert outputs.deltas is None
+
+
+def test_other_names_are_paths(tmp_path: Path) -> None:
+    assert find_weights(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
+
+
+def test_unknown_head() -> None:
+    with pytest.raises(ValueError, match="head must be one of softmax, svm, got tree"):
+        replace(DESCRIPTION, head="tree")  # type: ignore[arg-type]
+
+
+def test_file_with_an_unknown_head(path: Path) -> None:
+    fields = asdict(DESCRIPTION) | {"head": "tree"}
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})
+    assert_refused(path, "head must be one of softmax, svm, got tree")
 
 
 def test_leaves_no_unfinished_file(path: Path) -> None:
@@ -143,6 +226,8 @@ def test_foreign_file(tmp_path: Path) -> None:
         (replace(DESCRIPTION, class_names=("cat", "dog", "cow")), "fit their description"),
         (replace(DESCRIPTION, init_args={"batch_norm": False}), "fit their description"),
         (replace(DESCRIPTION, init_args={"nonsense": 1}), "nonsense"),
+        (replace(DESCRIPTION, head="svm"), "fit their description"),
+        (replace(DESCRIPTION, box_regression=True), "fit their description"),
         (replace(DESCRIPTION, class_path="os.system"), "expected a network of the package classifier, got os.system"),
         (replace(DESCRIPTION, class_path="classifier.googlenet.Nothing"), "Nothing"),
         (replace(DESCRIPTION, class_path="classifier.weights_file.load_weights"), "cannot build|expected a network"),

@@ -17,10 +17,14 @@ import yaml
 from lightning.pytorch import Trainer
 
 from classifier import checkpoints
+from classifier.region_classifier import RegionClassifier
 from classifier.region_data import RegionBatch
 from classifier.training import ClassifierTraining
 from classifier.weights_file import load_weights
+from detection.boxes import box_iou
 from detection.configuration import load_detector
+from detection.datasets import TinyImageNet
+from detection.image import read_image
 from tools import evaluate, train_classifier
 
 # Lightning's own remarks on small runs: no loader processes, steps fewer than the logging interval, and the like.
@@ -121,8 +125,8 @@ def test_exported_weights_are_the_averaged_ones(trained: Path, config: Path, dat
     assert train_classifier.main(["export", *options]) == 0
     checkpoint = torch.load(best, weights_only=True)
     exported = load_weights(weights)[0].state_dict()["stem.0.0.weight"]
-    averaged = checkpoint["state_dict"]["network.stem.0.0.weight"]
-    last = checkpoint["current_model_state"]["network.stem.0.0.weight"]
+    averaged = checkpoint["state_dict"]["network.trunk.stem.0.0.weight"]
+    last = checkpoint["current_model_state"]["network.trunk.stem.0.0.weight"]
     assert torch.equal(exported, averaged.half().float())
     assert not torch.equal(exported, last.half().float())
 
@@ -362,8 +366,8 @@ def test_whole_images_then_regions(experiment: list[str], tmp_path: Path) -> Non
     built = train_classifier.build_parser()
     settings = built.parse_args([*regions, "--initial_weights", str(weights)])
     module = train_classifier.build_module(settings, built.instantiate(settings))
-    assert module.new_layers == {"linear.weight", "linear.bias"}
-    assert torch.equal(module.network.get_parameter("stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
+    assert module.new_layers == {"trunk.linear.weight", "trunk.linear.bias"}
+    assert torch.equal(module.network.get_parameter("trunk.stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
     groups = {group["lr"] for group in module._parameter_groups()}
     assert groups == {0.05, 0.5}
 
@@ -377,6 +381,39 @@ def test_initial_weights_of_another_network(
     message = capsys.readouterr().err.strip()
     assert f"{trained}: expected weights of the network that is configured" in message
     assert "\n" not in message
+
+
+def test_boxes_are_refined(experiment: list[str], data: Path, tmp_path: Path) -> None:
+    options = [*three_epochs(experiment, tmp_path), "--box_regression", "true", "--trainer.max_epochs", "10"]
+    assert train_classifier.main(options) == 0
+    weights = tmp_path / "boxes.safetensors"
+    export = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)]
+    assert train_classifier.main(["export", *options[1:], *export]) == 0
+    records = TinyImageNet(data).read("val")
+    shifted = [record.boxes + np.array([[3, -2, 3, -2]], np.float32) for record in records]
+    scores = RegionClassifier(str(weights), device="cpu")([read_image(record.path) for record in records], shifted)
+    before = [box_iou(boxes, record.boxes)[0, 0] for boxes, record in zip(shifted, records, strict=True)]
+    after = []
+    for record, score in zip(records, scores, strict=True):
+        assert score.boxes is not None
+        after.append(box_iou(score.boxes[:, record.labels[0]], record.boxes)[0, 0])
+    assert np.mean(after) > np.mean(before) + 0.03
+
+
+def test_whole_images_have_no_boxes(experiment: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*three_epochs(experiment, tmp_path), "--task", "classifier.tasks.WholeImages"]
+    assert train_classifier.main([*options, "--box_regression", "true"]) == 1
+    assert "box_regression: expected a task with regions" in capsys.readouterr().err
+
+
+def test_class_without_objects(
+    experiment: list[str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    (copy / "tiny-imagenet-200" / "train" / "n02" / "n02_boxes.txt").write_text("")
+    assert train_classifier.main([*three_epochs(experiment, tmp_path), "--data", str(copy)]) == 1
+    message = capsys.readouterr().err.strip()
+    assert "expected objects of every class in split 'train', got none of blue square" in message
 
 
 def test_early_stop(experiment: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,254 @@
+"""SVMs and box regression on the features of a random network, which tell two colours apart well enough."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from classifier.box_coder import encode_boxes
+from classifier.linear_head import LinearHead
+from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from detection.arrays import Image
+from detection.boxes import as_boxes
+from detection.ground_truth import GroundTruth
+from tools import evaluate, train_rcnn_heads
+from tools.train_rcnn_heads import match_regions, save_heads
+
+WNIDS = ("n01", "n02")
+NAMES = ("red square", "blue square")
+PICTURES = 6
+COLOURS = ((220, 30, 30), (30, 30, 220))
+
+
+def picture(label: int, generator: np.random.Generator) -> tuple[Image, str]:
+    """A square in the colour of its class on a few shades of grey, and its box as the annotations have it."""
+    shades = generator.integers(60, 200, (4, 4, 1), dtype=np.uint8)
+    pixels = np.kron(shades, np.ones((16, 16, 3), np.uint8))
+    x, y = generator.integers(0, 24, 2)
+    pixels[y : y + 40, x : x + 40] = COLOURS[label]
+    return pixels, f"{x}\t{y}\t{x + 39}\t{y + 39}"
+
+
+@pytest.fixture(name="data", scope="module")
+def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "tiny-imagenet-200"
+    generator = np.random.default_rng(0)
+    annotations = []
+    (root / "val" / "images").mkdir(parents=True)
+    for label, wnid in enumerate(WNIDS):
+        folder = root / "train" / wnid
+        (folder / "images").mkdir(parents=True)
+        lines = []
+        for index in range(PICTURES):
+            pixels, box = picture(label, generator)
+            PIL.Image.fromarray(pixels).save(folder / "images" / f"{wnid}_{index}.png")
+            lines.append(f"{wnid}_{index}.png\t{box}")
+            pixels, box = picture(label, generator)
+            PIL.Image.fromarray(pixels).save(root / "val" / "images" / f"{wnid}_{index}.png")
+            annotations.append(f"{wnid}_{index}.png\t{wnid}\t{box}")
+        (folder / f"{wnid}_boxes.txt").write_text("\n".join(lines) + "\n")
+    (root / "val" / "val_annotations.txt").write_text("\n".join(annotations) + "\n")
+    (root / "wnids.txt").write_text("\n".join(WNIDS) + "\n")
+    (root / "words.txt").write_text("n01\tred square, crimson square\nn02\tblue square\n")
+    return root.parent
+
+
+@pytest.fixture(name="softmax", scope="module")
+def softmax_weights(tmp_path_factory: pytest.TempPathFactory, tiny_description: NetworkDescription) -> Path:
+    """A random network, its statistics measured on noise."""
+    description = replace(tiny_description, class_names=NAMES, training={"seed": 7})
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = description.build()
+        for _ in range(20):
+            network(torch.randn(16, 3, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3))
+    path = tmp_path_factory.mktemp("weights") / "softmax.safetensors"
+    save_weights(path, network, description)
+    return path
+
+
+@pytest.fixture(name="config", scope="module")
+def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    settings |= {"workers": 0, "trainer": {"accelerator": "cpu", "devices": 1}}
+    settings["detector"]["classify"]["init_args"]["device"] = "cpu"
+    path = tmp_path_factory.mktemp("experiment") / "experiment.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def run(config: Path, data: Path, weights: Path, save: Path, *options: str) -> int:
+    paths = ["--config", str(config), "--data", str(data), "--weights", str(weights), "--save", str(save)]
+    return train_rcnn_heads.main([*paths, *options])
+
+
+@pytest.fixture(name="rcnn", scope="module")
+def rcnn_weights(config: Path, data: Path, softmax: Path) -> Path:
+    path = softmax.parent / "rcnn.safetensors"
+    assert run(config, data, softmax, path) == 0
+    return path
+
+
+def mean_average_precision(config: Path, data: Path, weights: Path, report: Path) -> float:
+    options = ["--config", str(config), "--data", str(data), "--json", str(report)]
+    assert evaluate.main(["run", *options, "--detector.classify.init_args.weights", str(weights)]) == 0
+    return float(json.loads(report.read_text())["half"]["mAP"])
+
+
+def test_heads_find_what_the_random_network_does_not(
+    rcnn: Path, softmax: Path, config: Path, data: Path, tmp_path: Path
+) -> None:
+    assert mean_average_precision(config, data, softmax, tmp_path / "before.json") < 0.5
+    assert mean_average_precision(config, data, rcnn, tmp_path / "after.json") > 0.9
+
+
+def test_file_says_what_it_holds(rcnn: Path, softmax: Path) -> None:
+    network, description = load_region_network(rcnn)
+    assert (description.head, description.box_regression) == ("svm", True)
+    assert description.class_names == NAMES
+    assert description.training == {"seed": 7, "rcnn_heads": {"images": 2 * PICTURES, "seed": 1}}
+    assert network.box_head is not None
+    assert network.box_head.weight.any()
+    old, new = load_file(softmax), load_file(rcnn)
+    assert all(torch.equal(old[name], new[name]) for name in old if not name.startswith("linear."))
+    assert new["linear.weight"].shape[0] == 2
+
+
+def test_box_regression_alone_keeps_the_softmax(config: Path, data: Path, softmax: Path, tmp_path: Path) -> None:
+    path = tmp_path / "refined.safetensors"
+    assert run(config, data, softmax, path, "--svm", "false", "--limit", "4") == 0
+    _, description = load_region_network(path)
+    assert (description.head, description.box_regression) == ("softmax", True)
+    assert description.training["rcnn_heads"]["images"] == 4
+    old, new = load_file(softmax), load_file(path)
+    assert all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_svms_alone_keep_a_head_for_boxes(config: Path, data: Path, rcnn: Path, tmp_path: Path) -> None:
+    path = tmp_path / "svm.safetensors"
+    assert run(config, data, rcnn, path, "--box_regression", "false", "--limit", "4") == 0
+    _, description = load_region_network(path)
+    assert (description.head, description.box_regression) == ("svm", True)
+    old, new = load_file(rcnn), load_file(path)
+    assert torch.equal(old["box_head.weight"], new["box_head.weight"])
+    assert not torch.equal(old["linear.weight"], new["linear.weight"])
+
+
+def test_same_seed_same_file(config: Path, data: Path, softmax: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    assert run(config, data, softmax, first, "--limit", "4") == 0
+    assert run(config, data, softmax, again, "--limit", "4") == 0
+    tensors = load_file(again)
+    assert all(torch.equal(value, tensors[name]) for name, value in load_file(first).items())
+
+
+def test_layers_take_features_as_they_are(softmax: Path, tmp_path: Path) -> None:
+    trunk, description = load_weights(softmax)
+    generator = np.random.default_rng(0)
+    svms = LinearHead(generator.normal(size=(2, 128)).astype(np.float32), generator.normal(size=2).astype(np.float32))
+    ridge = LinearHead(generator.normal(size=(8, 128)).astype(np.float32), generator.normal(size=8).astype(np.float32))
+    save_heads(softmax, tmp_path / "both.safetensors", svms, ridge, scale=0.25, training={})
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network, _ = load_region_network(tmp_path / "both.safetensors")
+    with torch.inference_mode():
+        outputs = network(images)
+        features = trunk.features(images).numpy() * 0.25  # type: ignore[operator]
+    np.testing.assert_allclose(outputs.logits, features @ svms.weight.T + svms.bias, rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(outputs.deltas.flatten(1), features @ ridge.weight.T + ridge.bias, rtol=2e-2, atol=2e-2)
+    assert description.head == "softmax"
+
+
+def test_auxiliary_heads_are_left_out(tiny_description: NetworkDescription, tmp_path: Path) -> None:
+    init_args = {"width_multiplier": 0.125, "auxiliary_heads": True}
+    description = replace(tiny_description, init_args=init_args, input_size=224, context=16)
+    source, target = tmp_path / "auxiliary.safetensors", tmp_path / "svm.safetensors"
+    save_weights(source, description.build(), description)
+    svms = LinearHead(np.ones((3, 128), np.float32), np.zeros(3, np.float32))
+    save_heads(source, target, svms, None, scale=1.0, training={})
+    network, fitted = load_region_network(target)
+    assert fitted.init_args == {"width_multiplier": 0.125}
+    assert not any("auxiliary" in name for name in network.state_dict())
+
+
+def test_regions_are_matched_with_the_object_they_overlap_most() -> None:
+    boxes = as_boxes([(0, 0, 10, 10), (0, 0, 20, 10)])
+    record = GroundTruth("a", Path("a.png"), boxes, np.array([5, 3]))
+    # IoU with the two: 1 and 0.5; 0.5 and 1; 10/14 and 0.7; 0.6, not above it, and 0.3; 0 and 0.
+    regions = as_boxes([(0, 0, 10, 10), (0, 0, 20, 10), (0, 0, 14, 10), (0, 0, 6, 10), (50, 0, 60, 10)])
+    features = np.arange(10, dtype=np.float32).reshape(5, 2)
+    pairs = match_regions(regions, features, record)
+    assert pairs.features.tolist() == features[:3].tolist()
+    assert pairs.labels.tolist() == [5, 3, 5]
+    expected = encode_boxes(torch.from_numpy(regions[:3]), torch.from_numpy(boxes[[0, 1, 0]]))
+    assert pairs.deltas.tolist() == expected.tolist()
+
+
+def message(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a failing run prints."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("train_rcnn_heads: ")
+    return lines[0].removeprefix("train_rcnn_heads: ")
+
+
+def test_weights_of_other_classes(
+    config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, description = load_weights(softmax)
+    other, fewer = tmp_path / "other.safetensors", tmp_path / "fewer.safetensors"
+    save_weights(other, network, replace(description, class_names=("red square", "green square")))
+    assert run(config, data, other, tmp_path / "out.safetensors") == 1
+    expected = f"{other}: expected the 2 classes of {data}, got"
+    assert message(capsys) == f"{expected} 'green square' for 'blue square'"
+    description = replace(description, class_names=(*NAMES, "more"))
+    save_weights(fewer, description.build(), description)
+    assert run(config, data, fewer, tmp_path / "out.safetensors") == 1
+    assert message(capsys) == f"{fewer}: expected the 2 classes of {data}, got 3 classes"
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_class_without_objects(
+    config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, data, softmax, tmp_path / "out.safetensors", "--limit", "1") == 1
+    expected = "expected objects of every class in 1 images of split 'train', found no blue square"
+    assert message(capsys) == f"{data}: {expected}"
+
+
+def test_weights_that_are_not_there(
+    config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, data, tmp_path / "none.safetensors", tmp_path / "out.safetensors") == 1
+    assert message(capsys).startswith(f"{tmp_path / 'none.safetensors'}: no such weights file")
+
+
+def test_folder_in_place_of_a_file(
+    config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(config, data, softmax, tmp_path) == 1
+    assert message(capsys) == f"{tmp_path}: expected a file to write, got a folder"
+
+
+def test_nothing_to_fit(
+    config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--svm", "false", "--box_regression", "false"]
+    assert run(config, data, softmax, tmp_path / "out.safetensors", *options) == 1
+    assert message(capsys) == "expected --svm true or --box_regression true, got neither"
+
+
+@pytest.mark.parametrize("limit", ["0", "-3"])
+def test_limit_below_one(
+    limit: str, config: Path, data: Path, softmax: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(config, data, softmax, softmax.parent / "out.safetensors", "--limit", limit)
+    assert "limit" in capsys.readouterr().err

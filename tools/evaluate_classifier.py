@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         dataset = parser.instantiate(settings).dataset
         classifiers = load_classifiers(settings, dataset)
         images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
+        if not images:
+            raise InputError(f"{settings.data}: expected images in split '{settings.split}', found none")
         counts = sorted(set(settings.crops))
         best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
     except InputError as error:

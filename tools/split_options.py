@@ -23,7 +23,7 @@ def add_dataset_options(parser: ArgumentParser) -> None:
 def add_split_options(parser: ArgumentParser) -> None:
     """Add the reader, its folder and the split."""
     add_dataset_options(parser)
-    parser.add_argument("--split", type=str, required=True, help="train, val, ...")
+    parser.add_argument("--split", type=str, default="val", help="train, val, ...")
 
 
 def add_limit_option(parser: ArgumentParser) -> None:

@@ -70,11 +70,11 @@ class RegionFeatures:
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
     parser = ArgumentParser(prog="python -m tools.train_rcnn_heads", description="Fit SVMs and box regression.")
-    add_experiment_options(parser)
+    add_experiment_options(parser, detector_required=True)
     parser.add_argument("--weights", type=str, required=True, help="safetensors file of the trained network")
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
     parser.add_argument("--svm", type=bool, default=True, help="SVMs in place of the network's class layer")
-    parser.add_argument("--box_regression", type=bool, default=True, help="refine the boxes of each class")
+    parser.add_argument("--ridge", type=bool, default=True, help="refine the boxes of each class")
     parser.add_argument("--limit", type=PositiveInt | None, default=None, help="use so many images, evenly spaced")
     return parser
 
@@ -84,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
-        if not (settings.svm or settings.box_regression):
-            raise InputError("expected --svm true or --box_regression true, got neither")
+        if not (settings.svm or settings.ridge):
+            raise InputError("expected --svm true or --ridge true, got neither")
         if Path(settings.save).is_dir():
             raise InputError(f"{settings.save}: expected a file to write, got a folder")
         set_weights(settings)
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         svms, ridge = fit_heads(features, records, settings)
         how = {"images": len(records), "seed": settings.seed}
         save_heads(find_weights(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
-        heads = [name for name in ("svm", "box_regression") if settings[name]]
+        heads = [name for name in ("svm", "ridge") if settings[name]]
         print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
     except InputError as error:
         print(f"train_rcnn_heads: {error.line}", file=sys.stderr)
@@ -150,13 +150,13 @@ def fit_heads(
         if mining is not None:
             overlaps = class_overlaps(regions, record.boxes, record.labels, num_classes=num_classes)
             mining.add_image(of_image, overlaps)
-        if settings.box_regression and len(record):
+        if settings.ridge and len(record):
             pairs.append(match_regions(regions, of_image, record))
     try:
         svms = None if mining is None else mining.finish()
     except ValueError as error:
         raise InputError(f"{settings.data}: {error}") from None
-    if not settings.box_regression:
+    if not settings.ridge:
         return svms, None
     inputs, deltas, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return svms, box_ridge.fit_box_ridge(inputs, deltas, labels, num_classes=num_classes)

@@ -432,7 +432,7 @@ def test_detector_with_other_classes(
     words.write_text(words.read_text().replace("blue square", "azure square"))
     assert run_evaluate("run", "--config", str(config), "--data", str(copy)) == 1
     message = capsys.readouterr().err.strip()
-    assert "class 1 is azure square, got blue square" in message
+    assert "class 1 is 'blue square', not 'azure square'" in message
 
 
 def test_unknown_key_is_an_error(config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

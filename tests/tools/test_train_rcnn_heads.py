@@ -134,7 +134,7 @@ def test_box_regression_alone_keeps_the_softmax(config: Path, data: Path, softma
 
 def test_svms_alone_keep_a_head_for_boxes(config: Path, data: Path, rcnn: Path, tmp_path: Path) -> None:
     path = tmp_path / "svm.safetensors"
-    assert run(config, data, rcnn, path, "--box_regression", "false", "--limit", "4") == 0
+    assert run(config, data, rcnn, path, "--ridge", "false", "--limit", "4") == 0
     _, description = load_region_network(path)
     assert (description.head, description.box_regression) == ("svm", True)
     old, new = load_file(rcnn), load_file(path)
@@ -240,9 +240,9 @@ def test_folder_in_place_of_a_file(
 def test_nothing_to_fit(
     config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--svm", "false", "--box_regression", "false"]
+    options = ["--svm", "false", "--ridge", "false"]
     assert run(config, data, softmax, tmp_path / "out.safetensors", *options) == 1
-    assert message(capsys) == "expected --svm true or --box_regression true, got neither"
+    assert message(capsys) == "expected --svm true or --ridge true, got neither"
 
 
 @pytest.mark.parametrize("limit", ["0", "-3"])

@@ -20,6 +20,8 @@ from classifier.schedules import CosineSchedule, Schedule
 from classifier.warp import normalise, warp_regions
 from detection.errors import InputError
 
+CLASS_NAMES_KEY = "class_names"
+
 AUXILIARY_WEIGHT = 0.3
 """Of the losses of GoogLeNet's side classifiers (arXiv 1409.4842, section 5)."""
 
@@ -29,6 +31,7 @@ class ClassifierTraining(LightningModule):
 
     Args:
         network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
+        class_names: of the C classes, kept in checkpoints.
         background: whether output 0 is background.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
@@ -50,6 +53,7 @@ class ClassifierTraining(LightningModule):
         self,
         network: RegionNetwork,
         *,
+        class_names: tuple[str, ...],
         background: bool,
         seed: int,
         input_size: int,
@@ -67,6 +71,7 @@ class ClassifierTraining(LightningModule):
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.class_names = class_names
         self.background = background
         self.seed = seed
         self.input_size = input_size
@@ -169,6 +174,10 @@ class ClassifierTraining(LightningModule):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the outputs mean."""
+        checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightning.pytorch import Trainer
 
-from tools import benchmark
+from tools import benchmark, benchmark_training
 
 
 def test_prints_every_stage_and_the_cold_start(
     photo: Path, detector_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert benchmark.main([str(photo), "--config", str(detector_config), "--repeat", "1", "--device", "cpu"]) == 0
+    assert (
+        benchmark.main(["photos", str(photo), "--config", str(detector_config), "--repeat", "1", "--device", "cpu"])
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     stages = [line.split()[0] for line in lines[3:]]
     assert stages == ["read", "propose", "warp", "classify", "suppress", "warm", "cold"]
@@ -22,5 +27,44 @@ def test_prints_every_stage_and_the_cold_start(
 
 def test_bad_image_is_named(tmp_path: Path, detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.jpg"
-    assert benchmark.main([str(missing), "--config", str(detector_config)]) == 1
+    assert benchmark.main(["photos", str(missing), "--config", str(detector_config)]) == 1
     assert str(missing) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["nonsense"], 2), (["--help"], 0)])
+def test_names_the_benchmarks(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(arguments) == status
+    output = capsys.readouterr()
+    assert "{photos,training}" in (output.err if status else output.out)
+
+
+@pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
+def test_training_against_the_bare_loop(
+    tiny_images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stepped = []
+    original = benchmark_training.time_bare_loop
+
+    def spy(trainer: Trainer, *arguments: Any, **options: Any) -> float:
+        stepped.append(trainer.global_step)
+        return original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(benchmark_training, "time_bare_loop", spy)
+    options = ["--config", "configs/tiny_imagenet.yaml", "--data", str(tiny_images), "--train_split", "val"]
+    options += ["--workers", "0", "--batch_size", "4", "--input_size", "32", "--trainer.accelerator", "cpu"]
+    options += ["--network.init_args.width_multiplier", "0.125", "--steps", "5", "--repeat", "2"]
+    assert benchmark.main(["training", *options]) == 0
+    assert stepped == [benchmark_training.WARM_UP_STEPS + 5] * 2
+    run, bare, ratio = (
+        [float(value.rstrip("%")) for value in line.split()[-3:]]
+        for line in capsys.readouterr().out.splitlines()[-4:-1]
+    )
+    assert 0 < run[1] <= run[0] <= run[2]
+    assert 0 < bare[1] <= bare[0] <= bare[2]
+    assert 100 * run[1] / bare[2] <= ratio[0] + 0.1 <= 100 * run[2] / bare[1] + 0.2
+
+
+def test_data_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--config", "configs/tiny_imagenet.yaml", "--data", str(tmp_path)]
+    assert benchmark.main(["training", *options]) == 1
+    assert str(tmp_path) in capsys.readouterr().err

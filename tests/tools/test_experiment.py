@@ -25,7 +25,7 @@ from detection.boxes import box_iou
 from detection.configuration import load_detector
 from detection.datasets import TinyImageNet
 from detection.image import read_image
-from tools import evaluate, train_classifier
+from tools import evaluate, train_classifier, training_run
 
 # Lightning's own remarks on small runs: no loader processes, steps fewer than the logging interval, and the like.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -365,7 +365,7 @@ def test_whole_images_then_regions(experiment: list[str], tmp_path: Path) -> Non
     regions = three_epochs(experiment, tmp_path / "regions")
     built = train_classifier.build_parser()
     settings = built.parse_args([*regions, "--initial_weights", str(weights)])
-    module = train_classifier.build_module(settings, built.instantiate(settings))
+    module = training_run.build_module(settings, built.instantiate(settings))
     assert module.new_layers == {"trunk.linear.weight", "trunk.linear.bias"}
     assert torch.equal(module.network.get_parameter("trunk.stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
     groups = {group["lr"] for group in module._parameter_groups()}

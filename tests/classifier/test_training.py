@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from classifier.augmentation import Augmentation, no_distortions
+from classifier.box_coder import encode_boxes
+from classifier.box_loss import paired_iou
+from classifier.googlenet import GoogLeNet
+from classifier.region_data import RegionBatch
+from classifier.region_network import RegionNetwork
+from classifier.training import ClassifierTraining, _mirrored_boxes
+from classifier.warp import normalise, warp_regions
+from detection.errors import InputError
+
+
+def batch_of(count: int = 2, per_image: int = 3, seed: int = 0) -> RegionBatch:
+    generator = np.random.default_rng(seed)
+    corners = generator.uniform(0, 40, (count, per_image, 2))
+    boxes = np.concatenate([corners, corners + generator.uniform(5, 24, (count, per_image, 2))], 2).astype(np.float32)
+    return RegionBatch(
+        torch.from_numpy(generator.integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)),
+        torch.from_numpy(boxes),
+        torch.from_numpy(generator.integers(0, 3, (count, per_image))),
+        torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
+        Augmentation().draw(count * per_image, generator),
+        tuple(Path(f"{index}.png") for index in range(count)),
+    )
+
+
+def training(
+    *, box_classes: int | None = None, auxiliary: bool = False, size: int = 32, **options: Any
+) -> ClassifierTraining:
+    torch.manual_seed(0)
+    trunk = GoogLeNet(3, auxiliary_heads=auxiliary, width_multiplier=0.125, dropout=0)
+    network = RegionNetwork(trunk, box_classes=box_classes)
+    return ClassifierTraining(
+        network, class_names=("cat", "dog"), background=True, seed=1, input_size=size, context=2, **options
+    )
+
+
+def test_measuring_sees_what_the_detector_sees() -> None:
+    batch = batch_of()._replace(distortions=no_distortions(6))
+    expected = warp_regions(batch.images, batch.boxes, size=32, context=2).flatten(0, 1)
+    torch.testing.assert_close(training().regions(batch), normalise(expected), atol=1e-4, rtol=0)
+
+
+def test_training_may_use_a_smaller_input() -> None:
+    module = training(size=64, training_size=32)
+    assert module.distorted_regions(batch_of()).shape == (6, 3, 32, 32)
+    assert module.regions(batch_of()).shape == (6, 3, 64, 64)
+    undistorted = batch_of()._replace(distortions=no_distortions(6))
+    expected = warp_regions(undistorted.images, undistorted.boxes, size=32, context=1).flatten(0, 1)
+    torch.testing.assert_close(module.distorted_regions(undistorted), normalise(expected), atol=1e-4, rtol=0)
+
+
+def test_regions_are_warped_in_full_precision() -> None:
+    module, batch = training(), batch_of()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = module.distorted_regions(batch)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, module.distorted_regions(batch))
+
+
+def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
+    batch = batch_of(1, 2)._replace(distortions=no_distortions(2), labels=torch.tensor([[1, 2]]))
+    module = training(box_classes=2, auxiliary=True, size=224, box_weight=0.5)
+    module.network.trunk.eval()  # without dropout in the auxiliary heads
+    loss, logits = module._loss(batch)
+
+    inputs, labels = module.distorted_regions(batch), batch.labels.flatten()
+    main, (first, second) = module.network.trunk.forward_with_auxiliary(inputs)  # type: ignore[operator]
+    entropies = [functional.cross_entropy(each, labels) for each in (main, first, second)]
+    # The head for boxes starts at zero; smooth L1 of each coordinate of the target, over two regions.
+    targets = encode_boxes(batch.boxes[0], batch.targets[0])
+    smooth = torch.where(targets.abs() < 1, targets**2 / 2, targets.abs() - 0.5).sum(1)
+    counted = smooth[paired_iou(batch.boxes[0], batch.targets[0]) >= 0.5]
+    assert len(counted)
+    expected = entropies[0] + 0.3 * (entropies[1] + entropies[2]) + 0.5 * counted.sum() / 2
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(logits, main)
+
+
+def test_targets_turn_with_the_mirrored_picture() -> None:
+    # Region 10-30, target 12-36: 2 from its left border and 6 beyond its right one; mirrored, 6 beyond the left one.
+    boxes = torch.tensor([[[10.0, 5, 30, 25], [10, 5, 30, 25]]])
+    targets = torch.tensor([[[12.0, 6, 36, 20], [12, 6, 36, 20]]])
+    distortions = no_distortions(2)._replace(mirrored=torch.tensor([False, True]))
+    batch = batch_of(1, 2)._replace(boxes=boxes, targets=targets, distortions=distortions)
+    regions, turned = _mirrored_boxes(batch)
+    assert regions.tolist() == boxes[0].tolist()
+    assert turned.tolist() == [[12, 6, 36, 20], [4, 6, 28, 20]]
+
+
+def test_weights_decay_and_new_layers_learn_faster() -> None:
+    new = frozenset({"trunk.linear.weight", "trunk.linear.bias"})
+    trunk = GoogLeNet(3, width_multiplier=0.125)
+    module = ClassifierTraining(
+        RegionNetwork(trunk),
+        class_names=("cat", "dog"),
+        background=True,
+        seed=1,
+        input_size=32,
+        learning_rate=0.001,
+        new_layers=new,
+        weight_decay=0.01,
+    )
+    found = {}
+    for group in module._parameter_groups():
+        for parameter in group["params"]:
+            found[id(parameter)] = (group["lr"], group["weight_decay"])
+    assert len(found) == len(list(trunk.parameters()))
+    assert found[id(trunk.linear.weight)] == (0.01, 0.01)
+    assert found[id(trunk.linear.bias)] == (0.01, 0.0)
+    first = trunk.get_parameter("stem.0.0.weight")
+    assert found[id(first)] == (0.001, 0.01)
+    assert found[id(trunk.get_parameter("stem.0.0.bias"))] == (0.001, 0.0)
+
+
+def test_diverged_loss_names_the_files() -> None:
+    module = training()
+    module.raise_if_diverged()  # before the first step there is nothing to check
+    module._last_loss = torch.tensor(1.5), batch_of()
+    module.raise_if_diverged()
+    module._last_loss = torch.tensor(float("inf")), batch_of()
+    with pytest.raises(InputError, match=r"expected a finite loss, got inf.*0\.png, 1\.png"):
+        module.raise_if_diverged()

@@ -1,0 +1,140 @@
+"""How fast a training run is, against the bare loop that no training can beat.
+
+python -m tools.benchmark training --config configs/tiny_imagenet.yaml --data FOLDER --steps 50
+
+The baseline is the same network, optimiser, batch and precision on random tensors that are already on the device:
+forward, loss, backward, step. The run is that of `tools.train_classifier fit`, with all that it decodes, cuts,
+distorts, averages and logs. The two take turns.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import PositiveInt
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch.nn import functional
+
+from detection.errors import InputError
+from tools.experiment import add_experiment_options
+from tools.training_run import build_data, build_module, build_trainer
+
+WARM_UP_STEPS = 10
+"""Not measured: the first steps wait for loader processes and choose kernels."""
+
+
+class StepClock(Callback):
+    """Takes the time from the end of the warm-up to the end of the last step."""
+
+    def __init__(self) -> None:
+        self.start = self.end = 0.0
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        if trainer.global_step == WARM_UP_STEPS:
+            self.start = _now(module.device)
+        elif trainer.global_step == trainer.max_steps:
+            self.end = _now(module.device)
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the tool: those of the experiment, of which any can be overridden, and the extent of the test."""
+    parser = ArgumentParser(prog="python -m tools.benchmark training", description="Time a training run.")
+    add_experiment_options(parser, detector_required=False)
+    parser.add_argument("--steps", type=PositiveInt, default=50, help="measured steps of a round")
+    parser.add_argument("--repeat", type=PositiveInt, default=3, help="rounds")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit status."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    try:
+        settings.pop("detector")
+        built = parser.instantiate(settings)
+        rounds = measure(settings, built)
+    except InputError as error:
+        print(f"benchmark: {error.line}", file=sys.stderr)
+        return 1
+    print(format_rounds(rounds))
+    return 0
+
+
+def measure(settings: Namespace, built: Namespace) -> list[dict[str, float]]:
+    """Samples a second of the bare loop and of the run, and the peak of memory so far, for each round."""
+    data = build_data(settings, built)
+    rounds = []
+    for _ in range(settings.repeat):
+        with tempfile.TemporaryDirectory() as folder:
+            clock = StepClock()
+            trainer = build_trainer(_short_run(settings, folder), [clock])
+            module = build_module(settings, built)
+            trainer.fit(module, datamodule=data)
+        samples = settings.steps * settings.batch_size * data.training.per_image
+        rounds.append(
+            {
+                "run": samples / (clock.end - clock.start),
+                "bare": samples / time_bare_loop(trainer, module, settings, regions=samples // settings.steps),
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,  # kilobytes on Linux
+            }
+        )
+    return rounds
+
+
+def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, regions: int) -> float:
+    """Seconds of as many steps on random tensors, with the precision of the trainer, after a warm-up."""
+    device = trainer.strategy.root_device
+    network = module.network.to(device).train()
+    optimizer = torch.optim.SGD(network.parameters(), settings.learning_rate, momentum=settings.momentum)
+    size = module.training_size
+    inputs = torch.randn(regions, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    labels = torch.zeros(regions, dtype=torch.int64, device=device)
+    start = 0.0
+    for step in range(WARM_UP_STEPS + settings.steps):
+        if step == WARM_UP_STEPS:
+            start = _now(device)
+        with trainer.precision_plugin.forward_context():
+            loss = functional.cross_entropy(network(inputs).logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return _now(device) - start
+
+
+def format_rounds(rounds: list[dict[str, float]]) -> str:
+    """A line for each of run, baseline and their ratio, and one for memory."""
+    lines = [f"{len(rounds)} rounds, samples a second   median      min      max"]
+    ratios = [one["run"] / one["bare"] for one in rounds]
+    for name, values in (("run", [one["run"] for one in rounds]), ("bare", [one["bare"] for one in rounds])):
+        lines.append(f"  {name:28} {statistics.median(values):8.1f} {min(values):8.1f} {max(values):8.1f}")
+    lines.append(f"  {'run / bare':28} {statistics.median(ratios):8.1%} {min(ratios):8.1%} {max(ratios):8.1%}")
+    memory = ", ".join(f"{one['memory']:.2f}" for one in rounds)
+    lines.append(f"peak memory of the main process after each round: {memory} GiB")
+    return "\n".join(lines)
+
+
+def _short_run(settings: Namespace, folder: str) -> Namespace:
+    """The same run, as long as a round and without validation."""
+    short = settings.clone()
+    short.output = folder
+    short.trainer.max_epochs = None
+    short.trainer.max_steps = WARM_UP_STEPS + settings.steps
+    short.trainer.limit_val_batches = 0
+    short.trainer.enable_progress_bar = False
+    short.trainer.enable_model_summary = False
+    return short
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,154 @@
+"""From the options of an experiment to what a training run consists of: network, data, trainer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from classifier.checkpoints import Checkpoints, read_checkpoint
+from classifier.data_module import TrainingData
+from classifier.image_classifier import require_same_classes
+from classifier.region_network import RegionNetwork
+from classifier.training import CLASS_NAMES_KEY, ClassifierTraining
+from classifier.weights_file import NetworkDescription, find_weights, load_region_network
+from detection.errors import InputError
+from tools.experiment import SET_BY_THE_TOOL
+
+LAST_LAYER = "trunk.linear."
+CLASS_LAYERS = (LAST_LAYER, "box_head.")
+"""Beginnings of the names of parameters that belong to the classes."""
+
+HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
+"""Those of parameters that may start afresh where the others are pre-trained."""
+
+
+def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
+    """The network for the data set's classes, with its loss and optimiser."""
+    names = inspect.signature(ClassifierTraining).parameters.keys() - SET_BY_THE_TOOL
+    options = {name: built[name] for name in names}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.initial_seed)
+        network = build_network(settings, built)
+    fresh = frozenset[str]()
+    if settings.initial_weights is not None:
+        fresh = take_weights(network, find_weights(settings.initial_weights), describe(settings, built))
+    return ClassifierTraining(
+        network,
+        class_names=built.dataset.class_names,
+        background=built.task.background,
+        seed=settings.seed,
+        new_layers=fresh,
+        **options,
+    )
+
+
+def build_data(settings: Namespace, built: Namespace) -> TrainingData:
+    """The samples of the splits that are configured."""
+    training = built.task.training_samples(
+        built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+    )
+    validation = built.task.validation_samples(built.dataset, settings.validation_split)
+    return TrainingData(training, validation, batch_size=settings.batch_size, workers=settings.workers)
+
+
+def build_network(settings: Namespace, built: Namespace) -> RegionNetwork:
+    """The network with fresh weights and the heads that are configured.
+
+    Raises:
+        InputError: if boxes are to be refined where there are no regions.
+    """
+    if settings.box_regression and not built.task.background:
+        raise InputError(f"box_regression: expected a task with regions, got {settings.task.class_path}")
+    description = describe(settings, built)
+    trunk = built.network(description.num_outputs)
+    return RegionNetwork(trunk, box_classes=len(description.class_names) if settings.box_regression else None)
+
+
+def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription) -> frozenset[str]:
+    """Copy the weights of a file into `network`; returns the names of the parameters that start afresh.
+
+    Those are the layers of the classes, where the file knows other classes than are `wanted`, and heads that it lacks.
+
+    Raises:
+        InputError: naming the file, if anything else does not fit.
+    """
+    found, description = load_region_network(path)
+    source, target = found.state_dict(), network.state_dict()
+    known = ("class_names", "background", "head")
+    if any(getattr(description, name) != getattr(wanted, name) for name in known):
+        source = {name: value for name, value in source.items() if not name.startswith(CLASS_LAYERS)}
+    fresh = {name for name in target if name not in source or source[name].shape != target[name].shape}
+    strange = sorted(name for name in fresh | (source.keys() - target.keys()) if not name.startswith(HEADS))
+    if strange:
+        raise InputError(
+            f"{path}: expected weights of the network that is configured, but {strange[0]} is not in both, or of "
+            f"another shape ({len(strange)} such)"
+        )
+    network.load_state_dict(target | {name: source[name] for name in target.keys() - fresh})
+    return frozenset(fresh)
+
+
+def check_checkpoint(path: Path, module: ClassifierTraining) -> None:
+    """See whether a checkpoint is of the network that is configured.
+
+    Raises:
+        InputError: naming the file, if it is not, or if it knows other classes.
+    """
+    checkpoint = read_checkpoint(path)
+    if (classes := checkpoint.get(CLASS_NAMES_KEY)) != list(module.class_names):
+        require_same_classes(str(path), classes or [], "the data set", module.class_names)
+    found = {name: value.shape for name, value in checkpoint["state_dict"].items()}
+    expected = {name: value.shape for name, value in module.state_dict().items()}
+    differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if differing:
+        name = differing[0]
+        shapes = (list(shapes[name]) if name in shapes else "nothing" for shapes in (expected, found))
+        raise InputError(
+            "{}: expected a checkpoint of the network that is configured: {} {}, got {}".format(path, name, *shapes)
+        )
+
+
+def build_trainer(settings: Namespace, extra: Sequence[Callback] = ()) -> Trainer:
+    """Lightning's trainer with checkpoints, the averaged weights, logs, and `extra` callbacks."""
+    output = Path(settings.output)
+    callbacks: list[Callback] = [
+        EMAWeightAveraging(decay=settings.average_decay),
+        Checkpoints(output, metric="val_top1"),
+        LearningRateMonitor("step"),
+        *extra,
+    ]
+    if settings.early_stopping is not None:
+        callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping))
+    loggers: list[Logger] = [CSVLogger(output, name="log")]
+    if find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(output, name="tensorboard"))
+    return Trainer(
+        **settings.trainer,
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=output,
+        use_distributed_sampler=False,  # the order of samples is our own
+    )
+
+
+def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:
+    """What the weights file will say of the network that is configured."""
+    arguments = settings.network.init_args.as_dict()
+    return NetworkDescription(
+        class_path=settings.network.class_path,
+        init_args={name: value for name, value in arguments.items() if name != "auxiliary_heads"},
+        class_names=built.dataset.class_names,
+        input_size=settings.input_size,
+        context=settings.context,
+        background=built.task.background,
+        box_regression=settings.box_regression,
+        training=training,
+    )

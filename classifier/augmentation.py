@@ -70,7 +70,7 @@ class Augmentation:
         """Distortions of `count` regions."""
         return Distortions(
             torch.from_numpy(generator.random(count) < self.mirror),
-            torch.from_numpy(generator.choice(self.interpolations, count)),
+            torch.from_numpy(self.interpolations[generator.integers(len(self.interpolations), size=count)]),
             torch.from_numpy(1 + self.photometric * generator.uniform(-1, 1, (count, 3)).astype(np.float32)),
             torch.from_numpy(generator.normal(0, self.lighting, (count, 3)).astype(np.float32)),
         )

@@ -89,6 +89,7 @@ class CropSamples(RegionSamples):
         images: file and class of each.
         area: share of the image that a crop takes, from and to.
         aspect: width over height of a crop, from and to.
+        central_square: whether crops are taken from the central square of the image, which `area` then refers to.
         augmentation: draws what is changed in the pixels.
         seed: of all draws.
     """
@@ -99,6 +100,7 @@ class CropSamples(RegionSamples):
         *,
         area: tuple[float, float],
         aspect: tuple[float, float],
+        central_square: bool = False,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
@@ -106,12 +108,18 @@ class CropSamples(RegionSamples):
         self.images = images
         self.area = area
         self.aspect = aspect
+        self.central_square = central_square
 
     def path(self, index: int) -> Path:
         return self.images[index].path
 
     def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
-        crop = sample_crop(size, area=self.area, aspect=self.aspect, generator=generator)[None]
+        left_top = np.zeros(2, np.float32)
+        if self.central_square:
+            side = min(size)
+            left_top = np.array([size[1] - side, size[0] - side], np.float32) / 2
+            size = side, side
+        crop = sample_crop(size, area=self.area, aspect=self.aspect, generator=generator)[None] + np.tile(left_top, 2)
         return SampledBoxes(crop, np.array([self.images[key.record].label], np.int64), crop)
 
 
@@ -203,13 +211,17 @@ def collate_regions(samples: Sequence[RegionSample]) -> RegionBatch:
     The mean is also what `warp_regions` takes the outside of an image to be.
     """
     height, width = (max(sample.image.shape[axis] for sample in samples) for axis in (0, 1))
-    images = torch.empty((len(samples), height, width, 3), dtype=torch.uint8)
-    images[:] = torch.tensor(MEAN_RGB).round().to(torch.uint8)
+    images = np.empty((len(samples), height, width, 3), np.uint8)
     for target, sample in zip(images, samples, strict=True):
-        target[: sample.image.shape[0], : sample.image.shape[1]] = torch.from_numpy(sample.image)
+        own_height, own_width = sample.image.shape[:2]
+        if (own_height, own_width) != (height, width):
+            target[:] = np.round(MEAN_RGB)
+        target[:own_height, :own_width] = sample.image
     boxes, labels, targets = (
         torch.from_numpy(np.stack(arrays)) for arrays in zip(*(sample.regions for sample in samples), strict=True)
     )
     drawn = zip(*(sample.distortions for sample in samples), strict=True)
     distortions = Distortions(*(torch.cat(parts) for parts in drawn))
-    return RegionBatch(images, boxes, labels, targets, distortions, tuple(sample.path for sample in samples))
+    return RegionBatch(
+        torch.from_numpy(images), boxes, labels, targets, distortions, tuple(sample.path for sample in samples)
+    )

@@ -52,6 +52,7 @@ class WholeImages(Task):
     Args:
         crop_area: share of the image that a training crop takes, from and to (GoogLeNet: 0.08, 1).
         crop_aspect: its width over height, from and to.
+        central_square: whether crops are taken from the central square, as AlexNet's.
         validation_crop: side of the central square that is measured, as a share of the short side.
     """
 
@@ -62,16 +63,25 @@ class WholeImages(Task):
         *,
         crop_area: tuple[float, float] = (0.08, 1.0),
         crop_aspect: tuple[float, float] = (3 / 4, 4 / 3),
+        central_square: bool = False,
         validation_crop: float = 224 / 256,
     ) -> None:
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
+        self.central_square = central_square
         self.validation_crop = validation_crop
 
     def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
         images = dataset.read_labels(split)
         require_all_classes((image.label for image in images), dataset, split)
-        return CropSamples(images, area=self.crop_area, aspect=self.crop_aspect, augmentation=augmentation, seed=seed)
+        return CropSamples(
+            images,
+            area=self.crop_area,
+            aspect=self.crop_aspect,
+            central_square=self.central_square,
+            augmentation=augmentation,
+            seed=seed,
+        )
 
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
         return CentralCrops(dataset.read_labels(split), share=self.validation_crop)

@@ -226,8 +226,10 @@ def _turn(image: PIL.Image.Image) -> PIL.Image.Transpose | None:
 def _copy(image: PIL.Image.Image) -> Image:
     """The pixels of an RGB image; in bands, as `np.array(image)` copies it three times and takes twice as long."""
     width, height = image.size
-    array = np.empty((height, width, 3), np.uint8)
     rows = max(1, (1 << 18) // width)  # 0.75 MB, which stays in the cache
+    if height <= rows:
+        return np.array(image)
+    array = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         array[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))

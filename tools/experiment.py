@@ -40,7 +40,7 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")
     parser.add_argument("--workers", type=int, default=1, help="processes that load images")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
-    parser.add_argument("--average_decay", type=float, default=0.999, help="of the Polyak average of the weights")
+    parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
     parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better top-1")
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(

@@ -29,6 +29,9 @@ CLASS_LAYERS = (LAST_LAYER, "box_head.")
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
 """Those of parameters that may start afresh where the others are pre-trained."""
 
+AVERAGED_STEPS = 4
+"""Every so many steps the weights enter their average; with every step it would be nearly the same, but slower."""
+
 
 def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     """The network for the data set's classes, with its loss and optimiser."""
@@ -120,11 +123,13 @@ def build_trainer(settings: Namespace, extra: Sequence[Callback] = ()) -> Traine
     """Lightning's trainer with checkpoints, the averaged weights, logs, and `extra` callbacks."""
     output = Path(settings.output)
     callbacks: list[Callback] = [
-        EMAWeightAveraging(decay=settings.average_decay),
         Checkpoints(output, metric="val_top1"),
         LearningRateMonitor("step"),
         *extra,
     ]
+    if settings.average_decay:
+        decay = settings.average_decay**AVERAGED_STEPS
+        callbacks.append(EMAWeightAveraging(decay=decay, update_every_n_steps=AVERAGED_STEPS))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping))
     loggers: list[Logger] = [CSVLogger(output, name="log")]

@@ -3,15 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from classifier.augmentation import Augmentation
-from classifier.region_data import collate_regions
+from classifier.region_data import CropSamples, collate_regions
 from classifier.sample_order import SampleKey
 from classifier.tasks import Regions, WholeImages, require_all_classes
 from classifier.warp import MEAN_RGB
-from detection.datasets import TinyImageNet
+from detection.datasets import LabelledImage, TinyImageNet
 from detection.errors import InputError
 
 
@@ -30,6 +31,26 @@ def test_whole_images_are_cropped(dataset: TinyImageNet) -> None:
     assert 0.08 <= area.min() < 0.2
     assert 0.8 < area.max() <= 1
     assert [int(sample.regions.labels[0]) for sample in found[:6]] == [0, 1, 2, 0, 1, 2]  # no background
+
+
+def test_alexnets_crops_lie_in_the_central_square(tmp_path: Path) -> None:
+    # Of 100 x 60 the central square is 20-80 x 0-60; a crop of (224 / 256)^2 of its area has sides of 52.5.
+    path = tmp_path / "wide.png"
+    PIL.Image.new("RGB", (100, 60)).save(path)
+    share = (224 / 256) ** 2
+    samples = CropSamples(
+        [LabelledImage(path, 5)],
+        area=(share, share),
+        aspect=(1, 1),
+        central_square=True,
+        augmentation=Augmentation(),
+        seed=1,
+    )
+    boxes = np.concatenate([samples[SampleKey(0, position, 0)].regions.boxes for position in range(200)])
+    np.testing.assert_allclose(boxes[:, 2:] - boxes[:, :2], 52.5, atol=1e-3)
+    assert boxes[:, 0].min() >= 20
+    assert boxes[:, 2].max() <= 80
+    assert (boxes[:, :2].max(0) - boxes[:, :2].min(0) > 6).all()  # of 7.5
 
 
 def test_whole_images_are_measured_by_their_centre(dataset: TinyImageNet) -> None:

@@ -1,0 +1,36 @@
+"""Every experiment file is complete and has no unknown key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools import evaluate, train_classifier
+
+CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
+EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name != "detector.yaml")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_training_reads_it(name: str) -> None:
+    settings = train_classifier.build_parser().parse_args(
+        ["fit", "--config", str(CONFIGS / name), "--data", "anywhere"]
+    )
+    assert settings.dataset.init_args.root == "anywhere"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in EXPERIMENTS if "detector" in yaml.safe_load((CONFIGS / name).read_text())]
+)
+def test_evaluation_reads_it(name: str) -> None:
+    settings = evaluate.build_parser().parse_args(["run", "--config", str(CONFIGS / name), "--data", "anywhere"])
+    assert settings.detector.propose.class_path == "proposals.selective_search.SelectiveSearch"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_says_what_it_is_for(name: str) -> None:
+    text = (CONFIGS / name).read_text()
+    assert text.startswith("# ")
+    assert f"configs/{name}" in text.split("seed:")[0]

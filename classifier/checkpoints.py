@@ -13,9 +13,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from classifier.training import ClassifierTraining
 from detection.errors import InputError
 
-EVERY_STEPS = 500
-"""How often the state to resume from is saved, besides the end of each epoch."""
-
 
 class Checkpoints(Checkpoint):
     """Keeps `last.ckpt`, the state to resume from, and `best.ckpt`, that of the highest `metric` in validation.
@@ -26,12 +23,15 @@ class Checkpoints(Checkpoint):
         every_steps: optimiser steps between two writes of `last.ckpt`, which also follows each epoch.
     """
 
-    def __init__(self, folder: Path, *, metric: str, every_steps: int | None = None) -> None:
+    def __init__(self, folder: Path, *, metric: str, every_steps: int) -> None:
         self.folder = folder
         self.metric = metric
-        self.every_steps = every_steps or EVERY_STEPS
+        self.every_steps = every_steps
         self.best = float("-inf")
         self._saved_step = 0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
+        self._saved_step = trainer.global_step  # or a resumed run would save in the middle of accumulated gradients
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step % self.every_steps == 0 and trainer.global_step != self._saved_step:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
-from classifier.region_data import RegionBatch, RegionSample, RegionSamples, collate_regions
+from classifier.region_data import UNCOUNTED, RegionBatch, RegionCollation, RegionSample, RegionSamples
 from classifier.sample_order import ResumableBatches
 
 
 class ResumableLoader(DataLoader[RegionBatch]):
-    """A loader that Lightning may resume in mid-epoch: its place follows from the steps done, so it saves nothing."""
+    """A loader that Lightning may resume in mid-epoch: its place follows from the steps done, so it saves nothing.
+
+    The steps are looked at when the first batch is wanted. Lightning calls `iter` earlier than that, when it has not
+    restored them yet.
+    """
+
+    def __iter__(self) -> Iterator[RegionBatch]:  # type: ignore[override]
+        yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""
@@ -22,27 +32,64 @@ class ResumableLoader(DataLoader[RegionBatch]):
         """Take the nothing that was saved."""
 
 
+class Share(Dataset[RegionSample]):
+    """One process's share of a data set: every W-th sample, as many as every other process has.
+
+    With batch normalisation the processes speak to each other at each batch, so all need as many batches. Where W does
+    not divide the samples, some shares end with one that has the label `UNCOUNTED`.
+    """
+
+    def __init__(self, samples: Dataset[RegionSample], *, rank: int, world_size: int) -> None:
+        self.samples = samples
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.samples) / self.world_size)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> RegionSample:
+        place, count = self.rank + index * self.world_size, len(self.samples)  # type: ignore[arg-type]
+        sample = self.samples[place % count]
+        if place < count:
+            return sample
+        labels = np.full_like(sample.regions.labels, UNCOUNTED)
+        return sample._replace(regions=sample.regions._replace(labels=labels))
+
+
 class TrainingData(LightningDataModule):
     """Batches to train on and to validate with.
 
     Args:
-        training: samples to draw from.
+        training: samples to draw from; None to measure only.
         validation: samples to measure with.
         batch_size: images a batch and process.
         workers: loader processes of each process.
+        training_collation: makes batches of the first.
+        collation: makes batches of the second.
     """
 
     def __init__(
-        self, training: RegionSamples, validation: Dataset[RegionSample], *, batch_size: int, workers: int
+        self,
+        training: RegionSamples | None,
+        validation: Dataset[RegionSample],
+        *,
+        batch_size: int,
+        workers: int,
+        training_collation: RegionCollation,
+        collation: RegionCollation,
     ) -> None:
         super().__init__()
         self.training = training
         self.validation = validation
         self.batch_size = batch_size
         self.workers = workers
+        self.training_collation = training_collation
+        self.collation = collation
 
     def train_dataloader(self) -> ResumableLoader:
         trainer = self._attached_trainer()
+        if self.training is None:
+            raise RuntimeError("TrainingData was made to measure only")
         batches = ResumableBatches(
             len(self.training),
             batch_size=self.batch_size,
@@ -55,7 +102,7 @@ class TrainingData(LightningDataModule):
         return ResumableLoader(
             self.training,  # type: ignore[arg-type]  # the collation turns samples into batches
             batch_sampler=batches,
-            collate_fn=collate_regions,
+            collate_fn=self.training_collation,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=trainer.strategy.root_device.type == "cuda",
@@ -63,11 +110,8 @@ class TrainingData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[RegionBatch]:
         trainer = self._attached_trainer()
-        share: Dataset[RegionSample] = self.validation
-        count = len(share)  # type: ignore[arg-type]
-        if count >= trainer.world_size > 1:
-            share = Subset(share, range(trainer.global_rank, count, trainer.world_size))
-        return DataLoader(share, batch_size=self.batch_size, collate_fn=collate_regions, num_workers=self.workers)  # type: ignore[arg-type]
+        share = Share(self.validation, rank=trainer.global_rank, world_size=trainer.world_size)
+        return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)  # type: ignore[arg-type]
 
     def _attached_trainer(self) -> Trainer:
         if self.trainer is None:

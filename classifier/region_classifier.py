@@ -23,6 +23,9 @@ from detection.errors import InputError
 MAX_PIXELS = 32_000_000
 """Larger images are shrunk before regions are cut out, which takes 36 bytes a pixel."""
 
+REGION_BYTES = 1 << 28
+"""Bounds the memory of warped regions: 5,461 of them at 64 pixels, 434 at 227."""
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -68,12 +71,30 @@ class RegionClassifier:
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
         if not images:
             return []
-        regions = [self.warp(image, of_image) for image, of_image in zip(images, boxes, strict=True)]
-        outputs = self.outputs(torch.cat(regions)).split([len(of_image) for of_image in boxes])
+        outputs = self._outputs_of_chunks(images, boxes).split([len(of_image) for of_image in boxes])
         return [
             self.to_scores(of_image, part, image.shape[:2])
             for image, of_image, part in zip(images, boxes, outputs, strict=True)
         ]
+
+    def _outputs_of_chunks(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> RegionOutputs:
+        """What the network says of all regions, of which no more than `REGION_BYTES` are warped ahead of it."""
+        at_once = max(self.batch_size, REGION_BYTES // (12 * self.description.input_size**2))
+        found, waiting = [], torch.empty(0, device=self.device)
+        for image, of_image in zip(images, boxes, strict=True):
+            for start in range(0, len(of_image), at_once):
+                warped = self.warp(image, of_image[start : start + at_once])
+                waiting = torch.cat([waiting, warped]) if len(waiting) else warped
+                full = len(waiting) // self.batch_size * self.batch_size
+                if full:
+                    found.append(self.outputs(waiting[:full]))
+                    waiting = waiting[full:]
+        if len(waiting) or not found:
+            size = self.description.input_size
+            found.append(self.outputs(waiting.view(-1, 3, size, size)))
+        refines = self.description.box_regression
+        deltas = torch.cat([outputs.deltas for outputs in found if outputs.deltas is not None]) if refines else None
+        return RegionOutputs(torch.cat([outputs.logits for outputs in found]), deltas)
 
     def warp(self, image: Image, boxes: FloatArray) -> Tensor:
         """Input of the network for each region: [N, 3, S, S]."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation, Distortions, no_distortions
+from classifier.chips import cut_chip
 from classifier.sample_order import SampleKey
 from classifier.sampling import SampledBoxes, foreground_quota, sample_crop, sample_jittered, sample_proposals
 from classifier.warp import MEAN_RGB
@@ -22,12 +23,15 @@ from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 
+UNCOUNTED = -1
+"""Label of a region that only fills up a batch for measuring."""
+
 
 class RegionBatch(NamedTuple):
-    """R regions of each of B images.
+    """N regions, each in a small picture of its own (`classifier.chips`).
 
-    `images` uint8 [B, H, W, 3]; `boxes` [B, R, 4] xyxy; `labels` [B, R], outputs of the network; `targets` [B, R, 4] as
-    in `SampledBoxes`; `distortions` of B * R regions; `paths` of the B images, for messages.
+    `images` uint8 [N, h, w, 3]; `boxes` [N, 4] xyxy in pixels of these; `labels` [N], outputs of the network; `targets`
+    [N, 4] as in `SampledBoxes`; `distortions` of N regions; `paths` of the images, for messages.
     """
 
     images: Tensor
@@ -114,12 +118,12 @@ class CropSamples(RegionSamples):
         return self.images[index].path
 
     def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
-        left_top = np.zeros(2, np.float32)
+        height, width = size
+        side = min(size)
+        available = (side, side) if self.central_square else size
+        crop = sample_crop(available, area=self.area, aspect=self.aspect, generator=generator)[None]
         if self.central_square:
-            side = min(size)
-            left_top = np.array([size[1] - side, size[0] - side], np.float32) / 2
-            size = side, side
-        crop = sample_crop(size, area=self.area, aspect=self.aspect, generator=generator)[None] + np.tile(left_top, 2)
+            crop += np.array([width - side, height - side] * 2, np.float32) / 2
         return SampledBoxes(crop, np.array([self.images[key.record].label], np.int64), crop)
 
 
@@ -205,23 +209,46 @@ class CentralCrops(Dataset[RegionSample]):
         return RegionSample(image, SampledBoxes(box, np.array([label], np.int64), box), no_distortions(1), path)
 
 
-def collate_regions(samples: Sequence[RegionSample]) -> RegionBatch:
-    """One batch of samples with the same number of regions; smaller images are filled up with the mean colour.
+class RegionCollation:
+    """Turns samples into a batch of chips; smaller ones are filled up with the mean colour.
 
     The mean is also what `warp_regions` takes the outside of an image to be.
+
+    Args:
+        size: side of the network's input, in pixels.
+        context: pixels of the input that show the surroundings of a box on each side.
     """
-    height, width = (max(sample.image.shape[axis] for sample in samples) for axis in (0, 1))
-    images = np.empty((len(samples), height, width, 3), np.uint8)
-    for target, sample in zip(images, samples, strict=True):
-        own_height, own_width = sample.image.shape[:2]
+
+    def __init__(self, *, size: int, context: int) -> None:
+        self.size = size
+        self.context = context
+
+    def __call__(self, samples: Sequence[RegionSample]) -> RegionBatch:
+        chips = [
+            cut_chip(sample.image, box, target[None], size=self.size, context=self.context)
+            for sample in samples
+            for box, target in zip(sample.regions.boxes, sample.regions.targets, strict=True)
+        ]
+        boxes, targets = torch.from_numpy(np.stack([chip.boxes for chip in chips])).unbind(1)
+        labels = torch.from_numpy(np.concatenate([sample.regions.labels for sample in samples]))
+        drawn = zip(*(sample.distortions for sample in samples), strict=True)
+        return RegionBatch(
+            torch.from_numpy(_stack([chip.pixels for chip in chips])),
+            boxes,
+            labels,
+            targets,
+            Distortions(*(torch.cat(parts) for parts in drawn)),
+            tuple(sample.path for sample in samples),
+        )
+
+
+def _stack(pictures: Sequence[Image]) -> Image:
+    """uint8 [N, h, w, 3], as large as the largest."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
+    stacked = np.empty((len(pictures), height, width, 3), np.uint8)
+    for target, picture in zip(stacked, pictures, strict=True):
+        own_height, own_width = picture.shape[:2]
         if (own_height, own_width) != (height, width):
             target[:] = np.round(MEAN_RGB)
-        target[:own_height, :own_width] = sample.image
-    boxes, labels, targets = (
-        torch.from_numpy(np.stack(arrays)) for arrays in zip(*(sample.regions for sample in samples), strict=True)
-    )
-    drawn = zip(*(sample.distortions for sample in samples), strict=True)
-    distortions = Distortions(*(torch.cat(parts) for parts in drawn))
-    return RegionBatch(
-        torch.from_numpy(images), boxes, labels, targets, distortions, tuple(sample.path for sample in samples)
-    )
+        target[:own_height, :own_width] = picture
+    return stacked

@@ -70,5 +70,5 @@ class PlateauSchedule(Schedule):
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:  # noqa: ARG002
         lowest = [group["lr"] * 0.1**self.reductions for group in optimizer.param_groups]
-        scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience, min_lr=lowest)
+        scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=self.patience, min_lr=lowest, eps=0)
         return {"scheduler": scheduler, "interval": "epoch", "monitor": "val_loss"}

@@ -18,12 +18,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, dict_to_namespace
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
+from classifier.region_data import RegionBatch
 from detection.errors import InputError
 from tools.experiment import add_experiment_options
 from tools.training_run import build_data, build_module, build_trainer
@@ -33,12 +34,21 @@ WARM_UP_STEPS = 10
 
 
 class StepClock(Callback):
-    """Takes the time from the end of the warm-up to the end of the last step."""
+    """Takes the time from the end of the warm-up to the end of the last step, and the regions of a step."""
 
     def __init__(self) -> None:
         self.start = self.end = 0.0
+        self.regions = 0
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: RegionBatch,
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        self.regions = len(batch.labels)
         if trainer.global_step == WARM_UP_STEPS:
             self.start = _now(module.device)
         elif trainer.global_step == trainer.max_steps:
@@ -71,19 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(settings: Namespace, built: Namespace) -> list[dict[str, float]]:
     """Samples a second of the bare loop and of the run, and the peak of memory so far, for each round."""
-    data = build_data(settings, built)
     rounds = []
     for _ in range(settings.repeat):
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
-            trainer = build_trainer(_short_run(settings, folder), [clock])
             module = build_module(settings, built)
+            data = build_data(settings, built, module, fit=True)
+            trainer = build_trainer(*_short_run(settings, built, folder), [clock])
             trainer.fit(module, datamodule=data)
-        samples = settings.steps * settings.batch_size * data.training.per_image
+        samples = settings.steps * clock.regions
         rounds.append(
             {
                 "run": samples / (clock.end - clock.start),
-                "bare": samples / time_bare_loop(trainer, module, settings, regions=samples // settings.steps),
+                "bare": samples / time_bare_loop(trainer, module, settings, regions=clock.regions),
                 "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,  # kilobytes on Linux
             }
         )
@@ -122,16 +132,18 @@ def format_rounds(rounds: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _short_run(settings: Namespace, folder: str) -> Namespace:
-    """The same run, as long as a round and without validation."""
+def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Namespace, Namespace]:
+    """The options of the same run, as long as a round and without validation."""
     short = settings.clone()
     short.output = folder
-    short.trainer.max_epochs = None
-    short.trainer.max_steps = WARM_UP_STEPS + settings.steps
-    short.trainer.limit_val_batches = 0
-    short.trainer.enable_progress_bar = False
-    short.trainer.enable_model_summary = False
-    return short
+    options = vars(built.trainer) | {
+        "max_epochs": -1,
+        "max_steps": WARM_UP_STEPS + settings.steps,
+        "limit_val_batches": 0,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return short, dict_to_namespace({"trainer": options})
 
 
 def _now(device: torch.device) -> float:

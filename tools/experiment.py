@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from torch import nn
 
@@ -20,6 +21,11 @@ from tools.split_options import add_dataset_options
 
 SET_BY_THE_TOOL = {"network", "class_names", "background", "seed", "new_layers"}
 """Arguments of `ClassifierTraining` that follow from other options."""
+
+SET_FOR_THE_TRAINER = {
+    *("callbacks", "logger", "default_root_dir", "use_distributed_sampler"),
+    *("limit_train_batches", "overfit_batches"),  # the order of the samples does not know of them
+}
 
 
 def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -> None:
@@ -41,12 +47,15 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--workers", type=int, default=1, help="processes that load images")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
     parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
+    parser.add_argument(
+        "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"
+    )
     parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better top-1")
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(
         Trainer,
         "trainer",
-        skip={"callbacks", "logger", "default_root_dir", "use_distributed_sampler"},
+        skip=SET_FOR_THE_TRAINER,
         instantiate=False,
     )
     stages = {"propose": Proposer, "classify": Classifier}

@@ -18,7 +18,7 @@ from classifier.checkpoints import read_checkpoint
 from classifier.weights_file import save_weights
 from detection.errors import InputError
 from tools.experiment import add_experiment_options
-from tools.training_run import build_data, build_module, build_trainer, check_checkpoint, describe
+from tools.training_run import build_data, build_module, build_trainer, describe, fit_to_checkpoint
 
 ACTIONS = ("fit", "validate", "test", "export")
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"train_classifier: {error.line}", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):
             raise
         last = Path(settings.output) / "last.ckpt"
         print(
@@ -64,18 +64,37 @@ def run(settings: Namespace, built: Namespace) -> None:
     """Train, or measure a checkpoint."""
     if settings.action != "fit" and settings.ckpt_path is None:
         raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
+    last = Path(settings.output) / "last.ckpt"
+    if settings.action == "fit" and settings.ckpt_path is None and last.exists():
+        raise InputError(
+            f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
+        )
+    check_exportable(settings, built)
     module = build_module(settings, built)
     if settings.ckpt_path is not None:
-        check_checkpoint(Path(settings.ckpt_path), module)
-    data = build_data(settings, built)
-    getattr(build_trainer(settings), settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
+        fit_to_checkpoint(Path(settings.ckpt_path), module)
+    data = build_data(settings, built, module, fit=settings.action == "fit")
+    trainer = build_trainer(settings, built)
+    getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
+
+
+def check_exportable(settings: Namespace, built: Namespace) -> None:
+    """See whether the weights file that is to come could be read again.
+
+    Raises:
+        InputError: if the network is not of this project, which alone is built from a weights file.
+    """
+    try:
+        describe(settings, built).build()
+    except ValueError as error:
+        raise InputError(f"network: {error}") from None
 
 
 def export(settings: Namespace, built: Namespace) -> None:
     """Write the averaged weights of a checkpoint as safetensors, without auxiliary heads."""
     if settings.ckpt_path is None or settings.weights is None:
         raise InputError("export: expected --ckpt_path, the checkpoint, and --weights, the file to write")
-    check_checkpoint(Path(settings.ckpt_path), build_module(settings, built))
+    fit_to_checkpoint(Path(settings.ckpt_path), build_module(settings, built))
     checkpoint = read_checkpoint(Path(settings.ckpt_path))
     description = describe(
         settings,

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
+from classifier.averaging import AveragedWeights
 from classifier.checkpoints import Checkpoints, read_checkpoint
 from classifier.data_module import TrainingData
 from classifier.image_classifier import require_same_classes
+from classifier.region_data import RegionCollation
 from classifier.region_network import RegionNetwork
-from classifier.training import CLASS_NAMES_KEY, ClassifierTraining
+from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
@@ -29,9 +31,6 @@ CLASS_LAYERS = (LAST_LAYER, "box_head.")
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
 """Those of parameters that may start afresh where the others are pre-trained."""
 
-AVERAGED_STEPS = 4
-"""Every so many steps the weights enter their average; with every step it would be nearly the same, but slower."""
-
 
 def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     """The network for the data set's classes, with its loss and optimiser."""
@@ -41,7 +40,7 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
         torch.manual_seed(settings.initial_seed)
         network = build_network(settings, built)
     fresh = frozenset[str]()
-    if settings.initial_weights is not None:
+    if settings.initial_weights is not None and settings.get("ckpt_path") is None:
         fresh = take_weights(network, find_weights(settings.initial_weights), describe(settings, built))
     return ClassifierTraining(
         network,
@@ -53,13 +52,21 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     )
 
 
-def build_data(settings: Namespace, built: Namespace) -> TrainingData:
-    """The samples of the splits that are configured."""
-    training = built.task.training_samples(
-        built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+def build_data(settings: Namespace, built: Namespace, module: ClassifierTraining, *, fit: bool) -> TrainingData:
+    """The samples of the splits that are configured; of the training split only to `fit`."""
+    training = None
+    if fit:
+        training = built.task.training_samples(
+            built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+        )
+    return TrainingData(
+        training,
+        built.task.validation_samples(built.dataset, settings.validation_split),
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        training_collation=RegionCollation(size=module.training_size, context=module.training_context),
+        collation=RegionCollation(size=module.input_size, context=module.context),
     )
-    validation = built.task.validation_samples(built.dataset, settings.validation_split)
-    return TrainingData(training, validation, batch_size=settings.batch_size, workers=settings.workers)
 
 
 def build_network(settings: Namespace, built: Namespace) -> RegionNetwork:
@@ -99,13 +106,14 @@ def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription)
     return frozenset(fresh)
 
 
-def check_checkpoint(path: Path, module: ClassifierTraining) -> None:
-    """See whether a checkpoint is of the network that is configured.
+def fit_to_checkpoint(path: Path, module: ClassifierTraining) -> None:
+    """See whether a checkpoint is of the network that is configured, and learn from it which layers were new.
 
     Raises:
         InputError: naming the file, if it is not, or if it knows other classes.
     """
     checkpoint = read_checkpoint(path)
+    module.new_layers = frozenset(checkpoint.get(NEW_LAYERS_KEY, ()))
     if (classes := checkpoint.get(CLASS_NAMES_KEY)) != list(module.class_names):
         require_same_classes(str(path), classes or [], "the data set", module.class_names)
     found = {name: value.shape for name, value in checkpoint["state_dict"].items()}
@@ -119,24 +127,23 @@ def check_checkpoint(path: Path, module: ClassifierTraining) -> None:
         )
 
 
-def build_trainer(settings: Namespace, extra: Sequence[Callback] = ()) -> Trainer:
+def build_trainer(settings: Namespace, built: Namespace, extra: Sequence[Callback] = ()) -> Trainer:
     """Lightning's trainer with checkpoints, the averaged weights, logs, and `extra` callbacks."""
     output = Path(settings.output)
     callbacks: list[Callback] = [
-        Checkpoints(output, metric="val_top1"),
+        Checkpoints(output, metric="val_top1", every_steps=settings.checkpoint_steps),
         LearningRateMonitor("step"),
         *extra,
     ]
     if settings.average_decay:
-        decay = settings.average_decay**AVERAGED_STEPS
-        callbacks.append(EMAWeightAveraging(decay=decay, update_every_n_steps=AVERAGED_STEPS))
+        callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
-        callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping))
+        callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping, strict=False))
     loggers: list[Logger] = [CSVLogger(output, name="log")]
     if find_spec("tensorboard") is not None:
         loggers.append(TensorBoardLogger(output, name="tensorboard"))
     return Trainer(
-        **settings.trainer,
+        **built.trainer,
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=output,
@@ -146,6 +153,8 @@ def build_trainer(settings: Namespace, extra: Sequence[Callback] = ()) -> Traine
 
 def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:
     """What the weights file will say of the network that is configured."""
+    if not isinstance(settings.network, Namespace):
+        raise InputError(f"network: expected a network of the package classifier, got {settings.network}")
     arguments = settings.network.init_args.as_dict()
     return NetworkDescription(
         class_path=settings.network.class_path,

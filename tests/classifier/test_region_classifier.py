@@ -17,6 +17,7 @@ from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier, find_device, shrink_to, svm_probabilities
 from classifier.warp import normalise, warp_regions
 from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from detection.arrays import FloatArray, Image
 from detection.contracts import Proposals
 from detection.detector import Detector
 from detection.errors import InputError
@@ -228,3 +229,23 @@ def test_bad_batch_size(weights: Path) -> None:
 def test_name_of_no_file() -> None:
     with pytest.raises(InputError, match=r"^no_such\.safetensors: no such weights file"):
         RegionClassifier("no_such.safetensors")
+
+
+@pytest.mark.parametrize("region_bytes", [0, 3 * 12 * 32**2, 7 * 12 * 32**2])
+def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, boxes = [image(seed) for seed in range(4)], [BOXES, BOXES[:0], BOXES[1:], BOXES[:1]]
+    classify = RegionClassifier(str(weights), device="cpu", batch_size=2)
+    expected = classify(images, boxes)
+    monkeypatch.setattr(region_classifier, "REGION_BYTES", region_bytes)
+    most: list[int] = []
+
+    def counting(self: RegionClassifier, one: Image, regions: FloatArray) -> torch.Tensor:
+        most.append(len(regions))
+        return original(self, one, regions)
+
+    original = RegionClassifier.warp
+    monkeypatch.setattr(RegionClassifier, "warp", counting)
+    found = classify(images, boxes)
+    assert max(most) <= max(2, region_bytes // (12 * 32**2))
+    for before, after in zip(expected, found, strict=True):
+        np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from classifier.augmentation import Augmentation
-from classifier.region_data import CropSamples, collate_regions
+from classifier.region_data import CropSamples, RegionCollation
 from classifier.sample_order import SampleKey
 from classifier.tasks import Regions, WholeImages, require_all_classes
 from classifier.warp import MEAN_RGB
@@ -65,10 +65,11 @@ def test_regions_hold_their_share_of_foreground(dataset: TinyImageNet) -> None:
     samples = Regions(per_image=4, foreground_fraction=0.25).training_samples(
         dataset, "val", augmentation=Augmentation(), seed=3
     )
-    batch = collate_regions([samples[SampleKey(0, position, position)] for position in range(12)])
-    assert batch.boxes.shape == batch.targets.shape == (12, 4, 4)
-    assert (batch.labels > 0).sum(1).tolist() == [1] * 12
-    assert set(batch.labels.flatten().tolist()) == {0, 1, 2, 3}  # background before the three classes
+    collate = RegionCollation(size=32, context=0)
+    batch = collate([samples[SampleKey(0, position, position)] for position in range(12)])
+    assert batch.boxes.shape == batch.targets.shape == (48, 4)
+    assert (batch.labels > 0).view(12, 4).sum(1).tolist() == [1] * 12
+    assert set(batch.labels.tolist()) == {0, 1, 2, 3}  # background before the three classes
     assert len(batch.distortions.mirrored) == 48
 
 
@@ -98,7 +99,8 @@ def test_smaller_images_are_filled_up_with_the_mean(dataset: TinyImageNet) -> No
     samples = WholeImages().validation_samples(dataset, "val")
     large, small = samples[0], samples[1]
     small = small._replace(image=small.image[:30, :20])
-    batch = collate_regions([large, small])
+    small = small._replace(regions=small.regions._replace(boxes=np.array([[0, 0, 20, 30]], np.float32)))
+    batch = RegionCollation(size=32, context=0)([large, small])
     assert batch.images.shape == (2, 40, 40, 3)
     assert np.array_equal(batch.images[1, :30, :20].numpy(), small.image)
     assert batch.images[1, 30:].float().mean((0, 1)).tolist() == pytest.approx(np.round(MEAN_RGB).tolist())

@@ -19,16 +19,16 @@ from classifier.warp import normalise, warp_regions
 from detection.errors import InputError
 
 
-def batch_of(count: int = 2, per_image: int = 3, seed: int = 0) -> RegionBatch:
+def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
     generator = np.random.default_rng(seed)
-    corners = generator.uniform(0, 40, (count, per_image, 2))
-    boxes = np.concatenate([corners, corners + generator.uniform(5, 24, (count, per_image, 2))], 2).astype(np.float32)
+    corners = generator.uniform(0, 40, (count, 2))
+    boxes = np.concatenate([corners, corners + generator.uniform(5, 24, (count, 2))], 1).astype(np.float32)
     return RegionBatch(
         torch.from_numpy(generator.integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)),
         torch.from_numpy(boxes),
-        torch.from_numpy(generator.integers(0, 3, (count, per_image))),
+        torch.from_numpy(generator.integers(0, 3, count)),
         torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
-        Augmentation().draw(count * per_image, generator),
+        Augmentation().draw(count, generator),
         tuple(Path(f"{index}.png") for index in range(count)),
     )
 
@@ -46,7 +46,7 @@ def training(
 
 def test_measuring_sees_what_the_detector_sees() -> None:
     batch = batch_of()._replace(distortions=no_distortions(6))
-    expected = warp_regions(batch.images, batch.boxes, size=32, context=2).flatten(0, 1)
+    expected = warp_regions(batch.images, batch.boxes[:, None], size=32, context=2)[:, 0]
     torch.testing.assert_close(training().regions(batch), normalise(expected), atol=1e-4, rtol=0)
 
 
@@ -55,7 +55,7 @@ def test_training_may_use_a_smaller_input() -> None:
     assert module.distorted_regions(batch_of()).shape == (6, 3, 32, 32)
     assert module.regions(batch_of()).shape == (6, 3, 64, 64)
     undistorted = batch_of()._replace(distortions=no_distortions(6))
-    expected = warp_regions(undistorted.images, undistorted.boxes, size=32, context=1).flatten(0, 1)
+    expected = warp_regions(undistorted.images, undistorted.boxes[:, None], size=32, context=1)[:, 0]
     torch.testing.assert_close(module.distorted_regions(undistorted), normalise(expected), atol=1e-4, rtol=0)
 
 
@@ -68,18 +68,18 @@ def test_regions_are_warped_in_full_precision() -> None:
 
 
 def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
-    batch = batch_of(1, 2)._replace(distortions=no_distortions(2), labels=torch.tensor([[1, 2]]))
+    batch = batch_of(2)._replace(distortions=no_distortions(2), labels=torch.tensor([1, 2]))
     module = training(box_classes=2, auxiliary=True, size=224, box_weight=0.5)
     module.network.trunk.eval()  # without dropout in the auxiliary heads
     loss, logits = module._loss(batch)
 
-    inputs, labels = module.distorted_regions(batch), batch.labels.flatten()
+    inputs, labels = module.distorted_regions(batch), batch.labels
     main, (first, second) = module.network.trunk.forward_with_auxiliary(inputs)  # type: ignore[operator]
     entropies = [functional.cross_entropy(each, labels) for each in (main, first, second)]
     # The head for boxes starts at zero; smooth L1 of each coordinate of the target, over two regions.
-    targets = encode_boxes(batch.boxes[0], batch.targets[0])
+    targets = encode_boxes(batch.boxes, batch.targets)
     smooth = torch.where(targets.abs() < 1, targets**2 / 2, targets.abs() - 0.5).sum(1)
-    counted = smooth[paired_iou(batch.boxes[0], batch.targets[0]) >= 0.5]
+    counted = smooth[paired_iou(batch.boxes, batch.targets) >= 0.5]
     assert len(counted)
     expected = entropies[0] + 0.3 * (entropies[1] + entropies[2]) + 0.5 * counted.sum() / 2
     torch.testing.assert_close(loss, expected)
@@ -88,12 +88,12 @@ def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
 
 def test_targets_turn_with_the_mirrored_picture() -> None:
     # Region 10-30, target 12-36: 2 from its left border and 6 beyond its right one; mirrored, 6 beyond the left one.
-    boxes = torch.tensor([[[10.0, 5, 30, 25], [10, 5, 30, 25]]])
-    targets = torch.tensor([[[12.0, 6, 36, 20], [12, 6, 36, 20]]])
+    boxes = torch.tensor([[10.0, 5, 30, 25], [10, 5, 30, 25]])
+    targets = torch.tensor([[12.0, 6, 36, 20], [12, 6, 36, 20]])
     distortions = no_distortions(2)._replace(mirrored=torch.tensor([False, True]))
-    batch = batch_of(1, 2)._replace(boxes=boxes, targets=targets, distortions=distortions)
+    batch = batch_of(2)._replace(boxes=boxes, targets=targets, distortions=distortions)
     regions, turned = _mirrored_boxes(batch)
-    assert regions.tolist() == boxes[0].tolist()
+    assert regions.tolist() == boxes.tolist()
     assert turned.tolist() == [[12, 6, 36, 20], [4, 6, 28, 20]]
 
 
@@ -125,8 +125,10 @@ def test_weights_decay_and_new_layers_learn_faster() -> None:
 def test_diverged_loss_names_the_files() -> None:
     module = training()
     module.raise_if_diverged()  # before the first step there is nothing to check
-    module._last_loss = torch.tensor(1.5), batch_of()
+    paths = tuple(Path(f"{index}.png") for index in range(4))
+    module._unchecked = [(torch.tensor(1.5), paths[:2]), (torch.tensor(0.5), paths[2:])]
     module.raise_if_diverged()
-    module._last_loss = torch.tensor(float("inf")), batch_of()
-    with pytest.raises(InputError, match=r"expected a finite loss, got inf.*0\.png, 1\.png"):
+    module._unchecked = [(torch.tensor(1.5), paths[:2]), (torch.tensor(float("inf")), paths[2:])]
+    with pytest.raises(InputError, match=r"expected a finite loss, got inf.*2\.png, 3\.png$"):
         module.raise_if_diverged()
+    module.raise_if_diverged()  # said once

@@ -25,7 +25,9 @@ from classifier.region_network import RegionNetwork
 from classifier.training import ClassifierTraining
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network, save_weights
 from detection.errors import InputError
+from proposals.cache import ProposalCache
 from tools.experiment import SET_BY_THE_TOOL, add_experiment_options
+from tools.image_proposals import open_cache
 
 HEADS = ("trunk.linear.", "trunk.auxiliary.", "box_head.")
 """Beginnings of the names of parameters that may start afresh where the others are pre-trained."""
@@ -48,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
-        settings.pop("detector")  # it may name the weights that are only now being made
+        propose = settings.pop("detector").propose  # the rest may name weights that are only now being made
         built = parser.instantiate(settings)
         if settings.action == "export":
             export(settings, built)
         else:
-            run(settings, built)
+            run(settings, built, open_cache(settings, propose))
     except InputError as error:
         print(f"train_classifier: {error.line}", file=sys.stderr)
         return 1
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(settings: Namespace, built: Namespace) -> None:
+def run(settings: Namespace, built: Namespace, proposals: ProposalCache | None) -> None:
     """Train, or measure a checkpoint."""
     if settings.action != "fit" and settings.ckpt_path is None:
         raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
@@ -79,7 +81,11 @@ def run(settings: Namespace, built: Namespace) -> None:
         check_checkpoint(Path(settings.ckpt_path), module)
     data = TrainingData(
         built.task.training_samples(
-            built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+            built.dataset,
+            settings.train_split,
+            proposals=proposals,
+            augmentation=built.augmentation,
+            seed=settings.seed,
         ),
         built.task.validation_samples(built.dataset, settings.validation_split),
         batch_size=settings.batch_size,

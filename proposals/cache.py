@@ -32,6 +32,8 @@ class ProposalCache:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        if not self.path.exists() and not index_path(self.path).exists():
+            raise InputError(f"{self.path}: no such cache of proposals; make it with python -m tools.propose")
         index = read_index(index_path(self.path))
         if not index.finished:
             raise InputError(

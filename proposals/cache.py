@@ -88,7 +88,7 @@ class ProposalCache:
         """
         missing = [image_id for image_id in image_ids if image_id not in self]
         if missing:
-            others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
                 f"{self.path}: expected proposals of image '{missing[0]}'{others}, got none; add them with "
                 "python -m tools.propose"

@@ -256,7 +256,7 @@ def test_image_without_proposals(
     assert fill(options, path, "--limit", "3") == 0
     assert run([*options, "--proposals", str(path)]) == 1
     assert message(capsys) == (
-        f"{name}: {path}: expected proposals of image '1' and 8 others, got none; add them with python -m tools.propose"
+        f"{name}: {path}: expected proposals of image '1' and 8 more, got none; add them with python -m tools.propose"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +15,18 @@ from torch.utils.data import Dataset
 from classifier.augmentation import Augmentation, Distortions, no_distortions
 from classifier.chips import cut_chip
 from classifier.sample_order import SampleKey
-from classifier.sampling import SampledBoxes, foreground_quota, sample_crop, sample_jittered, sample_proposals
+from classifier.sampling import (
+    SampledBoxes,
+    apart_from,
+    foreground_quota,
+    sample_crop,
+    sample_jittered,
+    sample_proposals,
+)
 from classifier.warp import MEAN_RGB
-from detection.arrays import FloatArray, Image
+from detection.arrays import Image
 from detection.boxes import clip_boxes
+from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
@@ -130,11 +138,14 @@ class CropSamples(RegionSamples):
 class ObjectSamples(RegionSamples):
     """Regions of images with ground truth: from proposals where there are any, else jittered ground truth.
 
+    Ignored objects are neither foreground nor background: no region is drawn that overlaps one by an IoU of 0.5, unless
+    it overlaps another object as foreground.
+
     Args:
         records: the images with their ground truth.
         per_image: regions of each.
         foreground_fraction: share of the regions that are foreground, 0-1, in each batch.
-        proposals: boxes [N, 4] by the `image_id` of the records.
+        proposals: those of each image, by the `image_id` of the records.
         augmentation: draws what is changed in the pixels.
         seed: of all draws.
     """
@@ -145,7 +156,7 @@ class ObjectSamples(RegionSamples):
         *,
         per_image: int,
         foreground_fraction: float,
-        proposals: Mapping[str, FloatArray] | None = None,
+        proposals: CachedProposals | None = None,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
@@ -160,19 +171,23 @@ class ObjectSamples(RegionSamples):
     def draw(self, key: SampleKey, size: tuple[int, int], generator: np.random.Generator) -> SampledBoxes:
         record = self.records[key.record]
         quota = foreground_quota(key.position * self.per_image, self.per_image, self.foreground_fraction)
+        ignored = record.boxes[record.ignored]
+        boxes, labels = record.boxes[~record.ignored], record.labels[~record.ignored]
         if self.proposals is not None:
-            proposals = clip_boxes(self.proposals[record.image_id], size)
-            if len(proposals) or len(record):
-                return sample_proposals(record.boxes, record.labels, proposals, foreground=quota, generator=generator)
-        return sample_jittered(record.boxes, record.labels, size, foreground=quota, generator=generator)
+            proposals = apart_from(ignored, clip_boxes(self.proposals[record.image_id].boxes, size))
+            if len(proposals) or len(boxes):
+                return sample_proposals(boxes, labels, proposals, foreground=quota, generator=generator)
+        return sample_jittered(boxes, labels, size, ignored=ignored, foreground=quota, generator=generator)
 
 
 class GroundTruthRegions(Dataset[RegionSample]):
-    """Every ground truth as one region, undistorted, for measuring a region classifier."""
+    """Every ground truth that is not ignored as one region, undistorted, for measuring a region classifier."""
 
     def __init__(self, records: Sequence[GroundTruth]) -> None:
         self.records = records
-        self.objects = [(image, index) for image, record in enumerate(records) for index in range(len(record))]
+        self.objects = [
+            (image, index) for image, record in enumerate(records) for index in np.flatnonzero(~record.ignored).tolist()
+        ]
 
     def __len__(self) -> int:
         return len(self.objects)

@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import box_iou, clip_boxes
+from detection.boxes import as_boxes, box_iou, clip_boxes
 
 FOREGROUND_IOU = 0.5
 BACKGROUND = 0
 CANDIDATES = 48
 """Boxes drawn to pick one from; a tighter foreground rule needs more."""
+
+NO_BOXES = as_boxes([])
 
 
 class SampledBoxes(NamedTuple):
@@ -47,20 +49,22 @@ def sample_jittered(
     labels: IntArray,
     size: tuple[int, int],
     *,
+    ignored: FloatArray = NO_BOXES,
     foreground: BoolArray,
     generator: np.random.Generator,
 ) -> SampledBoxes:
     """Draw regions of one image around its ground truth and label them by the rule of R-CNN.
 
     Foreground is a jittered ground truth whose IoU is at least 0.5. Background is half of the time a near miss around a
-    ground truth, else anywhere in the image, always below 0.5 with every ground truth. Where no such box comes up, the
-    region is a ground truth itself, cut at the image's borders and at least a pixel wide (or, in an image
-    without objects, always background).
+    ground truth, else anywhere in the image, always below 0.5 with every ground truth and every ignored object. Where
+    no such box comes up, the region is a ground truth itself, cut at the image's borders and at least a pixel wide (or,
+    in an image without objects, always background, apart from ignored ones as far as it goes).
 
     Args:
         boxes: [M, 4] ground truth, xyxy in pixels.
         labels: [M], 0-based foreground classes.
         size: (height, width) of the image.
+        ignored: [I, 4] boxes of objects that are neither foreground nor background, xyxy in pixels.
         foreground: [R], which of the regions are to be foreground.
         generator: source of all randomness.
     """
@@ -71,7 +75,7 @@ def sample_jittered(
             matched[index] = generator.integers(len(boxes))
             regions[index] = _foreground(boxes, int(matched[index]), size, generator)
         else:
-            regions[index], matched[index] = _background(boxes, size, generator)
+            regions[index], matched[index] = _background(boxes, ignored, size, generator)
     return _labelled(regions, matched, boxes, labels)
 
 
@@ -108,6 +112,17 @@ def sample_proposals(
     pools = [kinds[bool(wanted)] if kinds[bool(wanted)].size else kinds[not wanted] for wanted in foreground]
     chosen = np.array([generator.choice(pool) for pool in pools], np.int64)
     return _labelled(candidates[chosen], matched[chosen], boxes, labels)
+
+
+def apart_from(ignored: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Those of the boxes [N, 4] that overlap every ignored object [I, 4] by an IoU of less than 0.5, in their order."""
+    return boxes[_largest_iou(boxes, ignored) < FOREGROUND_IOU]
+
+
+def _largest_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """The largest IoU of each box [N, 4] with any of the others [M, 4], 0 where there are none: [N]."""
+    largest: FloatArray = box_iou(boxes, others).max(axis=1, initial=0)
+    return largest
 
 
 def sample_crop(
@@ -150,18 +165,21 @@ def _foreground(boxes: FloatArray, chosen: int, size: tuple[int, int], generator
     return result
 
 
-def _background(boxes: FloatArray, size: tuple[int, int], generator: np.random.Generator) -> tuple[FloatArray, int]:
-    """A box below the foreground overlap with all ground truths and -1, or a ground truth and its index."""
+def _background(
+    boxes: FloatArray, ignored: FloatArray, size: tuple[int, int], generator: np.random.Generator
+) -> tuple[FloatArray, int]:
+    """A box below the foreground overlap with all objects and -1, or a ground truth and its index."""
     if len(boxes) and generator.random() < 0.5:
         around = boxes[int(generator.integers(len(boxes)))]
         candidates = jitter_boxes(around, size, spread=0.7, count=CANDIDATES, generator=generator)
     else:
         candidates = random_boxes(size, count=CANDIDATES, generator=generator)
-    if not len(boxes):
-        return candidates[0], -1
-    fitting = np.flatnonzero(box_iou(candidates, boxes).max(axis=1) < FOREGROUND_IOU)
+    overlap = _largest_iou(candidates, np.concatenate([boxes, ignored]))
+    fitting = np.flatnonzero(overlap < FOREGROUND_IOU)
     if fitting.size:
         return candidates[fitting[0]], -1
+    if not len(boxes):
+        return candidates[overlap.argmin()], -1
     chosen = int(generator.integers(len(boxes)))
     return _valid(boxes[chosen : chosen + 1], size)[0], chosen
 

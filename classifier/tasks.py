@@ -16,6 +16,7 @@ from classifier.region_data import (
     RegionSample,
     RegionSamples,
 )
+from detection.contracts import CachedProposals
 from detection.datasets import DataSet
 from detection.errors import InputError
 
@@ -30,11 +31,20 @@ class Task(ABC):
     background: bool
 
     @abstractmethod
-    def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
-        """Samples drawn at random from a split.
+    def training_samples(
+        self,
+        dataset: DataSet,
+        split: str,
+        *,
+        proposals: CachedProposals | None = None,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> RegionSamples:
+        """Samples drawn at random from a split; regions from `proposals`, or else around the ground truth.
 
         Raises:
-            InputError: if the split cannot be read, or lacks objects of a class.
+            InputError: if the split cannot be read or lacks objects of a class, the proposals of an image are missing,
+                or the task has no use for proposals.
         """
 
     @abstractmethod
@@ -71,7 +81,17 @@ class WholeImages(Task):
         self.central_square = central_square
         self.validation_crop = validation_crop
 
-    def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
+    def training_samples(
+        self,
+        dataset: DataSet,
+        split: str,
+        *,
+        proposals: CachedProposals | None = None,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> RegionSamples:
+        if proposals is not None:
+            raise InputError("proposals: expected a task with regions, got one with whole images")
         images = dataset.read_labels(split)
         require_all_classes((image.label for image in images), dataset, split)
         return CropSamples(
@@ -101,13 +121,25 @@ class Regions(Task):
         self.per_image = per_image
         self.foreground_fraction = foreground_fraction
 
-    def training_samples(self, dataset: DataSet, split: str, *, augmentation: Augmentation, seed: int) -> RegionSamples:
+    def training_samples(
+        self,
+        dataset: DataSet,
+        split: str,
+        *,
+        proposals: CachedProposals | None = None,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> RegionSamples:
         records = dataset.read(split)
-        require_all_classes((label for record in records for label in record.labels.tolist()), dataset, split)
+        objects = (label for record in records for label in record.labels[~record.ignored].tolist())
+        require_all_classes(objects, dataset, split)
+        if proposals is not None:
+            proposals.require(record.image_id for record in records)
         return ObjectSamples(
             records,
             per_image=self.per_image,
             foreground_fraction=self.foreground_fraction,
+            proposals=proposals,
             augmentation=augmentation,
             seed=seed,
         )

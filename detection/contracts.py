@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,16 @@ class Proposer(Protocol):
     """Finds where objects may be. Deterministic; an image without candidates gives none."""
 
     def __call__(self, image: Image) -> Proposals: ...
+
+
+class CachedProposals(Protocol):
+    """Proposals of the images of a data set, made beforehand."""
+
+    def require(self, image_ids: Iterable[str]) -> None:
+        """Raise an `InputError` that names the first of the images whose proposals are not there."""
+        ...
+
+    def __getitem__(self, image_id: str) -> Proposals: ...
 
 
 class Classifier(Protocol):

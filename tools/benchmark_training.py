@@ -25,8 +25,10 @@ from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
 from classifier.region_data import RegionBatch
+from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import add_experiment_options
+from tools.image_proposals import open_cache
 from tools.training_run import build_data, build_module, build_trainer
 
 WARM_UP_STEPS = 10
@@ -69,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
-        settings.pop("detector")
+        propose = settings.pop("detector").propose
         built = parser.instantiate(settings)
-        rounds = measure(settings, built)
+        rounds = measure(settings, built, open_cache(settings, propose))
     except InputError as error:
         print(f"benchmark: {error.line}", file=sys.stderr)
         return 1
@@ -79,14 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(settings: Namespace, built: Namespace) -> list[dict[str, float]]:
+def measure(settings: Namespace, built: Namespace, proposals: CachedProposals | None) -> list[dict[str, float]]:
     """Samples a second of the bare loop and of the run, and the peak of memory so far, for each round."""
     rounds = []
     for _ in range(settings.repeat):
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
             module = build_module(settings, built)
-            data = build_data(settings, built, module, fit=True)
+            data = build_data(settings, built, module, fit=True, proposals=proposals)
             trainer = build_trainer(*_short_run(settings, built, folder), [clock])
             trainer.fit(module, datamodule=data)
         samples = settings.steps * clock.regions

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from jsonargparse import ArgumentParser
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from classifier.image_classifier import require_same_classes
 from detection.arrays import Image
-from detection.contracts import Proposals, Proposer
+from detection.contracts import Proposals
 from detection.detections import Detections
 from detection.detector import Detector
 from detection.errors import InputError
@@ -27,6 +26,7 @@ from detection.evaluation.matching import half_iou_thresholds, ilsvrc_iou_thresh
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from tools.experiment import add_experiment_options
+from tools.image_proposals import ImageProposals, open_cache, use_one_thread
 from tools.split_options import add_limit_option, evenly_spaced
 
 IMAGES_AT_ONCE = 16
@@ -37,11 +37,11 @@ RULES = {"half": half_iou_thresholds, "ilsvrc": ilsvrc_iou_thresholds}
 
 
 class ProposedImages(Dataset[tuple[str, Image, Proposals]]):
-    """Images of a split with their proposals, made in the loader's processes."""
+    """Images of a split with their proposals, read and made in the loader's processes."""
 
-    def __init__(self, records: Sequence[GroundTruth], propose: Proposer) -> None:
+    def __init__(self, records: Sequence[GroundTruth], proposals: ImageProposals) -> None:
         self.records = records
-        self.propose = propose
+        self.proposals = proposals
 
     def __len__(self) -> int:
         return len(self.records)
@@ -49,7 +49,7 @@ class ProposedImages(Dataset[tuple[str, Image, Proposals]]):
     def __getitem__(self, index: int) -> tuple[str, Image, Proposals]:
         record = self.records[index]
         image = read_image(record.path)
-        return record.image_id, image, self.propose(image)
+        return record.image_id, image, self.proposals(record, image)
 
 
 def build_parser() -> ArgumentParser:
@@ -68,11 +68,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
+        cache = open_cache(settings, settings.detector.propose)
         built = parser.instantiate(settings)
         records = evenly_spaced(built.dataset.read(settings.split), settings.limit)
         detector = Detector(**built.detector)
         require_same_classes("detector", detector.class_names, settings.data, built.dataset.class_names)
-        detections, proposal_count = detect_all(detector, records, workers=settings.workers)
+        if cache is not None:
+            cache.require(record.image_id for record in records)
+        proposals = ImageProposals(detector.propose, cache)
+        detections, proposal_count = detect_all(detector, records, proposals, workers=settings.workers)
     except InputError as error:
         print(f"evaluate: {error.line}", file=sys.stderr)
         return 1
@@ -92,30 +96,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def detect_all(
-    detector: Detector, records: Sequence[GroundTruth], *, workers: int
+    detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, workers: int
 ) -> tuple[dict[str, Detections], int]:
     """Detections of each image by its id, and the number of proposals."""
     detections: dict[str, Detections] = {}
     proposal_count = 0
     loader = DataLoader(
-        ProposedImages(records, detector.propose),
+        ProposedImages(records, proposals),
         batch_size=IMAGES_AT_ONCE,
         collate_fn=list,
         num_workers=workers,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=use_one_thread,
     )
     with tqdm(total=len(records), unit="image", disable=None) as progress:
         for group in loader:
-            names, images, proposals = zip(*group, strict=True)
-            detections.update(zip(names, detector.score(images, proposals), strict=True))
-            proposal_count += sum(len(of_image) for of_image in proposals)
+            names, images, candidates = zip(*group, strict=True)
+            detections.update(zip(names, detector.score(images, candidates), strict=True))
+            proposal_count += sum(len(of_image) for of_image in candidates)
             progress.update(len(group))
     return detections, proposal_count
-
-
-def _use_one_thread(_: int) -> None:
-    """The processes share the machine, so none of them takes all of it."""
-    cv2.setNumThreads(1)
 
 
 def _summary(metrics: DetectionMetrics) -> dict[str, Any]:

@@ -38,6 +38,9 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     add_dataset_options(parser)
     parser.add_argument("--train_split", type=str, default="train")
     parser.add_argument("--validation_split", type=str, default="val")
+    parser.add_argument(
+        "--proposals", type=str | None, default=None, help="file of tools.propose to take the proposals from"
+    )
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="a network, given its number of outputs")
     parser.add_argument("--task", type=Task, required=True, help="whole images or regions")
     parser.add_argument("--box_regression", type=bool, default=False, help="train a head that refines boxes too")

@@ -17,7 +17,9 @@ from jsonargparse import ArgumentParser, Namespace
 from classifier.checkpoints import read_checkpoint
 from classifier.weights_file import save_weights
 from detection.errors import InputError
+from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
+from tools.image_proposals import open_cache
 from tools.training_run import build_data, build_module, build_trainer, describe, fit_to_checkpoint
 
 ACTIONS = ("fit", "validate", "test", "export")
@@ -38,12 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
-        settings.pop("detector")  # it may name the weights that are only now being made
+        propose = settings.pop("detector").propose  # the rest may name weights that are only now being made
         built = parser.instantiate(settings)
         if settings.action == "export":
             export(settings, built)
         else:
-            run(settings, built)
+            run(settings, built, open_cache(settings, propose))
     except InputError as error:
         print(f"train_classifier: {error.line}", file=sys.stderr)
         return 1
@@ -60,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(settings: Namespace, built: Namespace) -> None:
+def run(settings: Namespace, built: Namespace, proposals: ProposalCache | None) -> None:
     """Train, or measure a checkpoint."""
     if settings.action != "fit" and settings.ckpt_path is None:
         raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
@@ -73,7 +75,7 @@ def run(settings: Namespace, built: Namespace) -> None:
     module = build_module(settings, built)
     if settings.ckpt_path is not None:
         fit_to_checkpoint(Path(settings.ckpt_path), module)
-    data = build_data(settings, built, module, fit=settings.action == "fit")
+    data = build_data(settings, built, module, fit=settings.action == "fit", proposals=proposals)
     trainer = build_trainer(settings, built)
     getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 

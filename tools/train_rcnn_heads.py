@@ -22,15 +22,16 @@ from classifier import box_ridge
 from classifier.box_coder import encode_boxes
 from classifier.linear_head import LinearHead
 from classifier.region_classifier import RegionClassifier
+from classifier.sampling import apart_from
 from classifier.svm import HardNegativeMining, class_overlaps, feature_scale
 from classifier.weights_file import find_weights, load_region_network, save_weights
 from detection.arrays import FloatArray, Image, IntArray
 from detection.boxes import box_iou
-from detection.contracts import Proposer
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from tools.experiment import add_experiment_options
+from tools.image_proposals import ImageProposals, open_cache
 
 NORM_IMAGES = 50
 """Images whose regions tell the features' mean norm; R-CNN's code takes 200."""
@@ -45,21 +46,25 @@ class Pairs(NamedTuple):
 
 
 class RegionFeatures:
-    """Scaled features of a network for regions of images: the ground truth, and what is proposed."""
+    """Scaled features of a network for regions of images: the ground truth, and what is proposed.
 
-    def __init__(self, classify: RegionClassifier, propose: Proposer) -> None:
+    Ignored objects are no ground truth, and what overlaps them is not among the regions.
+    """
+
+    def __init__(self, classify: RegionClassifier, proposals: ImageProposals) -> None:
         self.classify = classify
-        self.propose = propose
+        self.proposals = proposals
         self.scale = 1.0
 
     def of_ground_truth(self, record: GroundTruth) -> FloatArray:
-        """Features [M, F] of the objects of an image."""
-        return self._extract(read_image(record.path), record.boxes)
+        """Features [M, F] of the objects of an image, without those that are ignored."""
+        return self._extract(read_image(record.path), record.boxes[~record.ignored])
 
     def of_image(self, record: GroundTruth) -> tuple[FloatArray, FloatArray]:
         """Regions [N, 4], the ground truth before the proposals, and their features [N, F]."""
         image = read_image(record.path)
-        regions = np.concatenate([record.boxes, self.propose(image).boxes])
+        proposed = apart_from(record.boxes[record.ignored], self.proposals(record, image).boxes)
+        regions = np.concatenate([record.boxes[~record.ignored], proposed])
         return regions, self._extract(image, regions)
 
     def _extract(self, image: Image, regions: FloatArray) -> FloatArray:
@@ -89,9 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
         if Path(settings.save).is_dir():
             raise InputError(f"{settings.save}: expected a file to write, got a folder")
         set_weights(settings)
+        cache = open_cache(settings, settings.detector.propose)
         built = parser.instantiate(settings)
-        features = RegionFeatures(built.detector["classify"], built.detector["propose"])
         records = read_records(settings, built)
+        if cache is not None:
+            cache.require(record.image_id for record in records)
+        features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
         svms, ridge = fit_heads(features, records, settings)
         how = {"images": len(records), "seed": settings.seed}
         save_heads(find_weights(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
@@ -125,7 +133,7 @@ def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
     records = built.dataset.read(settings.train_split)
     if settings.limit is not None:
         records = records[:: max(1, len(records) // settings.limit)][: settings.limit]
-    present = {label for record in records for label in record.labels.tolist()}
+    present = {label for record in records for label in record.labels[~record.ignored].tolist()}
     absent = [name for label, name in enumerate(names) if label not in present]
     if absent:
         where = f"{len(records)} images of split '{settings.train_split}'"
@@ -148,9 +156,10 @@ def fit_heads(
     for record in progress(records, "regions"):
         regions, of_image = features.of_image(record)
         if mining is not None:
+            # With those that are ignored: what overlaps one a little is no example of what is not of its class.
             overlaps = class_overlaps(regions, record.boxes, record.labels, num_classes=num_classes)
             mining.add_image(of_image, overlaps)
-        if settings.ridge and len(record):
+        if settings.ridge and not record.ignored.all():
             pairs.append(match_regions(regions, of_image, record))
     try:
         svms = None if mining is None else mining.finish()
@@ -165,18 +174,22 @@ def fit_heads(
 def positives(features: RegionFeatures, records: Sequence[GroundTruth], *, num_classes: int) -> list[FloatArray]:
     """Features of the ground truth of each class: [P, F] each."""
     inputs = np.concatenate([features.of_ground_truth(record) for record in progress(records, "positives")])
-    labels = np.concatenate([record.labels for record in records])
+    labels = np.concatenate([record.labels[~record.ignored] for record in records])
     return [inputs[labels == label] for label in range(num_classes)]
 
 
 def match_regions(regions: FloatArray, features: FloatArray, record: GroundTruth) -> Pairs:
-    """The regions [N, 4] that overlap an object enough to learn from, with the one each overlaps most."""
-    iou = box_iou(regions, record.boxes)  # [N, M]
+    """The regions [N, 4] that overlap an object enough to learn from, with the one each overlaps most.
+
+    Ignored objects do not count; there must be others.
+    """
+    boxes, labels = record.boxes[~record.ignored], record.labels[~record.ignored]
+    iou = box_iou(regions, boxes)  # [N, M]
     best = iou.argmax(axis=1)
     near = iou.max(axis=1) > box_ridge.MIN_IOU
-    targets = record.boxes[best[near]]
+    targets = boxes[best[near]]
     deltas = encode_boxes(torch.from_numpy(regions[near]), torch.from_numpy(targets)).numpy()
-    return Pairs(features[near], deltas, record.labels[best[near]])
+    return Pairs(features[near], deltas, labels[best[near]])
 
 
 def save_heads(

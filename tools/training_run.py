@@ -21,6 +21,7 @@ from classifier.region_data import RegionCollation
 from classifier.region_network import RegionNetwork
 from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network
+from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
 
@@ -52,12 +53,23 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
     )
 
 
-def build_data(settings: Namespace, built: Namespace, module: ClassifierTraining, *, fit: bool) -> TrainingData:
+def build_data(
+    settings: Namespace,
+    built: Namespace,
+    module: ClassifierTraining,
+    *,
+    fit: bool,
+    proposals: CachedProposals | None = None,
+) -> TrainingData:
     """The samples of the splits that are configured; of the training split only to `fit`."""
     training = None
     if fit:
         training = built.task.training_samples(
-            built.dataset, settings.train_split, augmentation=built.augmentation, seed=settings.seed
+            built.dataset,
+            settings.train_split,
+            proposals=proposals,
+            augmentation=built.augmentation,
+            seed=settings.seed,
         )
     return TrainingData(
         training,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.sampling import (
+    apart_from,
     foreground_quota,
     jitter_boxes,
     random_boxes,
@@ -312,6 +313,52 @@ def test_nothing_to_draw_from() -> None:
         sample_proposals(
             as_boxes([]), LABELS[:0], as_boxes([]), foreground=np.ones(1, bool), generator=np.random.default_rng(0)
         )
+
+
+def test_boxes_apart_from_ignored_objects() -> None:
+    # With (0, 0, 10, 10): the left half, IoU 1/2, which is too much; a little less than half; beside it; itself.
+    ignored = as_boxes([(0, 0, 10, 10), (50, 50, 60, 60)])
+    boxes = as_boxes([(0, 0, 5, 10), (0, 0, 4.99, 10), (10, 0, 20, 10), (0, 0, 10, 10), (50, 50, 60, 60)])
+    assert apart_from(ignored, boxes).tolist() == boxes[1:3].tolist()
+    assert apart_from(as_boxes([]), boxes).tolist() == boxes.tolist()
+    assert apart_from(ignored, as_boxes([])).shape == (0, 4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_background_is_apart_from_ignored_objects(count: int) -> None:
+    # The whole left half is ignored, a common place for random boxes.
+    boxes, labels, ignored = BOXES[:count], LABELS[:count], as_boxes([(0, 0, 60, 40), (80, 0, 120, 40)])
+
+    def overlaps(ignored_boxes: FloatArray) -> FloatArray:
+        drawn = sample_jittered(
+            boxes,
+            labels,
+            SIZE,
+            ignored=ignored_boxes,
+            foreground=np.zeros(400, bool),
+            generator=np.random.default_rng(0),
+        )
+        assert set(drawn.labels.tolist()) == {0}
+        largest: FloatArray = box_iou(drawn.boxes, ignored).max(axis=1)
+        return largest
+
+    assert (overlaps(ignored) < 0.5).all()
+    assert (overlaps(as_boxes([])) >= 0.5).any()
+
+
+def test_image_without_room_beside_an_ignored_object() -> None:
+    # Every box a pixel wide overlaps it by half or more.
+    for size, ignored in (((1, 1), (0, 0, 1, 1)), ((1, 2), (0, 0, 2, 1))):
+        drawn = sample_jittered(
+            as_boxes([]),
+            LABELS[:0],
+            size,
+            ignored=as_boxes([ignored]),
+            foreground=np.ones(20, bool),
+            generator=np.random.default_rng(0),
+        )
+        assert set(drawn.labels.tolist()) == {0}
+        assert_valid(drawn.boxes, size)
 
 
 @pytest.mark.parametrize("size", [(100, 100), (60, 200), (300, 90)])

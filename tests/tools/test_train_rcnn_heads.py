@@ -15,12 +15,15 @@ from safetensors.torch import load_file
 
 from classifier.box_coder import encode_boxes
 from classifier.linear_head import LinearHead
+from classifier.region_classifier import RegionClassifier
 from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
 from detection.arrays import Image
 from detection.boxes import as_boxes
 from detection.ground_truth import GroundTruth
+from proposals.whole_image import WholeImage
 from tools import evaluate, train_rcnn_heads
-from tools.train_rcnn_heads import match_regions, save_heads
+from tools.image_proposals import ImageProposals
+from tools.train_rcnn_heads import RegionFeatures, match_regions, positives, save_heads
 
 WNIDS = ("n01", "n02")
 NAMES = ("red square", "blue square")
@@ -189,6 +192,25 @@ def test_regions_are_matched_with_the_object_they_overlap_most() -> None:
     assert pairs.labels.tolist() == [5, 3, 5]
     expected = encode_boxes(torch.from_numpy(regions[:3]), torch.from_numpy(boxes[[0, 1, 0]]))
     assert pairs.deltas.tolist() == expected.tolist()
+
+
+def test_ignored_objects_are_neither_positives_nor_regions(softmax: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    PIL.Image.fromarray(picture(0, np.random.default_rng(0))[0]).save(path)
+    boxes, ignored = as_boxes([(0, 0, 20, 20), (0, 0, 64, 64), (30, 30, 50, 50)]), np.array([False, True, False])
+    record = GroundTruth("a", path, boxes, np.array([1, 0, 0]), ignored)
+    nothing_else = GroundTruth("b", path, boxes[1:2], np.array([0]), ignored[1:2])
+    features = RegionFeatures(RegionClassifier(str(softmax), device="cpu"), ImageProposals(WholeImage()))
+    regions, of_regions = features.of_image(record)
+    assert regions.tolist() == boxes[[0, 2]].tolist()  # the whole image, the only proposal, is the ignored object
+    assert of_regions.shape == (2, 128)
+    red, blue = positives(features, [record, nothing_else], num_classes=2)
+    assert len(red) == len(blue) == 1
+    np.testing.assert_allclose([blue[0], red[0]], of_regions, rtol=1e-5, atol=1e-5)
+    near = as_boxes([(0, 0, 60, 64), (0, 0, 20, 19), (30, 30, 50, 50)])
+    pairs = match_regions(near, np.eye(3, dtype=np.float32), record)
+    assert pairs.labels.tolist() == [1, 0]
+    assert pairs.features.tolist() == np.eye(3)[1:].tolist()
 
 
 def message(capsys: pytest.CaptureFixture[str]) -> str:

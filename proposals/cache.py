@@ -1,0 +1,117 @@
+"""The proposals of a data set, made once by `python -m tools.propose` and read whenever they are needed."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detection.contracts import Proposals
+from detection.errors import InputError
+from proposals.box_grid import STORED_BOX, restore_boxes
+from proposals.cache_index import index_path, read_index, require_settings
+
+
+class ProposalCache:
+    """Proposals of many images: `cache[image_id]`, in their order, rounded as `proposals.box_grid` says.
+
+    The file of boxes (ten bytes each, scores included) is mapped into memory, so processes share what the system holds
+    of it. A pickled cache is no more than the path, and is opened anew where it arrives.
+
+    Args:
+        path: the file of boxes; its index lies beside it.
+
+    Raises:
+        InputError: naming the file, if it or its index is missing, broken, truncated, of another format or version, or
+            if the run that makes it has not finished.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.exists() and not index_path(self.path).exists():
+            raise InputError(f"{self.path}: no such cache of proposals; make it with python -m tools.propose")
+        index = read_index(index_path(self.path))
+        if not index.finished:
+            raise InputError(
+                f"{self.path}: expected a finished cache of proposals, got one with {len(index.images)} images so far; "
+                "run python -m tools.propose again to go on"
+            )
+        self.settings: dict[str, Any] = index.settings
+        self._rows = {image.image_id: row for row, image in enumerate(index.images)}
+        columns = np.array([image[1:] for image in index.images], np.int64).reshape(-1, 4)
+        self._sizes, counts, self._checksums = columns[:, :2], columns[:, 2], columns[:, 3]
+        self._ends = np.concatenate([[0], np.cumsum(counts)])
+        require_length(self.path, int(self._ends[-1]))
+        # An empty file cannot be mapped.
+        self._boxes = np.memmap(self.path, STORED_BOX, "r") if self._ends[-1] else np.empty(0, STORED_BOX)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._rows)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._rows
+
+    def __getitem__(self, image_id: str) -> Proposals:
+        """The proposals of an image, best first.
+
+        Raises:
+            InputError: naming the file, if it is damaged here.
+            KeyError: if the cache does not have the image; see `require`.
+        """
+        row = self._rows[image_id]
+        stored = self._boxes[self._ends[row] : self._ends[row + 1]]
+        if zlib.crc32(stored.tobytes()) != self._checksums[row]:
+            raise InputError(
+                f"{self.path}: expected the boxes of image '{image_id}' as they were written, got damaged ones; delete "
+                "the file and its index, and make them anew"
+            )
+        return restore_boxes(stored, self.size(image_id))
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """The size (height, width) of an image when its proposals were made."""
+        height, width = self._sizes[self._rows[image_id]].tolist()
+        return height, width
+
+    def require(self, image_ids: Iterable[str]) -> None:
+        """See whether the cache has all of some images.
+
+        Raises:
+            InputError: naming the first that it does not have.
+        """
+        missing = [image_id for image_id in image_ids if image_id not in self]
+        if missing:
+            others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise InputError(
+                f"{self.path}: expected proposals of image '{missing[0]}'{others}, got none; add them with "
+                "python -m tools.propose"
+            )
+
+    def require_settings(self, expected: dict[str, Any]) -> None:
+        """See whether the cache was made with some settings.
+
+        Raises:
+            InputError: naming the first that differs.
+        """
+        require_settings(self.path, self.settings, expected)
+
+
+def require_length(path: Path, boxes: int, *, more: bool = False) -> None:
+    """See whether a file holds so many boxes; with `more`, whatever comes behind them does not matter.
+
+    Raises:
+        InputError: naming the file, if it does not.
+    """
+    length, expected = path.stat().st_size if path.is_file() else 0, boxes * STORED_BOX.itemsize
+    if length < expected or (length > expected and not more):
+        raise InputError(
+            f"{path}: expected {expected} bytes of boxes as its index says, got {length}; delete both files and make "
+            "them anew"
+        )

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace, dict_to_namespace
+from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -134,8 +134,8 @@ def format_rounds(rounds: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Namespace, Namespace]:
-    """The options of the same run, as long as a round and without validation."""
+def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Namespace, dict[str, Any]]:
+    """The same options and those of the trainer, for a run as long as a round and without validation."""
     short = settings.clone()
     short.output = folder
     options = vars(built.trainer) | {
@@ -145,7 +145,7 @@ def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Name
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    return short, dict_to_namespace({"trainer": options})
+    return short, options
 
 
 def _now(device: torch.device) -> float:

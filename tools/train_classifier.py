@@ -76,7 +76,7 @@ def run(settings: Namespace, built: Namespace, proposals: ProposalCache | None) 
     if settings.ckpt_path is not None:
         fit_to_checkpoint(Path(settings.ckpt_path), module)
     data = build_data(settings, built, module, fit=settings.action == "fit", proposals=proposals)
-    trainer = build_trainer(settings, built)
+    trainer = build_trainer(settings, vars(built.trainer))
     getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import Namespace
@@ -139,8 +140,8 @@ def fit_to_checkpoint(path: Path, module: ClassifierTraining) -> None:
         )
 
 
-def build_trainer(settings: Namespace, built: Namespace, extra: Sequence[Callback] = ()) -> Trainer:
-    """Lightning's trainer with checkpoints, the averaged weights, logs, and `extra` callbacks."""
+def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[Callback] = ()) -> Trainer:
+    """Lightning's trainer with its own `options`, checkpoints, the averaged weights, logs, and `extra` callbacks."""
     output = Path(settings.output)
     callbacks: list[Callback] = [
         Checkpoints(output, metric="val_top1", every_steps=settings.checkpoint_steps),
@@ -155,7 +156,7 @@ def build_trainer(settings: Namespace, built: Namespace, extra: Sequence[Callbac
     if find_spec("tensorboard") is not None:
         loggers.append(TensorBoardLogger(output, name="tensorboard"))
     return Trainer(
-        **built.trainer,
+        **options,
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=output,

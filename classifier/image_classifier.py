@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from classifier.folding import fold_batch_norm
-from classifier.region_classifier import Precision, find_device
+from classifier.region_classifier import Precision, find_device, find_precision
 from classifier.warp import normalise
 from classifier.weights_file import find_weights, load_weights
 from detection.errors import InputError
@@ -41,10 +41,9 @@ class ImageClassifier:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
         network, self.description = load_weights(self.path)
-        self.device = find_device(device)
-        default: Precision = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = getattr(torch, precision or default)
         self.batch_size = batch_size
+        self.device = find_device(device)
+        self.dtype = find_precision(precision, self.device)
         self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property

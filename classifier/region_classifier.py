@@ -57,10 +57,9 @@ class RegionClassifier:
         network, self.description = load_region_network(path)
         if not self.description.background:
             raise InputError(f"{path}: expected a network that was trained on regions, got one for whole images only")
-        self.device = find_device(device)
-        default: Precision = "bfloat16" if self.device.type == "cuda" else "float32"
-        self.dtype = getattr(torch, precision or default)
         self.batch_size = batch_size
+        self.device = find_device(device)
+        self.dtype = find_precision(precision, self.device)
         self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -176,3 +175,10 @@ def find_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {name}: {expected}: {str(error).splitlines()[0]}") from None
     return device
+
+
+def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
+    """The named type of numbers, or what suits the device: bfloat16 on a GPU, float32 elsewhere."""
+    default: Precision = "bfloat16" if device.type == "cuda" else "float32"
+    dtype: torch.dtype = getattr(torch, name or default)
+    return dtype

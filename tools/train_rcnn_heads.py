@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import PositiveInt
 from tqdm import tqdm
 
 from classifier import box_ridge
@@ -32,6 +31,7 @@ from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, open_cache
+from tools.split_options import add_limit_option, evenly_spaced
 
 NORM_IMAGES = 50
 """Images whose regions tell the features' mean norm; R-CNN's code takes 200."""
@@ -80,7 +80,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
     parser.add_argument("--svm", type=bool, default=True, help="SVMs in place of the network's class layer")
     parser.add_argument("--ridge", type=bool, default=True, help="refine the boxes of each class")
-    parser.add_argument("--limit", type=PositiveInt | None, default=None, help="use so many images, evenly spaced")
+    add_limit_option(parser)
     return parser
 
 
@@ -130,9 +130,7 @@ def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
         differing = next((pair for pair in zip(names, known, strict=False) if pair[0] != pair[1]), None)
         found = f"'{differing[1]}' for '{differing[0]}'" if differing else f"{len(known)} classes"
         raise InputError(f"{settings.weights}: expected the {len(names)} classes of {settings.data}, got {found}")
-    records = built.dataset.read(settings.train_split)
-    if settings.limit is not None:
-        records = records[:: max(1, len(records) // settings.limit)][: settings.limit]
+    records = evenly_spaced(built.dataset.read(settings.train_split), settings.limit)
     present = {label for record in records for label in record.labels[~record.ignored].tolist()}
     absent = [name for label, name in enumerate(names) if label not in present]
     if absent:

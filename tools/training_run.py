@@ -26,8 +26,7 @@ from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
 
-LAST_LAYER = "trunk.linear."
-CLASS_LAYERS = (LAST_LAYER, "box_head.")
+CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
 
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from classifier.pixel_scale import PixelScale
-from classifier.warp import MEAN_RGB
+from detection.pixels import MEAN_RGB
 
 HIDDEN = 4096
 """Units of each of the two hidden layers that follow the convolutions."""

@@ -23,13 +23,13 @@ from classifier.sampling import (
     sample_jittered,
     sample_proposals,
 )
-from classifier.warp import MEAN_RGB
 from detection.arrays import Image
 from detection.boxes import clip_boxes
 from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
+from detection.pixels import MEAN_RGB
 
 UNCOUNTED = -1
 """Label of a region that only fills up a batch for measuring."""

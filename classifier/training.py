@@ -20,8 +20,9 @@ from classifier.googlenet import GoogLeNet
 from classifier.region_data import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.schedules import CosineSchedule, Schedule
-from classifier.warp import normalise, warp_regions
+from classifier.warp import warp_regions
 from detection.errors import InputError
+from detection.pixels import normalise
 
 CLASS_NAMES_KEY = "class_names"
 

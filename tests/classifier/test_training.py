@@ -15,8 +15,9 @@ from classifier.googlenet import GoogLeNet
 from classifier.region_data import RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.training import ClassifierTraining, _mirrored_boxes
-from classifier.warp import normalise, warp_regions
+from classifier.warp import warp_regions
 from detection.errors import InputError
+from detection.pixels import normalise
 
 
 def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:

@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation, Distortions, no_distortions
 from classifier.chips import cut_chip
-from classifier.sample_order import SampleKey
 from classifier.sampling import (
     SampledBoxes,
     apart_from,
@@ -30,6 +29,7 @@ from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from detection.pixels import MEAN_RGB
+from training.sample_order import SampleKey
 
 UNCOUNTED = -1
 """Label of a region that only fills up a batch for measuring."""

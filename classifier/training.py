@@ -19,10 +19,10 @@ from classifier.box_loss import box_regression_loss
 from classifier.googlenet import GoogLeNet
 from classifier.region_data import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
-from classifier.schedules import CosineSchedule, Schedule
 from classifier.warp import warp_regions
 from detection.errors import InputError
 from detection.pixels import normalise
+from training.schedules import CosineSchedule, Schedule
 
 CLASS_NAMES_KEY = "class_names"
 

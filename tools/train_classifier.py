@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from classifier.checkpoints import read_checkpoint
 from classifier.weights_file import save_weights
 from detection.errors import InputError
 from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
 from tools.image_proposals import open_cache
 from tools.training_run import build_data, build_module, build_trainer, describe, fit_to_checkpoint
+from training.checkpoints import read_checkpoint
 
 ACTIONS = ("fit", "validate", "test", "export")
 

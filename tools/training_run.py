@@ -14,9 +14,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from classifier.averaging import AveragedWeights
-from classifier.checkpoints import Checkpoints, read_checkpoint
-from classifier.data_module import TrainingData
 from classifier.image_classifier import require_same_classes
 from classifier.region_data import RegionCollation
 from classifier.region_network import RegionNetwork
@@ -25,6 +22,9 @@ from classifier.weights_file import NetworkDescription, find_weights, load_regio
 from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
+from training.averaging import AveragedWeights
+from training.checkpoints import Checkpoints, read_checkpoint
+from training.data_module import TrainingData
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""

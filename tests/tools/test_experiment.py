@@ -362,7 +362,7 @@ def test_resumes_without_the_initial_weights(trained: Path, experiment: list[str
 
 
 def test_plateau_schedule_resumes(experiment: list[str], tmp_path: Path) -> None:
-    plateau = ["--schedule", "classifier.schedules.PlateauSchedule", "--schedule.patience", "0"]
+    plateau = ["--schedule", "training.schedules.PlateauSchedule", "--schedule.patience", "0"]
     plateau += ["--learning_rate", "1e-12"]  # so that the loss stays, and the rate falls at each epoch but the first
     rates = []
     for name, epochs in (("whole", [5]), ("resumed", [2, 5])):

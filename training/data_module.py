@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from classifier.region_data import UNCOUNTED, RegionBatch, RegionCollation, RegionSample, RegionSamples
-from classifier.sample_order import ResumableBatches
+from training.sample_order import ResumableBatches
 
 
 class ResumableLoader(DataLoader[RegionBatch]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from classifier.pixel_scale import PixelScale
+from classifier.response_norm import ResponseNorm
 from detection.pixels import MEAN_RGB
 
 HIDDEN = 4096
@@ -85,24 +86,16 @@ class AlexNet(nn.Module):
             nn.init.constant_(layer.get_parameter("bias"), bias)
 
 
-def response_norm() -> nn.LocalResponseNorm:
-    """Section 3.3: x / (2 + 1e-4 * sum of squares over 5 neighbouring channels) ** 0.75, [B, C, H, W] -> the same.
-
-    PyTorch divides its alpha by the number of channels, the paper does not.
-    """
-    return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
-
-
 def _convolutions(padding: int) -> nn.Sequential:
     """The five convolutions of Figure 2, of which the first has the `padding`: 224 or 227 pixels -> [B, 256, 6, 6]."""
     return nn.Sequential(
         nn.Conv2d(3, 96, 11, stride=4, padding=padding),
         nn.ReLU(inplace=True),
-        response_norm(),
+        ResponseNorm(96),
         nn.MaxPool2d(3, stride=2),
         nn.Conv2d(96, 256, 5, padding=2, groups=2),
         nn.ReLU(inplace=True),
-        response_norm(),
+        ResponseNorm(256),
         nn.MaxPool2d(3, stride=2),
         nn.Conv2d(256, 384, 3, padding=1),
         nn.ReLU(inplace=True),

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from classifier.alexnet import response_norm
 from classifier.pixel_scale import PixelScale
+from classifier.response_norm import ResponseNorm
 
 
 class InceptionWidths(NamedTuple):
@@ -160,15 +160,15 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
     """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
     # The paper gives no parameters for the normalisation; these are AlexNet's.
-    normalise = nn.Identity() if batch_norm else response_norm()
+    norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
     pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     return nn.Sequential(
         Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
         pool,
-        normalise,
+        norms[0],
         Convolution(first, reduce, 1, batch_norm=batch_norm),
         Convolution(reduce, last, 3, batch_norm=batch_norm),
-        normalise,
+        norms[1],
         pool if stride == 8 else nn.Identity(),
     )
 

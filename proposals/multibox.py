@@ -20,7 +20,7 @@ priors without one would drown the others in the first steps."""
 
 
 class Trunk(Protocol):
-    """What `MultiBox` needs of a network besides being an `nn.Module`, such as `classifier.inception.InceptionTrunk`."""
+    """What `MultiBox` needs of an `nn.Module`, such as `classifier.inception.InceptionTrunk`."""
 
     channels: dict[str, int]
 

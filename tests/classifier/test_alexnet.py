@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
-from classifier.alexnet import AlexNet, response_norm
+from classifier.alexnet import AlexNet
 
 
 def generator() -> torch.Generator:
@@ -83,34 +83,6 @@ def test_initialisation(network: AlexNet) -> None:
         assert abs(layer.weight.std().item() - 0.01) < 5 * 0.01 / math.sqrt(2 * n)
     biases = [layer.get_parameter("bias").unique().tolist() for layer in layers(network)]
     assert biases == [[0], [1], [0], [1], [1], [1], [1], [0]]
-
-
-def naive_response_norm(maps: Tensor) -> Tensor:
-    """The formula of section 3.3 with k = 2, n = 5, alpha = 1e-4, beta = 0.75, for maps [B, C, H, W]."""
-    result = torch.empty_like(maps)
-    last = maps.shape[1] - 1
-    for i in range(maps.shape[1]):
-        total = torch.zeros_like(maps[:, 0])
-        for j in range(max(0, i - 2), min(last, i + 2) + 1):
-            total += maps[:, j] ** 2
-        result[:, i] = maps[:, i] / (2 + 1e-4 * total) ** 0.75
-    return result
-
-
-@pytest.mark.parametrize("channels", [1, 3, 5, 12])
-def test_response_norm_agrees_with_the_formula(channels: int) -> None:
-    maps = 100 * torch.randn(2, channels, 3, 4, generator=generator())  # large enough for alpha to matter
-    torch.testing.assert_close(response_norm()(maps), naive_response_norm(maps))
-
-
-def test_response_norm_by_hand() -> None:
-    """Four maps of 100 next to each other: 100 / (2 + 1e-4 * 3 * 100 ** 2) ** 0.75 = 100 / 5 ** 0.75 at the end."""
-    normalised = response_norm()(torch.full((1, 4, 1, 1), 100.0)).flatten()
-    torch.testing.assert_close(normalised, 100 / torch.tensor([5.0, 6, 6, 5]) ** 0.75)
-
-
-def test_response_norm_of_nothing() -> None:
-    assert response_norm()(torch.zeros(0, 96, 55, 55)).shape == (0, 96, 55, 55)
 
 
 def test_groups_see_only_their_half(network: AlexNet) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from classifier.googlenet import AuxiliaryHead, GoogLeNet
 from classifier.inception import STEM_WIDTHS, TABLE_1, Inception, scaled_width
+from classifier.response_norm import ResponseNorm
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -92,10 +93,10 @@ def test_output_sizes_of_the_stem() -> None:
     assert steps == [
         ("Convolution", 64, 112),
         ("MaxPool2d", 64, 56),
-        ("LocalResponseNorm", 64, 56),
+        ("ResponseNorm", 64, 56),
         ("Convolution", 64, 56),
         ("Convolution", 192, 56),
-        ("LocalResponseNorm", 192, 56),
+        ("ResponseNorm", 192, 56),
         ("MaxPool2d", 192, 28),
     ]
 
@@ -188,10 +189,9 @@ def test_auxiliary_heads_of_section_5() -> None:
     assert [layer.p for layer in head.modules() if isinstance(layer, nn.Dropout)] == [0.7]
 
 
-def test_response_norm_is_that_of_alexnet() -> None:
-    """PyTorch's alpha is that of the formula times the 5 channels."""
-    norms = {module for module in GoogLeNet(5).modules() if isinstance(module, nn.LocalResponseNorm)}
-    assert [(norm.size, norm.alpha / norm.size, norm.beta, norm.k) for norm in norms] == [(5, 1e-4, 0.75, 2)]
+def test_response_norms_have_the_channels_of_their_place() -> None:
+    norms = [module for module in GoogLeNet(5).modules() if isinstance(module, ResponseNorm)]
+    assert [len(norm.band) for norm in norms] == [64, 192]
 
 
 def test_parameters_of_the_wider_network() -> None:
@@ -264,7 +264,7 @@ def test_batch_norm_takes_the_place_of_biases() -> None:
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(convolutions) == len(norms) == 57
     assert all(convolution.bias is None for convolution in convolutions)
-    assert not any(isinstance(module, nn.LocalResponseNorm) for module in network.modules())
+    assert not any(isinstance(module, ResponseNorm) for module in network.modules())
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = description.build()
     with torch.no_grad():
         network.train()(torch.randn(64, 3, 32, 32))  # statistics that are not the initial 0 and 1
-        network.linear.weight.normal_(0, 0.1)  # type: ignore[operator, union-attr]
+        network.linear.weight.normal_(0, 0.01)  # type: ignore[operator, union-attr]
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(path, network, description)
     return path

@@ -59,6 +59,12 @@ class RegionSample(NamedTuple):
     path: Path
 
 
+def uncounted(sample: RegionSample) -> RegionSample:
+    """The same regions with the label `UNCOUNTED`, to fill up the share of a process."""
+    labels = np.full_like(sample.regions.labels, UNCOUNTED)
+    return sample._replace(regions=sample.regions._replace(labels=labels))
+
+
 class RegionSamples(Dataset[RegionSample], ABC):
     """What a training run draws from: `samples[key]` is a function of the seed and the key.
 

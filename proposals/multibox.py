@@ -1,131 +1,90 @@
-"""MultiBox: a network that proposes boxes for the objects of a whole image in one pass (arXiv 1312.2249, 1412.1441)."""
+"""MultiBox as a proposer: boxes of a whole image in one pass of a network (arXiv 1312.2249, 1412.1441)."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple, Protocol, cast
-
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from proposals.box_coder import decode_residuals
+from detection.arrays import FloatArray, Image, IntArray
+from detection.contracts import Proposals
+from detection.device import Precision, find_device, find_precision
+from detection.folding import fold_batch_norm
+from detection.nms import nms
+from proposals.multibox_network import MultiBox, as_input
+from proposals.multibox_weights import find_multibox, load_multibox
+from proposals.squash import squash
 
-MIN_SIDE = 1e-3
-"""Of a prior, in shares of the image: shorter ones count as this in its logarithm."""
+__all__ = ["MAX_BOXES", "NMS_IOU_THRESHOLD", "MultiBox", "MultiBoxProposer", "select_boxes"]
 
-FIRST_CONFIDENCE = 0.01
-"""Of every prediction before training, about the share of priors that have an object (our choice): with 0.5, the many
-priors without one would drown the others in the first steps."""
+MAX_BOXES = 200
+"""Of GoogLeNet's detector (arXiv 1409.4842, section 8)."""
 
-
-class Trunk(Protocol):
-    """What `MultiBox` needs of an `nn.Module`, such as `classifier.inception.InceptionTrunk`."""
-
-    channels: dict[str, int]
-
-    def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Maps [B, channels[name], H, W] of images [B, 3, S, S], by name."""
-        ...
+NMS_IOU_THRESHOLD = 0.7
+"""Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
 
 
-class MultiBoxOutputs(NamedTuple):
-    """Of each image and prior: `residuals` [B, K, 4], as `proposals.box_coder` has them, and `logits` [B, K]."""
+class MultiBoxProposer:
+    """The best boxes of MultiBox in an image, seen whole at one size: `image -> Proposals`, scores are confidences.
 
-    residuals: Tensor
-    logits: Tensor
-
-
-class MultiBox(nn.Module):
-    """A box and a confidence for each of K priors: zero-mean RGB [B, 3, S, S] -> `MultiBoxOutputs`.
-
-    The paper has one linear layer from the whole image to all 5 K outputs. Here every prior reads the features at its
-    own place, and all share one small perceptron (our choice): K can be large while the weights stay few, and what is
-    learned of an object in one place holds everywhere, so that fewer images are needed.
-
-    Two maps of the trunk are brought to the same number of channels, the coarser one is enlarged, and they are added
-    up. Of the sum, a prior reads points evenly spaced over its box, the borders included, by bilinear interpolation.
+    The network predicts without suppression, and the loss has nothing against two priors that fit the same object, so
+    suppression follows.
 
     Args:
-        trunk: a network with the attributes of `Trunk`.
-        priors: [K, 4] normalised xyxy, kept with the weights.
-        maps: the trunk's, the finer one first.
-        width: channels of the sum.
-        points: in each direction of a box.
-        hidden: units of the perceptron.
-    """
+        weights: a safetensors file written by `tools.train_multibox export`; a bare name is one of the shipped files.
+        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
+        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.
+        nms_iou_threshold: of the suppression.
 
-    priors: Tensor
+    Raises:
+        InputError: if the weights cannot be used, or the device is not there.
+        ValueError: if `max_boxes` is not positive, or the threshold not within 0-1.
+    """
 
     def __init__(
         self,
-        trunk: nn.Module,
-        priors: Tensor,
+        weights: str,
         *,
-        maps: tuple[str, str] = ("4e", "5b"),
-        width: int = 64,
-        points: int = 3,
-        hidden: int = 256,
+        device: str | None = None,
+        precision: Precision | None = None,
+        max_boxes: int = MAX_BOXES,
+        nms_iou_threshold: float = NMS_IOU_THRESHOLD,
     ) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.maps = tuple(maps)
-        self.points = points
-        self.register_buffer("priors", priors.float())
-        fine, coarse = (cast(Trunk, trunk).channels[name] for name in maps)
-        self.fine = _normalised_convolution(fine, width, 1)
-        self.coarse = _normalised_convolution(coarse, width, 1)
-        self.mix = _normalised_convolution(width, width, 3)
-        self.hidden = nn.Linear(width * points**2 + 4, hidden)
-        self.output = nn.Linear(hidden, 5)
-        self.output_bias = nn.Parameter(torch.zeros(len(priors), 5))
-        self._initialise()
+        if max_boxes < 1 or not 0 <= nms_iou_threshold <= 1:
+            raise ValueError(
+                f"expected positive max_boxes and a threshold in 0-1, got {max_boxes=}, {nms_iou_threshold=}"
+            )
+        network, self.description = load_multibox(find_multibox(weights))
+        self.max_boxes = max_boxes
+        self.nms_iou_threshold = nms_iou_threshold
+        self.device = find_device(device)
+        self.dtype = find_precision(precision, self.device)
+        priors = network.priors.to(self.device)
+        self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.priors = priors  # half of the digits would move the boxes
 
-    def forward(self, images: Tensor) -> MultiBoxOutputs:
-        features = torch.cat([self._at_priors(self._merged(images)), self._shapes(len(images))], dim=2)
-        outputs = self.output(functional.relu(self.hidden(features))) + self.output_bias  # [B, K, 5]
-        return MultiBoxOutputs(outputs[..., :4], outputs[..., 4])
+    def __call__(self, image: Image) -> Proposals:
+        """Proposals within an image, the most confident first."""
+        height, width = image.shape[:2]
+        boxes, confidences = self.predict(image)
+        kept = select_boxes(boxes, confidences, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)
+        return Proposals(boxes[kept] * np.array([width, height, width, height], np.float32), confidences[kept])
 
-    def boxes(self, residuals: Tensor) -> Tensor:
-        """Predicted boxes [B, K, 4], normalised and cut at the borders of the image; they may be without area."""
-        return decode_residuals(self.priors, residuals.float()).clamp(0, 1)
-
-    def _merged(self, images: Tensor) -> Tensor:
-        """The sum of both maps: [B, width, H, W]."""
-        maps = cast(Trunk, self.trunk).feature_maps(images)
-        fine, coarse = (maps[name] for name in self.maps)
-        enlarged = functional.interpolate(self.coarse(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
-        return functional.relu(self.mix(functional.relu(self.fine(fine) + enlarged)))
-
-    def _at_priors(self, features: Tensor) -> Tensor:
-        """What each prior reads of a map [B, C, H, W]: [B, K, C x points x points]."""
-        shares = torch.linspace(0, 1, self.points, device=self.priors.device)
-        corners, sides = self.priors[:, None, :2], self.priors[:, None, 2:] - self.priors[:, None, :2]
-        spots = corners + shares[:, None] * sides  # [K, points, xy]
-        grid = torch.stack(
-            [spots[:, None, :, 0].expand(-1, self.points, -1), spots[:, :, None, 1].expand(-1, -1, self.points)], dim=-1
-        )  # [K, y, x, 2]
-        grid = (2 * grid.flatten(1, 2) - 1).expand(len(features), -1, -1, -1)  # grid_sample counts from -1 to 1
-        read = functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
-        return read.permute(0, 2, 1, 3).flatten(2).to(features.dtype)
-
-    def _shapes(self, count: int) -> Tensor:
-        """Place and size of each prior, about -1 to 1, for each of so many images: [B, K, 4]."""
-        centres = self.priors[:, :2] + self.priors[:, 2:] - 1
-        sides = (self.priors[:, 2:] - self.priors[:, :2]).clamp(min=MIN_SIDE).log2() / 4 + 0.5
-        return torch.cat([centres, sides], dim=1).to(self.hidden.weight.dtype).expand(count, -1, -1)
-
-    def _initialise(self) -> None:
-        """Every box is its prior, and no confidence is high."""
-        nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")
-        nn.init.normal_(self.output.weight, std=0.01)
-        for bias in (self.hidden.bias, self.output.bias):
-            nn.init.zeros_(bias)
-        with torch.no_grad():
-            self.output_bias[:, 4] = math.log(FIRST_CONFIDENCE / (1 - FIRST_CONFIDENCE))
+    @torch.inference_mode()
+    def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
+        """All K boxes, normalised, and their confidences."""
+        size = self.description.input_size
+        pixels = torch.from_numpy(squash(image, (size, size))).to(self.device)
+        outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
+        boxes, confidences = self.network.predictions(outputs)
+        return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
 
 
-def _normalised_convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels, eps=1e-3))
+def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, nms_iou_threshold: float) -> IntArray:
+    """Indices of the best boxes [K, 4] with an area, after non-maximum suppression, best first.
+
+    Overlaps are the same in normalised coordinates and in pixels.
+    """
+    proper = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    kept: IntArray = proper[nms(boxes[proper], confidences[proper], nms_iou_threshold)][:max_boxes]
+    return kept

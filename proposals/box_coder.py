@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-STD = 0.2
+STD = 0.1
 """Unit of a residual, in sides of its prior. The public MultiBox network has 0.01 of the image for all priors; ours is
 relative, because an overlap is: one deviation is to mean the same for a small object as for a large one."""
 

@@ -19,6 +19,9 @@ __all__ = ["MAX_BOXES", "NMS_IOU_THRESHOLD", "MultiBox", "MultiBoxProposer", "se
 MAX_BOXES = 200
 """Of GoogLeNet's detector (arXiv 1409.4842, section 8)."""
 
+COMPETING = 3
+"""Boxes that take part in the suppression for each that is wanted; bounds the matrix of overlaps."""
+
 NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
 
@@ -85,6 +88,7 @@ def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, 
 
     Overlaps are the same in normalised coordinates and in pixels.
     """
-    proper = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    ranked = np.argsort(-confidences, kind="stable")
+    proper = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: COMPETING * max_boxes]
     kept: IntArray = proper[nms(boxes[proper], confidences[proper], nms_iou_threshold)][:max_boxes]
     return kept

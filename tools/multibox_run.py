@@ -46,7 +46,7 @@ def add_multibox_options(parser: ArgumentParser) -> None:
     parser.add_argument("--input_size", type=PositiveInt, default=192, help="side of the network's input, in pixels")
     parser.add_argument("--trunk", type=Callable[[], nn.Module], help="the network below the head")
     parser.add_class_arguments(MultiBox, "head", skip={"trunk", "priors"}, instantiate=False)
-    parser.add_argument("--priors", type=PositiveInt, default=800, help="boxes that the network predicts")
+    parser.add_argument("--priors", type=PositiveInt, default=1200, help="boxes that the network predicts")
     parser.add_argument("--prior_mosaics", type=PositiveInt, default=4000, help="whose objects give the priors")
     parser.add_argument(
         "--initial_weights", type=str | None, default=None, help="safetensors of a classifier, for the trunk"

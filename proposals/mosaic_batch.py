@@ -63,5 +63,4 @@ class MosaicCollation:
         if mosaic.filler:
             return np.zeros(len(self.priors), np.bool_)
         overlaps = box_iou(self.priors, mosaic.ignored / np.float32(len(mosaic.image)))  # [K, I]
-        counted: BoolArray = (overlaps < IGNORED_IOU).all(axis=1)
-        return counted
+        return np.asarray((overlaps < IGNORED_IOU).all(axis=1))

@@ -70,7 +70,7 @@ def _means_of_nearest(boxes: FloatArray, priors: FloatArray) -> FloatArray:
 
 def _nearest(boxes: FloatArray, priors: FloatArray) -> tuple[IntArray, FloatArray]:
     """Index of the nearest prior of each box, and the distance to it: [N], [N]."""
-    nearest, distances = np.empty(len(boxes), np.int64), np.empty(len(boxes))
+    nearest, distances = np.empty(len(boxes), np.int64), np.empty(len(boxes), np.float32)
     for start in range(0, len(boxes), AT_ONCE):
         found = relative_distances(boxes[start : start + AT_ONCE], priors)
         nearest[start : start + AT_ONCE] = found.argmin(axis=1)

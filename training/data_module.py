@@ -127,7 +127,7 @@ class TrainingData(LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         trainer = self._attached_trainer()
         share = Share(self.measured, filler=self.filler, rank=trainer.global_rank, world_size=trainer.world_size)
-        return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)  # type: ignore[arg-type]
+        return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)
 
     def _attached_trainer(self) -> Trainer:
         if self.trainer is None:

@@ -49,7 +49,7 @@ class SupervisedTraining(LightningModule):
         new_layer_factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.momentum = momentum

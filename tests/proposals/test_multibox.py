@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +20,7 @@ from proposals.multibox import MultiBox, MultiBoxProposer, select_boxes
 from proposals.multibox_network import FIRST_CONFIDENCE, as_input
 from proposals.multibox_weights import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox
 from proposals.prior_reader import prior_shapes, read_at_priors
+from proposals.squash import squash
 
 TRUNK = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
 DESCRIPTION = MultiBoxDescription(
@@ -163,14 +163,14 @@ def test_keeps_as_many_as_asked_and_no_near_duplicates(weights: Path, photo_pixe
 
 def test_is_the_network_on_the_squashed_image(weights: Path, photo_pixels: Image) -> None:
     network, _ = load_multibox(weights)
-    squashed = cv2.resize(photo_pixels, (64, 64), interpolation=cv2.INTER_AREA)
     with torch.inference_mode():
-        outputs = network(as_input(torch.from_numpy(squashed)[None]))
+        outputs = network(as_input(torch.from_numpy(squash(photo_pixels, (64, 64)))[None]))
         expected, confidences = network.predictions(outputs)
     boxes, found = MultiBoxProposer(str(weights), device="cpu").predict(photo_pixels)
-    np.testing.assert_allclose(boxes, expected[0], atol=0.05)  # the two ways of shrinking differ by a grey level
-    np.testing.assert_allclose(found, confidences[0], atol=0.05)
-    assert np.ptp(found) > 0.05
+    np.testing.assert_allclose(boxes, expected[0], atol=1e-3)
+    np.testing.assert_allclose(found, confidences[0], atol=1e-4)
+    assert np.ptp(found) > 0.01
+    assert np.abs(boxes - network.priors.numpy()).max() > 0.02
 
 
 def test_scale_of_the_image_is_of_no_matter(weights: Path) -> None:

@@ -21,6 +21,7 @@ from proposals.multibox import MultiBoxProposer
 from proposals.multibox_weights import load_multibox
 from proposals.training import MultiBoxTraining
 from tools import train_multibox
+from tools.multibox_run import build_data, build_training
 from training.checkpoints import read_checkpoint
 from training.data_module import Share
 
@@ -177,9 +178,7 @@ def test_trunk_of_a_classifier(options: list[str], tiny_weights: Path) -> None:
 def build(options: list[str], *more: str) -> MultiBoxTraining:
     parser = train_multibox.build_parser()
     settings = parser.parse_args(["fit", *options, *more])
-    module: Any = train_multibox.build_training(settings, parser.instantiate(settings))
-    assert isinstance(module, MultiBoxTraining)
-    return module
+    return build_training(settings, parser.instantiate(settings))
 
 
 def test_initial_weights_and_priors_follow_from_the_seeds(options: list[str]) -> None:
@@ -264,7 +263,7 @@ def test_uneven_shares_count_each_picture_once(options: list[str]) -> None:
     parser = train_multibox.build_parser()
     settings = parser.parse_args(["fit", *options])
     built = parser.instantiate(settings)
-    data = train_multibox.build_data(settings, built, train_multibox.build_training(settings, built))
+    data = build_data(settings, built, build_training(settings, built))
 
     shares = [Share(data.measured, filler=data.filler, rank=rank, world_size=5) for rank in range(5)]
     batches = [data.collation([share[index] for index in range(len(share))]) for share in shares]

@@ -12,5 +12,5 @@ SCALE = 1 / 58
 
 
 def normalise(regions: Tensor) -> Tensor:
-    """Warped regions, whose mean is zero, scaled to the unit variance that the networks are trained with."""
+    """Pixels whose mean is zero, scaled to the unit variance that the networks are trained with."""
     return regions * SCALE

@@ -150,6 +150,15 @@ def test_measured_mosaics_are_spread_over_the_split(records: list[GroundTruth]) 
     assert [measured[index].paths[0] for index in range(5)] == [records[index].path for index in (0, 4, 8, 12, 16)]
 
 
+def test_image_without_objects(tmp_path: Path) -> None:
+    empty = record(write(tmp_path, "empty", np.zeros((30, 30, 3), np.uint8)), [])
+    mosaic = Mosaics([empty], LAYOUT, size=SIZE, seed=0)[SampleKey(0, 0, 0)]
+    assert mosaic.boxes.shape == mosaic.ignored.shape == (0, 4)
+    batch = MosaicCollation(np.array([[0, 0, 1, 1]], np.float32))([mosaic])
+    assert batch.matched.shape == (0, 2)
+    assert batch.counted.all()  # all of it is background
+
+
 def test_no_images() -> None:
     with pytest.raises(InputError, match="mosaics: expected images"):
         Mosaics([], Layout(), size=SIZE, seed=0)

@@ -88,7 +88,7 @@ def measure(settings: Namespace, built: Namespace, proposals: CachedProposals | 
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
             module = build_module(settings, built)
-            data = build_data(settings, built, module, fit=True, proposals=proposals)
+            data = build_data(settings, built, module, action="fit", proposals=proposals)
             trainer = build_trainer(*_short_run(settings, built, folder), [clock])
             trainer.fit(module, datamodule=data)
         samples = settings.steps * clock.regions

@@ -58,12 +58,12 @@ def build_data(
     built: Namespace,
     module: ClassifierTraining,
     *,
-    fit: bool,
+    action: str,
     proposals: CachedProposals | None = None,
 ) -> TrainingData:
-    """The samples of the splits that are configured; of the training split only to `fit`."""
+    """The samples of the splits that the action ("fit", "validate" or "test") reads."""
     training = None
-    if fit:
+    if action == "fit":
         training = built.task.training_samples(
             built.dataset,
             settings.train_split,
@@ -73,7 +73,9 @@ def build_data(
         )
     return TrainingData(
         training,
-        built.task.validation_samples(built.dataset, settings.validation_split),
+        built.task.validation_samples(
+            built.dataset, settings.test_split if action == "test" else settings.validation_split
+        ),
         batch_size=settings.batch_size,
         workers=settings.workers,
         training_collation=RegionCollation(size=module.training_size, context=module.training_context),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from classifier.averaging import AveragedWeights
@@ -28,6 +28,9 @@ from tools.experiment import SET_BY_THE_TOOL
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
+
+PROGRESS_STEPS = 20
+"""Between two updates of the progress bar: at each, the host waits for the loss on a GPU."""
 
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
 """Those of parameters that may start afresh where the others are pre-trained."""
@@ -149,6 +152,8 @@ def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[
         LearningRateMonitor("step"),
         *extra,
     ]
+    if options.get("enable_progress_bar") is not False:
+        callbacks.append(TQDMProgressBar(PROGRESS_STEPS))
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:

@@ -25,6 +25,7 @@ from classifier.weights_file import NetworkDescription, find_weights, load_regio
 from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
+from tools.memory_use import MemoryMonitor
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
@@ -150,6 +151,7 @@ def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[
     callbacks: list[Callback] = [
         Checkpoints(output, metric="val_top1", every_steps=settings.checkpoint_steps),
         LearningRateMonitor("step"),
+        MemoryMonitor(),
         *extra,
     ]
     if options.get("enable_progress_bar") is not False:

@@ -211,7 +211,8 @@ def _first_fitting(draw: Callable[[int], FloatArray], fits: Callable[[FloatArray
         fitting = fits(candidates)
         first = int(fitting.argmax())
         if fitting[first]:
-            return candidates[first]
+            found: FloatArray = candidates[first]
+            return found
     return None
 
 
@@ -238,7 +239,8 @@ def random_boxes(size: tuple[int, int], *, count: int, generator: np.random.Gene
 
 def _as_region(box: FloatArray, size: tuple[int, int]) -> FloatArray:
     """A box [4] cut at the image's borders and at least a pixel wide and high."""
-    return _within(box[None, :2], box[None, 2:], size)[0]
+    region: FloatArray = _within(box[None, :2], box[None, 2:], size)[0]
+    return region
 
 
 def _within(low: NDArray[np.floating], high: NDArray[np.floating], size: tuple[int, int]) -> FloatArray:

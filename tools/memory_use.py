@@ -41,7 +41,7 @@ class MemoryMonitor(Callback):
         self._logged_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        step, every = trainer.global_step, trainer.log_every_n_steps
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a part of it
         if every and step % every == 0 and step != self._logged_step:  # several batches may make a step
             self._logged_step = step
             for logger in trainer.loggers:  # LightningModule.log would copy the numbers to a GPU

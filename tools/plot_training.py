@@ -26,7 +26,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("runs", type=str, nargs="+", help="folders, each the --output of a run")
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
     parser.add_argument(
-        "--smoothing", type=Smoothing, default=0.9, help="share of the average loss that stays at each value, 0 to 1"
+        "--smoothing", type=Smoothing, default=0.8, help="weight of a loss's neighbour in its average, 0 to below 1"
     )
     parser.add_argument(
         "--batch_size",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,13 +53,22 @@ def read_run(folder: str) -> RunLog:
 
 
 def smooth(values: Sequence[float], share: float) -> list[float]:
-    """An exponential average that keeps `share` (0 to below 1) of itself at each value, unbiased from the first on."""
-    smoothed = []
-    total = weight = 0.0
-    for value in values:
-        total, weight = share * total + value, share * weight + 1
-        smoothed.append(total / weight)
-    return smoothed
+    """Each value averaged with those before and after it, of which one n places away weighs `share`^n (0 to below 1).
+
+    Looking both ways it does not lag behind, as the usual running average does.
+    """
+    numerators, weights = (_spread(series, share) for series in (values, [1.0] * len(values)))
+    return [numerator / weight for numerator, weight in zip(numerators, weights, strict=True)]
+
+
+def _spread(values: Sequence[float], share: float) -> list[float]:
+    """The sum of all values, each times `share` to the power of its distance, at every place."""
+
+    def decayed(series: Iterable[float]) -> list[float]:
+        return list(accumulate(series, lambda total, value: share * total + value))
+
+    before, after = decayed(values), decayed(reversed(values))[::-1]
+    return [left + right - own for left, right, own in zip(before, after, values, strict=True)]
 
 
 def _version(path: Path) -> int:

@@ -71,7 +71,8 @@ def test_regions_that_pass_by_image_by_image(rows_at_once: int, monkeypatch: pyt
     monkeypatch.setattr(box_ridge, "ROWS_AT_ONCE", rows_at_once)
     ridge = BoxRidge(10, num_classes=4)
     for start in range(0, 300, 7):
-        ridge.add(*(values[start : start + 7] for values in (features, deltas, labels)))
+        part = slice(start, start + 7)
+        ridge.add(features[part], deltas[part], labels[part])
     head = ridge.finish()
     np.testing.assert_allclose(head.weight, expected.weight, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(head.bias, expected.bias, rtol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
@@ -61,10 +62,11 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 
 
 def test_smoothing() -> None:
-    # Weights of 1, then 1/2 and 1, then 1/4, 1/2 and 1.
-    assert smooth([4, 1, 2], 0.5) == pytest.approx([4, (2 + 1) / 1.5, (1 + 0.5 + 2) / 1.75])
+    # Weights of 1, 1/2 and 1/4; of 1/2, 1 and 1/2; of 1/4, 1/2 and 1.
+    assert smooth([4, 1, 2], 0.5) == pytest.approx([(4 + 0.5 + 0.5) / 1.75, (2 + 1 + 1) / 2, (1 + 0.5 + 2) / 1.75])
     assert smooth([4, 1, 2], 0) == [4, 1, 2]
     assert smooth([3] * 5, 0.99) == pytest.approx([3] * 5)
+    assert smooth([1, 2, 3, 4, 5], 0.5)[2] == pytest.approx(3)  # no lag
     assert smooth([], 0.9) == []
 
 
@@ -73,10 +75,10 @@ def test_a_colour_a_run() -> None:
     figure = draw_training(runs, smoothing=0.5, samples_a_step=[64, 1])
     left, right = figure.axes
     raw, smoothed, other, _ = left.lines
-    assert list(raw.get_xdata()) == [640, 1280]
-    assert list(raw.get_ydata()) == [2, 1]
-    assert list(smoothed.get_ydata()) == pytest.approx([2, 2 / 1.5])
-    assert list(right.lines[0].get_xdata()) == [1280]
+    assert np.asarray(raw.get_xdata()).tolist() == [640, 1280]
+    assert np.asarray(raw.get_ydata()).tolist() == [2, 1]
+    assert np.asarray(smoothed.get_ydata()).tolist() == pytest.approx([2.5 / 1.5, 2 / 1.5])
+    assert np.asarray(right.lines[0].get_xdata()).tolist() == [1280]
     assert to_rgba(right.lines[0].get_color()) == to_rgba(smoothed.get_color()) != to_rgba(other.get_color())
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["runs/a", "runs/$b"]
     assert left.get_xlabel() == "samples"

@@ -57,11 +57,11 @@ class Share(Dataset[RegionSample]):
 
 
 class TrainingData(LightningDataModule):
-    """Batches to train on and to validate with.
+    """Batches to train on and to measure with, whether that is called validation or test.
 
     Args:
         training: samples to draw from; None to measure only.
-        validation: samples to measure with.
+        measured: samples to measure with.
         batch_size: images a batch and process.
         workers: loader processes of each process.
         training_collation: makes batches of the first.
@@ -71,7 +71,7 @@ class TrainingData(LightningDataModule):
     def __init__(
         self,
         training: RegionSamples | None,
-        validation: Dataset[RegionSample],
+        measured: Dataset[RegionSample],
         *,
         batch_size: int,
         workers: int,
@@ -80,7 +80,7 @@ class TrainingData(LightningDataModule):
     ) -> None:
         super().__init__()
         self.training = training
-        self.validation = validation
+        self.measured = measured
         self.batch_size = batch_size
         self.workers = workers
         self.training_collation = training_collation
@@ -110,7 +110,7 @@ class TrainingData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[RegionBatch]:
         trainer = self._attached_trainer()
-        share = Share(self.validation, rank=trainer.global_rank, world_size=trainer.world_size)
+        share = Share(self.measured, rank=trainer.global_rank, world_size=trainer.world_size)
         return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)  # type: ignore[arg-type]
 
     def _attached_trainer(self) -> Trainer:

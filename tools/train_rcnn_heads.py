@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         built = parser.instantiate(settings)
         records = read_records(settings, built)
         if cache is not None:
-            cache.require(record.image_id for record in records)
+            cache.require(records)
         features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
         svms, ridge = fit_heads(features, records, settings)
         how = {"images": len(records), "seed": settings.seed}

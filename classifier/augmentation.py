@@ -6,13 +6,17 @@ neither the device nor the number of processes. Pixels are touched once, on the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from classifier.device_constant import device_constant
 from classifier.resampling import Interpolation
+from detection.arrays import BoolArray, FloatArray
 from detection.pixels import MEAN_RGB
 
 GREY = (0.299, 0.587, 0.114)
@@ -29,18 +33,36 @@ COLOUR_VARIANCES = (0.2034, 0.0179, 0.0038)
 """Variance of the pixels along each of them, in the same measurement, for pixels in 0-1."""
 
 
-class Distortions(NamedTuple):
-    """What was drawn for R regions.
+class Draws(NamedTuple):
+    """What the loader draws for R regions.
 
-    `mirrored` [R] bool; `interpolation` [R] of `classifier.resampling.Interpolation`; `gains` [R, 3] of brightness,
-    contrast and saturation, 1 for no change; `lighting` [R, 3], shifts along the principal colours in multiples of
-    their variance (section 4.1 of the AlexNet paper).
+    `mirrored` [R] bool; `interpolation` uint8 [R] of `classifier.resampling.Interpolation`; `gains` [R, 3] of
+    brightness, contrast and saturation, 1 for no change; `lighting` [R, 3], shifts along the principal colours in
+    multiples of their variance (section 4.1 of the AlexNet paper).
+    """
+
+    mirrored: BoolArray
+    interpolation: NDArray[np.uint8]
+    gains: FloatArray
+    lighting: FloatArray
+
+
+class Distortions(NamedTuple):
+    """The draws of a batch of N regions, on its device.
+
+    But for `interpolation`, which tells the host what to compute: it would have to wait for a device that has it.
     """
 
     mirrored: Tensor
-    interpolation: Tensor
+    interpolation: NDArray[np.uint8]
     gains: Tensor
     lighting: Tensor
+
+    @classmethod
+    def of(cls, drawn: Sequence[Draws]) -> Distortions:
+        """Those of several samples, one after the other, on the CPU."""
+        mirrored, interpolation, gains, lighting = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        return cls(torch.from_numpy(mirrored), interpolation, torch.from_numpy(gains), torch.from_numpy(lighting))
 
 
 class Augmentation:
@@ -66,21 +88,21 @@ class Augmentation:
         self.photometric = photometric
         self.lighting = lighting
 
-    def draw(self, count: int, generator: np.random.Generator) -> Distortions:
+    def draw(self, count: int, generator: np.random.Generator) -> Draws:
         """Distortions of `count` regions."""
-        return Distortions(
-            torch.from_numpy(generator.random(count) < self.mirror),
-            torch.from_numpy(self.interpolations[generator.integers(len(self.interpolations), size=count)]),
-            torch.from_numpy(1 + self.photometric * generator.uniform(-1, 1, (count, 3)).astype(np.float32)),
-            torch.from_numpy(generator.normal(0, self.lighting, (count, 3)).astype(np.float32)),
+        return Draws(
+            generator.random(count) < self.mirror,
+            self.interpolations[generator.integers(len(self.interpolations), size=count)],
+            1 + self.photometric * generator.uniform(-1, 1, (count, 3)).astype(np.float32),
+            generator.normal(0, self.lighting, (count, 3)).astype(np.float32),
         )
 
 
-def no_distortions(count: int) -> Distortions:
+def no_distortions(count: int) -> Draws:
     """Distortions that change nothing, for measuring."""
-    kinds = torch.full((count,), Interpolation.AREA, dtype=torch.uint8)
-    zeros = torch.zeros((count, 3))
-    return Distortions(torch.zeros(count, dtype=torch.bool), kinds, zeros + 1, zeros)
+    kinds = np.full(count, Interpolation.AREA, np.uint8)
+    zeros = np.zeros((count, 3), np.float32)
+    return Draws(np.zeros(count, np.bool_), kinds, zeros + 1, zeros)
 
 
 def distort(regions: Tensor, distortions: Distortions, mean: tuple[float, float, float] = MEAN_RGB) -> Tensor:
@@ -98,7 +120,7 @@ def distort(regions: Tensor, distortions: Distortions, mean: tuple[float, float,
     Returns:
         [N, 3, S, S] in the same form.
     """
-    offset = torch.tensor(mean, device=regions.device)
+    offset = device_constant(mean, regions.device)
     average = regions.mean(dim=(2, 3)) + offset  # [N, 3]
     matrix, shift = _colour_map(average, distortions)
     shift = shift + matrix @ offset.unsqueeze(1)
@@ -114,7 +136,7 @@ def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tens
     Contrast c blends with the grey of the region's average, saturation s with each pixel's own grey: of a colour x with
     grey w . x they make c x + (1 - c) w . average and s x + (1 - s) w . x. Brightness is a factor b on all.
     """
-    grey = torch.tensor(GREY, device=average.device)
+    grey = device_constant(GREY, average.device)
     brightness, contrast, saturation = distortions.gains.view(-1, 3, 1, 1).unbind(1)  # [N, 1, 1]
     own_grey = saturation * torch.eye(3, device=average.device) + (1 - saturation) * grey.expand(3, 3)
     shift = (1 - contrast) * brightness * (average @ grey).view(-1, 1, 1)
@@ -123,6 +145,5 @@ def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tens
 
 def _lighting(shifts: Tensor) -> Tensor:
     """Shifts along the principal colours [N, 3] as changes of RGB [N, 3], 0-255."""
-    colours = torch.tensor(PRINCIPAL_COLOURS, device=shifts.device)
-    variances = torch.tensor(COLOUR_VARIANCES, device=shifts.device)
-    return (shifts * variances) @ colours * 255
+    variances = device_constant(COLOUR_VARIANCES, shifts.device)
+    return (shifts * variances) @ device_constant(PRINCIPAL_COLOURS, shifts.device) * 255

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from classifier.device_constant import device_constant
+
 DELTA_STDS = (0.1, 0.1, 0.2, 0.2)
 """Unit of each delta: the fixed standard deviations that Fast R-CNN's successors divide by (`BBOX_NORMALIZE_STDS`)."""
 
@@ -40,7 +42,7 @@ def encode_boxes(regions: Tensor, targets: Tensor) -> Tensor:
     centres, sides = _centres_and_sides(regions)
     target_centres, target_sides = _centres_and_sides(targets)
     deltas = torch.cat([(target_centres - centres) / sides, (target_sides / sides).log()], dim=1)
-    return deltas / deltas.new_tensor(DELTA_STDS)
+    return deltas / device_constant(DELTA_STDS, deltas.device, deltas.dtype)
 
 
 def decode_boxes(regions: Tensor, deltas: Tensor, size: tuple[int, int]) -> Tensor:
@@ -61,7 +63,7 @@ def decode_boxes(regions: Tensor, deltas: Tensor, size: tuple[int, int]) -> Tens
         shapes = f"{list(regions.shape)} and {list(deltas.shape)}"
         raise ValueError(f"regions must have shape [N, 4] and deltas [N, C, 4], got {shapes}")
     centres, sides = _centres_and_sides(regions[:, None])  # [N, 1, 2]
-    deltas = deltas * deltas.new_tensor(DELTA_STDS)
+    deltas = deltas * device_constant(DELTA_STDS, deltas.device, deltas.dtype)
     centres = centres + deltas[..., :2] * sides  # [N, C, 2]
     half = deltas[..., 2:].clamp(max=MAX_LOG_SCALE).exp() * sides / 2
     height, width = size

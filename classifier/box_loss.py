@@ -33,9 +33,10 @@ def box_regression_loss(
     Returns:
         A scalar, which is zero, and still has a gradient, where no region counts.
     """
-    chosen = ((labels > 0) & (paired_iou(regions, targets) >= MIN_IOU)).nonzero().squeeze(1)
-    predicted = deltas[chosen, labels[chosen] - 1].float()
-    expected = encode_boxes(regions[chosen].float(), targets[chosen].float())
+    near = ((labels > 0) & (paired_iou(regions, targets) >= MIN_IOU)).unsqueeze(1)  # a mask: its indices would be
+    rows = torch.arange(len(labels), device=labels.device)  # counted, for which the host would wait for a GPU
+    predicted = torch.where(near, deltas[rows, (labels - 1).clamp(min=0)].float(), 0)
+    expected = torch.where(near, encode_boxes(regions.float(), targets.float()), 0)
     total = functional.smooth_l1_loss(predicted, expected, reduction="sum")
     return weight * total / max(1, len(labels))
 

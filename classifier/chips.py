@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 
 from classifier.warp import context_boxes
-from detection.arrays import FloatArray, Image
+from detection.arrays import FloatArray, Image, IntArray
+from detection.pixels import MEAN_RGB
 
 MARGIN = 2
 """Pixels beside a region that interpolation may look at."""
@@ -18,40 +20,55 @@ OVERSAMPLING = 2
 """A region keeps this many times the pixels of the network's input on each axis, or all that it has."""
 
 
-class Chip(NamedTuple):
-    """A region and its surroundings: `pixels` uint8 [h, w, 3], and `boxes` [K, 4] xyxy in pixels of the chip."""
+class Chips(NamedTuple):
+    """N regions, each with its surroundings in a picture of its own.
+
+    `pixels` uint8 [N, h, w, 3], each picture at the top left, and beside a smaller one the mean colour, which is also
+    what `warp_regions` takes the outside of an image to be; `boxes` [N, K, 4] xyxy in pixels of the picture.
+    """
 
     pixels: Image
     boxes: FloatArray
 
 
-def cut_chip(image: Image, region: FloatArray, others: FloatArray, *, size: int, context: int) -> Chip:
-    """Cut out what `warp_regions` needs of a region, and bring it down to a size that it needs at most.
+def cut_chips(images: Sequence[Image], boxes: FloatArray, *, size: int, context: int) -> Chips:
+    """Cut out what `warp_regions` needs of each region, and bring it down to a size that it needs at most.
 
     Up to twice the size of the network's input the pixels are those of the image, so the warped region is the same.
     A larger one is first shrunk by area means, each axis by itself.
 
     Args:
-        image: uint8 [H, W, 3].
-        region: [4] xyxy in pixels.
-        others: [K, 4] boxes to be seen in the chip too, such as the ground truth; they may lie outside of it.
+        images: the image of each region, uint8 [H, W, 3].
+        boxes: [N, K, 4] xyxy in pixels. The first of each K is the region; the others are to be seen in the chip too,
+            such as the ground truth, and may lie outside of it.
         size: side of the network's input.
         context: pixels of the input around the region.
 
     Returns:
-        The chip, with the region as the first of K + 1 boxes. Overlaps and shapes of boxes, relative to each other, are
-        those in the image.
+        The chips. Overlaps and shapes of boxes, relative to each other, are those in the image.
     """
-    height, width = image.shape[:2]
-    window = context_boxes(torch.from_numpy(region), size=size, context=context).numpy()
-    limits = np.array([width, height])
-    start = np.clip(np.floor(window[:2]) - MARGIN, 0, limits - 1).astype(int)  # [x, y]
-    end = np.clip(np.ceil(window[2:]) + MARGIN, start + 1, limits).astype(int)
-    pixels = image[start[1] : end[1], start[0] : end[0]]
+    limits = np.array([image.shape[1::-1] for image in images])  # [N, (w, h)]
+    windows = context_boxes(torch.from_numpy(boxes[:, 0]), size=size, context=context).numpy()
+    low, high = windows[:, :2], windows[:, 2:]
+    start = np.clip(np.floor(low) - MARGIN, 0, limits - 1).astype(np.int64)  # [N, (x, y)]
+    end = np.clip(np.ceil(high) + MARGIN, start + 1, limits).astype(np.int64)
     sides = end - start
-    share = np.minimum(1, OVERSAMPLING * size / np.maximum(window[2:] - window[:2], 1))
-    kept = np.maximum(1, np.round(sides * share))
-    if (kept < sides).any():
-        pixels = np.asarray(cv2.resize(pixels, kept.astype(int).tolist(), interpolation=cv2.INTER_AREA), np.uint8)
-    boxes = np.concatenate([region[None], others]) - np.tile(start, 2)
-    return Chip(pixels, (boxes * np.tile(kept / sides, 2)).astype(np.float32))
+    share = np.minimum(1, OVERSAMPLING * size / np.maximum(high - low, 1))
+    kept = np.maximum(1, np.round(sides * share)).astype(np.int64)
+    shifted = boxes - np.tile(start, 2)[:, None]
+    scaled = shifted * np.tile(kept / sides, 2)[:, None]
+    return Chips(_cut(images, start, end, kept), scaled.astype(np.float32))
+
+
+def _cut(images: Sequence[Image], start: IntArray, end: IntArray, kept: IntArray) -> Image:
+    """The part of each image from `start` to `end`, shrunk to the `kept` pixels, all [N, (x, y)]: [N, h, w, 3]."""
+    largest = kept.max(axis=0)
+    pictures = np.empty((len(images), largest[1], largest[0], 3), np.uint8)
+    pictures[(kept < largest).any(axis=1)] = np.round(MEAN_RGB)
+    corners = zip(start.tolist(), end.tolist(), kept.tolist(), strict=True)
+    for picture, image, ((left, top), (right, bottom), (width, height)) in zip(pictures, images, corners, strict=True):
+        part = image[top:bottom, left:right]
+        if part.shape[:2] != (height, width):
+            part = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        picture[:height, :width] = part
+    return pictures

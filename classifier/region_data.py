@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from classifier.augmentation import Augmentation, Distortions, no_distortions
-from classifier.chips import cut_chip
+from classifier.augmentation import Augmentation, Distortions, Draws, no_distortions
+from classifier.chips import cut_chips
 from classifier.sampling import (
     SampledBoxes,
     apart_from,
@@ -28,7 +28,6 @@ from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
-from detection.pixels import MEAN_RGB
 from training.sample_order import SampleKey
 
 UNCOUNTED = -1
@@ -55,7 +54,7 @@ class RegionSample(NamedTuple):
 
     image: Image
     regions: SampledBoxes
-    distortions: Distortions
+    distortions: Draws
     path: Path
 
 
@@ -231,9 +230,7 @@ class CentralCrops(Dataset[RegionSample]):
 
 
 class RegionCollation:
-    """Turns samples into a batch of chips; smaller ones are filled up with the mean colour.
-
-    The mean is also what `warp_regions` takes the outside of an image to be.
+    """Turns samples into a batch of chips.
 
     Args:
         size: side of the network's input, in pixels.
@@ -245,31 +242,15 @@ class RegionCollation:
         self.context = context
 
     def __call__(self, samples: Sequence[RegionSample]) -> RegionBatch:
-        chips = [
-            cut_chip(sample.image, box, target[None], size=self.size, context=self.context)
-            for sample in samples
-            for box, target in zip(sample.regions.boxes, sample.regions.targets, strict=True)
-        ]
-        boxes, targets = torch.from_numpy(np.stack([chip.boxes for chip in chips])).unbind(1)
-        labels = torch.from_numpy(np.concatenate([sample.regions.labels for sample in samples]))
-        drawn = zip(*(sample.distortions for sample in samples), strict=True)
+        images = [sample.image for sample in samples for _ in sample.regions.boxes]
+        regions, labels, targets = map(np.concatenate, zip(*(sample.regions for sample in samples), strict=True))
+        chips = cut_chips(images, np.stack([regions, targets], axis=1), size=self.size, context=self.context)
+        boxes, targets_in_chips = torch.from_numpy(chips.boxes).unbind(1)
         return RegionBatch(
-            torch.from_numpy(_stack([chip.pixels for chip in chips])),
+            torch.from_numpy(chips.pixels),
             boxes,
-            labels,
-            targets,
-            Distortions(*(torch.cat(parts) for parts in drawn)),
+            torch.from_numpy(labels),
+            targets_in_chips,
+            Distortions.of([sample.distortions for sample in samples]),
             tuple(sample.path for sample in samples),
         )
-
-
-def _stack(pictures: Sequence[Image]) -> Image:
-    """uint8 [N, h, w, 3], as large as the largest."""
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    stacked = np.empty((len(pictures), height, width, 3), np.uint8)
-    for target, picture in zip(stacked, pictures, strict=True):
-        own_height, own_width = picture.shape[:2]
-        if (own_height, own_width) != (height, width):
-            target[:] = np.round(MEAN_RGB)
-        target[:own_height, :own_width] = picture
-    return stacked

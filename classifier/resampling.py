@@ -7,8 +7,11 @@ image, and suits small images and regions that are interpolated in different way
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 KEYS_A = -0.75
@@ -29,7 +32,7 @@ class Interpolation(IntEnum):
     CUBIC = 3
 
 
-def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kinds: Tensor) -> Tensor:
+def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kinds: NDArray[np.uint8]) -> Tensor:
     """Weights with which an axis of `length` pixels makes `size` output pixels that tile low-high.
 
     Args:
@@ -37,7 +40,7 @@ def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kin
         high: [N] its end.
         size: output pixels S.
         length: pixels L of the image on this axis; what lies beyond has no weight, which stands for zeros.
-        kinds: [N] of `Interpolation`.
+        kinds: [N] of `Interpolation`, on the host, which has to know which kernels to compute.
 
     Returns:
         [N, S, L] in the type of `low`; rows sum to 1 where the output pixel lies inside the image.
@@ -45,14 +48,23 @@ def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kin
     step = (high - low) / size
     centres = low.unsqueeze(1) + step.unsqueeze(1) * (torch.arange(size, device=low.device, dtype=low.dtype) + 0.5)
     pixels = torch.arange(length, device=low.device, dtype=low.dtype)
-    width = torch.where(kinds == Interpolation.AREA, step.clamp(min=1), 1).view(-1, 1, 1)
+    width = step.clamp(min=1)
+    if (kinds != Interpolation.AREA).any():
+        width = torch.where(_on_device(kinds == Interpolation.AREA, low.device), width, 1)
+    width = width.view(-1, 1, 1)
     left = centres.unsqueeze(2) - width / 2  # [N, S, 1]
     weights = ((left + width).clamp(max=pixels + 1) - left.clamp(min=pixels)).clamp_(min=0) / width  # [N, S, L]
     for kind, kernel in ((Interpolation.NEAREST, _nearest), (Interpolation.CUBIC, _cubic)):
-        chosen = kinds == kind
-        if chosen.any():
-            weights[chosen] = kernel(centres[chosen].unsqueeze(2), pixels)
+        chosen = np.flatnonzero(kinds == kind)
+        if chosen.size:
+            rows = _on_device(chosen, low.device)
+            weights[rows] = kernel(centres[rows].unsqueeze(2), pixels)
     return weights
+
+
+def _on_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """A copy on the device; the host goes on while it is made."""
+    return torch.from_numpy(values).to(device, non_blocking=True)
 
 
 def _nearest(centres: Tensor, pixels: Tensor) -> Tensor:

@@ -7,17 +7,22 @@ truth stand in for them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import as_boxes, box_iou, clip_boxes
+from detection.boxes import as_boxes, box_iou
 
 FOREGROUND_IOU = 0.5
 BACKGROUND = 0
 CANDIDATES = 48
 """Boxes drawn to pick one from; a tighter foreground rule needs more."""
+
+FIRST_CANDIDATES = 4
+"""So many of them are drawn first, since one of these nearly always fits."""
 
 NO_BOXES = as_boxes([])
 
@@ -40,7 +45,7 @@ def foreground_quota(first: int, count: int, fraction: float) -> BoolArray:
     They are spread so evenly that any n in a row hold `fraction` * n of them, rounded up or down: so does each batch.
     """
     steps = np.floor(np.arange(first, first + count + 1) * fraction)
-    quota: BoolArray = np.diff(steps) > 0
+    quota: BoolArray = steps[1:] > steps[:-1]
     return quota
 
 
@@ -158,30 +163,57 @@ def _labelled(regions: FloatArray, matched: IntArray, boxes: FloatArray, labels:
 def _foreground(boxes: FloatArray, chosen: int, size: tuple[int, int], generator: np.random.Generator) -> FloatArray:
     """A jittered box whose best ground truth is `boxes[chosen]`, at IoU >= 0.5."""
     spread = generator.uniform(0, 0.3)  # from tight boxes to the edge of what counts as foreground
-    candidates = jitter_boxes(boxes[chosen], size, spread=spread, count=CANDIDATES, generator=generator)
-    iou = box_iou(candidates, boxes)  # [candidates, M]
-    fitting = np.flatnonzero((iou[:, chosen] >= FOREGROUND_IOU) & (iou.argmax(axis=1) == chosen))
-    result: FloatArray = candidates[fitting[0]] if fitting.size else _valid(boxes[chosen : chosen + 1], size)[0]
-    return result
+
+    def fits(candidates: FloatArray) -> BoolArray:
+        iou = box_iou(candidates, boxes)  # [candidates, M]
+        near: BoolArray = iou[:, chosen] >= FOREGROUND_IOU
+        return near & (iou.argmax(axis=1) == chosen) if len(boxes) > 1 else near
+
+    found = _first_fitting(
+        lambda count: jitter_boxes(boxes[chosen], size, spread=spread, count=count, generator=generator), fits
+    )
+    return _as_region(boxes[chosen], size) if found is None else found
 
 
 def _background(
     boxes: FloatArray, ignored: FloatArray, size: tuple[int, int], generator: np.random.Generator
 ) -> tuple[FloatArray, int]:
     """A box below the foreground overlap with all objects and -1, or a ground truth and its index."""
+    around = None
     if len(boxes) and generator.random() < 0.5:
         around = boxes[int(generator.integers(len(boxes)))]
-        candidates = jitter_boxes(around, size, spread=0.7, count=CANDIDATES, generator=generator)
-    else:
-        candidates = random_boxes(size, count=CANDIDATES, generator=generator)
-    overlap = _largest_iou(candidates, np.concatenate([boxes, ignored]))
-    fitting = np.flatnonzero(overlap < FOREGROUND_IOU)
-    if fitting.size:
-        return candidates[fitting[0]], -1
+
+    def draw(count: int) -> FloatArray:
+        if around is None:
+            return random_boxes(size, count=count, generator=generator)
+        return jitter_boxes(around, size, spread=0.7, count=count, generator=generator)
+
+    objects = np.concatenate([boxes, ignored]) if len(ignored) else boxes
+    found = _first_fitting(draw, lambda candidates: _largest_iou(candidates, objects) < FOREGROUND_IOU)
+    if found is not None:
+        return found, -1
     if not len(boxes):
-        return candidates[overlap.argmin()], -1
+        candidates = draw(CANDIDATES)
+        return candidates[_largest_iou(candidates, objects).argmin()], -1
     chosen = int(generator.integers(len(boxes)))
-    return _valid(boxes[chosen : chosen + 1], size)[0], chosen
+    return _as_region(boxes[chosen], size), chosen
+
+
+def _first_fitting(draw: Callable[[int], FloatArray], fits: Callable[[FloatArray], BoolArray]) -> FloatArray | None:
+    """The first of `CANDIDATES` boxes that fits, None if none does.
+
+    Args:
+        draw: gives so many boxes [N, 4].
+        fits: tells which of them do [N].
+    """
+    for count in (FIRST_CANDIDATES, CANDIDATES - FIRST_CANDIDATES):
+        candidates = draw(count)
+        fitting = fits(candidates)
+        first = int(fitting.argmax())
+        if fitting[first]:
+            found: FloatArray = candidates[first]
+            return found
+    return None
 
 
 def jitter_boxes(
@@ -191,25 +223,29 @@ def jitter_boxes(
 
     Degenerate results are widened to one pixel.
     """
-    sides = np.maximum(box[2:] - box[:2], 1)
-    moved = box + generator.normal(0, spread, (count, 4)).astype(np.float32) * np.tile(sides, 2)
-    return _valid(
-        np.concatenate([np.minimum(moved[:, :2], moved[:, 2:]), np.maximum(moved[:, :2], moved[:, 2:])], 1), size
-    )
+    corners = box.reshape(2, 2)
+    sides = np.maximum(corners[1] - corners[0], 1)
+    moved = corners + sides * generator.normal(0, spread, (count, 2, 2))  # [count, (low, high), (x, y)]
+    return _within(moved.min(axis=1), moved.max(axis=1), size)
 
 
 def random_boxes(size: tuple[int, int], *, count: int, generator: np.random.Generator) -> FloatArray:
     """Boxes [count, 4] anywhere in an image: each side log-uniform between an eighth and all of the image's."""
-    height, width = size
-    extent = np.array([width, height], np.float32)
+    extent = np.array(size[::-1])
     sides = extent * np.exp2(generator.uniform(-3, 0, (count, 2)))
-    corner = generator.uniform(0, 1, (count, 2)) * (extent - sides)
-    return _valid(np.concatenate([corner, corner + sides], axis=1).astype(np.float32), size)
+    low = generator.random((count, 2)) * (extent - sides)
+    return _within(low, low + sides, size)
 
 
-def _valid(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Boxes within the image and at least a pixel wide and high."""
-    extent = np.array([size[1], size[0]], np.float32)
-    low = np.clip(boxes[:, :2], 0, extent - 1)
-    high = np.maximum(boxes[:, 2:], low + 1)
-    return clip_boxes(np.concatenate([low, high], axis=1), size)
+def _as_region(box: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """A box [4] cut at the image's borders and at least a pixel wide and high."""
+    region: FloatArray = _within(box[None, :2], box[None, 2:], size)[0]
+    return region
+
+
+def _within(low: NDArray[np.floating], high: NDArray[np.floating], size: tuple[int, int]) -> FloatArray:
+    """Boxes [N, 4] from their corners [N, (x, y)], cut at the image's borders and at least a pixel wide and high."""
+    extent = np.array(size[::-1])
+    low = np.minimum(np.maximum(low, 0), extent - 1)
+    high = np.minimum(np.maximum(high, low + 1), extent)
+    return np.concatenate([low, high], axis=1, dtype=np.float32)

@@ -134,7 +134,7 @@ class Regions(Task):
         objects = (label for record in records for label in record.labels[~record.ignored].tolist())
         require_all_classes(objects, dataset, split)
         if proposals is not None:
-            proposals.require(record.image_id for record in records)
+            proposals.require(records)
         return ObjectSamples(
             records,
             per_image=self.per_image,

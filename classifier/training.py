@@ -135,7 +135,7 @@ class ClassifierTraining(SupervisedTraining):
             return _as_input(self._warp(batch, self.input_size, self.context))
 
     def _warp(self, batch: RegionBatch, size: int, context: int) -> Tensor:
-        boxes, kinds = batch.boxes.unsqueeze(1), batch.distortions.interpolation.unsqueeze(1)
+        boxes, kinds = batch.boxes.unsqueeze(1), batch.distortions.interpolation[:, None]
         return warp_regions(batch.images, boxes, size=size, context=context, interpolation=kinds).squeeze(1)
 
     def validation_step(self, batch: RegionBatch) -> None:

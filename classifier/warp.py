@@ -10,10 +10,13 @@ costs the same, whatever its size.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from classifier.device_constant import device_constant
 from classifier.resampling import resampling_weights
 from detection.pixels import MEAN_RGB
 
@@ -41,7 +44,7 @@ def warp_regions(
     size: int,
     context: int = 0,
     mean: tuple[float, float, float] = MEAN_RGB,
-    interpolation: Tensor | None = None,
+    interpolation: NDArray[np.uint8] | None = None,
 ) -> Tensor:
     """Crop and resize regions, on the device of `images`.
 
@@ -54,7 +57,8 @@ def warp_regions(
         size: side S of the output, in pixels.
         context: pixels of the output on each side that show the surroundings of the box.
         mean: RGB, 0-255, subtracted from the image.
-        interpolation: [B, N] of `classifier.resampling.Interpolation`, for training; AREA for all if None.
+        interpolation: [B, N] of `classifier.resampling.Interpolation`, for training; AREA for all if None. It is
+            an array since the host has to know it; with it, nothing waits for a GPU.
 
     Returns:
         [B, N, 3, S, S] float32, RGB minus mean.
@@ -66,21 +70,22 @@ def warp_regions(
         raise ValueError(f"images must have shape [B, H, W, 3], got {list(images.shape)}")
     if boxes.ndim != 3 or boxes.shape[0] != len(images) or boxes.shape[-1] != 4:
         raise ValueError(f"boxes must have shape [{len(images)}, N, 4], got {list(boxes.shape)}")
-    centred = images.permute(0, 3, 1, 2).float() - torch.tensor(mean, device=images.device).view(3, 1, 1)
+    centred = images.permute(0, 3, 1, 2).float() - device_constant(mean, images.device).view(3, 1, 1)
     windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context).flatten(0, 1)
     image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
     if interpolation is not None:
-        kinds = interpolation.to(images.device).flatten()
-        return _multiply(centred, windows, size, image_index, kinds).view(*boxes.shape[:2], 3, size, size)
+        regions = _multiply(centred, windows, size, image_index, interpolation.ravel())
+        return regions.view(*boxes.shape[:2], 3, size, size)
     return _sample(centred, windows, size, image_index).view(*boxes.shape[:2], 3, size, size)
 
 
-def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: Tensor) -> Tensor:
+def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: NDArray[np.uint8]) -> Tensor:
     """Regions [n, 3, S, S] by two matrix products each."""
     output = torch.empty((len(windows), size, size, 3), device=centred.device)
     turned = centred.permute(0, 3, 2, 1).flatten(2)  # [B, W, H * 3]
     height, width = centred.shape[2:]
-    for chunk in torch.arange(len(windows), device=centred.device).split(REGIONS_AT_ONCE):
+    for start in range(0, len(windows), REGIONS_AT_ONCE):
+        chunk = slice(start, start + REGIONS_AT_ONCE)
         left, top, right, bottom = windows[chunk].float().unbind(1)
         columns = resampling_weights(left, right, size, length=width, kinds=kinds[chunk])
         rows = resampling_weights(top, bottom, size, length=height, kinds=kinds[chunk])

@@ -4,33 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from detection.arrays import FloatArray, Image
 from detection.boxes import as_boxes
+from detection.ground_truth import GroundTruth
+
+NO_SOURCE = 255
+"""Stands for a missing source where sources are stored in a byte each, so it is none itself."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
     """Candidate boxes of an image, best first: `boxes` [N, 4] float32 xyxy in pixels, `scores` [N], any range.
 
+    `sources` uint8 [N] tells the proposers of a merged list apart, counted from 0; None where there is only one.
+
     Raises:
-        ValueError: at construction, if the arrays do not fit each other or a box is malformed.
+        ValueError: at construction, if the arrays do not fit each other, a box is malformed, or a source is no whole
+            number in 0-254.
     """
 
     boxes: FloatArray
     scores: FloatArray
+    sources: NDArray[np.integer[Any]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float32))
         if self.scores.shape != (len(self.boxes),):
             raise ValueError(f"scores must have shape [{len(self.boxes)}], got {list(self.scores.shape)}")
+        if self.sources is not None:
+            object.__setattr__(self, "sources", _as_sources(self.sources, len(self.boxes)))
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+
+def _as_sources(sources: ArrayLike, count: int) -> NDArray[np.uint8]:
+    array = np.asarray(sources)
+    if array.shape != (count,):
+        raise ValueError(f"sources must have shape [{count}], got {list(array.shape)}")
+    if count and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < NO_SOURCE):
+        found = f"{array.dtype} from {array.min()} to {array.max()}"
+        raise ValueError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {found}")
+    return array.astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +85,7 @@ class Proposer(Protocol):
 class CachedProposals(Protocol):
     """Proposals of the images of a data set, made beforehand."""
 
-    def require(self, image_ids: Iterable[str]) -> None:
+    def require(self, records: Iterable[GroundTruth]) -> None:
         """Raise an `InputError` that names the first of the images whose proposals are not there."""
         ...
 

@@ -1,4 +1,4 @@
-"""Boxes as they are stored: corners on a grid of 65,535 steps, eight bytes a box, and two for its score."""
+"""Boxes as they are stored: corners on a grid of 65,535 steps in eight bytes, the score in two, the source in one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.contracts import Proposals
+from detection.contracts import NO_SOURCE, Proposals
 
 LAST_STEP = 65_535
 """The highest corner that two bytes hold."""
@@ -16,8 +16,8 @@ LAST_STEP = 65_535
 LARGEST_SCORE = 65_504.0
 """Of half precision."""
 
-STORED_BOX = np.dtype([("corners", "<u2", 4), ("score", "<f2")])
-"""Ten bytes: xyxy in steps of the grid, and the score in half precision."""
+STORED_BOX = np.dtype([("corners", "<u2", 4), ("score", "<f2"), ("source", "u1")])
+"""Eleven bytes: xyxy in steps of the grid, the score in half precision, and the source or `NO_SOURCE`."""
 
 
 def grid_step(size: tuple[int, int]) -> float:
@@ -50,10 +50,12 @@ def store_boxes(proposals: Proposals, size: tuple[int, int]) -> NDArray[Any]:
     stored = np.empty(len(proposals), STORED_BOX)
     stored["corners"] = corners
     stored["score"] = np.clip(proposals.scores, -LARGEST_SCORE, LARGEST_SCORE)
+    stored["source"] = NO_SOURCE if proposals.sources is None else proposals.sources
     return stored
 
 
 def restore_boxes(stored: NDArray[Any], size: tuple[int, int]) -> Proposals:
-    """The proposals that `store_boxes` took, up to the rounding."""
+    """The proposals that `store_boxes` took, up to the rounding; without boxes there are no sources either."""
     boxes = stored["corners"].astype(np.float32) * np.float32(grid_step(size))  # exact: 16 bits times a power of two
-    return Proposals(boxes, stored["score"].astype(np.float32))
+    sources = stored["source"].copy() if (stored["source"] != NO_SOURCE).any() else None
+    return Proposals(boxes, stored["score"].astype(np.float32), sources)

@@ -12,15 +12,16 @@ import numpy as np
 
 from detection.contracts import Proposals
 from detection.errors import InputError
+from detection.ground_truth import GroundTruth
 from proposals.box_grid import STORED_BOX, restore_boxes
-from proposals.cache_index import index_path, read_index, require_settings
+from proposals.cache_index import index_path, read_index, require_same_file, require_settings
 
 
 class ProposalCache:
     """Proposals of many images: `cache[image_id]`, in their order, rounded as `proposals.box_grid` says.
 
-    The file of boxes (ten bytes each, scores included) is mapped into memory, so processes share what the system holds
-    of it. A pickled cache is no more than the path, and is opened anew where it arrives.
+    The file of boxes (eleven bytes each, scores included) is mapped into memory, so processes share what the system
+    holds of it. A pickled cache is no more than the path, and is opened anew where it arrives.
 
     Args:
         path: the file of boxes; its index lies beside it.
@@ -42,8 +43,8 @@ class ProposalCache:
             )
         self.settings: dict[str, Any] = index.settings
         self._rows = {image.image_id: row for row, image in enumerate(index.images)}
-        columns = np.array([image[1:] for image in index.images], np.int64).reshape(-1, 4)
-        self._sizes, counts, self._checksums = columns[:, :2], columns[:, 2], columns[:, 3]
+        columns = np.array([image[1:] for image in index.images], np.int64).reshape(-1, 5)
+        self._sizes, self._file_sizes, counts, self._checksums = columns[:, :2], *columns[:, 2:].T
         self._ends = np.concatenate([[0], np.cumsum(counts)])
         require_length(self.path, int(self._ends[-1]))
         # An empty file cannot be mapped.
@@ -80,19 +81,22 @@ class ProposalCache:
         height, width = self._sizes[self._rows[image_id]].tolist()
         return height, width
 
-    def require(self, image_ids: Iterable[str]) -> None:
-        """See whether the cache has all of some images.
+    def require(self, records: Iterable[GroundTruth]) -> None:
+        """See whether the cache has all of some images, made from the very files.
 
         Raises:
-            InputError: naming the first that it does not have.
+            InputError: naming the first that it does not have, or that was another file.
         """
-        missing = [image_id for image_id in image_ids if image_id not in self]
+        records = list(records)
+        missing = [record.image_id for record in records if record.image_id not in self]
         if missing:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
                 f"{self.path}: expected proposals of image '{missing[0]}'{others}, got none; add them with "
                 "python -m tools.propose"
             )
+        for record in records:
+            require_same_file(self.path, record, self._file_sizes[self._rows[record.image_id]])
 
     def require_settings(self, expected: dict[str, Any]) -> None:
         """See whether the cache was made with some settings.

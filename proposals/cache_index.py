@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.errors import InputError
+from detection.ground_truth import GroundTruth
 
 FORMAT = "inception-rcnn proposals"
-VERSION = 1
+VERSION = 2
+"""2: boxes have sources, images the size of their file."""
 
 
 class IndexedImage(NamedTuple):
-    """An image with the number of its boxes and the CRC-32 of their bytes."""
+    """An image, the bytes of its file, the number of its boxes and the CRC-32 of theirs."""
 
     image_id: str
     height: int
     width: int
+    file_size: int
     box_count: int
     checksum: int
 
@@ -121,11 +124,38 @@ def _read_image_line(line: bytes) -> IndexedImage | None:
         content = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(content, list) or [type(value) for value in content] != [str, int, int, int, int]:
+    if not isinstance(content, list) or [type(value) for value in content] != [str, *[int] * 5]:
         return None
     image = IndexedImage(*content)
-    valid = image.height > 0 and image.width > 0 and image.box_count >= 0
+    valid = image.height > 0 and image.width > 0 and image.file_size >= 0 and image.box_count >= 0
     return image if valid else None
+
+
+def require_same_file(path: Path, record: GroundTruth, cached_size: int) -> None:
+    """See whether the image whose file had `cached_size` bytes when it was cached is that of `record`.
+
+    Two data sets may call their images alike, by numbers for one; that their files are of the same sizes is unlikely.
+
+    Raises:
+        InputError: naming the cache, if it is not.
+    """
+    if (found := file_size(record.path)) != cached_size:
+        raise InputError(
+            f"{path}: expected proposals of {record.path}, {found} bytes, got those of an image '{record.image_id}' of "
+            f"{cached_size} bytes; the cache is of another data set, or the image has changed"
+        )
+
+
+def file_size(path: Path) -> int:
+    """The length of a file in bytes.
+
+    Raises:
+        InputError: naming it, if it cannot be had.
+    """
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: expected an image file: {error.strerror}") from None
 
 
 def require_settings(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -13,16 +13,19 @@ from typing import Any, Self
 
 from detection.contracts import Proposals
 from detection.errors import InputError
+from detection.ground_truth import GroundTruth
 from proposals.box_grid import STORED_BOX, store_boxes
 from proposals.cache import require_length
 from proposals.cache_index import (
     IndexedImage,
     as_stored,
+    file_size,
     first_line,
     image_line,
     index_path,
     last_line,
     read_index,
+    require_same_file,
     require_settings,
 )
 
@@ -31,7 +34,7 @@ class CacheWriter:
     """Makes a cache that `proposals.cache.ProposalCache` reads, or goes on with one.
 
         with CacheWriter(path, settings) as writer:
-            writer.add("000001", (375, 500), proposals)
+            writer.add(record, (375, 500), proposals)
             writer.finish()
 
     Nothing is written before the `with` block. There, every `add` has reached the system when it returns, so a
@@ -52,7 +55,7 @@ class CacheWriter:
         self.index = index_path(self.path)
         self.settings = as_stored(settings)
         self.finished = False
-        self._image_ids: set[str] = set()
+        self._file_sizes: dict[str, int] = {}
         self._box_count = 0
         self._index_length = 0
         if self.index.exists():
@@ -69,16 +72,28 @@ class CacheWriter:
         require_settings(self.path, index.settings, self.settings)
         self._box_count = sum(image.box_count for image in index.images)
         require_length(self.path, self._box_count, more=not index.finished)
-        self._image_ids = {image.image_id for image in index.images}
+        self._file_sizes = {image.image_id: image.file_size for image in index.images}
         self._index_length = index.length
         self.finished = index.finished
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self._image_ids)
+        return len(self._file_sizes)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._image_ids
+        return image_id in self._file_sizes
+
+    def missing(self, records: Iterable[GroundTruth]) -> list[GroundTruth]:
+        """Those of some images that are still to be added.
+
+        Raises:
+            InputError: naming the file, if one that is there was made from another file of the same name.
+        """
+        records = list(records)
+        for record in records:
+            if record.image_id in self:
+                require_same_file(self.path, record, self._file_sizes[record.image_id])
+        return [record for record in records if record.image_id not in self]
 
     @property
     def box_count(self) -> int:
@@ -112,13 +127,14 @@ class CacheWriter:
         self._box_file.close()
         self._index_file.close()
 
-    def add(self, image_id: str, size: tuple[int, int], proposals: Proposals) -> None:
+    def add(self, record: GroundTruth, size: tuple[int, int], proposals: Proposals) -> None:
         """Append the proposals of an image of `size` (height, width).
 
         Raises:
-            InputError: naming the file, if it cannot be written.
+            InputError: naming the file, if it cannot be written, or the image's is gone.
             ValueError: if the image is in the cache already, a box lies outside the image, or a score is nan.
         """
+        image_id = record.image_id
         if image_id in self:
             raise ValueError(f"expected each image once, got {image_id} again")
         try:
@@ -126,11 +142,13 @@ class CacheWriter:
         except ValueError as error:
             raise ValueError(f"proposals of image {image_id}: {error}") from error
         height, width = size
+        image = IndexedImage(
+            image_id, int(height), int(width), file_size(record.path), len(proposals), zlib.crc32(stored)
+        )
         with self._naming_file():
             _write(self._box_file, stored)
-            image = IndexedImage(image_id, int(height), int(width), len(proposals), zlib.crc32(stored))
             _write(self._index_file, image_line(image))
-        self._image_ids.add(image_id)
+        self._file_sizes[image_id] = image.file_size
         self._box_count += len(proposals)
 
     def finish(self) -> None:

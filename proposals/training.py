@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from detection.arrays import FloatArray
-from detection.boxes import box_iou
 from proposals.box_coder import encode_residuals
+from proposals.coverage import AVERAGED_THRESHOLDS, best_overlaps
 from proposals.mosaic_batch import MosaicBatch
 from proposals.multibox import MAX_BOXES, NMS_IOU_THRESHOLD, select_boxes
 from proposals.multibox_loss import multibox_loss
 from proposals.multibox_network import MultiBox, MultiBoxOutputs, as_input
 from training.module import SupervisedTraining
 from training.schedules import CosineSchedule, Schedule
-
-RECALL_IOUS = np.arange(10) * 0.05 + 0.5
-"""Overlaps over which COCO's average recall is taken; the first alone is the paper's coverage."""
 
 
 class MultiBoxTraining(SupervisedTraining):
@@ -81,7 +78,7 @@ class MultiBoxTraining(SupervisedTraining):
         """Add up the losses of the images, and the objects that are found at each overlap."""
         outputs = self.network(as_input(batch.images))
         overlaps = torch.from_numpy(self._best_overlaps(outputs, batch))  # [P]
-        found = (overlaps[:, None] >= torch.from_numpy(RECALL_IOUS)).sum(0)
+        found = (overlaps[:, None] >= torch.tensor(AVERAGED_THRESHOLDS, dtype=torch.float64)).sum(0)
         loss = self.loss(outputs, batch) * len(batch.images)
         counts = torch.tensor([batch.counted.any(1).sum(), len(overlaps)])
         self._totals.append(torch.cat([loss.reshape(1).cpu(), counts, found]).double().to(loss.device))
@@ -98,11 +95,11 @@ class MultiBoxTraining(SupervisedTraining):
         self.log_dict(measures, prog_bar=True)
         super().on_validation_epoch_end()
 
-    def _best_overlaps(self, outputs: MultiBoxOutputs, batch: MosaicBatch) -> FloatArray:
+    def _best_overlaps(self, outputs: MultiBoxOutputs, batch: MosaicBatch) -> NDArray[np.float64]:
         """The largest overlap of each object [P] with one of the best boxes of its image."""
         boxes, confidences = (each.cpu().numpy() for each in self.network.predictions(outputs))
         of_image, objects = batch.matched[:, 0].cpu().numpy(), batch.boxes.cpu().numpy()
-        best = np.zeros(len(objects), np.float32)
+        best = np.zeros(len(objects))
         for image in np.unique(of_image):
             kept = select_boxes(
                 boxes[image],
@@ -111,5 +108,5 @@ class MultiBoxTraining(SupervisedTraining):
                 nms_iou_threshold=self.nms_iou_threshold,
             )
             own = of_image == image
-            best[own] = box_iou(objects[own], boxes[image][kept]).max(axis=1, initial=0)
+            best[own] = best_overlaps(boxes[image][kept], objects[own], ())[:, -1]
         return best

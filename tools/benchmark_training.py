@@ -9,13 +9,12 @@ distorts, averages and logs. The two take turns.
 
 from __future__ import annotations
 
-import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -29,17 +28,27 @@ from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import add_experiment_options
 from tools.image_proposals import open_cache
+from tools.memory_use import memory_use
 from tools.training_run import build_data, build_module, build_trainer
 
 WARM_UP_STEPS = 10
 """Not measured: the first steps wait for loader processes and choose kernels."""
 
 
+class Round(NamedTuple):
+    """Samples a second of the run and of the bare loop, and `memory_use` after the warm-up and after the last step."""
+
+    run: float
+    bare: float
+    memory: list[dict[str, float]]
+
+
 class StepClock(Callback):
-    """Takes the time from the end of the warm-up to the end of the last step, and the regions of a step."""
+    """Takes time and memory at the end of the warm-up and at the end of the last step, and the regions of a step."""
 
     def __init__(self) -> None:
-        self.start = self.end = 0.0
+        self.times: list[float] = []
+        self.memory: list[dict[str, float]] = []
         self.regions = 0
 
     def on_train_batch_end(
@@ -51,10 +60,9 @@ class StepClock(Callback):
         batch_idx: int,  # noqa: ARG002
     ) -> None:
         self.regions = len(batch.labels)
-        if trainer.global_step == WARM_UP_STEPS:
-            self.start = _now(module.device)
-        elif trainer.global_step == trainer.max_steps:
-            self.end = _now(module.device)
+        if trainer.global_step in (WARM_UP_STEPS, trainer.max_steps):
+            self.times.append(_now(module.device))
+            self.memory.append(memory_use(module.device))
 
 
 def build_parser() -> ArgumentParser:
@@ -81,24 +89,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(settings: Namespace, built: Namespace, proposals: CachedProposals | None) -> list[dict[str, float]]:
-    """Samples a second of the bare loop and of the run, and the peak of memory so far, for each round."""
+def measure(settings: Namespace, built: Namespace, proposals: CachedProposals | None) -> list[Round]:
+    """The run and the bare loop in turn, as often as asked for."""
     rounds = []
     for _ in range(settings.repeat):
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
             module = build_module(settings, built)
-            data = build_data(settings, built, module, fit=True, proposals=proposals)
+            data = build_data(settings, built, module, action="fit", proposals=proposals)
             trainer = build_trainer(*_short_run(settings, built, folder), [clock])
             trainer.fit(module, datamodule=data)
         samples = settings.steps * clock.regions
-        rounds.append(
-            {
-                "run": samples / (clock.end - clock.start),
-                "bare": samples / time_bare_loop(trainer, module, settings, regions=clock.regions),
-                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,  # kilobytes on Linux
-            }
-        )
+        start, end = clock.times
+        bare = samples / time_bare_loop(trainer, module, settings, regions=clock.regions)
+        rounds.append(Round(samples / (end - start), bare, clock.memory))
     return rounds
 
 
@@ -122,15 +126,17 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
     return _now(device) - start
 
 
-def format_rounds(rounds: list[dict[str, float]]) -> str:
-    """A line for each of run, baseline and their ratio, and one for memory."""
+def format_rounds(rounds: list[Round]) -> str:
+    """A line for each of run, baseline and their ratio, and one for each measure of memory."""
     lines = [f"{len(rounds)} rounds, samples a second   median      min      max"]
-    ratios = [one["run"] / one["bare"] for one in rounds]
-    for name, values in (("run", [one["run"] for one in rounds]), ("bare", [one["bare"] for one in rounds])):
+    ratios = [one.run / one.bare for one in rounds]
+    for name, values in (("run", [one.run for one in rounds]), ("bare", [one.bare for one in rounds])):
         lines.append(f"  {name:28} {statistics.median(values):8.1f} {min(values):8.1f} {max(values):8.1f}")
     lines.append(f"  {'run / bare':28} {statistics.median(ratios):8.1%} {min(ratios):8.1%} {max(ratios):8.1%}")
-    memory = ", ".join(f"{one['memory']:.2f}" for one in rounds)
-    lines.append(f"peak memory of the main process after each round: {memory} GiB")
+    lines.append("memory from the first to the last measured step of each round, GiB, of the main process")
+    for name in rounds[0].memory[0]:
+        spans = [" to ".join(f"{use[name]:.2f}" for use in one.memory) for one in rounds]
+        lines.append(f"  {name:28} {', '.join(spans)}")
     return "\n".join(lines)
 
 

@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         detector = Detector(**built.detector)
         require_same_classes("detector", detector.class_names, settings.data, built.dataset.class_names)
         if cache is not None:
-            cache.require(record.image_id for record in records)
+            cache.require(records)
         proposals = ImageProposals(detector.propose, cache)
         detections, proposal_count = detect_all(detector, records, proposals, workers=settings.workers)
     except InputError as error:

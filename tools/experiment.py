@@ -37,7 +37,8 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--initial_seed", type=int, default=1, help="of the weights, the same for all members")
     add_dataset_options(parser)
     parser.add_argument("--train_split", type=str, default="train")
-    parser.add_argument("--validation_split", type=str, default="val")
+    parser.add_argument("--validation_split", type=str, default="val", help="measured during a run, to choose by")
+    parser.add_argument("--test_split", type=str | None, default=None, help="measured by test, and by nothing else")
     parser.add_argument(
         "--proposals", type=str | None, default=None, help="file of tools.propose to take the proposals from"
     )

@@ -1,17 +1,25 @@
-"""Where tools take the proposals of an image from: the proposer of the experiment, or a cache that it has filled."""
+"""Where tools take the proposals of an image from: a proposer, or a cache that it has filled."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import cv2
 from jsonargparse import Namespace
+from torch.utils.data import DataLoader, Dataset
 
 from detection.arrays import Image
 from detection.contracts import Proposals, Proposer
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
+from detection.image import read_image
 from proposals.cache import ProposalCache
+
+Item = TypeVar("Item")
+
+PREFETCHED = 16
+"""Images that each process may be ahead, so that none waits for another that has a large one."""
 
 
 class ImageProposals:
@@ -43,6 +51,23 @@ class ImageProposals:
         return self.cache[record.image_id]
 
 
+def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int], Proposals]:
+    """The size (height, width) of an image, and the proposals made of its file.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, or whatever fails in `propose`: an image in a thousand that
+            a proposer cannot do is not to end the run over all.
+    """
+    image = read_image(record.path)
+    try:
+        proposals = propose(image)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{record.path}: expected proposals, got {reason}") from error
+    height, width = image.shape[:2]
+    return (height, width), proposals
+
+
 def open_cache(settings: Namespace, propose: Namespace | None) -> ProposalCache | None:
     """The cache that the option `--proposals` of an experiment names, if there is one.
 
@@ -63,6 +88,32 @@ def cache_settings(settings: Namespace, propose: Namespace | None) -> dict[str, 
     dataset = settings.dataset.as_dict()
     dataset["init_args"].pop("root")
     return {"propose": propose.as_dict() if propose is not None else None, "dataset": dataset}
+
+
+def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
+    """All items in their order, made in loader processes.
+
+    Raises:
+        InputError: if one of the processes is killed.
+    """
+    loader = DataLoader(
+        items,
+        batch_size=1,
+        collate_fn=list,
+        num_workers=workers,
+        worker_init_fn=use_one_thread,
+        prefetch_factor=PREFETCHED if workers else None,
+    )
+    try:
+        for (item,) in loader:
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process was killed, perhaps for want of memory: expected --workers {workers} of them to live; run the "
+            "command again"
+        ) from None
 
 
 def use_one_thread(_: int) -> None:

@@ -13,27 +13,23 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from detection.contracts import Proposals, Proposer
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
-from detection.image import read_image
 from proposals.cache_writer import CacheWriter
 from tools.experiment import add_experiment_options
-from tools.image_proposals import cache_settings, use_one_thread
+from tools.image_proposals import cache_settings, one_by_one, propose_file
 from tools.output_file import prepare_output
 from tools.split_options import add_limit_option, evenly_spaced
 
-PREFETCHED = 16
-"""Images that each process may be ahead, so that none waits for another that has a large one."""
-
 
 class ProposedImage(NamedTuple):
-    """Proposals of an image of `size` (height, width), or what is wrong with its file."""
+    """Proposals of an image of `size` (height, width), or what went wrong with it."""
 
-    image_id: str
+    record: GroundTruth
     size: tuple[int, int]
     proposals: Proposals | InputError
 
@@ -51,11 +47,9 @@ class ProposedSplit(Dataset[ProposedImage]):
     def __getitem__(self, index: int) -> ProposedImage:
         record = self.records[index]
         try:
-            image = read_image(record.path)
+            return ProposedImage(record, *propose_file(record, self.propose))
         except InputError as error:
-            return ProposedImage(record.image_id, (0, 0), error)
-        height, width = image.shape[:2]
-        return ProposedImage(record.image_id, (height, width), self.propose(image))
+            return ProposedImage(record, (0, 0), error)
 
 
 def build_parser() -> ArgumentParser:
@@ -68,7 +62,7 @@ def build_parser() -> ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fill the cache `--output`; returns the exit status, 1 if an image is broken."""
+    """Fill the cache `--output`; returns the exit status, 1 if an image had to be left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     try:
@@ -76,23 +70,14 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"propose: {error.line}", file=sys.stderr)
         return 1
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        print(
-            f"propose: a process was killed, perhaps for want of memory: expected --workers {settings.workers} of them "
-            "to live; run the command again to go on",
-            file=sys.stderr,
-        )
-        return 1
     if faults:
-        print(f"propose: {len(faults)} broken image{'' if len(faults) == 1 else 's'} left out:", file=sys.stderr)
+        print(f"propose: {len(faults)} image{'' if len(faults) == 1 else 's'} left out:", file=sys.stderr)
         print("\n".join(fault.line for fault in faults), file=sys.stderr)
     return 1 if faults else 0
 
 
 def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
-    """Add the images of the split that are not in the cache yet; returns what is wrong with those that are broken."""
+    """Add the images of the split that are not in the cache yet; returns what is wrong with those left out."""
     settings.detector.pop("classify")  # it may name weights that are only now being made
     if settings.detector.propose is None:
         raise InputError("detector.propose: expected a proposer in the file of --config, got none")
@@ -100,7 +85,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     writer = CacheWriter(path, cache_settings(settings, settings.detector.propose) | {"split": settings.split})
     built = parser.instantiate(settings)
     records = evenly_spaced(built.dataset.read(settings.split), settings.limit)
-    missing = [record for record in records if record.image_id not in writer]
+    missing = writer.missing(records)
     if writer.finished and not missing:
         print(f"{path}: has the proposals of all {len(records)} images already")
         return []
@@ -113,25 +98,30 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
 
 
 def add_all(writer: CacheWriter, split: ProposedSplit, *, of: int, workers: int) -> list[InputError]:
-    """Make the proposals of a split and add them in its order, the last of `of` images; returns what is broken."""
+    """Make the proposals of a split and add them in its order, the last of `of` images.
+
+    Returns what is wrong with the images that had to be left out.
+    """
     faults: list[InputError] = []
-    loader = DataLoader(
-        split,
-        batch_size=1,
-        collate_fn=list,
-        num_workers=workers,
-        worker_init_fn=use_one_thread,
-        prefetch_factor=PREFETCHED if workers else None,
-    )
     with tqdm(total=of, initial=of - len(split), unit="image", disable=None) as progress:
-        for ((image_id, size, proposals),) in loader:
-            if isinstance(proposals, InputError):
-                tqdm.write(f"propose: {proposals.line}", file=sys.stderr)
-                faults.append(proposals)
-            else:
-                writer.add(image_id, size, proposals)
+        for image in one_by_one(split, workers=workers):
+            fault = add_image(writer, image)
+            if fault is not None:
+                tqdm.write(f"propose: {fault.line}", file=sys.stderr)
+                faults.append(fault)
             progress.update()
     return faults
+
+
+def add_image(writer: CacheWriter, image: ProposedImage) -> InputError | None:
+    """Add the proposals of an image; returns what is wrong if there are none, or they are none of this image."""
+    if isinstance(image.proposals, InputError):
+        return image.proposals
+    try:
+        writer.add(image.record, image.size, image.proposals)
+    except ValueError as error:
+        return InputError(f"{image.record.path}: {error}")
+    return None
 
 
 if __name__ == "__main__":

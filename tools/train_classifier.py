@@ -3,6 +3,7 @@
 python -m tools.train_classifier fit --config configs/tiny_imagenet.yaml --data FOLDER
 python -m tools.train_classifier fit --config ... --data FOLDER --ckpt_path runs/tiny_imagenet/last.ckpt   # resume
 python -m tools.train_classifier validate --config ... --data FOLDER --ckpt_path runs/tiny_imagenet/last.ckpt
+python -m tools.train_classifier test --config ... --data FOLDER --ckpt_path ... --test_split test
 python -m tools.train_classifier export --config ... --data FOLDER --ckpt_path ... --weights my.safetensors
 """
 
@@ -64,11 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
 def run(settings: Namespace, built: Namespace, proposals: ProposalCache | None) -> None:
     """Train, or measure a checkpoint."""
     require_startable(settings)
+    if settings.action == "test" and settings.test_split is None:
+        raise InputError("test: expected --test_split, the split to measure; validate measures --validation_split")
     check_exportable(settings, built)
     module = build_module(settings, built)
     if settings.ckpt_path is not None:
         fit_to_checkpoint(Path(settings.ckpt_path), module)
-    data = build_data(settings, built, module, fit=settings.action == "fit", proposals=proposals)
+    data = build_data(settings, built, module, action=settings.action, proposals=proposals)
     trainer = build_trainer(settings, vars(built.trainer))
     getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 

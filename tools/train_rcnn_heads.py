@@ -17,8 +17,9 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from classifier import box_ridge
 from classifier.box_coder import encode_boxes
+from classifier.box_ridge import MIN_IOU, BoxRidge
+from classifier.image_classifier import require_same_classes
 from classifier.linear_head import LinearHead
 from classifier.region_classifier import RegionClassifier
 from classifier.sampling import apart_from
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         built = parser.instantiate(settings)
         records = read_records(settings, built)
         if cache is not None:
-            cache.require(record.image_id for record in records)
+            cache.require(records)
         features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
         svms, ridge = fit_heads(features, records, settings)
         how = {"images": len(records), "seed": settings.seed}
@@ -125,11 +126,8 @@ def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
     Raises:
         InputError: if the classes are not those of the weights, or one has no objects.
     """
-    names, known = built.dataset.class_names, built.detector["classify"].class_names
-    if names != known:
-        differing = next((pair for pair in zip(names, known, strict=False) if pair[0] != pair[1]), None)
-        found = f"'{differing[1]}' for '{differing[0]}'" if differing else f"{len(known)} classes"
-        raise InputError(f"{settings.weights}: expected the {len(names)} classes of {settings.data}, got {found}")
+    names = built.dataset.class_names
+    require_same_classes(settings.weights, built.detector["classify"].class_names, settings.data, names)
     records = evenly_spaced(built.dataset.read(settings.train_split), settings.limit)
     present = {label for record in records for label in record.labels[~record.ignored].tolist()}
     absent = [name for label, name in enumerate(names) if label not in present]
@@ -144,29 +142,29 @@ def fit_heads(
     features: RegionFeatures, records: Sequence[GroundTruth], settings: Namespace
 ) -> tuple[LinearHead | None, LinearHead | None]:
     """The SVMs and the box regression that were asked for, on scaled features, in one pass over the regions."""
-    sample = [features.of_image(record)[1] for record in progress(records[:NORM_IMAGES], "feature norm")]
-    features.scale = feature_scale(np.concatenate(sample))
+    sample = np.concatenate(
+        [features.of_image(record)[1] for record in progress(records[:NORM_IMAGES], "feature norm")]
+    )
+    features.scale = feature_scale(sample)
     num_classes = len(features.classify.class_names)
-    mining = None
+    mining = ridge = None
     if settings.svm:
         mining = HardNegativeMining(positives(features, records, num_classes=num_classes), seed=settings.seed)
-    pairs: list[Pairs] = []
+    if settings.ridge:
+        ridge = BoxRidge(sample.shape[1], num_classes=num_classes)
     for record in progress(records, "regions"):
         regions, of_image = features.of_image(record)
         if mining is not None:
             # With those that are ignored: what overlaps one a little is no example of what is not of its class.
             overlaps = class_overlaps(regions, record.boxes, record.labels, num_classes=num_classes)
             mining.add_image(of_image, overlaps)
-        if settings.ridge and not record.ignored.all():
-            pairs.append(match_regions(regions, of_image, record))
+        if ridge is not None and not record.ignored.all():
+            ridge.add(*match_regions(regions, of_image, record))
     try:
         svms = None if mining is None else mining.finish()
     except ValueError as error:
         raise InputError(f"{settings.data}: {error}") from None
-    if not settings.ridge:
-        return svms, None
-    inputs, deltas, labels = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return svms, box_ridge.fit_box_ridge(inputs, deltas, labels, num_classes=num_classes)
+    return svms, None if ridge is None else ridge.finish()
 
 
 def positives(features: RegionFeatures, records: Sequence[GroundTruth], *, num_classes: int) -> list[FloatArray]:
@@ -184,7 +182,7 @@ def match_regions(regions: FloatArray, features: FloatArray, record: GroundTruth
     boxes, labels = record.boxes[~record.ignored], record.labels[~record.ignored]
     iou = box_iou(regions, boxes)  # [N, M]
     best = iou.argmax(axis=1)
-    near = iou.max(axis=1) > box_ridge.MIN_IOU
+    near = iou.max(axis=1) > MIN_IOU
     targets = boxes[best[near]]
     deltas = encode_boxes(torch.from_numpy(regions[near]), torch.from_numpy(targets)).numpy()
     return Pairs(features[near], deltas, labels[best[near]])

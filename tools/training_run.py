@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from classifier.image_classifier import require_same_classes
@@ -23,12 +23,16 @@ from classifier.weights_file import NetworkDescription, find_weights, load_regio
 from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
+from tools.memory_use import MemoryMonitor
 from training.averaging import AveragedWeights
 from training.checkpoints import Checkpoints, read_checkpoint
 from training.data_module import TrainingData
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
+
+PROGRESS_STEPS = 20
+"""Between two updates of the progress bar: at each, the host waits for the loss on a GPU."""
 
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
 """Those of parameters that may start afresh where the others are pre-trained."""
@@ -59,12 +63,12 @@ def build_data(
     built: Namespace,
     module: ClassifierTraining,
     *,
-    fit: bool,
+    action: str,
     proposals: CachedProposals | None = None,
 ) -> TrainingData:
-    """The samples of the splits that are configured; of the training split only to `fit`."""
+    """The samples of the splits that the action ("fit", "validate" or "test") reads."""
     training = None
-    if fit:
+    if action == "fit":
         training = built.task.training_samples(
             built.dataset,
             settings.train_split,
@@ -74,7 +78,9 @@ def build_data(
         )
     return TrainingData(
         training,
-        built.task.validation_samples(built.dataset, settings.validation_split),
+        built.task.validation_samples(
+            built.dataset, settings.test_split if action == "test" else settings.validation_split
+        ),
         batch_size=settings.batch_size,
         workers=settings.workers,
         training_collation=RegionCollation(size=module.training_size, context=module.training_context),
@@ -161,8 +167,11 @@ def build_trainer(
     callbacks: list[Callback] = [
         Checkpoints(output, metric=metric, every_steps=settings.checkpoint_steps),
         LearningRateMonitor("step"),
+        MemoryMonitor(),
         *extra,
     ]
+    if options.get("enable_progress_bar") is not False:
+        callbacks.append(TQDMProgressBar(PROGRESS_STEPS))
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:

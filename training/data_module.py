@@ -70,7 +70,7 @@ class Share(Dataset[Any]):
 
 
 class TrainingData(LightningDataModule):
-    """Batches to train on and to validate with.
+    """Batches to train on and to measure with, whether that is called validation or test.
 
     Args:
         training: samples to draw from; None to measure only.

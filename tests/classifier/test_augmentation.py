@@ -22,6 +22,7 @@ from detection.arrays import Image
 from detection.pixels import MEAN_RGB
 
 MEAN = torch.tensor(MEAN_RGB).view(3, 1, 1)
+UNCHANGED = Distortions.of([no_distortions(1)])
 
 
 def centred(pixels: Image) -> torch.Tensor:
@@ -41,7 +42,7 @@ def muted_photo(photo_pixels: Image) -> Image:
 
 def test_nothing_changes_without_distortions(pixels: Image) -> None:
     regions = centred(pixels)
-    torch.testing.assert_close(distort(regions, no_distortions(1)), regions, atol=1e-3, rtol=0)
+    torch.testing.assert_close(distort(regions, UNCHANGED), regions, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_nothing_changes_without_distortions(pixels: Image) -> None:
 def test_photometric_changes_are_those_of_pillow(kind: int, enhance: type, gain: float, pixels: Image) -> None:
     gains = torch.ones(1, 3)
     gains[0, kind] = gain
-    changed = pixels_of(distort(centred(pixels), no_distortions(1)._replace(gains=gains)))
+    changed = pixels_of(distort(centred(pixels), UNCHANGED._replace(gains=gains)))
     expected = np.asarray(enhance(PIL.Image.fromarray(pixels)).enhance(gain))
     assert np.abs(changed - expected).max() <= 1.5  # Pillow rounds, to whole greys and at each step
     assert np.abs(changed - pixels).max() > 5
@@ -70,12 +71,12 @@ def test_one_change_after_another_in_any_order(order: tuple[int, ...], pixels: I
         grey = colours @ GREY
         other = {0: 0.0, 1: grey.mean(), 2: grey[..., None]}[kind]
         colours = gains[kind] * colours + (1 - gains[kind]) * other
-    changed = pixels_of(distort(centred(pixels), no_distortions(1)._replace(gains=torch.tensor([gains]))))
+    changed = pixels_of(distort(centred(pixels), UNCHANGED._replace(gains=torch.tensor([gains]))))
     np.testing.assert_allclose(changed, colours, atol=1e-2)
 
 
 def test_values_are_cut(photo_pixels: Image) -> None:
-    bright = distort(centred(photo_pixels), no_distortions(1)._replace(gains=torch.tensor([[3.0, 1, 1]])))
+    bright = distort(centred(photo_pixels), UNCHANGED._replace(gains=torch.tensor([[3.0, 1, 1]])))
     assert pixels_of(bright).max() == pytest.approx(255, abs=1e-3)
     assert np.abs(pixels_of(bright) - np.minimum(photo_pixels * 3.0, 255)).max() < 0.01
 
@@ -87,7 +88,7 @@ def test_lighting_shifts_all_pixels_alike(pixels: Image) -> None:
         np.array(colour) * draw * variance * 255
         for colour, draw, variance in zip(PRINCIPAL_COLOURS, draws, COLOUR_VARIANCES, strict=True)
     )
-    changed = pixels_of(distort(centred(pixels), no_distortions(1)._replace(lighting=torch.tensor([draws]))))
+    changed = pixels_of(distort(centred(pixels), UNCHANGED._replace(lighting=torch.tensor([draws]))))
     np.testing.assert_allclose(changed - pixels, np.broadcast_to(expected, pixels.shape), atol=1e-3)
 
 
@@ -99,41 +100,51 @@ def test_principal_colours_are_a_basis() -> None:
 
 def test_mirror(pixels: Image) -> None:
     regions = centred(pixels).expand(2, -1, -1, -1)
-    changed = distort(regions, no_distortions(2)._replace(mirrored=torch.tensor([True, False])))
+    changed = distort(regions, Distortions.of([no_distortions(2)])._replace(mirrored=torch.tensor([True, False])))
     torch.testing.assert_close(changed[0], regions[0].flip(2), atol=1e-3, rtol=0)
     torch.testing.assert_close(changed[1], regions[1], atol=1e-3, rtol=0)
 
 
 def test_regions_do_not_mix(pixels: Image) -> None:
     regions = torch.cat([centred(pixels), centred(255 - pixels), centred(pixels[::-1])])
-    drawn = Augmentation().draw(3, np.random.default_rng(0))
+    generator = np.random.default_rng(0)
+    drawn = [Augmentation().draw(1, generator) for _ in range(3)]
     before = regions.clone()
-    together = distort(regions, drawn)
+    together = distort(regions, Distortions.of(drawn))
     assert torch.equal(regions, before)
     for index in range(3):
-        alone = distort(regions[index : index + 1], Distortions(*(values[index : index + 1] for values in drawn)))
+        alone = distort(regions[index : index + 1], Distortions.of(drawn[index : index + 1]))
         torch.testing.assert_close(together[index : index + 1], alone)
 
 
 def test_no_regions() -> None:
-    assert distort(torch.zeros(0, 3, 8, 8), no_distortions(0)).shape == (0, 3, 8, 8)
+    assert distort(torch.zeros(0, 3, 8, 8), Distortions.of([no_distortions(0)])).shape == (0, 3, 8, 8)
 
 
 def test_draws_have_the_published_ranges() -> None:
     drawn = Augmentation().draw(4000, np.random.default_rng(0))
-    assert abs(drawn.mirrored.float().mean() - 0.5) < 0.04  # 5 standard deviations of sqrt(1 / 4 / 4000)
-    counts = torch.bincount(drawn.interpolation.long(), minlength=4)
-    assert (abs(counts - 1000) < 137).all()  # sqrt(4000 * 1/4 * 3/4) = 27.4
+    assert abs(drawn.mirrored.mean() - 0.5) < 0.04  # 5 standard deviations of sqrt(1 / 4 / 4000)
+    counts = np.bincount(drawn.interpolation, minlength=4)
+    assert (np.abs(counts - 1000) < 137).all()  # sqrt(4000 * 1/4 * 3/4) = 27.4
     assert len(counts) == len(Interpolation)
     assert drawn.gains.min() >= 0.5
     assert drawn.gains.max() <= 1.5
-    assert (drawn.gains.std(0) - 1 / 12**0.5).abs().max() < 0.01
-    assert (drawn.lighting.std(0) - 0.1).abs().max() < 0.006
-    assert drawn.lighting.mean(0).abs().max() < 0.008
+    assert np.abs(drawn.gains.std(0) - 1 / 12**0.5).max() < 0.01
+    assert np.abs(drawn.lighting.std(0) - 0.1).max() < 0.006
+    assert np.abs(drawn.lighting.mean(0)).max() < 0.008
 
 
 def test_draws_can_be_switched_off() -> None:
     plain = Augmentation(mirror=0, interpolations=(Interpolation.AREA,), photometric=0, lighting=0)
     drawn, nothing = plain.draw(5, np.random.default_rng(0)), no_distortions(5)
-    for name in ("mirrored", "interpolation", "gains", "lighting"):
-        assert torch.equal(getattr(drawn, name), getattr(nothing, name))
+    for values, expected in zip(drawn, nothing, strict=True):
+        assert values.dtype == expected.dtype
+        assert np.array_equal(values, expected)
+
+
+def test_draws_of_a_batch_follow_each_other() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [Augmentation().draw(count, generator) for count in (2, 1, 3)]
+    together = Distortions.of(drawn)
+    for name, values in together._asdict().items():
+        assert np.array_equal(values, np.concatenate([getattr(one, name) for one in drawn]))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from classifier.box_ridge import fit_box_ridge
+from classifier import box_ridge
+from classifier.box_ridge import BoxRidge
 from classifier.linear_head import LinearHead
 from detection.arrays import FloatArray, IntArray
+
+
+def fit_box_ridge(features: FloatArray, deltas: FloatArray, labels: IntArray, *, num_classes: int) -> LinearHead:
+    """The head for regions that come all at once."""
+    ridge = BoxRidge(10 if features.ndim == 1 else features.shape[1], num_classes=num_classes)
+    ridge.add(features, deltas, labels)
+    return ridge.finish()
 
 
 def regions(seed: int, count: int) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -54,6 +64,33 @@ def test_agrees_with_a_loop_over_classes() -> None:
         np.testing.assert_allclose(head.bias[4 * label : 4 * label + 4], bias, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 50, 10**6])
+def test_regions_that_pass_by_image_by_image(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, deltas, labels = regions(4, 300)
+    expected = fit_box_ridge(features, deltas, labels, num_classes=4)
+    monkeypatch.setattr(box_ridge, "ROWS_AT_ONCE", rows_at_once)
+    ridge = BoxRidge(10, num_classes=4)
+    for start in range(0, 300, 7):
+        part = slice(start, start + 7)
+        ridge.add(features[part], deltas[part], labels[part])
+    head = ridge.finish()
+    np.testing.assert_allclose(head.weight, expected.weight, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(head.bias, expected.bias, rtol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_regions() -> None:
+    # 40 blocks of 1,024 regions with 50 features: 8.2 MB of them, of which one block waits, beside sums of 51 x 55.
+    generator = np.random.default_rng(0)
+    ridge, held = BoxRidge(50, num_classes=1), []
+    tracemalloc.start()
+    for _ in range(40):
+        features, deltas = generator.random((1024, 50), np.float32), generator.random((1024, 4), np.float32)
+        ridge.add(features, deltas, np.zeros(1024, np.int64))
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(held) < 1e6
+
+
 def test_explains_the_deltas() -> None:
     features, deltas, labels = regions(1, 3000)
     head = fit_box_ridge(features, deltas, labels, num_classes=4)
@@ -93,7 +130,7 @@ def test_refuses_unknown_labels(label: int) -> None:
 @pytest.mark.parametrize("shapes", [((2,), (2, 4), (2,)), ((2, 3), (3, 4), (2,)), ((2, 3), (2, 4), (3,))])
 def test_refuses_shapes_that_do_not_fit(shapes: tuple[tuple[int, ...], ...]) -> None:
     features, deltas = (np.zeros(shape, np.float32) for shape in shapes[:2])
-    with pytest.raises(ValueError, match=r"must have shapes \[N, F\], \[N, 4\] and \[N\]"):
+    with pytest.raises(ValueError, match=r"must have shapes \[N, \d+\], \[N, 4\] and \[N\]"):
         fit_box_ridge(features, deltas, np.zeros(shapes[2], np.int64), num_classes=3)
 
 

@@ -33,10 +33,10 @@ PROPOSED = as_boxes([(10, 10, 30, 20), (60, 10, 80, 50), (0, 0, 100, 10), (95, 5
 class Known(dict[str, Proposals]):
     """Proposals in memory, in place of a cache."""
 
-    def require(self, image_ids: Iterable[str]) -> None:
-        for image_id in image_ids:
-            if image_id not in self:
-                raise InputError(f"memory: expected proposals of {image_id}")
+    def require(self, records: Iterable[GroundTruth]) -> None:
+        for record in records:
+            if record.image_id not in self:
+                raise InputError(f"memory: expected proposals of {record.image_id}")
 
 
 def known(boxes: FloatArray, image_id: str = "a") -> Known:

@@ -14,7 +14,7 @@ def weights(low: float, high: float, size: int, length: int, kind: Interpolation
         torch.tensor([high], dtype=torch.float64),
         size,
         length=length,
-        kinds=torch.tensor([kind], dtype=torch.uint8),
+        kinds=np.array([kind], np.uint8),
     )[0]
 
 
@@ -69,7 +69,7 @@ def test_samples_as_grid_sample_does(kind: Interpolation, mode: str, low: float,
 
 def test_each_region_has_its_own_kind() -> None:
     low, high = torch.tensor([1.0, 2, 3, 4]), torch.tensor([9.0, 12, 7, 21])
-    kinds = torch.tensor([3, 0, 2, 1], dtype=torch.uint8)
+    kinds = np.array([3, 0, 2, 1], np.uint8)
     together = resampling_weights(low, high, 6, length=24, kinds=kinds)
     for index in range(4):
         alone = resampling_weights(

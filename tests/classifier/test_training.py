@@ -6,18 +6,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch.nn import functional
 
-from classifier.augmentation import Augmentation, no_distortions
+from classifier.augmentation import Augmentation, Distortions, distort, no_distortions
 from classifier.box_coder import encode_boxes
-from classifier.box_loss import paired_iou
+from classifier.box_loss import box_regression_loss, paired_iou
 from classifier.googlenet import GoogLeNet
 from classifier.region_data import RegionBatch
 from classifier.region_network import RegionNetwork
+from classifier.resampling import Interpolation
 from classifier.training import ClassifierTraining, _mirrored_boxes
 from classifier.warp import warp_regions
 from detection.errors import InputError
 from detection.pixels import normalise
+
+UNCHANGED = Distortions.of([no_distortions(6)])
 
 
 def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
@@ -29,7 +33,7 @@ def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
         torch.from_numpy(boxes),
         torch.from_numpy(generator.integers(0, 3, count)),
         torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
-        Augmentation().draw(count, generator),
+        Distortions.of([Augmentation().draw(count, generator)]),
         tuple(Path(f"{index}.png") for index in range(count)),
     )
 
@@ -46,7 +50,7 @@ def training(
 
 
 def test_measuring_sees_what_the_detector_sees() -> None:
-    batch = batch_of()._replace(distortions=no_distortions(6))
+    batch = batch_of()._replace(distortions=UNCHANGED)
     expected = warp_regions(batch.images, batch.boxes[:, None], size=32, context=2)[:, 0]
     torch.testing.assert_close(training().regions(batch), normalise(expected), atol=1e-4, rtol=0)
 
@@ -55,7 +59,7 @@ def test_training_may_use_a_smaller_input() -> None:
     module = training(size=64, training_size=32)
     assert module.distorted_regions(batch_of()).shape == (6, 3, 32, 32)
     assert module.regions(batch_of()).shape == (6, 3, 64, 64)
-    undistorted = batch_of()._replace(distortions=no_distortions(6))
+    undistorted = batch_of()._replace(distortions=UNCHANGED)
     expected = warp_regions(undistorted.images, undistorted.boxes[:, None], size=32, context=1)[:, 0]
     torch.testing.assert_close(module.distorted_regions(undistorted), normalise(expected), atol=1e-4, rtol=0)
 
@@ -68,8 +72,33 @@ def test_regions_are_warped_in_full_precision() -> None:
     assert torch.equal(mixed, module.distorted_regions(batch))
 
 
+def test_nothing_depends_on_values_on_the_device() -> None:
+    # Tensors of the device "meta" have none, so what would make the host wait for a GPU's is an error there.
+    batch = batch_of(9)
+    assert set(batch.distortions.interpolation) == set(Interpolation)
+    mirrored, kinds, gains, lighting = batch.distortions
+    there = Distortions(mirrored.to("meta"), kinds, gains.to("meta"), lighting.to("meta"))
+    images, boxes, labels, targets = (values.to("meta") for values in batch[:4])
+    regions = warp_regions(images, boxes[:, None], size=32, interpolation=kinds[:, None])[:, 0]
+    assert distort(regions, there).shape == (9, 3, 32, 32)
+    assert box_regression_loss(torch.zeros((9, 2, 4), device="meta"), labels, boxes, targets).shape == ()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_step_does_not_wait_for_the_gpu() -> None:
+    module = training(box_classes=2).cuda()
+    batch = move_data_to_device(batch_of(), torch.device("cuda"))
+    module._loss(batch)  # makes the constants
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss, _ = module._loss(batch)
+        loss.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
-    batch = batch_of(2)._replace(distortions=no_distortions(2), labels=torch.tensor([1, 2]))
+    batch = batch_of(2)._replace(distortions=Distortions.of([no_distortions(2)]), labels=torch.tensor([1, 2]))
     module = training(box_classes=2, auxiliary=True, size=224, box_weight=0.5)
     module.network.trunk.eval()  # without dropout in the auxiliary heads
     loss, logits = module._loss(batch)
@@ -91,7 +120,7 @@ def test_targets_turn_with_the_mirrored_picture() -> None:
     # Region 10-30, target 12-36: 2 from its left border and 6 beyond its right one; mirrored, 6 beyond the left one.
     boxes = torch.tensor([[10.0, 5, 30, 25], [10, 5, 30, 25]])
     targets = torch.tensor([[12.0, 6, 36, 20], [12, 6, 36, 20]])
-    distortions = no_distortions(2)._replace(mirrored=torch.tensor([False, True]))
+    distortions = Distortions.of([no_distortions(2)])._replace(mirrored=torch.tensor([False, True]))
     batch = batch_of(2)._replace(boxes=boxes, targets=targets, distortions=distortions)
     regions, turned = _mirrored_boxes(batch)
     assert regions.tolist() == boxes.tolist()

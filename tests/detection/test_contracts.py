@@ -19,6 +19,33 @@ def test_boxes_become_float32() -> None:
     assert proposals.scores.tolist() == [7.5, -2]  # any range
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_sources_become_bytes(dtype: Any) -> None:
+    boxes = as_boxes([(0, 0, 1, 1)] * 3)
+    assert Proposals(boxes, np.zeros(3, np.float32)).sources is None
+    sources = Proposals(boxes, np.zeros(3, np.float32), np.array([0, 254, 1], dtype)).sources
+    assert sources is not None
+    assert sources.dtype == np.uint8
+    assert sources.tolist() == [0, 254, 1]
+    none: Any = Proposals(as_boxes([]), np.zeros(0, np.float32), np.zeros(0, dtype)).sources
+    assert none.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([0], r"sources must have shape \[2\], got \[1\]"),
+        ([[0, 1]], r"sources must have shape \[2\], got \[1, 2\]"),
+        ([0, 255], "sources must be whole numbers in 0-254, got int64 from 0 to 255"),
+        ([-1, 0], "sources must be whole numbers in 0-254, got int64 from -1 to 0"),
+        ([0.0, 1.0], "sources must be whole numbers in 0-254, got float64"),
+    ],
+)
+def test_sources_that_do_not_fit(sources: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Proposals(as_boxes([(0, 0, 1, 1)] * 2), np.zeros(2, np.float32), np.array(sources))
+
+
 def test_no_proposals() -> None:
     boxes: Any = []
     proposals = Proposals(boxes, np.zeros(0, np.float32))

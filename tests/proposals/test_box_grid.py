@@ -67,16 +67,22 @@ def test_record_by_hand() -> None:
     proposals = Proposals(as_boxes([(1.5, 2.004, 100, 375), (0, 0, 500, 375)]), np.array([0.5, -2]))
     stored = store_boxes(proposals, (375, 500))
     assert stored.dtype == STORED_BOX
-    assert (
-        stored.tobytes()
-        == np.array(
-            [[192, 257, 12_800, 48_000, 0x3800], [0, 0, 64_000, 48_000, 0xC000]],
-            "<u2",  # 0.5 and -2 in half precision
-        ).tobytes()
-    )
+    halves = np.array([[192, 257, 12_800, 48_000, 0x3800], [0, 0, 64_000, 48_000, 0xC000]], "<u2")  # 0.5, -2 as f2
+    assert stored.tobytes() == b"".join(half.tobytes() + b"\xff" for half in halves)
     restored = restore_boxes(stored, (375, 500))
     assert restored.boxes.tolist() == [[1.5, 257 / 128, 100, 375], [0, 0, 500, 375]]
     assert restored.scores.tolist() == [0.5, -2]
+    assert restored.sources is None
+
+
+def test_sources_take_a_byte() -> None:
+    stored = store_boxes(
+        Proposals(as_boxes([(0, 0, 5, 5)] * 3), np.zeros(3, np.float32), np.array([0, 254, 7])), (5, 5)
+    )
+    assert [row[-1] for row in stored.view((np.uint8, 11))] == [0, 254, 7]
+    sources = restore_boxes(stored, (5, 5)).sources
+    assert sources is not None
+    assert sources.tolist() == [0, 254, 7]
 
 
 def test_scores_keep_eleven_bits_and_their_order() -> None:

@@ -12,6 +12,7 @@ import pytest
 from detection.boxes import as_boxes
 from detection.contracts import Proposals
 from detection.errors import InputError
+from detection.ground_truth import GroundTruth
 from proposals.cache import ProposalCache
 from proposals.cache_index import index_path
 from proposals.cache_writer import CacheWriter
@@ -29,12 +30,19 @@ def proposals_of(image_id: str) -> Proposals:
     return Proposals(as_boxes(corners), np.arange(count, dtype=np.float32)[::-1] / np.float32(4))
 
 
+def record_of(image_id: str, folder: Path) -> GroundTruth:
+    """An image with a file of 100 bytes."""
+    path = folder / f"{sorted(SIZES).index(image_id) if image_id in SIZES else image_id}.jpg"
+    path.write_bytes(bytes(100))
+    return GroundTruth(image_id, path, as_boxes([]), np.zeros(0, np.int64))
+
+
 @pytest.fixture(name="path")
 def cache(tmp_path: Path) -> Path:
     path = tmp_path / "some.proposals"
     with CacheWriter(path, SETTINGS) as writer:
         for image_id, size in SIZES.items():
-            writer.add(image_id, size, proposals_of(image_id))
+            writer.add(record_of(image_id, tmp_path), size, proposals_of(image_id))
         writer.finish()
     return path
 
@@ -47,10 +55,11 @@ def assert_is_whole(cache: ProposalCache) -> None:
         expected, found = proposals_of(image_id), cache[image_id]
         assert found.boxes.tolist() == expected.boxes.tolist()
         assert found.scores.tolist() == expected.scores.tolist()
+        assert found.sources is None
 
 
 def test_gives_back_what_was_written(path: Path) -> None:
-    assert path.stat().st_size == 15 * 10
+    assert path.stat().st_size == 15 * 11
     cache = ProposalCache(path)
     assert_is_whole(cache)
     assert cache.settings == {
@@ -76,11 +85,26 @@ def test_cache_without_boxes(image_ids: list[str], tmp_path: Path) -> None:
     path = tmp_path / "none.proposals"
     with CacheWriter(path, {}) as writer:
         for image_id in image_ids:
-            writer.add(image_id, SIZES[image_id], proposals_of(image_id))
+            writer.add(record_of(image_id, tmp_path), SIZES[image_id], proposals_of(image_id))
         writer.finish()
     cache = ProposalCache(str(path))
     assert len(cache) == len(image_ids)
     assert all(len(cache[image_id]) == 0 for image_id in image_ids)
+
+
+def test_sources_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "some.proposals"
+    made = proposals_of("a")
+    with CacheWriter(path, {}) as writer:
+        sources = np.array([0, 1, 254, 1, 0])
+        writer.add(record_of("a", tmp_path), SIZES["a"], Proposals(made.boxes, made.scores, sources))
+        writer.add(record_of("b", tmp_path), SIZES["b"], proposals_of("b"))
+        writer.finish()
+    found = ProposalCache(path)["a"].sources
+    assert found is not None
+    assert found.tolist() == [0, 1, 254, 1, 0]
+    assert found.dtype == np.uint8
+    assert ProposalCache(path)["b"].sources is None
 
 
 def test_image_that_is_not_there(path: Path) -> None:
@@ -88,12 +112,29 @@ def test_image_that_is_not_there(path: Path) -> None:
     assert "c" not in cache
     with pytest.raises(KeyError):
         cache["c"]
-    cache.require(SIZES)
+    cache.require(record_of(image_id, path.parent) for image_id in SIZES)
     with pytest.raises(InputError) as error:
-        cache.require(["a", "c", "b", "d"])
+        cache.require(record_of(image_id, path.parent) for image_id in ("a", "c", "b", "d"))
     assert error.value.line == (
         f"{path}: expected proposals of image 'c' and 1 more, got none; add them with python -m tools.propose"
     )
+
+
+@pytest.mark.parametrize("length", [99, 101])
+def test_images_of_another_data_set(length: int, path: Path) -> None:
+    """They have the same names, and nothing else tells them apart."""
+    cache = ProposalCache(path)
+    records = [record_of(image_id, path.parent) for image_id in SIZES]
+    records[2].path.write_bytes(bytes(length))
+    with pytest.raises(InputError) as error:
+        cache.require(records)
+    assert error.value.line == (
+        f"{path}: expected proposals of {records[2].path}, {length} bytes, got those of an image 'a' of 100 bytes; "
+        "the cache is of another data set, or the image has changed"
+    )
+    records[2].path.unlink()
+    with pytest.raises(InputError, match=f"^{records[2].path}: expected an image file: No such file"):
+        cache.require(records)
 
 
 def test_settings_are_compared(path: Path) -> None:
@@ -132,17 +173,17 @@ def in_index(old: str, new: str) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (shorten, "{path}: expected 150 bytes of boxes as its index says, got 149"),
-        (lambda path: path.write_bytes(path.read_bytes() + b"0"), "{path}: expected 150 bytes .* got 151"),
-        (lambda path: path.unlink(), "{path}: expected 150 bytes of boxes as its index says, got 0"),
+        (shorten, "{path}: expected 165 bytes of boxes as its index says, got 164"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"0"), "{path}: expected 165 bytes .* got 166"),
+        (lambda path: path.unlink(), "{path}: expected 165 bytes of boxes as its index says, got 0"),
         (lambda path: index_path(path).unlink(), "{path}.index: expected the index of a cache of proposals: No such"),
         (lambda path: index_path(path).write_bytes(b""), "{path}.index: expected the index of a cache"),
         (lambda path: index_path(path).write_bytes(b"\x89PNG\n\x1a\n"), r"{path}.index: expected the index .*x89PNG"),
         (lambda path: index_path(path).write_text("[]\n{}\n"), "{path}.index: expected the index of a cache"),
         (lambda path: shorten(index_path(path)), "{path}: expected a finished cache .* with 4 images so far"),
         (lambda path: shorten(index_path(path), 50), "{path}: expected a finished cache .* with 3 images so far"),
-        (in_index('"version": 1', '"version": 2'), "{path}.index: expected a cache .* of version 1, got .* 2"),
-        (in_index('"settings": ', '"other": '), "{path}.index: expected a cache of proposals of version 1"),
+        (in_index('"version": 2', '"version": 1'), "{path}.index: expected a cache .* of version 2, got .* 1; delete"),
+        (in_index('"settings": ', '"other": '), "{path}.index: expected a cache of proposals of version 2"),
         (in_index('["b", 30', '["b", "30"'), "{path}.index:2: expected an image and its number of boxes"),
         (in_index('["b", 30', '["b", -30'), "{path}.index:2: expected an image"),
         (in_index('["b", 30', '["b" 30'), "{path}.index:2: expected an image"),

@@ -11,6 +11,7 @@ from detection.arrays import FloatArray, Image
 from detection.boxes import box_area, box_iou
 from detection.contracts import Proposer
 from detection.errors import InputError
+from proposals.merge import MergedProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.whole_image import WholeImage
 
@@ -18,6 +19,7 @@ PROPOSERS = [
     pytest.param(SelectiveSearch(width=100), id="selective search"),
     pytest.param(SelectiveSearch(scales=(50,), width=300, min_side=0), id="selective search, enlarged"),
     pytest.param(WholeImage(), id="whole image"),
+    pytest.param(MergedProposer([WholeImage(), SelectiveSearch(width=100)]), id="merged"),
 ]
 
 

@@ -55,12 +55,14 @@ def test_training_against_the_bare_loop(
     options += ["--network.init_args.width_multiplier", "0.125", "--steps", "5", "--repeat", "2"]
     assert benchmark.main(["training", *options]) == 0
     assert stepped == [benchmark_training.WARM_UP_STEPS + 5] * 2
-    run, bare, ratio = (
-        [float(value.rstrip("%")) for value in line.split()[-3:]]
-        for line in capsys.readouterr().out.splitlines()[-4:-1]
-    )
+    lines = capsys.readouterr().out.splitlines()[-7:]
+    run, bare, ratio = ([float(value.rstrip("%")) for value in line.split()[-3:]] for line in lines[1:4])
     assert 0 < run[1] <= run[0] <= run[2]
     assert 0 < bare[1] <= bare[0] <= bare[2]
+    assert lines[6].split()[0] == "memory_peak_gib"
+    peaks = [float(value) for value in lines[6].replace(" to", ",").split(None, 1)[1].split(",")]
+    assert peaks == sorted(peaks)  # before and after, of two rounds
+    assert len(peaks) == 4
     assert 100 * run[1] / bare[2] <= ratio[0] + 0.1 <= 100 * run[2] / bare[1] + 0.2
 
 

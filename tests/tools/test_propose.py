@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from detection.arrays import Image
+from detection.boxes import as_boxes
 from detection.configuration import build_detector
 from detection.contracts import Proposals
 from detection.datasets import TinyImageNet
+from detection.errors import InputError
 from detection.image import read_image
 from proposals.cache import ProposalCache
 from proposals.cache_index import index_path
@@ -103,7 +105,7 @@ def test_done_run_does_nothing(options: list[str], filled: Path, capsys: pytest.
     assert (contents(filled), filled.stat().st_mtime_ns) == (before, times)
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for whatever ends a run at once."""
 
 
@@ -152,7 +154,7 @@ def test_broken_pictures_are_left_out(
     path = tmp_path / "val.proposals"
     assert fill([*options[:-1], str(data)], path) == 1
     lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[2] == "propose: 2 broken images left out:"
+    assert lines[2] == "propose: 2 images left out:"
     for reported, listed, name in zip(lines[:2], lines[3:], ("3.png", "7.png"), strict=True):
         assert reported == f"propose: {listed}"
         assert listed.startswith(f"{pictures / name}: expected a readable image")
@@ -166,13 +168,52 @@ def test_broken_pictures_are_left_out(
     assert (mended["3"].boxes == whole["3"].boxes).all()
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: Proposals(as_boxes([]), np.zeros(1, np.float32)),
+            "expected proposals, got ValueError: scores must have shape",
+        ),
+        (
+            lambda: Proposals(as_boxes([(0, 0, 41, 40)]), np.zeros(1, np.float32)),
+            "proposals of image 2: boxes must lie within",
+        ),
+    ],
+)
+def test_proposer_that_fails_on_an_image(
+    make: Callable[[], Proposals],
+    reason: str,
+    *,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    calls: list[Image] = []
+    search = SelectiveSearch.__call__
+
+    def failing_at_the_third(self: SelectiveSearch, image: Image) -> Proposals:
+        calls.append(image)
+        return make() if len(calls) == 3 else search(self, image)
+
+    monkeypatch.setattr(SelectiveSearch, "__call__", failing_at_the_third)
+    path = tmp_path / "val.proposals"
+    assert fill(options, path) == 1
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith(f"propose: {options[-1]}/tiny-imagenet-200/val/images/2.png: {reason}")
+    assert len(ProposalCache(path)) == 11
+    assert fill(options, path) == 0
+    assert len(ProposalCache(path)) == 12
+
+
 def test_killed_process(
     options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def killed(self: SelectiveSearch, image: Image) -> Proposals:  # noqa: ARG001
+    def killed(self: propose.ProposedSplit, index: int) -> propose.ProposedImage:  # noqa: ARG001
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
 
-    monkeypatch.setattr(SelectiveSearch, "__call__", killed)
+    monkeypatch.setattr(propose.ProposedSplit, "__getitem__", killed)
     assert fill(options, tmp_path / "val.proposals") == 1
     assert message(capsys).startswith("propose: a process was killed, perhaps for want of memory")
 
@@ -272,15 +313,44 @@ def test_cache_that_is_not_there_or_of_another_proposer(
     assert "expected a cache made with propose.init_args.min_side 9, got one with 8" in message(capsys)
 
 
-def test_picture_of_another_size(
-    options: list[str], filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def fill_again(options: list[str]) -> int:
+    return propose.main([*options[:-2], "--split", "val", "--output", options[-1]])
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [(run_evaluate, "evaluate"), (run_training, "train_classifier"), (fill_again, "propose")]
+)
+def test_cache_of_another_data_set(
+    *,
+    run: Callable[[list[str]], int],
+    name: str,
+    options: list[str],
+    filled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """One with the same reader, and with images of the same names."""
     data = shutil.copytree(options[-1], tmp_path / "data")
     picture = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
-    shutil.copy(Path("docs/coffee.png"), picture)
-    assert run_evaluate([*options[:-1], str(data), "--proposals", str(filled)]) == 1
-    assert f"evaluate: {filled}: expected proposals of {picture}, " in (error := message(capsys))
-    assert error.endswith("got those of an image of 40x40 px")
+    length = picture.stat().st_size
+    picture.write_bytes(picture.read_bytes() + b"0")
+    assert run([*options[:-1], str(data), "--proposals", str(filled)]) == 1
+    assert message(capsys) == (
+        f"{name}: {filled}: expected proposals of {picture}, {length + 1} bytes, got those of an image '5' of {length} "
+        "bytes; the cache is of another data set, or the image has changed"
+    )
+
+
+def test_picture_of_another_size(filled: Path, tiny_images: Path) -> None:
+    """A file changed after the cache was opened, say."""
+    record = TinyImageNet(tiny_images).read("val")[5]
+    proposals = ImageProposals(SelectiveSearch(), ProposalCache(filled))
+    assert len(proposals(record, np.zeros((40, 40, 3), np.uint8))) > 1
+    with pytest.raises(InputError) as error:
+        proposals(record, np.zeros((30, 40, 3), np.uint8))
+    assert error.value.line == (
+        f"{filled}: expected proposals of {record.path}, 40x30 px, got those of an image of 40x40 px"
+    )
 
 
 def test_training_draws_from_the_cache(

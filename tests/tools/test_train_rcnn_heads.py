@@ -228,12 +228,11 @@ def test_weights_of_other_classes(
     other, fewer = tmp_path / "other.safetensors", tmp_path / "fewer.safetensors"
     save_weights(other, network, replace(description, class_names=("red square", "green square")))
     assert run(config, data, other, tmp_path / "out.safetensors") == 1
-    expected = f"{other}: expected the 2 classes of {data}, got"
-    assert message(capsys) == f"{expected} 'green square' for 'blue square'"
+    assert message(capsys) == f"{other}: expected the classes of {data}, class 1 is 'green square', not 'blue square'"
     description = replace(description, class_names=(*NAMES, "more"))
     save_weights(fewer, description.build(), description)
     assert run(config, data, fewer, tmp_path / "out.safetensors") == 1
-    assert message(capsys) == f"{fewer}: expected the 2 classes of {data}, got 3 classes"
+    assert message(capsys) == f"{fewer}: expected the 2 classes of {data}, got 3"
     assert not (tmp_path / "out.safetensors").exists()
 
 

@@ -1,0 +1,265 @@
+"""Training, exporting, detecting and measuring, on a data set of a few pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from classifier.region_classifier import RegionClassifier
+from classifier.region_data import RegionBatch
+from classifier.training import ClassifierTraining
+from classifier.weights_file import load_weights
+from detection.boxes import box_iou
+from detection.configuration import load_detector
+from detection.datasets import TinyImageNet
+from detection.image import read_image
+from tools import evaluate, train_classifier, training_run
+
+# Lightning's own remarks on small runs: no loader processes, steps fewer than the logging interval, and the like.
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
+
+Options = Callable[[Path], list[str]]
+Logged = Callable[[Path, str], list[float]]
+
+
+def test_learns_to_tell_two_colours(logged: Logged, trained: Path, config: Path) -> None:
+    assert trained.exists()
+    assert logged(config.parent / "run", "val_top1")[-1] == 1
+
+
+def test_exported_weights_say_where_they_come_from(trained: Path) -> None:
+    _, description = load_weights(trained)
+    assert description.class_names == ("red square", "blue square")
+    assert description.input_size == 32
+    assert description.training["seed"] == 1
+    assert description.training["steps"] == 10 * 80 // 8
+
+
+def test_exported_weights_are_the_averaged_ones(trained: Path, config: Path, data: Path, tmp_path: Path) -> None:
+    assert trained.exists()
+    best, weights = config.parent / "run" / "best.ckpt", tmp_path / "best.safetensors"  # saved in mid-training
+    options = ["--config", str(config), "--data", str(data), "--ckpt_path", str(best), "--weights", str(weights)]
+    assert train_classifier.main(["export", *options]) == 0
+    checkpoint = torch.load(best, weights_only=True)
+    exported = load_weights(weights)[0].state_dict()["stem.0.0.weight"]
+    averaged = checkpoint["state_dict"]["network.trunk.stem.0.0.weight"]
+    last = checkpoint["current_model_state"]["network.trunk.stem.0.0.weight"]
+    assert torch.equal(exported, averaged.half().float())
+    assert not torch.equal(exported, last.half().float())
+
+
+def test_measures_the_test_split_and_no_other(
+    logged: Logged, uninterrupted: Path, experiment: list[str], tmp_path: Path
+) -> None:
+    options = [*experiment, "--ckpt_path", str(uninterrupted / "last.ckpt")]
+    of_test = ["--test_split", "train", "--validation_split", "nowhere", "--output", str(tmp_path / "test")]
+    assert train_classifier.main(["test", *options, *of_test]) == 0
+    of_validation = ["--validation_split", "train", "--output", str(tmp_path / "validation")]
+    assert train_classifier.main(["validate", *options, *of_validation]) == 0
+    for name in ("loss", "top1", "top5"):
+        assert logged(tmp_path / "test", f"test_{name}") == logged(tmp_path / "validation", f"val_{name}") != []
+    assert logged(tmp_path / "test", "test_loss") != logged(uninterrupted, "val_loss")[-1:]
+
+
+def test_test_needs_a_split(uninterrupted: Path, experiment: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_classifier.main(["test", *experiment, "--ckpt_path", str(uninterrupted / "last.ckpt")]) == 1
+    assert capsys.readouterr().err.strip().startswith("train_classifier: test: expected --test_split")
+
+
+def test_measures_the_whole_pipeline(trained: Path, config: Path, data: Path, tmp_path: Path) -> None:
+    assert trained.exists()
+    report = tmp_path / "report.json"
+    options = ["--config", str(config), "--data", str(data), "--json", str(report)]
+    assert evaluate.main(["run", *options, "--limit", "4"]) == 0
+    result = json.loads(report.read_text())
+    assert result["images"] == 4
+    assert result["proposals_per_image"] > 1
+    assert set(result["half"]["AP"]) == {"red square", "blue square"}
+    assert result["half"]["mAP"] > 0.3  # at random over boxes and classes it is next to nothing
+    assert result["ilsvrc"]["mAP"] == result["half"]["mAP"]  # no object is small enough to make a difference
+
+
+def test_trained_weights_detect(trained: Path, data: Path, config: Path, tmp_path: Path) -> None:
+    assert trained.exists()
+    detector_config = tmp_path / "detector.yaml"
+    detector_config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text())["detector"]))
+    picture = next((data / "tiny-imagenet-200" / "val" / "images").glob("val_n02*"))
+    detections = load_detector(detector_config, "cpu")(picture)
+    assert detections.names[0] == "blue square"
+
+
+def run_train(*arguments: str) -> int:
+    return train_classifier.main(list(arguments))
+
+
+def run_evaluate(*arguments: str) -> int:
+    return evaluate.main(list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "reason"),
+    [
+        (run_train, ["fit"], "wnids.txt: expected a text file"),
+        (run_train, ["validate"], "wnids.txt: expected a text file"),
+        (run_evaluate, ["run"], "wnids.txt: expected a text file"),
+    ],
+)
+def test_data_that_is_not_there(
+    run: Callable[..., int], arguments: list[str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, "--config", "configs/tiny_imagenet.yaml", "--data", str(tmp_path)) == 1
+    message = capsys.readouterr().err.strip()
+    assert reason in message
+    assert str(tmp_path) in message
+    assert "\n" not in message
+
+
+@pytest.mark.usefixtures("trained")
+def test_broken_picture_is_named(config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    broken = next((copy / "tiny-imagenet-200" / "val" / "images").iterdir())
+    broken.write_bytes(b"nothing that shows")
+    assert run_evaluate("run", "--config", str(config), "--data", str(copy)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith(f"evaluate: {broken}: expected a readable image")
+
+
+@pytest.mark.parametrize(("action", "option"), [("validate", "--ckpt_path"), ("export", "--weights")])
+def test_actions_that_need_a_checkpoint(
+    action: str, option: str, config: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(action, "--config", str(config), "--data", str(data)) == 1
+    message = capsys.readouterr().err
+    assert f"{action}: expected" in message
+    assert option in message
+
+
+def test_loss_that_is_not_finite(
+    three_epochs: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original, seen = ClassifierTraining.distorted_regions, []
+
+    def broken_at_step_12(self: ClassifierTraining, batch: RegionBatch) -> torch.Tensor:
+        seen.append([str(path) for path in batch.paths])
+        return original(self, batch) * (float("nan") if self.global_step == 12 else 1)
+
+    monkeypatch.setattr(ClassifierTraining, "distorted_regions", broken_at_step_12)
+    options = [*three_epochs(tmp_path), "--checkpoint_steps", "13"]  # the broken step must not be saved
+    assert train_classifier.main(options) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "expected a finite loss, got nan" in message
+    assert all(path in message for path in seen[12])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+def test_starts_from_other_weights(
+    logged: Logged, trained: Path, three_epochs: Options, uninterrupted: Path, tmp_path: Path
+) -> None:
+    options = three_epochs(tmp_path)
+    assert train_classifier.main([*options, "--initial_weights", str(trained)]) == 0
+    assert logged(tmp_path, "train_loss")[0] < 0.7 * logged(uninterrupted, "train_loss")[0]
+
+
+def test_network_from_elsewhere(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*three_epochs(tmp_path), "--network", "torchvision.models.resnet18"]
+    assert train_classifier.main(options) == 1
+    assert "expected a network of the package classifier" in capsys.readouterr().err
+
+
+def test_whole_images_then_regions(three_epochs: Options, tmp_path: Path) -> None:
+    options = three_epochs(tmp_path / "whole")
+    whole = [*options[1:], "--task", "classifier.tasks.WholeImages"]
+    assert train_classifier.main(["fit", *whole]) == 0
+    weights = tmp_path / "whole.safetensors"
+    last = str(tmp_path / "whole" / "last.ckpt")
+    assert train_classifier.main(["export", *whole, "--ckpt_path", last, "--weights", str(weights)]) == 0
+    network, description = load_weights(weights)
+    assert not description.background
+    assert network.get_parameter("linear.weight").shape[0] == 2
+
+    regions = three_epochs(tmp_path / "regions")
+    built = train_classifier.build_parser()
+    settings = built.parse_args([*regions, "--initial_weights", str(weights)])
+    module = training_run.build_module(settings, built.instantiate(settings))
+    assert module.new_layers == {"trunk.linear.weight", "trunk.linear.bias"}
+    assert torch.equal(module.network.get_parameter("trunk.stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
+    groups = {group["lr"] for group in module._parameter_groups()}
+    assert groups == {0.05, 0.5}
+
+
+def test_initial_weights_of_another_network(
+    trained: Path, three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = three_epochs(tmp_path)
+    options += ["--initial_weights", str(trained), "--network.init_args.width_multiplier", "0.25"]
+    assert train_classifier.main(options) == 1
+    message = capsys.readouterr().err.strip()
+    assert f"{trained}: expected weights of the network that is configured" in message
+    assert "\n" not in message
+
+
+def test_boxes_are_refined(three_epochs: Options, data: Path, tmp_path: Path) -> None:
+    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "16"]
+    assert train_classifier.main(options) == 0
+    weights = tmp_path / "boxes.safetensors"
+    export = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)]
+    assert train_classifier.main(["export", *options[1:], *export]) == 0
+    records = TinyImageNet(data).read("val")
+    shifted = [record.boxes + np.array([[3, -2, 3, -2]], np.float32) for record in records]
+    scores = RegionClassifier(str(weights), device="cpu")([read_image(record.path) for record in records], shifted)
+    before = [box_iou(boxes, record.boxes)[0, 0] for boxes, record in zip(shifted, records, strict=True)]
+    after = []
+    for record, score in zip(records, scores, strict=True):
+        assert score.boxes is not None
+        after.append(box_iou(score.boxes[:, record.labels[0]], record.boxes)[0, 0])
+    assert np.mean(after) > np.mean(before) + 0.015
+
+
+def test_whole_images_have_no_boxes(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*three_epochs(tmp_path), "--task", "classifier.tasks.WholeImages"]
+    assert train_classifier.main([*options, "--box_regression", "true"]) == 1
+    assert "box_regression: expected a task with regions" in capsys.readouterr().err
+
+
+def test_class_without_objects(
+    three_epochs: Options, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "data")
+    (copy / "tiny-imagenet-200" / "train" / "n02" / "n02_boxes.txt").write_text("")
+    assert train_classifier.main([*three_epochs(tmp_path), "--data", str(copy)]) == 1
+    message = capsys.readouterr().err.strip()
+    assert "expected objects of every class in split 'train', got none of blue square" in message
+
+
+def test_early_stop(three_epochs: Options, tmp_path: Path) -> None:
+    options = three_epochs(tmp_path)
+    frozen = ["--learning_rate", "0", "--early_stopping", "1", "--trainer.max_epochs", "9"]
+    assert train_classifier.main([*options, *frozen]) == 0
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 20
+
+
+def test_detector_with_other_classes(
+    trained: Path, config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trained.exists()
+    copy = shutil.copytree(data, tmp_path / "data")
+    words = copy / "tiny-imagenet-200" / "words.txt"
+    words.write_text(words.read_text().replace("blue square", "azure square"))
+    assert run_evaluate("run", "--config", str(config), "--data", str(copy)) == 1
+    message = capsys.readouterr().err.strip()
+    assert "class 1 is 'blue square', not 'azure square'" in message
+
+
+def test_unknown_key_is_an_error(config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(config.read_text() + "\nnonsense: 1\n")
+    with pytest.raises(SystemExit, match="2"):
+        run_train("fit", "--config", str(broken), "--data", str(data))
+    assert "nonsense" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from classifier.pixel_scale import PixelScale
 from classifier.response_norm import ResponseNorm
-from classifier.warp import MEAN_RGB
+from detection.pixels import MEAN_RGB
 
 HIDDEN = 4096
 """Units of each of the two hidden layers that follow the convolutions."""

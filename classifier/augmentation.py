@@ -16,8 +16,8 @@ from torch import Tensor
 
 from classifier.device_constant import device_constant
 from classifier.resampling import Interpolation
-from classifier.warp import MEAN_RGB
 from detection.arrays import BoolArray, FloatArray
+from detection.pixels import MEAN_RGB
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a colour (ITU-R BT.601, as in Pillow)."""

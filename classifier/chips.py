@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from classifier.warp import MEAN_RGB, context_boxes
+from classifier.warp import context_boxes
 from detection.arrays import FloatArray, Image, IntArray
+from detection.pixels import MEAN_RGB
 
 MARGIN = 2
 """Pixels beside a region that interpolation may look at."""

@@ -7,91 +7,11 @@ another width; or into the one that torchvision's ImageNet weights are made for.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
-import torch
 from torch import Tensor, nn
 
-from classifier.pixel_scale import PixelScale
-from classifier.response_norm import ResponseNorm
+from classifier.inception import Convolution, InceptionTrunk, initialise
 
-
-class InceptionWidths(NamedTuple):
-    """Output channels of the six convolutions of an inception module, in the order of Table 1."""
-
-    conv1x1: int
-    reduce3x3: int
-    conv3x3: int
-    reduce5x5: int
-    conv5x5: int
-    pool_projection: int
-
-    @property
-    def total(self) -> int:
-        """Channels of the module's concatenated output."""
-        return self.conv1x1 + self.conv3x3 + self.conv5x5 + self.pool_projection
-
-
-TABLE_1 = {
-    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
-    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
-    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
-    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
-    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
-    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
-    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
-    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
-    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
-}
-STEM_WIDTHS = (64, 64, 192)
 AUXILIARY_AFTER = ("4a", "4d")
-
-
-def scaled_width(channels: int, multiplier: float) -> int:
-    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; unchanged at multiplier 1."""
-    return channels if multiplier == 1 else max(8, round(channels * multiplier / 8) * 8)
-
-
-class Convolution(nn.Sequential):
-    """A "same" convolution and a ReLU, with batch normalisation between them (and then no bias) if asked for."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, batch_norm: bool
-    ) -> None:
-        padding = kernel_size // 2
-        layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
-        ]
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(out_channels, eps=1e-3))
-        super().__init__(*layers, nn.ReLU(inplace=True))
-
-
-class Inception(nn.Module):
-    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W].
-
-    `kernel_5x5` is the size of the kernel in the branch that is 5x5 in the paper.
-    """
-
-    def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
-        super().__init__()
-        self.branch1x1 = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
-        self.branch3x3 = nn.Sequential(
-            Convolution(in_channels, widths.reduce3x3, 1, batch_norm=batch_norm),
-            Convolution(widths.reduce3x3, widths.conv3x3, 3, batch_norm=batch_norm),
-        )
-        self.branch5x5 = nn.Sequential(
-            Convolution(in_channels, widths.reduce5x5, 1, batch_norm=batch_norm),
-            Convolution(widths.reduce5x5, widths.conv5x5, kernel_5x5, batch_norm=batch_norm),
-        )
-        self.branch_pool = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1),
-            Convolution(in_channels, widths.pool_projection, 1, batch_norm=batch_norm),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
-        return torch.cat([branch(features) for branch in branches], dim=1)
 
 
 class AuxiliaryHead(nn.Sequential):
@@ -109,7 +29,7 @@ class AuxiliaryHead(nn.Sequential):
         )
 
 
-class GoogLeNet(nn.Module):
+class GoogLeNet(InceptionTrunk):
     """The 22-layer Inception network: zero-mean RGB [B, 3, S, S] -> logits [B, num_classes].
 
     The defaults are the published network, made for S = 224; any S of at least 32 works, since the last pooling
@@ -118,16 +38,14 @@ class GoogLeNet(nn.Module):
     Args:
         num_classes: outputs of the linear layer; for a region classifier the foreground classes plus background.
         auxiliary_heads: side classifiers on 4a and 4d, for `forward_with_auxiliary` alone, which needs S = 224.
-        batch_norm: batch normalisation (eps 1e-3) after every convolution in place of the two local response
-            normalisations and of the convolutions' biases.
-        stem_stride: 8 as published, or 4 for small inputs: without the pooling after the stem's 3x3 convolution.
-        width_multiplier: factor on all channel counts, each rounded to a multiple of 8.
+        batch_norm: see `InceptionTrunk`.
+        stem_stride: see `InceptionTrunk`.
+        width_multiplier: see `InceptionTrunk`.
         dropout: probability of dropping a feature before the linear layer; 0.4 in Table 1.
-        torchvision_details: what else torchvision's `googlenet` has: 3x3 kernels in the 5x5 branches, a last max
-            pooling of 2x2, and pixels scaled to -1 to 1, from the same input as otherwise.
+        torchvision_details: see `InceptionTrunk`.
 
     Raises:
-        ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
+        ValueError: see `InceptionTrunk`.
     """
 
     def __init__(
@@ -141,40 +59,29 @@ class GoogLeNet(nn.Module):
         dropout: float = 0.4,
         torchvision_details: bool = False,
     ) -> None:
-        super().__init__()
-        if stem_stride not in (4, 8):
-            raise ValueError(f"stem_stride must be 4 or 8, got {stem_stride}")
-        if width_multiplier <= 0:
-            raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
-        self.scale = PixelScale((127.5, 127.5, 127.5), 127.5) if torchvision_details else nn.Identity()
-        self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
-        self.blocks = nn.ModuleDict()
-        self.auxiliary = nn.ModuleDict()
-        channels = scaled_width(STEM_WIDTHS[-1], width_multiplier)
-        for name, row in TABLE_1.items():
-            widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
-            self.blocks[name] = Inception(
-                channels, widths, batch_norm=batch_norm, kernel_5x5=3 if torchvision_details else 5
-            )
-            channels = widths.total
-            if auxiliary_heads and name in AUXILIARY_AFTER:
-                self.auxiliary[name] = AuxiliaryHead(channels, num_classes)
-        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.last_pool = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
+        super().__init__(
+            batch_norm=batch_norm,
+            stem_stride=stem_stride,
+            width_multiplier=width_multiplier,
+            torchvision_details=torchvision_details,
+        )
+        sides = AUXILIARY_AFTER if auxiliary_heads else ()
+        self.auxiliary = nn.ModuleDict({name: AuxiliaryHead(self.channels[name], num_classes) for name in sides})
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(channels, num_classes)
-        self.apply(_initialise)
+        self.linear = nn.Linear(self.channels["5b"], num_classes)
+        self.auxiliary.apply(initialise)
+        self.linear.apply(initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
-        return self._walk(images, with_auxiliary=False)[0]
+        return self._pooled(images, heads={})[0]
 
     def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The features [B, F], and logits [B, num_classes] of each auxiliary head in order of depth."""
-        return self._walk(images, with_auxiliary=True)
+        return self._pooled(images, heads=dict(self.auxiliary.items()))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits [B, num_classes] of `features` [B, F], through dropout and the linear layer."""
@@ -189,47 +96,10 @@ class GoogLeNet(nn.Module):
         features, auxiliary_logits = self.features_with_auxiliary(images)
         return self.classify(features), auxiliary_logits
 
-    def _walk(self, images: Tensor, *, with_auxiliary: bool) -> tuple[Tensor, list[Tensor]]:
-        features = self.stem(self.scale(images))
-        auxiliary_logits = []
-        for name, block in self.blocks.items():
-            if name == "4a":
-                features = self.pool(features)
-            elif name == "5a":
-                features = self.last_pool(features)
-            features = block(features)
-            if with_auxiliary and name in self.auxiliary:
-                auxiliary_logits.append(self.auxiliary[name](features))
-        return features.mean(dim=(2, 3)), auxiliary_logits
-
-
-def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
-    """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
-    first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
-    # The paper gives no parameters for the normalisation; these are AlexNet's.
-    norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
-    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-    return nn.Sequential(
-        Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
-        pool,
-        norms[0],
-        Convolution(first, reduce, 1, batch_norm=batch_norm),
-        Convolution(reduce, last, 3, batch_norm=batch_norm),
-        norms[1],
-        pool if stride == 8 else nn.Identity(),
-    )
-
-
-def _initialise(module: nn.Module) -> None:
-    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0.
-
-    Without batch normalisation only weights that go by the number of inputs keep the activations of so many layers
-    from growing: a reduction has up to 30 times as many inputs as outputs.
-    """
-    if isinstance(module, nn.Conv2d):
-        fan: Literal["fan_in", "fan_out"] = "fan_out" if module.bias is None else "fan_in"
-        nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.01)
-    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
+    def _pooled(self, images: Tensor, heads: dict[str, nn.Module]) -> tuple[Tensor, list[Tensor]]:
+        """The pooled features, and what each of the heads makes of the module that it is named after."""
+        logits = []
+        for name, features in self.walk(images):
+            if name in heads:
+                logits.append(heads[name](features))
+        return features.mean(dim=(2, 3)), logits

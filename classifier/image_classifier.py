@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from classifier.folding import fold_batch_norm
-from classifier.region_classifier import Precision, find_device, find_precision
-from classifier.warp import normalise
 from classifier.weights_file import find_weights, load_weights
+from detection.device import Precision, find_device, find_precision
 from detection.errors import InputError
+from detection.folding import fold_batch_norm
+from detection.pixels import normalise
 
 
 class ImageClassifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from classifier.warp import MEAN_RGB, SCALE
+from detection.pixels import MEAN_RGB, SCALE
 
 
 class PixelScale(nn.Module):

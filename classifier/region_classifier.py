@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,21 +11,21 @@ import torch
 from torch import Tensor
 
 from classifier.box_coder import decode_boxes
-from classifier.folding import fold_batch_norm
 from classifier.region_network import RegionOutputs
-from classifier.warp import normalise, warp_regions
+from classifier.warp import warp_regions
 from classifier.weights_file import find_weights, load_region_network
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
+from detection.device import Precision, find_device, find_precision
 from detection.errors import InputError
+from detection.folding import fold_batch_norm
+from detection.pixels import normalise
 
 MAX_PIXELS = 32_000_000
 """Larger images are shrunk before regions are cut out, which takes 36 bytes a pixel."""
 
 REGION_BYTES = 1 << 28
 """Bounds the memory of warped regions: 5,461 of them at 64 pixels, 434 at 227."""
-
-Precision = Literal["float32", "bfloat16"]
 
 
 class RegionClassifier:
@@ -156,29 +155,3 @@ def shrink_to(max_pixels: int, image: Image, boxes: FloatArray) -> tuple[Image, 
     smaller = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     scale = np.array([size[0] / width, size[1] / height] * 2)
     return smaller, (boxes * scale).astype(np.float32)
-
-
-def find_device(name: str | None) -> torch.device:
-    """The named device, or the best there is.
-
-    Raises:
-        InputError: if the name is unknown, the device is not there, or is of a kind that was never tried.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    expected = "expected cpu, or cuda where there is a GPU"
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise InputError(f"device {name}: {expected}")
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: {expected}: {str(error).splitlines()[0]}") from None
-    return device
-
-
-def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
-    """The named type of numbers, or what suits the device: bfloat16 on a GPU, float32 elsewhere."""
-    default: Precision = "bfloat16" if device.type == "cuda" else "float32"
-    dtype: torch.dtype = getattr(torch, name or default)
-    return dtype

@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation, Distortions, Draws, no_distortions
 from classifier.chips import cut_chips
-from classifier.sample_order import SampleKey
 from classifier.sampling import (
     SampledBoxes,
     apart_from,
@@ -29,6 +28,7 @@ from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
+from training.sample_order import SampleKey
 
 UNCOUNTED = -1
 """Label of a region that only fills up a batch for measuring."""
@@ -56,6 +56,12 @@ class RegionSample(NamedTuple):
     regions: SampledBoxes
     distortions: Draws
     path: Path
+
+
+def uncounted(sample: RegionSample) -> RegionSample:
+    """The same regions with the label `UNCOUNTED`, to fill up the share of a process."""
+    labels = np.full_like(sample.regions.labels, UNCOUNTED)
+    return sample._replace(regions=sample.regions._replace(labels=labels))
 
 
 class RegionSamples(Dataset[RegionSample], ABC):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from classifier.googlenet import TABLE_1, GoogLeNet
+from classifier.googlenet import GoogLeNet
+from classifier.inception import TABLE_1
 
 INIT_ARGS = {"batch_norm": True, "dropout": 0.2, "torchvision_details": True}
 """Arguments of the `GoogLeNet` that computes what torchvision's does."""

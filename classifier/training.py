@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from classifier.augmentation import distort
 from classifier.box_loss import box_regression_loss
 from classifier.googlenet import GoogLeNet
 from classifier.region_data import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
-from classifier.schedules import CosineSchedule, Schedule
-from classifier.warp import normalise, warp_regions
-from detection.errors import InputError
+from classifier.warp import warp_regions
+from detection.pixels import normalise
+from training.module import SupervisedTraining
+from training.schedules import CosineSchedule, Schedule
 
 CLASS_NAMES_KEY = "class_names"
 
 NEW_LAYERS_KEY = "new_layers"
 
-CHECKED_STEPS = 20
-"""Losses that are checked at once."""
-
 AUXILIARY_WEIGHT = 0.3
 """Of the losses of GoogLeNet's side classifiers (arXiv 1409.4842, section 5)."""
 
 
-class ClassifierTraining(LightningModule):
+class ClassifierTraining(SupervisedTraining):
     """Softmax regression on warped regions, which may be crops of whole images.
 
     Args:
@@ -77,8 +70,17 @@ class ClassifierTraining(LightningModule):
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        super().__init__(
+            network,
+            learning_rate=learning_rate,
+            schedule=schedule or CosineSchedule(),
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            new_layers=new_layers,
+            new_layer_factor=new_layer_factor,
+        )
+        self.network: RegionNetwork
         self.class_names = class_names
         self.background = background
         self.seed = seed
@@ -86,18 +88,9 @@ class ClassifierTraining(LightningModule):
         self.training_size = training_size or input_size
         self.context = context
         self.training_context = context * self.training_size // input_size
-        self.learning_rate = learning_rate
-        self.new_layer_factor = new_layer_factor
-        self.new_layers = new_layers
-        self.schedule = schedule or CosineSchedule()
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         self.box_weight = box_weight
-        self._unchecked: list[tuple[Tensor, tuple[Path, ...]]] = []
         self._totals: list[Tensor] = []
-        self._validated = False
 
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make dropout a function of seed, batch and process, so that a resumed run draws the same."""
@@ -105,11 +98,8 @@ class ClassifierTraining(LightningModule):
         torch.manual_seed(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def training_step(self, batch: RegionBatch) -> Tensor:
-        if len(self._unchecked) == CHECKED_STEPS:
-            self.raise_if_diverged()
         loss, logits = self._loss(batch)
-        self._unchecked.append((loss.detach(), batch.paths))
-        self.log("train_loss", loss, prog_bar=True)
+        self.watch(loss, batch.paths)
         self.log("train_top1", (logits.argmax(1) == batch.labels).float().mean(), prog_bar=True)
         return loss
 
@@ -148,37 +138,6 @@ class ClassifierTraining(LightningModule):
         boxes, kinds = batch.boxes.unsqueeze(1), batch.distortions.interpolation[:, None]
         return warp_regions(batch.images, boxes, size=size, context=context, interpolation=kinds).squeeze(1)
 
-    def on_train_epoch_end(self) -> None:
-        """Check the losses, and tell a schedule that waits for a plateau how validation went, if there was one."""
-        self.raise_if_diverged()
-        schedulers = self.lr_schedulers()
-        if self._validated and isinstance(schedulers, ReduceLROnPlateau):
-            schedulers.step(float(self.trainer.callback_metrics["val_loss"]))
-        self._validated = False
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step a schedule, but not one that waits for a plateau: Lightning would do so after the epoch's checkpoint."""
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)
-
-    def raise_if_diverged(self) -> None:
-        """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.
-
-        Raises:
-            InputError: naming the files of the first batch whose loss is not finite.
-        """
-        unchecked, self._unchecked = self._unchecked, []
-        if not unchecked:
-            return
-        losses = torch.stack([loss for loss, _ in unchecked]).tolist()
-        for loss, (_, paths) in zip(losses, unchecked, strict=True):
-            if not math.isfinite(loss):
-                files = ", ".join(str(path) for path in paths)
-                raise InputError(
-                    f"step {self.global_step} or up to {len(losses)} earlier: expected a finite loss, got {loss}; "
-                    f"lower the learning rate, or look for a broken sample among {files}"
-                )
-
     def validation_step(self, batch: RegionBatch) -> None:
         self._measure(batch)
 
@@ -196,7 +155,7 @@ class ClassifierTraining(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._log_measures("val")
-        self._validated = not self.trainer.sanity_checking
+        super().on_validation_epoch_end()
 
     def on_test_epoch_end(self) -> None:
         self._log_measures("test")
@@ -215,33 +174,6 @@ class ClassifierTraining(LightningModule):
         """Say what the outputs mean, and which layers learn faster."""
         checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
         checkpoint[NEW_LAYERS_KEY] = sorted(self.new_layers)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = torch.optim.SGD(
-            self._parameter_groups(), self.learning_rate, momentum=self.momentum, nesterov=self.nesterov
-        )
-        self.trainer.fit_loop.setup_data()
-        batches = int(self.trainer.num_training_batches)
-        steps_an_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
-        scheduler = self.schedule.build(optimizer, steps=int(steps), epochs=steps / steps_an_epoch)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights decay, biases and normalisation do not; new layers learn faster."""
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            groups.setdefault((name in self.new_layers, parameter.ndim > 1), []).append(parameter)
-        return [
-            {
-                "params": parameters,
-                "lr": self.learning_rate * (self.new_layer_factor if new else 1),
-                "weight_decay": self.weight_decay if decays else 0.0,
-            }
-            for (new, decays), parameters in groups.items()
-        ]
 
 
 def _as_input(regions: Tensor) -> Tensor:

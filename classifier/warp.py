@@ -18,12 +18,7 @@ from torch.nn import functional
 
 from classifier.device_constant import device_constant
 from classifier.resampling import resampling_weights
-
-MEAN_RGB = (122.7, 116.7, 104.0)
-"""Mean colour of ImageNet that the Caffe models subtract, in RGB order."""
-
-SCALE = 1 / 58
-"""One over the standard deviation of ImageNet's pixels, about 58 in each channel."""
+from detection.pixels import MEAN_RGB
 
 REGIONS_AT_ONCE = 256
 """Bounds the memory of the sampling grids; of no influence on the result."""
@@ -82,11 +77,6 @@ def warp_regions(
         regions = _multiply(centred, windows, size, image_index, interpolation.ravel())
         return regions.view(*boxes.shape[:2], 3, size, size)
     return _sample(centred, windows, size, image_index).view(*boxes.shape[:2], 3, size, size)
-
-
-def normalise(regions: Tensor) -> Tensor:
-    """Warped regions, whose mean is zero, scaled to the unit variance that the networks are trained with."""
-    return regions * SCALE
 
 
 def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: NDArray[np.uint8]) -> Tensor:

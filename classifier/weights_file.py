@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from detection.errors import InputError
+from detection.tensor_file import build_network, find_file, read_tensors, write_tensors
 
 SHIPPED = Path(__file__).parent / "weights"
 METADATA_KEY = "region_classifier"
@@ -72,17 +67,7 @@ class NetworkDescription:
         Raises:
             ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
         """
-        module_name, _, class_name = self.class_path.rpartition(".")
-        if not module_name.startswith("classifier."):  # a file from elsewhere must not import at will
-            raise ValueError(f"expected a network of the package classifier, got {self.class_path}")
-        try:
-            network_class = getattr(importlib.import_module(module_name), class_name)
-            network = network_class(self.num_outputs, **self.init_args)
-        except (ImportError, AttributeError, TypeError) as error:
-            raise ValueError(f"cannot build {self.class_path}: {error}") from None
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"expected a network, got {self.class_path}")
-        return network
+        return build_network(self.class_path, self.num_outputs, **self.init_args)
 
     def build_region_network(self) -> RegionNetwork:
         """The network of `build` with the heads of the file, all with fresh weights; raises as `build` does."""
@@ -91,8 +76,7 @@ class NetworkDescription:
 
 def find_weights(name: str) -> Path:
     """The file of that path, or else the shipped one of that name."""
-    path, shipped = Path(name), SHIPPED / name
-    return shipped if path.name == name and not path.is_file() and shipped.is_file() else path
+    return find_file(name, SHIPPED)
 
 
 def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
@@ -103,21 +87,8 @@ def save_weights(path: Path, network: nn.Module, description: NetworkDescription
     Raises:
         InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
     """
-    tensors = {
-        name.removeprefix(TRUNK_PREFIX): _half_precision(value).contiguous()
-        for name, value in network.state_dict().items()
-    }
-    content = save(tensors, metadata={METADATA_KEY: json.dumps(asdict(description))})
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: expected to write {len(content)} bytes of weights: {error.strerror}") from None
+    tensors = {name.removeprefix(TRUNK_PREFIX): value for name, value in network.state_dict().items()}
+    write_tensors(path, tensors, key=METADATA_KEY, description=asdict(description))
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
@@ -132,38 +103,15 @@ def load_region_network(path: Path) -> tuple[RegionNetwork, NetworkDescription]:
     Raises:
         InputError: naming the file, if it is missing, broken, or not of a region classifier.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such weights file; expected safetensors of a region classifier")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA_KEY)
-            tensors = {name: _full_precision(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 not a dict
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: expected safetensors of a region classifier, cannot read it: {error}") from None
-    if metadata is None:
-        raise InputError(f"{path}: expected weights of a region classifier, found no '{METADATA_KEY}' in its metadata")
-    try:
-        fields = json.loads(metadata)
-        description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
-        network = description.build_region_network()
-        network.load_state_dict({_name_in_network(name): tensor for name, tensor in tensors.items()})
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
+    return read_tensors(path, _build, key=METADATA_KEY, content="a region classifier")
+
+
+def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[RegionNetwork, NetworkDescription]:
+    description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
+    network = description.build_region_network()
+    network.load_state_dict({_name_in_network(name): tensor for name, tensor in tensors.items()})
     return network.eval(), description
-
-
-def _half_precision(tensor: Tensor) -> Tensor:
-    """Half of the bytes, unless a value above 65504, a variance perhaps, would become infinite."""
-    if not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
 
 
 def _name_in_network(name: str) -> str:
     return name if name.startswith(BOX_HEAD_PREFIX) else f"{TRUNK_PREFIX}{name}"
-
-
-def _full_precision(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

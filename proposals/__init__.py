@@ -1,1 +1,1 @@
-"""Candidate boxes: selective search and what is done to its boxes."""
+"""Candidate boxes: selective search, MultiBox, and what is done with their boxes."""

@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "configs": {"configs"},
     "detection": {"detection"},
-    "proposals": {"proposals", "detection"},
-    "classifier": {"classifier", "detection"},
-    "tools": {"tools", "classifier", "proposals", "detection"},
+    "training": {"training", "detection"},
+    "proposals": {"proposals", "training", "detection"},
+    "classifier": {"classifier", "training", "detection"},
+    "tools": {"tools", "classifier", "proposals", "training", "detection"},
 }
 """Which of our packages each package may import: those below it."""
 

@@ -50,20 +50,20 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")
     parser.add_argument("--workers", type=int, default=1, help="processes that load images")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
-    parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
-    parser.add_argument(
-        "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"
-    )
-    parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better top-1")
-    parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
-    parser.add_class_arguments(
-        Trainer,
-        "trainer",
-        skip=SET_FOR_THE_TRAINER,
-        instantiate=False,
-    )
+    add_run_options(parser, output="runs/classifier")
     stages = {"propose": Proposer, "classify": Classifier}
     skipped = set() if detector_required else set(stages)
     parser.add_class_arguments(Detector, "detector", skip=skipped, instantiate=False)
     for name in skipped:
         parser.add_argument(f"--detector.{name}", type=stages[name] | None, default=None)
+
+
+def add_run_options(parser: ArgumentParser, *, output: str) -> None:
+    """Add what does not depend on what is trained: averaged weights, checkpoints, logs, Lightning's trainer."""
+    parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
+    parser.add_argument(
+        "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"
+    )
+    parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better one")
+    parser.add_argument("--output", type=str, default=output, help="folder for checkpoints and logs")
+    parser.add_class_arguments(Trainer, "trainer", skip=SET_FOR_THE_TRAINER, instantiate=False)

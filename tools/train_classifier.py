@@ -15,13 +15,21 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from classifier.checkpoints import read_checkpoint
 from classifier.weights_file import save_weights
 from detection.errors import InputError
 from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
 from tools.image_proposals import open_cache
-from tools.training_run import build_data, build_module, build_trainer, describe, fit_to_checkpoint
+from tools.training_run import (
+    build_data,
+    build_module,
+    build_trainer,
+    describe,
+    fit_to_checkpoint,
+    naming_killed_loaders,
+    require_startable,
+)
+from training.checkpoints import read_checkpoint
 
 ACTIONS = ("fit", "validate", "test", "export")
 
@@ -46,34 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
         if settings.action == "export":
             export(settings, built)
         else:
-            run(settings, built, open_cache(settings, propose))
+            with naming_killed_loaders(settings):
+                run(settings, built, open_cache(settings, propose))
     except InputError as error:
         print(f"train_classifier: {error.line}", file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        last = Path(settings.output) / "last.ckpt"
-        print(
-            f"train_classifier: a loader process was killed, perhaps for want of memory: expected --workers "
-            f"{settings.workers} of them to live; go on with --ckpt_path {last}",
-            file=sys.stderr,
-        )
         return 1
     return 0
 
 
 def run(settings: Namespace, built: Namespace, proposals: ProposalCache | None) -> None:
     """Train, or measure a checkpoint."""
-    if settings.action != "fit" and settings.ckpt_path is None:
-        raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
+    require_startable(settings)
     if settings.action == "test" and settings.test_split is None:
         raise InputError("test: expected --test_split, the split to measure; validate measures --validation_split")
-    last = Path(settings.output) / "last.ckpt"
-    if settings.action == "fit" and settings.ckpt_path is None and last.exists():
-        raise InputError(
-            f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
-        )
     check_exportable(settings, built)
     module = build_module(settings, built)
     if settings.ckpt_path is not None:

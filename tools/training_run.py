@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from classifier.averaging import AveragedWeights
-from classifier.checkpoints import Checkpoints, read_checkpoint
-from classifier.data_module import TrainingData
 from classifier.image_classifier import require_same_classes
-from classifier.region_data import RegionCollation
+from classifier.region_data import RegionCollation, uncounted
 from classifier.region_network import RegionNetwork
 from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network
@@ -26,6 +24,9 @@ from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import SET_BY_THE_TOOL
 from tools.memory_use import MemoryMonitor
+from training.averaging import AveragedWeights
+from training.checkpoints import Checkpoints, read_checkpoint
+from training.data_module import TrainingData
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
@@ -84,6 +85,7 @@ def build_data(
         workers=settings.workers,
         training_collation=RegionCollation(size=module.training_size, context=module.training_context),
         collation=RegionCollation(size=module.input_size, context=module.context),
+        filler=uncounted,
     )
 
 
@@ -134,6 +136,15 @@ def fit_to_checkpoint(path: Path, module: ClassifierTraining) -> None:
     module.new_layers = frozenset(checkpoint.get(NEW_LAYERS_KEY, ()))
     if (classes := checkpoint.get(CLASS_NAMES_KEY)) != list(module.class_names):
         require_same_classes(str(path), classes or [], "the data set", module.class_names)
+    require_same_tensors(path, checkpoint, module)
+
+
+def require_same_tensors(path: Path, checkpoint: dict[str, Any], module: LightningModule) -> None:
+    """See whether a checkpoint has the tensors of the network that is configured.
+
+    Raises:
+        InputError: naming the file and the first tensor that differs.
+    """
     found = {name: value.shape for name, value in checkpoint["state_dict"].items()}
     expected = {name: value.shape for name, value in module.state_dict().items()}
     differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
@@ -145,11 +156,16 @@ def fit_to_checkpoint(path: Path, module: ClassifierTraining) -> None:
         )
 
 
-def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[Callback] = ()) -> Trainer:
-    """Lightning's trainer with its own `options`, checkpoints, the averaged weights, logs, and `extra` callbacks."""
+def build_trainer(
+    settings: Namespace, options: dict[str, Any], extra: Sequence[Callback] = (), *, metric: str = "val_top1"
+) -> Trainer:
+    """Lightning's trainer with its own `options`, checkpoints, the averaged weights, logs, and `extra` callbacks.
+
+    The best checkpoint is that of the highest `metric`.
+    """
     output = Path(settings.output)
     callbacks: list[Callback] = [
-        Checkpoints(output, metric="val_top1", every_steps=settings.checkpoint_steps),
+        Checkpoints(output, metric=metric, every_steps=settings.checkpoint_steps),
         LearningRateMonitor("step"),
         MemoryMonitor(),
         *extra,
@@ -159,7 +175,7 @@ def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
-        callbacks.append(EarlyStopping("val_top1", mode="max", patience=settings.early_stopping, strict=False))
+        callbacks.append(EarlyStopping(metric, mode="max", patience=settings.early_stopping, strict=False))
     loggers: list[Logger] = [CSVLogger(output, name="log")]
     if find_spec("tensorboard") is not None:
         loggers.append(TensorBoardLogger(output, name="tensorboard"))
@@ -170,6 +186,36 @@ def build_trainer(settings: Namespace, options: dict[str, Any], extra: Sequence[
         default_root_dir=output,
         use_distributed_sampler=False,  # the order of samples is our own
     )
+
+
+def require_startable(settings: Namespace) -> None:
+    """See whether there is a checkpoint to measure, or none that a new run would overwrite.
+
+    Raises:
+        InputError: naming the option or the file.
+    """
+    if settings.action != "fit" and settings.ckpt_path is None:
+        raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
+    last = Path(settings.output) / "last.ckpt"
+    if settings.action == "fit" and settings.ckpt_path is None and last.exists():
+        raise InputError(
+            f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
+        )
+
+
+@contextmanager
+def naming_killed_loaders(settings: Namespace) -> Iterator[None]:
+    """Turn PyTorch's error about a loader process that was killed into an `InputError` that says how to go on."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        last = Path(settings.output) / "last.ckpt"
+        raise InputError(
+            f"a loader process was killed, perhaps for want of memory: expected --workers {settings.workers} of them "
+            f"to live; go on with --ckpt_path {last}"
+        ) from None
 
 
 def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:

@@ -18,8 +18,8 @@ from classifier.augmentation import (
     no_distortions,
 )
 from classifier.resampling import Interpolation
-from classifier.warp import MEAN_RGB
 from detection.arrays import Image
+from detection.pixels import MEAN_RGB
 
 MEAN = torch.tensor(MEAN_RGB).view(3, 1, 1)
 UNCHANGED = Distortions.of([no_distortions(1)])

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from classifier.chips import Chips, cut_chips
-from classifier.warp import MEAN_RGB, warp_regions
+from classifier.warp import warp_regions
 from detection.arrays import FloatArray, Image
 from detection.boxes import box_iou
+from detection.pixels import MEAN_RGB
 
 NOTHING = np.zeros((0, 4), np.float32)
 

@@ -22,9 +22,10 @@ from classifier.classification import (
 )
 from classifier.crops import cut_crops, evaluation_crops
 from classifier.image_classifier import ImageClassifier
-from classifier.warp import normalise, warp_regions
+from classifier.warp import warp_regions
 from classifier.weights_file import NetworkDescription, load_weights, save_weights
 from detection.arrays import FloatArray, Image, IntArray
+from detection.pixels import normalise
 
 
 @pytest.fixture(name="weights", scope="module")

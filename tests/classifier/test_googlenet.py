@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from classifier.googlenet import STEM_WIDTHS, TABLE_1, AuxiliaryHead, GoogLeNet, Inception, scaled_width
+from classifier.googlenet import AuxiliaryHead, GoogLeNet
+from classifier.inception import STEM_WIDTHS, TABLE_1, Inception, scaled_width
 from classifier.response_norm import ResponseNorm
 
 

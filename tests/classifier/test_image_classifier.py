@@ -12,9 +12,9 @@ from torch import nn
 
 from classifier import image_classifier
 from classifier.image_classifier import ImageClassifier, require_same_classes
-from classifier.warp import normalise
 from classifier.weights_file import NetworkDescription, find_weights, load_weights, save_weights
 from detection.errors import InputError
+from detection.pixels import normalise
 
 
 class Featureless(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from classifier.pixel_scale import PixelScale
-from classifier.warp import MEAN_RGB, normalise
+from detection.pixels import MEAN_RGB, normalise
 
 
 def normalised(*colours: tuple[float, float, float]) -> torch.Tensor:

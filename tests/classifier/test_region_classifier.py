@@ -12,15 +12,17 @@ from torch import nn
 
 from classifier import region_classifier
 from classifier.box_coder import decode_boxes
-from classifier.folding import fold_batch_norm
 from classifier.googlenet import GoogLeNet
-from classifier.region_classifier import RegionClassifier, find_device, shrink_to, svm_probabilities
-from classifier.warp import normalise, warp_regions
+from classifier.region_classifier import RegionClassifier, shrink_to, svm_probabilities
+from classifier.warp import warp_regions
 from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
 from detection.arrays import FloatArray, Image
 from detection.contracts import Proposals
 from detection.detector import Detector
+from detection.device import find_device
 from detection.errors import InputError
+from detection.folding import fold_batch_norm
+from detection.pixels import normalise
 
 BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
 
@@ -33,7 +35,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = description.build()
     with torch.no_grad():
         network.train()(torch.randn(64, 3, 32, 32))  # statistics that are not the initial 0 and 1
-        network.linear.weight.normal_(0, 1)  # type: ignore[operator, union-attr]
+        network.linear.weight.normal_(0, 0.01)  # type: ignore[operator, union-attr]
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(path, network, description)
     return path

@@ -11,7 +11,6 @@ import pytest
 
 from classifier.augmentation import Augmentation
 from classifier.region_data import GroundTruthRegions, ObjectSamples
-from classifier.sample_order import SampleKey
 from classifier.tasks import Regions, WholeImages
 from detection.arrays import FloatArray
 from detection.boxes import as_boxes, box_iou
@@ -21,6 +20,7 @@ from detection.datasets.dataset import Entry
 from detection.datasets.faults import Faults
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
+from training.sample_order import SampleKey
 
 SIZE = (60, 100)
 BOXES = as_boxes([(10, 10, 30, 30), (60, 10, 90, 50)])

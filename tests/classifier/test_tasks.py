@@ -9,11 +9,11 @@ import torch
 
 from classifier.augmentation import Augmentation
 from classifier.region_data import CropSamples, RegionCollation
-from classifier.sample_order import SampleKey
 from classifier.tasks import Regions, WholeImages, require_all_classes
-from classifier.warp import MEAN_RGB
 from detection.datasets import LabelledImage, TinyImageNet
 from detection.errors import InputError
+from detection.pixels import MEAN_RGB
+from training.sample_order import SampleKey
 
 
 @pytest.fixture(name="dataset", scope="module")

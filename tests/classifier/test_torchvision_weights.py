@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.torchvision_weights import INIT_ARGS, from_torchvision
-from classifier.warp import MEAN_RGB, normalise
+from detection.pixels import MEAN_RGB, normalise
 
 
 @pytest.fixture(name="theirs", scope="module")

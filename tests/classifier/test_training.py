@@ -17,8 +17,9 @@ from classifier.region_data import RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.resampling import Interpolation
 from classifier.training import ClassifierTraining, _mirrored_boxes
-from classifier.warp import normalise, warp_regions
+from classifier.warp import warp_regions
 from detection.errors import InputError
+from detection.pixels import normalise
 
 UNCHANGED = Distortions.of([no_distortions(6)])
 

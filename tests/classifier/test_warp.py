@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from classifier import warp
-from classifier.warp import MEAN_RGB, context_boxes, normalise, warp_regions
+from classifier.warp import context_boxes, warp_regions
+from detection.pixels import MEAN_RGB, normalise
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import evaluate, train_classifier
+from tools import evaluate, train_classifier, train_multibox
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 OTHERS = {"detector.yaml", "coverage.yaml"}
@@ -16,9 +16,8 @@ EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name n
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_training_reads_it(name: str) -> None:
-    settings = train_classifier.build_parser().parse_args(
-        ["fit", "--config", str(CONFIGS / name), "--data", "anywhere"]
-    )
+    tool = train_multibox if name == "multibox.yaml" else train_classifier
+    settings = tool.build_parser().parse_args(["fit", "--config", str(CONFIGS / name), "--data", "anywhere"])
     assert settings.dataset.init_args.root == "anywhere"
 
 

@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from classifier.training import ClassifierTraining
 from detection.errors import InputError
+from training.module import SupervisedTraining
 
 
 class Checkpoints(Checkpoint):
@@ -64,7 +64,7 @@ class Checkpoints(Checkpoint):
             InputError: naming the file, if it cannot be written.
         """
         module = trainer.lightning_module
-        if isinstance(module, ClassifierTraining):
+        if isinstance(module, SupervisedTraining):
             module.raise_if_diverged()
         path, unfinished = self.folder / name, self.folder / f"{name}.unfinished"
         try:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from classifier.sample_order import ResumableBatches, SampleKey
+from training.sample_order import ResumableBatches, SampleKey
 
 
 def batches(

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-import numpy as np
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
-from classifier.region_data import UNCOUNTED, RegionBatch, RegionCollation, RegionSample, RegionSamples
-from classifier.sample_order import ResumableBatches
+from training.sample_order import ResumableBatches, SampleKey
+
+Collation = Callable[[Any], Any]
+"""Makes a batch of a list of samples."""
 
 
-class ResumableLoader(DataLoader[RegionBatch]):
+class TrainingSamples(Protocol):
+    """What a training run draws from: a sample is a function of the seed and its place in the order."""
+
+    seed: int
+
+    def __len__(self) -> int:
+        """Number of records."""
+        ...
+
+    def __getitem__(self, key: SampleKey) -> Any:
+        """The sample of a record at a place."""
+        ...
+
+
+class ResumableLoader(DataLoader[Any]):
     """A loader that Lightning may resume in mid-epoch: its place follows from the steps done, so it saves nothing.
 
     The steps are looked at when the first batch is wanted. Lightning calls `iter` earlier than that, when it has not
     restored them yet.
     """
 
-    def __iter__(self) -> Iterator[RegionBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
@@ -32,28 +47,26 @@ class ResumableLoader(DataLoader[RegionBatch]):
         """Take the nothing that was saved."""
 
 
-class Share(Dataset[RegionSample]):
+class Share(Dataset[Any]):
     """One process's share of a data set: every W-th sample, as many as every other process has.
 
     With batch normalisation the processes speak to each other at each batch, so all need as many batches. Where W does
-    not divide the samples, some shares end with one that has the label `UNCOUNTED`.
+    not divide the samples, some shares end with what `filler` makes of one that is another's.
     """
 
-    def __init__(self, samples: Dataset[RegionSample], *, rank: int, world_size: int) -> None:
+    def __init__(self, samples: Dataset[Any], *, filler: Callable[[Any], Any], rank: int, world_size: int) -> None:
         self.samples = samples
+        self.filler = filler
         self.rank = rank
         self.world_size = world_size
 
     def __len__(self) -> int:
         return math.ceil(len(self.samples) / self.world_size)  # type: ignore[arg-type]
 
-    def __getitem__(self, index: int) -> RegionSample:
+    def __getitem__(self, index: int) -> Any:
         place, count = self.rank + index * self.world_size, len(self.samples)  # type: ignore[arg-type]
         sample = self.samples[place % count]
-        if place < count:
-            return sample
-        labels = np.full_like(sample.regions.labels, UNCOUNTED)
-        return sample._replace(regions=sample.regions._replace(labels=labels))
+        return sample if place < count else self.filler(sample)
 
 
 class TrainingData(LightningDataModule):
@@ -66,17 +79,19 @@ class TrainingData(LightningDataModule):
         workers: loader processes of each process.
         training_collation: makes batches of the first.
         collation: makes batches of the second.
+        filler: makes a sample that counts for nothing of one of the second.
     """
 
     def __init__(
         self,
-        training: RegionSamples | None,
-        measured: Dataset[RegionSample],
+        training: TrainingSamples | None,
+        measured: Dataset[Any],
         *,
         batch_size: int,
         workers: int,
-        training_collation: RegionCollation,
-        collation: RegionCollation,
+        training_collation: Collation,
+        collation: Collation,
+        filler: Callable[[Any], Any],
     ) -> None:
         super().__init__()
         self.training = training
@@ -85,6 +100,7 @@ class TrainingData(LightningDataModule):
         self.workers = workers
         self.training_collation = training_collation
         self.collation = collation
+        self.filler = filler
 
     def train_dataloader(self) -> ResumableLoader:
         trainer = self._attached_trainer()
@@ -108,15 +124,15 @@ class TrainingData(LightningDataModule):
             pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
-    def val_dataloader(self) -> DataLoader[RegionBatch]:
+    def val_dataloader(self) -> DataLoader[Any]:
         trainer = self._attached_trainer()
-        share = Share(self.measured, rank=trainer.global_rank, world_size=trainer.world_size)
-        return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)  # type: ignore[arg-type]
+        share = Share(self.measured, filler=self.filler, rank=trainer.global_rank, world_size=trainer.world_size)
+        return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)
 
     def _attached_trainer(self) -> Trainer:
         if self.trainer is None:
             raise RuntimeError("TrainingData gives loaders to the trainer that it was passed to")
         return self.trainer
 
-    def test_dataloader(self) -> DataLoader[RegionBatch]:
+    def test_dataloader(self) -> DataLoader[Any]:
         return self.val_dataloader()

@@ -1,0 +1,188 @@
+"""The Inception layers: Table 1 and Figure 2 of "Going deeper with convolutions" (arXiv 1409.4842).
+
+Networks for classes (`classifier.googlenet`) and for proposals (`proposals.multibox`) stand on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classifier.pixel_scale import PixelScale
+from classifier.response_norm import ResponseNorm
+
+
+class InceptionWidths(NamedTuple):
+    """Output channels of the six convolutions of an inception module, in the order of Table 1."""
+
+    conv1x1: int
+    reduce3x3: int
+    conv3x3: int
+    reduce5x5: int
+    conv5x5: int
+    pool_projection: int
+
+    @property
+    def total(self) -> int:
+        """Channels of the module's concatenated output."""
+        return self.conv1x1 + self.conv3x3 + self.conv5x5 + self.pool_projection
+
+
+TABLE_1 = {
+    "3a": InceptionWidths(64, 96, 128, 16, 32, 32),
+    "3b": InceptionWidths(128, 128, 192, 32, 96, 64),
+    "4a": InceptionWidths(192, 96, 208, 16, 48, 64),
+    "4b": InceptionWidths(160, 112, 224, 24, 64, 64),
+    "4c": InceptionWidths(128, 128, 256, 24, 64, 64),
+    "4d": InceptionWidths(112, 144, 288, 32, 64, 64),
+    "4e": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5a": InceptionWidths(256, 160, 320, 32, 128, 128),
+    "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
+}
+STEM_WIDTHS = (64, 64, 192)
+
+
+def scaled_width(channels: int, multiplier: float) -> int:
+    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; unchanged at multiplier 1."""
+    return channels if multiplier == 1 else max(8, round(channels * multiplier / 8) * 8)
+
+
+class Convolution(nn.Sequential):
+    """A "same" convolution and a ReLU, with batch normalisation between them (and then no bias) if asked for."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, batch_norm: bool
+    ) -> None:
+        padding = kernel_size // 2
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
+        ]
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(out_channels, eps=1e-3))
+        super().__init__(*layers, nn.ReLU(inplace=True))
+
+
+class Inception(nn.Module):
+    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W].
+
+    `kernel_5x5` is the size of the kernel in the branch that is 5x5 in the paper.
+    """
+
+    def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
+        super().__init__()
+        self.branch1x1 = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
+        self.branch3x3 = nn.Sequential(
+            Convolution(in_channels, widths.reduce3x3, 1, batch_norm=batch_norm),
+            Convolution(widths.reduce3x3, widths.conv3x3, 3, batch_norm=batch_norm),
+        )
+        self.branch5x5 = nn.Sequential(
+            Convolution(in_channels, widths.reduce5x5, 1, batch_norm=batch_norm),
+            Convolution(widths.reduce5x5, widths.conv5x5, kernel_5x5, batch_norm=batch_norm),
+        )
+        self.branch_pool = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1),
+            Convolution(in_channels, widths.pool_projection, 1, batch_norm=batch_norm),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
+        return torch.cat([branch(features) for branch in branches], dim=1)
+
+
+class InceptionTrunk(nn.Module):
+    """All of GoogLeNet below its last pooling: zero-mean RGB [B, 3, S, S] -> feature maps, for any S of at least 32.
+
+    Args:
+        batch_norm: batch normalisation (eps 1e-3) after every convolution in place of the two local response
+            normalisations and of the convolutions' biases.
+        stem_stride: 8 as published, or 4 for small inputs: without the pooling after the stem's 3x3 convolution.
+        width_multiplier: factor on all channel counts, each rounded to a multiple of 8.
+        torchvision_details: what else torchvision's `googlenet` has: 3x3 kernels in the 5x5 branches, a last max
+            pooling of 2x2, and pixels scaled to -1 to 1, from the same input as otherwise.
+
+    Attributes:
+        channels: of the output of each inception module, "3a" to "5b".
+
+    Raises:
+        ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_norm: bool = False,
+        stem_stride: int = 8,
+        width_multiplier: float = 1.0,
+        torchvision_details: bool = False,
+    ) -> None:
+        super().__init__()
+        if stem_stride not in (4, 8):
+            raise ValueError(f"stem_stride must be 4 or 8, got {stem_stride}")
+        if width_multiplier <= 0:
+            raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
+        self.channels: dict[str, int] = {}
+        self.scale = PixelScale((127.5, 127.5, 127.5), 127.5) if torchvision_details else nn.Identity()
+        self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
+        self.blocks = nn.ModuleDict()
+        channels = scaled_width(STEM_WIDTHS[-1], width_multiplier)
+        kernel_5x5 = 3 if torchvision_details else 5
+        for name, row in TABLE_1.items():
+            widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
+            self.blocks[name] = Inception(channels, widths, batch_norm=batch_norm, kernel_5x5=kernel_5x5)
+            channels = self.channels[name] = widths.total
+        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.last_pool = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
+        self.apply(initialise)
+
+    def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """The output [B, channels[name], H, W] of each inception module, in order of depth.
+
+        H = W is S over `stem_stride` for 3a and 3b, half of that for 4a to 4e and a quarter for 5a and 5b, rounded up.
+        """
+        return dict(self.walk(images))
+
+    def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The same one by one, for those who need not keep them all."""
+        features = self.stem(self.scale(images))
+        for name, block in self.blocks.items():
+            if name == "4a":
+                features = self.pool(features)
+            elif name == "5a":
+                features = self.last_pool(features)
+            features = block(features)
+            yield name, features
+
+
+def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
+    """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
+    first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
+    # The paper gives no parameters for the normalisation; these are AlexNet's.
+    norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
+    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return nn.Sequential(
+        Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
+        pool,
+        norms[0],
+        Convolution(first, reduce, 1, batch_norm=batch_norm),
+        Convolution(reduce, last, 3, batch_norm=batch_norm),
+        norms[1],
+        pool if stride == 8 else nn.Identity(),
+    )
+
+
+def initialise(module: nn.Module) -> None:
+    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0.
+
+    Without batch normalisation only weights that go by the number of inputs keep the activations of so many layers
+    from growing: a reduction has up to 30 times as many inputs as outputs.
+    """
+    if isinstance(module, nn.Conv2d):
+        fan: Literal["fan_in", "fan_out"] = "fan_out" if module.bias is None else "fan_in"
+        nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.01)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

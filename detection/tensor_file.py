@@ -1,0 +1,114 @@
+"""Weights of a network in one safetensors file that says how to rebuild it.
+
+What the description holds is the business of each kind of network; here is how it is kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from detection.errors import InputError
+
+Built = TypeVar("Built")
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, key: str, description: dict[str, Any]) -> None:
+    """Write parameters and buffers, floating point ones in half precision, atomically.
+
+    Args:
+        path: whose folder is made if need be.
+        tensors: by name.
+        key: of the description in the file's metadata; it tells the kinds of networks apart.
+        description: whatever JSON can hold.
+
+    Raises:
+        InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
+    """
+    halved = {name: _half_precision(value).contiguous() for name, value in tensors.items()}
+    content = save(halved, metadata={key: json.dumps(description)})
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected to write {len(content)} bytes of weights: {error.strerror}") from None
+
+
+def read_tensors(
+    path: Path, build: Callable[[dict[str, Any], dict[str, Tensor]], Built], *, key: str, content: str
+) -> Built:
+    """What `build` makes of the description and the tensors of a file, which are in float32.
+
+    Args:
+        path: a file that `write_tensors` has written.
+        build: may raise `ValueError`, `TypeError`, `KeyError` or `RuntimeError` where the two do not fit each other.
+        key: of the description in the metadata.
+        content: what the file is expected to hold, for messages: "a region classifier".
+
+    Raises:
+        InputError: naming the file, if it is missing, broken, of another kind, or `build` raised an error.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file; expected safetensors of {content}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(key)
+            tensors = {name: _full_precision(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: expected safetensors of {content}, cannot read it: {error}") from None
+    if metadata is None:
+        raise InputError(f"{path}: expected weights of {content}, found no '{key}' in its metadata")
+    try:
+        return build(json.loads(metadata), tensors)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
+
+
+def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module:
+    """The network of that import path with fresh weights.
+
+    Raises:
+        ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
+    """
+    module_name, _, class_name = class_path.rpartition(".")
+    if not module_name.startswith("classifier."):  # a file from elsewhere must not import at will
+        raise ValueError(f"expected a network of the package classifier, got {class_path}")
+    try:
+        network = getattr(importlib.import_module(module_name), class_name)(*arguments, **options)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ValueError(f"cannot build {class_path}: {error}") from None
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network, got {class_path}")
+    return network
+
+
+def find_file(name: str, shipped: Path) -> Path:
+    """The file of that path, or else, for a bare name, that of the folder `shipped`."""
+    path, alternative = Path(name), shipped / name
+    return alternative if path.name == name and not path.is_file() and alternative.is_file() else path
+
+
+def _half_precision(tensor: Tensor) -> Tensor:
+    """Half of the bytes, unless a value above 65504, a variance perhaps, would become infinite."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
+
+
+def _full_precision(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

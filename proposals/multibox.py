@@ -1,0 +1,94 @@
+"""MultiBox as a proposer: boxes of a whole image in one pass of a network (arXiv 1312.2249, 1412.1441)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from detection.arrays import FloatArray, Image, IntArray
+from detection.contracts import Proposals
+from detection.device import Precision, find_device, find_precision
+from detection.folding import fold_batch_norm
+from detection.nms import nms
+from proposals.multibox_network import MultiBox, as_input
+from proposals.multibox_weights import find_multibox, load_multibox
+from proposals.squash import squash
+
+__all__ = ["MAX_BOXES", "NMS_IOU_THRESHOLD", "MultiBox", "MultiBoxProposer", "select_boxes"]
+
+MAX_BOXES = 200
+"""Of GoogLeNet's detector (arXiv 1409.4842, section 8)."""
+
+COMPETING = 3
+"""Boxes that take part in the suppression for each that is wanted; bounds the matrix of overlaps."""
+
+NMS_IOU_THRESHOLD = 0.7
+"""Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
+
+
+class MultiBoxProposer:
+    """The best boxes of MultiBox in an image, seen whole at one size: `image -> Proposals`, scores are confidences.
+
+    The network predicts without suppression, and the loss has nothing against two priors that fit the same object, so
+    suppression follows.
+
+    Args:
+        weights: a safetensors file written by `tools.train_multibox export`; a bare name is one of the shipped files.
+        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
+        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.
+        nms_iou_threshold: of the suppression.
+
+    Raises:
+        InputError: if the weights cannot be used, or the device is not there.
+        ValueError: if `max_boxes` is not positive, or the threshold not within 0-1.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        *,
+        device: str | None = None,
+        precision: Precision | None = None,
+        max_boxes: int = MAX_BOXES,
+        nms_iou_threshold: float = NMS_IOU_THRESHOLD,
+    ) -> None:
+        if max_boxes < 1 or not 0 <= nms_iou_threshold <= 1:
+            raise ValueError(
+                f"expected positive max_boxes and a threshold in 0-1, got {max_boxes=}, {nms_iou_threshold=}"
+            )
+        network, self.description = load_multibox(find_multibox(weights))
+        self.max_boxes = max_boxes
+        self.nms_iou_threshold = nms_iou_threshold
+        self.device = find_device(device)
+        self.dtype = find_precision(precision, self.device)
+        priors = network.priors.to(self.device)
+        self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.priors = priors  # half of the digits would move the boxes
+
+    def __call__(self, image: Image) -> Proposals:
+        """Proposals within an image, the most confident first."""
+        height, width = image.shape[:2]
+        boxes, confidences = self.predict(image)
+        kept = select_boxes(boxes, confidences, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)
+        return Proposals(boxes[kept] * np.array([width, height, width, height], np.float32), confidences[kept])
+
+    @torch.inference_mode()
+    def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
+        """All K boxes, normalised, and their confidences."""
+        size = self.description.input_size
+        pixels = torch.from_numpy(squash(image, (size, size))).to(self.device)
+        outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
+        boxes, confidences = self.network.predictions(outputs)
+        return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
+
+
+def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, nms_iou_threshold: float) -> IntArray:
+    """Indices of the best boxes [K, 4] with an area, after non-maximum suppression, best first.
+
+    Overlaps are the same in normalised coordinates and in pixels.
+    """
+    ranked = np.argsort(-confidences, kind="stable")
+    proper = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: COMPETING * max_boxes]
+    kept: IntArray = proper[nms(boxes[proper], confidences[proper], nms_iou_threshold)][:max_boxes]
+    return kept

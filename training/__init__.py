@@ -1,0 +1,1 @@
+"""What all training runs share: order of the samples, optimiser, schedules, averaged weights, checkpoints."""

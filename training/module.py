@@ -1,0 +1,133 @@
+"""What training has in common, whatever is learned: optimiser, schedule, and a watch on the losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from detection.errors import InputError
+from training.schedules import Schedule
+
+CHECKED_STEPS = 20
+"""Losses that are checked at once."""
+
+
+class SupervisedTraining(LightningModule):
+    """A network that is trained by SGD, with a learning rate that follows a schedule.
+
+    A subclass has `training_step`, which hands its loss to `watch`, and logs `val_loss` for schedules that look at it.
+
+    Args:
+        network: in channels-last memory format from here on.
+        learning_rate: the highest rate of the schedule.
+        schedule: of the learning rate.
+        momentum: of SGD.
+        nesterov: whether it is Nesterov's.
+        weight_decay: on the weights of convolutions and linear layers only.
+        new_layers: names of parameters that start afresh where the others are pre-trained.
+        new_layer_factor: on the rate of these layers.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        learning_rate: float,
+        schedule: Schedule,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+        new_layers: frozenset[str] = frozenset(),
+        new_layer_factor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        self.new_layers = new_layers
+        self.new_layer_factor = new_layer_factor
+        self._unchecked: list[tuple[Tensor, Sequence[Path]]] = []
+        self._validated = False
+
+    def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
+        """Log the loss of a training step, and see to it that it is checked; `paths` are the files of the batch.
+
+        Raises:
+            InputError: as `raise_if_diverged`.
+        """
+        if len(self._unchecked) == CHECKED_STEPS:
+            self.raise_if_diverged()
+        self._unchecked.append((loss.detach(), paths))
+        self.log("train_loss", loss, prog_bar=True)
+
+    def raise_if_diverged(self) -> None:
+        """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.
+
+        Raises:
+            InputError: naming the files of the first batch whose loss is not finite.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
+            return
+        losses = torch.stack([loss for loss, _ in unchecked]).tolist()
+        for loss, (_, paths) in zip(losses, unchecked, strict=True):
+            if not math.isfinite(loss):
+                files = ", ".join(str(path) for path in paths)
+                raise InputError(
+                    f"step {self.global_step} or up to {len(losses)} earlier: expected a finite loss, got {loss}; "
+                    f"lower the learning rate, or look for a broken sample among {files}"
+                )
+
+    def on_validation_epoch_end(self) -> None:
+        self._validated = not self.trainer.sanity_checking
+
+    def on_train_epoch_end(self) -> None:
+        """Check the losses, and tell a schedule that waits for a plateau how validation went, if there was one."""
+        self.raise_if_diverged()
+        schedulers = self.lr_schedulers()
+        if self._validated and isinstance(schedulers, ReduceLROnPlateau):
+            schedulers.step(float(self.trainer.callback_metrics["val_loss"]))
+        self._validated = False
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule, but not one that waits for a plateau: Lightning would do so after the epoch's checkpoint."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = torch.optim.SGD(
+            self._parameter_groups(), self.learning_rate, momentum=self.momentum, nesterov=self.nesterov
+        )
+        self.trainer.fit_loop.setup_data()
+        batches = int(self.trainer.num_training_batches)
+        steps_an_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
+        scheduler = self.schedule.build(optimizer, steps=int(steps), epochs=steps / steps_an_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Weights decay, biases and normalisation do not; new layers learn faster."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.network.named_parameters():
+            groups.setdefault((name in self.new_layers, parameter.ndim > 1), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "lr": self.learning_rate * (self.new_layer_factor if new else 1),
+                "weight_decay": self.weight_decay if decays else 0.0,
+            }
+            for (new, decays), parameters in groups.items()
+        ]

@@ -28,7 +28,7 @@ from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
-from training.sample_order import SampleKey
+from detection.training.sample_order import SampleKey
 
 UNCOUNTED = -1
 """Label of a region that only fills up a batch for measuring."""

@@ -16,8 +16,8 @@ from classifier.region_data import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.warp import warp_regions
 from detection.pixels import normalise
-from training.module import SupervisedTraining
-from training.schedules import CosineSchedule, Schedule
+from detection.training.module import SupervisedTraining
+from detection.training.schedules import CosineSchedule, Schedule
 
 CLASS_NAMES_KEY = "class_names"
 

@@ -14,9 +14,9 @@ from detection.boxes import as_boxes, box_area, clip_boxes
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image, read_image_size
+from detection.training.sample_order import SampleKey
 from proposals.mosaic_layout import Layout, Placement, Rectangle
 from proposals.squash import squash
-from training.sample_order import SampleKey
 
 SEEN = 0.6
 """Least share of an object's area that is seen; of others it cannot be told how far they reach."""

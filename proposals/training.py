@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from detection.training.module import SupervisedTraining
+from detection.training.schedules import CosineSchedule, Schedule
 from proposals.box_coder import encode_residuals
 from proposals.coverage import AVERAGED_THRESHOLDS, best_overlaps
 from proposals.mosaic_batch import MosaicBatch
 from proposals.multibox import MAX_BOXES, NMS_IOU_THRESHOLD, select_boxes
 from proposals.multibox_loss import multibox_loss
 from proposals.multibox_network import MultiBox, MultiBoxOutputs, as_input
-from training.module import SupervisedTraining
-from training.schedules import CosineSchedule, Schedule
 
 
 class MultiBoxTraining(SupervisedTraining):

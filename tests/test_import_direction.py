@@ -14,10 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "configs": {"configs"},
     "detection": {"detection"},
-    "training": {"training", "detection"},
-    "proposals": {"proposals", "training", "detection"},
-    "classifier": {"classifier", "training", "detection"},
-    "tools": {"tools", "classifier", "proposals", "training", "detection"},
+    "proposals": {"proposals", "detection"},
+    "classifier": {"classifier", "detection"},
+    "tools": {"tools", "classifier", "proposals", "detection"},
 }
 """Which of our packages each package may import: those below it."""
 
@@ -67,6 +66,13 @@ def upward_imports(root: Path) -> list[str]:
 
 def test_packages_import_only_what_is_below_them() -> None:
     assert upward_imports(ROOT) == []
+
+
+def test_what_training_runs_share_is_above_the_rest_of_detection() -> None:
+    for path in sorted((ROOT / "detection").rglob("*.py")):
+        if not path.is_relative_to(ROOT / "detection" / "training"):
+            modules = [module for _, module in imports(ast.parse(path.read_text(encoding="utf-8")))]
+            assert not [module for module in modules if module.startswith("detection.training")], path
 
 
 def test_all_packages_are_read() -> None:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from classifier.weights_file import find_weights, load_weights
 from detection.errors import InputError
+from detection.training.checkpoints import read_checkpoint
+from detection.training.data_module import TrainingData
 from proposals.mosaic_batch import MosaicCollation
 from proposals.mosaic_layout import Layout
 from proposals.mosaics import MeasuredMosaics, Mosaics, as_filler
@@ -25,8 +27,6 @@ from proposals.training import MultiBoxTraining
 from tools.experiment import add_run_options
 from tools.split_options import add_dataset_options
 from tools.training_run import require_same_tensors
-from training.checkpoints import read_checkpoint
-from training.data_module import TrainingData
 
 PRIORS = "network.priors"
 """Name of the priors in a checkpoint."""

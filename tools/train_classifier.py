@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from classifier.weights_file import save_weights
 from detection.errors import InputError
+from detection.training.checkpoints import read_checkpoint
 from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
 from tools.image_proposals import open_cache
@@ -29,7 +30,6 @@ from tools.training_run import (
     naming_killed_loaders,
     require_startable,
 )
-from training.checkpoints import read_checkpoint
 
 ACTIONS = ("fit", "validate", "test", "export")
 

@@ -15,10 +15,10 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.errors import InputError
+from detection.training.checkpoints import read_checkpoint
 from proposals.multibox_weights import save_multibox
 from tools.multibox_run import add_multibox_options, build_data, build_training, describe
 from tools.training_run import build_trainer, naming_killed_loaders, require_startable
-from training.checkpoints import read_checkpoint
 
 ACTIONS = ("fit", "validate", "export")
 

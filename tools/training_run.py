@@ -22,11 +22,11 @@ from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTrain
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network
 from detection.contracts import CachedProposals
 from detection.errors import InputError
+from detection.training.averaging import AveragedWeights
+from detection.training.checkpoints import Checkpoints, read_checkpoint
+from detection.training.data_module import TrainingData
 from tools.experiment import SET_BY_THE_TOOL
 from tools.memory_use import MemoryMonitor
-from training.averaging import AveragedWeights
-from training.checkpoints import Checkpoints, read_checkpoint
-from training.data_module import TrainingData
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""

@@ -20,7 +20,7 @@ from detection.datasets.dataset import Entry
 from detection.datasets.faults import Faults
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
-from training.sample_order import SampleKey
+from detection.training.sample_order import SampleKey
 
 SIZE = (60, 100)
 BOXES = as_boxes([(10, 10, 30, 30), (60, 10, 90, 50)])

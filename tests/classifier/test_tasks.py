@@ -13,7 +13,7 @@ from classifier.tasks import Regions, WholeImages, require_all_classes
 from detection.datasets import LabelledImage, TinyImageNet
 from detection.errors import InputError
 from detection.pixels import MEAN_RGB
-from training.sample_order import SampleKey
+from detection.training.sample_order import SampleKey
 
 
 @pytest.fixture(name="dataset", scope="module")

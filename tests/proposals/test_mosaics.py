@@ -13,11 +13,11 @@ from detection.arrays import Image
 from detection.boxes import as_boxes, box_area
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
+from detection.training.sample_order import SampleKey
 from proposals.mosaic_batch import MosaicCollation
 from proposals.mosaic_layout import Layout, split_canvas
 from proposals.mosaics import MIN_SIDE, SEEN, MeasuredMosaics, Mosaics, as_filler
 from proposals.squash import squash
-from training.sample_order import SampleKey
 
 SIZE = 96
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from training.checkpoints import read_checkpoint
+from detection.training.checkpoints import read_checkpoint
 
 TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -83,7 +83,7 @@ def test_accumulated_gradients_resume(three_epochs: Options, tmp_path: Path) -> 
 
 
 def test_plateau_schedule_resumes(three_epochs: Options, tmp_path: Path) -> None:
-    plateau = ["--schedule", "training.schedules.PlateauSchedule", "--schedule.patience", "0"]
+    plateau = ["--schedule", "detection.training.schedules.PlateauSchedule", "--schedule.patience", "0"]
     plateau += ["--learning_rate", "1e-12"]  # so that the loss stays, and the rate falls at each epoch but the first
     rates = []
     for name, epochs in (("whole", [5]), ("resumed", [2, 5])):

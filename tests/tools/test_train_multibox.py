@@ -16,14 +16,14 @@ from classifier.weights_file import load_weights
 from detection.boxes import box_iou
 from detection.datasets import TinyImageNet
 from detection.image import read_image
+from detection.training.checkpoints import read_checkpoint
+from detection.training.data_module import Share
 from proposals.mosaic_batch import MosaicBatch
 from proposals.multibox import MultiBoxProposer
 from proposals.multibox_weights import load_multibox
 from proposals.training import MultiBoxTraining
 from tools import train_multibox
 from tools.multibox_run import build_data, build_training
-from training.checkpoints import read_checkpoint
-from training.data_module import Share
 
 # Lightning's own remarks on small runs.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from detection.errors import InputError
-from training.module import SupervisedTraining
+from detection.training.module import SupervisedTraining
 
 
 class Checkpoints(Checkpoint):

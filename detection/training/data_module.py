@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
-from training.sample_order import ResumableBatches, SampleKey
+from detection.training.sample_order import ResumableBatches, SampleKey
 
 Collation = Callable[[Any], Any]
 """Makes a batch of a list of samples."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from training.schedules import CosineSchedule, ExponentialSchedule, PlateauSchedule, Schedule
+from detection.training.schedules import CosineSchedule, ExponentialSchedule, PlateauSchedule, Schedule
 
 
 def rates(schedule: Schedule, steps: int, epochs: float) -> list[list[float]]:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from training.sample_order import ResumableBatches, SampleKey
+from detection.training.sample_order import ResumableBatches, SampleKey
 
 
 def batches(

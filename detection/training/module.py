@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from detection.errors import InputError
-from training.schedules import Schedule
+from detection.training.schedules import Schedule
 
 CHECKED_STEPS = 20
 """Losses that are checked at once."""

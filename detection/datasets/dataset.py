@@ -26,12 +26,14 @@ class LabelledImage(NamedTuple):
 class Entry(NamedTuple):
     """An image as a data set lists it: `place` is the file and line, or the like, that does.
 
-    `size` (height, width) is what the annotation states of the image, None where it states nothing.
+    `size` (height, width) is what the annotation states of the image, None where it states nothing. `number` is that
+    of the image in its list, by which results call it, None where the list gives none.
     """
 
     place: str
     record: GroundTruth
     size: tuple[int, int] | None
+    number: int | None = None
 
 
 class SplitCheck(NamedTuple):
@@ -42,14 +44,23 @@ class SplitCheck(NamedTuple):
 
 
 class DataSet(ABC):
-    """Images with labelled boxes in named splits, below the folder `root`."""
+    """Images with labelled boxes in named splits, below the folder `root`.
+
+    `scoring_rule` names the rule of `detection.evaluation` by which results on it are given.
+    """
 
     root: Path
+    scoring_rule: str = "voc"
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """Names of the C classes; labels are indices into them."""
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Identifiers of the classes in COCO's files of results; unless there are others, 1 to C."""
+        return tuple(range(1, len(self.class_names) + 1))
 
     @abstractmethod
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:

@@ -38,6 +38,8 @@ class ILSVRCDetection(DataSet):
         InputError: if the list of classes that comes with this package is unusable.
     """
 
+    scoring_rule = "ilsvrc"
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.wnids, self._names = _read_classes(CLASS_LIST)
@@ -49,15 +51,15 @@ class ILSVRCDetection(DataSet):
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         annotations, images = (self._folder(kind, split) for kind in ("Annotations", "Data"))
-        for place, name in self._listed(split, faults):
+        for place, name, number in self._listed(split, faults):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
                 if xml.is_file():
                     size, boxes, labels, ignored = read_voc_xml(xml, self._labels, faults)
-                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size)
+                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size, number)
                 else:
                     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-                    yield Entry(place, GroundTruth(name, image, *nothing), None)
+                    yield Entry(place, GroundTruth(name, image, *nothing), None, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
         """The labels that do not count, by image id, as `evaluate` takes them.
@@ -83,20 +85,19 @@ class ILSVRCDetection(DataSet):
                     )
         return blacklist
 
-    def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str]]:
-        """Place and name of each image."""
+    def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str, int | None]]:
+        """Place and name of each image, and its number where it identifies the image."""
         path = self._list_path(split)
         of_classes = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
         if split != "train" or path.is_file() or not of_classes[0].is_file():
-            for place, name, _ in read_image_list(path, faults):
-                yield place, name
+            yield from read_image_list(path, faults)
             return
         known: set[str] = set()  # an image can be an example of one class and a counterexample of another
         for of_class in of_classes:
             for place, name, _ in read_image_list(of_class, faults):
                 if name not in known:
                     known.add(name)
-                    yield place, name
+                    yield place, name, None
 
     def _list_path(self, split: str) -> Path:
         return self.root / "ImageSets" / "DET" / f"{split}.txt"

@@ -115,5 +115,5 @@ def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
 
 
 def _nan_where_absent(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """pycocotools writes -1 where there is nothing to measure."""
+    """What pycocotools gives as -1, for want of anything to measure, as nan."""
     return np.where(values == -1, np.nan, values)

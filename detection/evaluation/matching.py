@@ -7,6 +7,7 @@ and an overlap equal to its threshold compares as equal.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -121,7 +122,7 @@ def _take_turns(pairs: _Pairs, keys: IntArray, ignored: BoolArray) -> IntArray:
     bounds = np.searchsorted(turns[by_turn], np.arange(turns.max(initial=-1) + 2))
     taken = np.zeros(len(ignored), np.bool_)
     chosen = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         rows = by_turn[start:end]
         free = rows[~taken[pairs.objects[rows]]]
         best = free[_is_new(pairs.places[free])]

@@ -66,7 +66,8 @@ choice, after COCO's rule."""
 VOC2007 = MatchingRule(
     "voc2007", half_iou_thresholds, passes_over_taken=False, recall_levels=TENTHS, ties_by_image=False
 )
-"""PASCAL VOC up to 2009: Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 2010, section 4.2."""
+"""PASCAL VOC up to 2009: Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 2010, section
+4.2."""
 
 VOC = MatchingRule("voc", half_iou_thresholds, passes_over_taken=False, recall_levels=None, ties_by_image=False)
 """PASCAL VOC from 2010 on: as 2007, but the area (development kit of VOC 2012, section 3.4.1)."""

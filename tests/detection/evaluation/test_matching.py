@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from detection.arrays import FloatArray
 from detection.boxes import as_boxes
 from detection.detections import Detections
-from detection.evaluation.matching import IGNORED, TRUE_POSITIVE, Matches, match
-from detection.evaluation.rules import ILSVRC, VOC, MatchingRule, ilsvrc_iou_thresholds
+from detection.evaluation.matching import TRUE_POSITIVE, Matches, match
+from detection.evaluation.rules import ILSVRC, MatchingRule, ilsvrc_iou_thresholds
 from detection.ground_truth import GroundTruth
 from detection.tables import detection_table, object_table, split_index
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,7 +112,7 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, rows: BoolArray | IntArray) -> Self:
+    def __getitem__(self, rows: BoolArray | IntArray) -> ObjectTable:
         return _take(self, rows)
 
     @property
@@ -144,7 +144,7 @@ class DetectionTable:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, rows: BoolArray | IntArray) -> Self:
+    def __getitem__(self, rows: BoolArray | IntArray) -> DetectionTable:
         return _take(self, rows)
 
     @property
@@ -180,6 +180,24 @@ def detection_table(index: SplitIndex, detections: Mapping[str, Detections]) -> 
     )
 
 
+def select_images(objects: ObjectTable, rows: IntArray) -> ObjectTable:
+    """The split of only the images in `rows` [K] of the index, in that order."""
+    index = objects.index
+    fewer = SplitIndex(
+        image_ids=tuple(index.image_ids[row] for row in rows),
+        class_names=index.class_names,
+        file_names=tuple(index.file_names[row] for row in rows),
+        sizes=index.sizes[rows],
+        list_numbers=index.list_numbers[rows],
+        coco_image_ids=index.coco_image_ids[rows],
+        category_ids=index.category_ids,
+    )
+    new_rows = np.full(len(index.image_ids), -1)
+    new_rows[rows] = np.arange(len(rows))
+    kept = objects[new_rows[objects.images] >= 0]
+    return replace(kept, index=fewer, images=new_rows[kept.images])
+
+
 def leave_out(
     objects: ObjectTable, detections: DetectionTable, blacklist: Mapping[str, Collection[int]]
 ) -> tuple[ObjectTable, DetectionTable]:
@@ -195,6 +213,9 @@ def leave_out(
     kept_objects = ~np.isin(objects.images * classes + objects.labels, pairs)
     kept_detections = ~np.isin(detections.images * classes + detections.labels, pairs)
     return objects[kept_objects], detections[kept_detections]
+
+
+Table = TypeVar("Table", ObjectTable, DetectionTable)
 
 
 def corners_to_xywh(corners: ArrayLike) -> Columns:
@@ -222,7 +243,7 @@ def _check_columns(table: ObjectTable | DetectionTable, names: Sequence[str]) ->
             raise ValueError(f"{name} must be rows of the {length} of the index, got {column.min()}-{column.max()}")
 
 
-def _take(table: Any, rows: BoolArray | IntArray) -> Any:
+def _take(table: Table, rows: BoolArray | IntArray) -> Table:
     columns = {name: value[rows] for name, value in vars(table).items() if name != "index"}
     return replace(table, **columns)
 

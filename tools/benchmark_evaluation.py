@@ -22,7 +22,7 @@ from detection.evaluation.bootstrap import bootstrap_intervals, draw_images
 from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import ILSVRC, half_iou_thresholds
-from detection.tables import DetectionTable, ObjectTable, corners_to_xywh, split_index
+from detection.tables import DetectionTable, ObjectTable, corners_to_xywh, select_images, split_index
 
 OBJECTS_AN_IMAGE = 2.76
 """55,502 in 20,121 images of ILSVRC's validation split."""
@@ -101,10 +101,8 @@ def _random_boxes(generator: np.random.Generator, count: int) -> Any:
 
 def first_images(objects: ObjectTable, detections: DetectionTable, count: int) -> tuple[ObjectTable, DetectionTable]:
     """A split of only the first images."""
-    index = objects.index
-    fewer = split_index(index.image_ids[:count], index.class_names)
-    kept_objects, kept = objects[objects.images < count], detections[detections.images < count]
-    return replace(kept_objects, index=fewer), replace(kept, index=fewer)
+    fewer = select_images(objects, np.arange(min(count, len(objects.index.image_ids))))
+    return fewer, replace(detections[detections.images < count], index=fewer.index)
 
 
 def compare_with_pycocotools(objects: ObjectTable, detections: DetectionTable) -> None:

@@ -78,7 +78,11 @@ class DataSet(ABC):
         Raises:
             InputError: naming the file and line, for anything that is missing or malformed, or an image listed twice.
         """
-        return [entry.record for entry in self._usable_entries(split, Faults())]
+        return [entry.record for entry in self.read_entries(split)]
+
+    def read_entries(self, split: str) -> list[Entry]:
+        """The images of `read` with what else the data set says of them; raises as it does."""
+        return list(self._usable_entries(split, Faults()))
 
     def check(self, split: str) -> SplitCheck:
         """All that `read` might raise at once, and a fault for each class without objects."""

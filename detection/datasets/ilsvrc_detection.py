@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.datasets.blacklist import read_blacklist
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.faults import Faults
 from detection.datasets.text_file import read_image_list, read_lines
@@ -73,17 +74,8 @@ class ILSVRCDetection(DataSet):
         """
         listed = read_image_list(self._list_path(split), Faults())
         names = {number: name for _, name, number in listed if number is not None}
-        blacklist: dict[str, set[int]] = {}
-        for line_number, line in enumerate(read_lines(Path(file), expected="a blacklist"), start=1):
-            match line.split():
-                case [text, wnid] if text.isdecimal() and int(text) in names and wnid in self._labels:
-                    blacklist.setdefault(names[int(text)], set()).add(self._labels[wnid])
-                case _:
-                    raise InputError(
-                        f"{file}:{line_number}: expected the number of an image of split '{split}' and the WNID of a "
-                        f"class, got '{line}'"
-                    )
-        return blacklist
+        expected = f"the number of an image of split '{split}' and the WNID of a class"
+        return read_blacklist(Path(file), names, self._labels, expected=expected)
 
     def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str, int | None]]:
         """Place and name of each image, and its number where it identifies the image."""

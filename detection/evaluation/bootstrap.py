@@ -83,7 +83,8 @@ def nan_mean(average_precision: NDArray[np.float64]) -> NDArray[np.float64]:
     known = ~np.isnan(average_precision)
     counts = known.sum(axis=0)
     totals = np.where(known, average_precision, 0).sum(axis=0)
-    return np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return means
 
 
 def _resample(ranking: Ranking, draws: FloatArray, recall_levels: Sequence[float] | None) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ def _same_class(objects: ObjectTable, keys: IntArray) -> Iterator[_Pairs]:
     counts = np.searchsorted(object_keys[by_key], keys, "right") - first
     places = np.flatnonzero(counts)
     totals = counts[places].cumsum()
-    cuts = np.searchsorted(totals, np.arange(PAIRS_AT_ONCE, totals[-1], PAIRS_AT_ONCE)) if len(totals) else []
+    cuts = np.searchsorted(totals, np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
     for block in np.split(places, cuts):
         repeated = np.repeat(block, counts[block])
         starts = counts[block].cumsum() - counts[block]
@@ -107,7 +107,8 @@ def paired_iou(boxes_xywh: Columns, others_xywh: Columns) -> Columns:
     sides = np.maximum(ends - np.maximum(boxes_xywh[:, :2], others_xywh[:, :2]), 0)
     shared = sides[:, 0] * sides[:, 1]
     union = boxes_xywh[:, 2] * boxes_xywh[:, 3] + others_xywh[:, 2] * others_xywh[:, 3] - shared
-    return np.divide(shared, union, out=np.zeros(len(shared)), where=union > 0)
+    iou: Columns = np.divide(shared, union, out=np.zeros(len(shared)), where=union > 0)
+    return iou
 
 
 def _take_turns(pairs: _Pairs, keys: IntArray, ignored: BoolArray) -> IntArray:

@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parse(parser, arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
-    results = [read_result(Path(name), settings) for name in (settings.first, settings.second)]
-    draws = draw_images(len(results[0].objects.index.image_ids), resamples=settings.resamples)
+    first, second = (read_result(Path(name), settings) for name in (settings.first, settings.second))
+    draws = draw_images(len(first.objects.index.image_ids), resamples=settings.resamples)
     try:
-        comparison = compare(*results, draws)
+        comparison = compare(first, second, draws)
     except ValueError as error:
         raise InputError(f"{settings.first}, {settings.second}: {error}") from None
-    report = build_report(comparison, results[0], settings.resamples)
+    report = build_report(comparison, first, settings.resamples)
     print(format_report(report))
     write_json(json_file, report)
     return 0
@@ -74,7 +74,7 @@ def read_result(path: Path, settings: Namespace) -> DetectionMetrics:
     if report is None:
         if settings.ground_truth is None:
             raise InputError(f"{path}: expected a run or the JSON of a score; for others give --ground-truth, got none")
-        return _score_source(evaluate_score.source_of(settings) | {"detections": str(path)})
+        return _score_source(evaluate_score.source_of(settings, str(path)))
     source = report["source"]
     if "results" in source:
         return _score_run(Path(source["results"]), settings.rule or report["rule"], images=source["images"])
@@ -97,9 +97,8 @@ def _score_run(folder: Path, rule: str | None, images: Sequence[str] | None = No
 
 def _score_source(source: dict[str, Any]) -> DetectionMetrics:
     """Do what `score` did with these options."""
-    names = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
     parser = evaluate_score.build_parser()
-    settings = parser.parse_object({name: source[name] for name in names})
+    settings = parser.parse_object({name: source.get(name) for name in evaluate_score.SOURCE})
     return evaluate_score.score_settings(parser, settings)[0]
 
 
@@ -125,7 +124,7 @@ def _read_report(path: Path) -> dict[str, Any] | None:
 
 def build_report(comparison: Comparison, metrics: DetectionMetrics, resamples: int) -> dict[str, Any]:
     """The comparison for JSON; classes without objects are left out."""
-    classes = {
+    classes: dict[str, dict[str, Any]] = {
         name: {"difference": float(difference), "interval": bounds(interval), "sure": bool(sure)}
         for name, difference, interval, sure in zip(
             comparison.class_names,
@@ -159,7 +158,7 @@ def format_report(report: dict[str, Any]) -> str:
     sure = {name: one for name, one in classes.items() if one["sure"]}
     lines = [
         f"mAP ({report['rule']}): {first:.4f} and {second:.4f} on {report['images']} images",
-        f"difference {report['difference']:+.4f} [{low:+.4f}, {high:+.4f}] ({CONFIDENCE:.0%} paired bootstrap interval); "
+        f"difference {report['difference']:+.4f} [{low:+.4f}, {high:+.4f}] ({CONFIDENCE:.0%} paired bootstrap)",
         f"the second is better in {report['share_better']:.1%} of the resamples",
         f"classes won {len(report['won'])}, lost {len(report['lost'])}, of {len(classes)}; intervals of "
         f"{len(sure)} leave out 0, where chance alone would bring about {(1 - CONFIDENCE) * len(classes):.0f}",

@@ -1,6 +1,6 @@
 """Write detections in another format.
 
-python -m tools.evaluate convert --ground-truth ILSVRC --rule ilsvrc --detections runs/x --to ilsvrc --output submission.txt
+python -m tools.evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ started again, and one that is done only scores again.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     writer = open_results(settings, dataset, objects, cache)
     missing = [entry.record for entry in chosen if entry.record.image_id not in writer.images]
     if missing:
-        detect_missing(parser, settings, writer, missing, cache, done=len(chosen) - len(missing))
+        detector = build_detector(parser, settings, dataset)
+        if cache is not None:
+            cache.require(record.image_id for record in missing)
+        write_whole(writer.path.parent / GROUND_TRUTH_NAME, coco_ground_truth(objects))
+        proposals = ImageProposals(detector.propose, cache)
+        add_results(writer, detector, missing, proposals, workers=settings.workers)
     print(f"{writer.path.parent}: results of {len(writer.images)} images")
     report = score_images(settings, writer, objects, chosen, dataset.scoring_rule)
     print(f"{report['proposals_per_image']:.1f} proposals an image")
@@ -121,26 +127,23 @@ def build_dataset(parser: ArgumentParser, settings: Namespace) -> DataSet:
 def open_results(
     settings: Namespace, dataset: DataSet, objects: ObjectTable, cache: ProposalCache | None
 ) -> ResultsWriter:
-    """The results so far, in the folder that is named or follows from the settings; its ground truth is written.
+    """The results so far, in the folder that is named or follows from the settings.
 
     Raises:
         InputError: naming the file, if there are results of other settings or another data set.
     """
-    ground_truth = coco_ground_truth(objects)
     made_with = {
         **cache_settings(settings, settings.detector.propose),
         "detector": what_matters(settings.detector.as_dict()),
         "split": settings.split,
         "rule": dataset.scoring_rule,
         "cached_proposals": cache is not None,
-        "ground_truth_crc32": zlib.crc32(ground_truth),
+        "ground_truth_crc32": zlib.crc32(coco_ground_truth(objects)),
     }
-    default = Path(settings.output) / "evaluation" / f"{settings.split}-{zlib.crc32(repr(made_with).encode()):08x}"
+    stated = json.dumps(made_with, sort_keys=True, default=str)
+    default = Path(settings.output) / "evaluation" / f"{settings.split}-{zlib.crc32(stated.encode()):08x}"
     folder = Path(settings.results) if settings.results is not None else default
-    writer = ResultsWriter(folder / NAME, made_with, dataset.class_names)
-    if not (folder / GROUND_TRUTH_NAME).exists():
-        write_whole(folder / GROUND_TRUTH_NAME, ground_truth)
-    return writer
+    return ResultsWriter(folder / NAME, made_with, dataset.class_names)
 
 
 def what_matters(settings: Any) -> Any:
@@ -152,32 +155,42 @@ def what_matters(settings: Any) -> Any:
     return settings
 
 
-def detect_missing(
-    parser: ArgumentParser,
-    settings: Namespace,
-    writer: ResultsWriter,
-    missing: Sequence[GroundTruth],
-    cache: ProposalCache | None,
-    *,
-    done: int,
-) -> None:
-    """Build the detector, and add the results of the images that have none."""
+def build_detector(parser: ArgumentParser, settings: Namespace, dataset: DataSet) -> Detector:
+    """The detector, which has to know the classes of the data set.
+
+    Raises:
+        InputError: if it does not, or a file of its own cannot be used.
+    """
     detector = Detector(**parser.instantiate(settings).detector)
-    require_same_classes("detector", detector.class_names, settings.data, writer.class_names)
-    if cache is not None:
-        cache.require(record.image_id for record in missing)
-    proposals = ImageProposals(detector.propose, cache)
+    require_same_classes("detector", detector.class_names, settings.data, dataset.class_names)
+    return detector
+
+
+def add_results(
+    writer: ResultsWriter,
+    detector: Detector,
+    missing: Sequence[GroundTruth],
+    proposals: ImageProposals,
+    *,
+    workers: int,
+) -> None:
+    """Detect in the images that have no results yet, and add those of each at once.
+
+    Raises:
+        InputError: naming the image or file that cannot be read or written; or if a loader process was killed.
+    """
+    done = len(writer.images)
     with writer, tqdm(total=done + len(missing), initial=done, unit="image", disable=None) as progress:
         try:
-            for result in detect_each(detector, missing, proposals, workers=settings.workers):
+            for result in detect_each(detector, missing, proposals, workers=workers):
                 writer.add(result)
                 progress.update()
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise InputError(
-                f"a process was killed, perhaps for want of memory: expected --workers {settings.workers} of them to "
-                "live; run the command again to go on"
+                f"a process was killed, perhaps for want of memory: expected --workers {workers} of them to live; run "
+                "the command again to go on"
             ) from None
 
 

@@ -1,6 +1,6 @@
 """Score detections that lie in a file, by any rule.
 
-python -m tools.evaluate score --rule voc2007 --ground-truth VOCdevkit --split test --detections results/ --json score.json
+python -m tools.evaluate score --rule voc2007 --ground-truth VOCdevkit --split test --detections results/ --json FILE
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from detection.evaluation.bootstrap import RESAMPLES
 from tools.evaluation_input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
 from tools.evaluation_report import build_report, format_report, write_json
 from tools.output_file import prepare_output
+
+SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
+"""The options that say what is scored."""
 
 RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
 
@@ -42,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
     print(format_report(report))
-    write_json(json_file, report | {"source": source_of(settings)})
+    write_json(json_file, report | {"source": source_of(settings, settings.detections)})
     return 0
 
 
@@ -57,11 +60,12 @@ def score_settings(parser: ArgumentParser, settings: Namespace) -> tuple[Detecti
     return score(truth.objects, detections, truth.rule, blacklist=truth.blacklist), warnings
 
 
-def source_of(settings: Namespace) -> dict[str, Any]:
+def source_of(settings: Namespace, detections: str) -> dict[str, Any]:
     """The options that say what was scored, for `compare` to do it again."""
-    source: dict[str, Any] = settings.as_dict()
+    given: dict[str, Any] = settings.as_dict() | {"detections": detections}
+    source = {name: given[name] for name in SOURCE}
     for name in ("ground_truth", "detections", "blacklist"):
         source[name] = str(Path(source[name]).absolute()) if source[name] is not None else None
     if source["dataset"] is not None:
         source["dataset"]["init_args"].pop("root")
-    return {name: value for name, value in source.items() if name not in ("json", "resamples")}
+    return source

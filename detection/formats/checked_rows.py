@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detection.arrays import IntArray
+from detection.arrays import BoolArray, IntArray
 from detection.errors import InputError
 from detection.tables import Columns
 
@@ -30,7 +30,9 @@ def check_rows(boxes_xywh: Columns, scores: Columns, place: Place, *, any_score:
     finite = np.isfinite(boxes_xywh).all(axis=1) & np.isfinite(scores)
     turned = (boxes_xywh[:, 2:] < 0).any(axis=1)
     outside = ~((scores >= 0) & (scores <= 1))
-    wrong = ~finite | turned if any_score else ~finite | turned | outside
+    wrong: BoolArray = ~finite | turned
+    if not any_score:
+        wrong |= outside
     if not wrong.any():
         return
     row = int(wrong.argmax())

@@ -36,6 +36,8 @@ def read_detections(path: Path, objects: ObjectTable, *, any_score: bool = False
         return read_voc_results(path, objects.index, any_score=any_score)
     file = path / NAME if path.is_dir() else path
     start = _beginning(file)
+    if not start.strip():
+        raise InputError(f"{file}: expected detections, got an empty file")
     if FORMAT in start.partition("\n")[0]:
         return _read_run(file, objects)
     if start.lstrip()[:1] in ("[", "{"):

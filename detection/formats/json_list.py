@@ -49,7 +49,7 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
         raise InputError(f"{path}:{_line(text, position)}: expected {expected}, a json list, got {found}")
     position = _end(_SPACE, text, position + 1)
     count, ended = 0, text[position : position + 1] == "]"
-    position += ended
+    position = _end(_SPACE, text, position + ended)
     while not ended:
         values: list[Any] = []
         starts: list[int] = []

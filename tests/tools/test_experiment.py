@@ -248,7 +248,7 @@ def test_broken_picture_is_named(config: Path, data: Path, tmp_path: Path, capsy
     copy = shutil.copytree(data, tmp_path / "data")
     broken = next((copy / "tiny-imagenet-200" / "val" / "images").iterdir())
     broken.write_bytes(b"nothing that shows")
-    assert run_evaluate("run", "--config", str(config), "--data", str(copy)) == 1
+    assert run_evaluate("run", "--config", str(config), "--data", str(copy), "--results", str(tmp_path / "kept")) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert message.startswith(f"evaluate: {broken}: expected a readable image")
 

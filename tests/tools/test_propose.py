@@ -252,7 +252,7 @@ def test_image_without_proposals(
 ) -> None:
     path = tmp_path / "few.proposals"
     assert fill(options, path, "--limit", "3") == 0
-    assert run([*options, "--proposals", str(path)]) == 1
+    assert run([*options, "--proposals", str(path), "--output", str(tmp_path)]) == 1
     assert message(capsys) == (
         f"{name}: {path}: expected proposals of image '1' and 8 more, got none; add them with python -m tools.propose"
     )
@@ -276,7 +276,8 @@ def test_picture_of_another_size(
     data = shutil.copytree(options[-1], tmp_path / "data")
     picture = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
     shutil.copy(Path("docs/coffee.png"), picture)
-    assert run_evaluate([*options[:-1], str(data), "--proposals", str(filled)]) == 1
+    fresh = ["--output", str(tmp_path)]
+    assert run_evaluate([*options[:-1], str(data), "--proposals", str(filled), *fresh]) == 1
     assert f"evaluate: {filled}: expected proposals of {picture}, " in (error := message(capsys))
     assert error.endswith("got those of an image of 40x40 px")
 

@@ -8,14 +8,12 @@ python -m tools.evaluate convert --ground-truth instances_val.json --detections 
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Sequence
 
 from detection.errors import InputError
 
 ACTIONS = ("run", "score", "compare", "convert")
-"""Each is `main` of a module `tools.evaluate_...`, imported when asked for: only `run` needs PyTorch."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +25,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage, file=sys.stderr if status else sys.stdout)
         return status
     try:
-        return int(importlib.import_module(f"tools.evaluate_{action}").main(options))
+        return _act(action, options)
     except InputError as error:
         print(f"evaluate: {error.line}", file=sys.stderr)
         return 1
+
+
+def _act(action: str, options: Sequence[str]) -> int:
+    """Import only what the action needs: all but `run` do without PyTorch."""
+    match action:
+        case "run":
+            from tools import evaluate_run  # noqa: PLC0415
+
+            return evaluate_run.main(options)
+        case "score":
+            from tools import evaluate_score  # noqa: PLC0415
+
+            return evaluate_score.main(options)
+        case "compare":
+            from tools import evaluate_compare  # noqa: PLC0415
+
+            return evaluate_compare.main(options)
+    from tools import evaluate_convert  # noqa: PLC0415
+
+    return evaluate_convert.main(options)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def implausibilities(objects: ObjectTable, detections: DetectionTable) -> list[s
     without = [name for name, count in zip(objects.index.class_names, counted, strict=True) if not count]
     if without:
         names = ", ".join(without[:NAMED]) + (", ..." if len(without) > NAMED else "")
-        found.append(f"{len(without)} classes have no objects and are left out of the mean: {names}")
+        found.append(f"classes without objects are left out of the mean, {len(without)} of them: {names}")
     if not len(detections):
         found.append("there are no detections at all")
     return found

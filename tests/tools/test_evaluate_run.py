@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,7 @@ def test_same_name_for_other_weights_is_refused(
 
 
 @pytest.fixture(name="copy")
-def copy_of_the_data(tiny_images: Path, tmp_path: Path) -> Iterator[Path]:
-    import shutil  # noqa: PLC0415
-
+def copy_of_the_data(tiny_images: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_images, tmp_path / "data")
 
 
@@ -192,8 +191,6 @@ def test_data_may_move_but_not_change(
 
 
 def test_runs_compare_without_their_data(options: list[str], copy: Path, tmp_path: Path) -> None:
-    import shutil  # noqa: PLC0415
-
     moved = [*options, "--data", str(copy)]
     reports = []
     for name, threshold in (("a", "0.3"), ("b", "0.9")):

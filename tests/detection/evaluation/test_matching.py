@@ -30,7 +30,8 @@ def match_one(truth: GroundTruth, detections: Detections, rule: MatchingRule = I
 
 
 def match_image(truth: GroundTruth, detections: Detections) -> NDArray[np.bool_]:
-    return match_one(truth, detections).outcomes == TRUE_POSITIVE
+    found: NDArray[np.bool_] = match_one(truth, detections).outcomes == TRUE_POSITIVE
+    return found
 
 
 def matches(boxes: Sequence[Sequence[float]], ground_truth_boxes: Sequence[Sequence[float]]) -> list[bool]:

@@ -70,7 +70,7 @@ def xywh(boxes: Sequence[Box]) -> np.ndarray[tuple[int, int], np.dtype[np.float6
 def outcomes(rule: str, objects: Sequence[Annotated], found: Sequence[Found]) -> list[int]:
     matches = score(*tables(objects, found), rule).matches
     assert matches is not None
-    return matches.outcomes.tolist()
+    return [int(outcome) for outcome in matches.outcomes]
 
 
 def test_second_box_on_a_taken_object() -> None:

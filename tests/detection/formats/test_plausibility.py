@@ -7,7 +7,12 @@ from detection.formats.plausibility import implausibilities
 from detection.tables import DetectionTable, ObjectTable, split_index
 
 NAMES = ("cat", "dog")
-WITHIN = [[10.0, 20, 30, 40], [0, 0, 200, 100], [150, 60, 50, 41], [5, 5, 6, 6]]  # the third by a pixel, as allowed
+WITHIN: list[list[float]] = [
+    [10.0, 20, 30, 40],
+    [0, 0, 200, 100],
+    [150, 60, 50, 41],
+    [5, 5, 6, 6],
+]  # the third by a pixel, as allowed
 
 
 def split(
@@ -29,7 +34,7 @@ def test_nothing_to_say() -> None:
 
 
 def test_most_boxes_leave_their_image() -> None:
-    outside = [[190.0, 10, 30, 30]]
+    outside: list[list[float]] = [[190.0, 10, 30, 30]]
     assert implausibilities(*split(WITHIN[:2] + outside * 2)) == []  # half of them
     (warning,) = implausibilities(*split(WITHIN[:2] + outside * 3))
     assert warning.startswith("3 of 5 detections leave their image")
@@ -37,7 +42,7 @@ def test_most_boxes_leave_their_image() -> None:
 
 
 def test_corners_taken_for_sides() -> None:
-    corners = [[100.0, 40, 190, 90], [60, 30, 150, 95], [20, 20, 90, 60]]
+    corners: list[list[float]] = [[100.0, 40, 190, 90], [60, 30, 150, 95], [20, 20, 90, 60]]
     assert "3 of 3 detections leave" in implausibilities(*split([*corners[:2], [120, 20, 190, 60]]))[0]
     assert len(implausibilities(*split(corners))) == 1  # two of three
 
@@ -49,5 +54,5 @@ def test_shares_of_the_image() -> None:
 
 def test_classes_without_objects_and_no_detections() -> None:
     without, nothing = implausibilities(*split([], labels=(1,)))
-    assert without == "1 classes have no objects and are left out of the mean: cat"
+    assert without == "classes without objects are left out of the mean, 1 of them: cat"
     assert nothing == "there are no detections at all"

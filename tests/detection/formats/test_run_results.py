@@ -28,7 +28,9 @@ def result(image_id: str, count: int = 2) -> ImageResult:
     corners = generator.uniform(0, 50, (count, 2))
     boxes = np.hstack([corners, corners + generator.uniform(1, 40, (count, 2))]).astype(np.float32)
     labels = generator.integers(2, size=count)
-    return ImageResult(image_id, (48, 64), 100 + count, Detections(boxes, generator.random(count), labels, NAMES))
+    return ImageResult(
+        image_id, (48, 64), 100 + count, Detections(boxes, generator.random(count).astype(np.float32), labels, NAMES)
+    )
 
 
 def truth(*image_ids: str) -> ObjectTable:

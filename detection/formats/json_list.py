@@ -13,7 +13,7 @@ from detection.errors import InputError
 ITEMS_AT_ONCE = 20_000
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
-_SEPARATOR = re.compile(r"[ \t\n\r]*([,\]]?)[ \t\n\r]*")
+_SEPARATOR = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
 
 
 class JsonItems:
@@ -51,20 +51,31 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
     count, ended = 0, text[position : position + 1] == "]"
     position = _end(_SPACE, text, position + ended)
     while not ended:
-        values: list[Any] = []
-        starts: list[int] = []
-        while not ended and len(values) < ITEMS_AT_ONCE:
-            starts.append(position)
-            value, position = _scan(path, text, position)
-            values.append(value)
-            separator = _SEPARATOR.match(text, position)
-            if separator is None or not separator[1]:
-                raise InputError(f"{path}:{_line(text, position)}: expected ',' or ']' behind item [{count}]")
-            position, ended = separator.end(), separator[1] == "]"
-            count += 1
-        yield JsonItems(path, text, values, starts, count - len(values))
+        try:
+            values, starts, position, ended = _next_items(text, position)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
+        yield JsonItems(path, text, values, starts, count)
+        count += len(values)
     if text[position:].strip():
         raise InputError(f"{path}:{_line(text, position)}: expected the end of the file behind the list")
+
+
+def _next_items(text: str, position: int) -> tuple[list[Any], list[int], int, bool]:
+    """The next items and where they begin; where they end, and whether the list does."""
+    values: list[Any] = []
+    starts: list[int] = []
+    decode, separate = _DECODER.raw_decode, _SEPARATOR.match
+    separator = None
+    while len(values) < ITEMS_AT_ONCE and (separator is None or separator[1] == ","):
+        starts.append(position)
+        value, position = decode(text, position)
+        values.append(value)
+        separator = separate(text, position)
+        if separator is None:
+            raise json.JSONDecodeError("Expecting ',' or ']' behind an item", text, position)
+        position = separator.end()
+    return values, starts, position, separator is not None and separator[1] == "]"
 
 
 def _read_text(path: Path, expected: str) -> str:
@@ -74,14 +85,6 @@ def _read_text(path: Path, expected: str) -> str:
         raise InputError(f"{path}: expected {expected}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected {expected}, in UTF-8: {error.reason}") from None
-
-
-def _scan(path: Path, text: str, position: int) -> tuple[Any, int]:
-    """A value and where it ends."""
-    try:
-        return _DECODER.raw_decode(text, position)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:

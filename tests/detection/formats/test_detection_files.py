@@ -164,7 +164,7 @@ def test_bad_coco_results_are_named_with_their_line(
     [
         ("[1, 2]", ":1: [0]: expected a field 'image_id', got 1"),
         ('[{"image_id": 3,\n', ":2: expected json: "),
-        ("[\n{} {}]", ":2: expected ',' or ']' behind item [0]"),
+        ("[\n{} {}]", ":2: expected json: Expecting ',' or ']' behind an item in column 3"),
         ("[{}, ]", ":1: expected json: "),
         ("[]\n[]", ":2: expected the end of the file behind the list"),
         (

@@ -133,7 +133,7 @@ def open_results(
         InputError: naming the file, if there are results of other settings or another data set.
     """
     made_with = {
-        **cache_settings(settings, settings.detector.propose),
+        "dataset": cache_settings(settings, None)["dataset"],
         "detector": what_matters(settings.detector.as_dict()),
         "split": settings.split,
         "rule": dataset.scoring_rule,

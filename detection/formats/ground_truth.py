@@ -119,20 +119,20 @@ def _read_index(content: Record, path: Path, categories: dict[int, str]) -> Spli
             if size is not None and min(size) <= 0:
                 raise InputError(f"expected a width and height above 0, got {size[1]} and {size[0]}")
             sizes.append(size)
-    return split_index(
-        [_image_id(item, number) for item, number in zip(content["images"], numbers, strict=True)],
-        tuple(categories.values()),
-        file_names=names,
-        sizes=sizes,
-        coco_image_ids=list(numbers),
-        category_ids=list(categories),
-    )
-
-
-def _image_id(item: Record, number: int) -> str:
-    """The number, unless the file comes from `write_coco_ground_truth`, which adds the name."""
-    name = item.get("image_id", number)
-    return str(name)
+    # Files of `write_coco_ground_truth` have the names and numbers of other data sets too.
+    items = list(zip(content["images"], numbers, strict=True))
+    try:
+        return split_index(
+            [str(item.get("image_id", number)) for item, number in items],
+            tuple(categories.values()),
+            file_names=names,
+            sizes=sizes,
+            list_numbers=[item.get("list_number", place) for place, (item, _) in enumerate(items, start=1)],
+            coco_image_ids=list(numbers),
+            category_ids=list(categories),
+        )
+    except (ValueError, OverflowError, TypeError) as error:
+        raise InputError(f"{path}: expected names and numbers of images that can be told apart: {error}") from None
 
 
 def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> _Object:
@@ -159,7 +159,7 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> _Ob
 
 
 def write_coco_ground_truth(path: Path, objects: ObjectTable) -> None:
-    """Write objects in the format of COCO; `image_id` of an image is its name in the data set.
+    """Write objects in the format of COCO, where images have their name and list number in the data set too.
 
     Raises:
         InputError: naming the file, if it cannot be written.
@@ -170,31 +170,37 @@ def write_coco_ground_truth(path: Path, objects: ObjectTable) -> None:
 def coco_ground_truth(objects: ObjectTable) -> bytes:
     """What `write_coco_ground_truth` writes."""
     index = objects.index
+    columns = zip(
+        index.coco_image_ids.tolist(),
+        index.image_ids,
+        index.list_numbers.tolist(),
+        index.file_names,
+        index.sizes.tolist(),
+        strict=True,
+    )
     images = [
-        {"id": number, "image_id": name, "file_name": file_name} | ({"width": w, "height": h} if h else {})
-        for number, name, file_name, (h, w) in zip(
-            index.coco_image_ids.tolist(), index.image_ids, index.file_names, index.sizes.tolist(), strict=True
-        )
+        {"id": coco_id, "image_id": name, "list_number": number, "file_name": file_name}
+        | ({"width": width, "height": height} if height else {})
+        for coco_id, name, number, file_name, (height, width) in columns
     ]
-    annotations = [
+    named = zip(index.category_ids.tolist(), index.class_names, strict=True)
+    categories = [{"id": number, "name": name} for number, name in named]
+    content = {"images": images, "annotations": _annotations(objects), "categories": categories}
+    return json.dumps(content).encode("ascii")
+
+
+def _annotations(objects: ObjectTable) -> list[Record]:
+    columns = zip(
+        objects.index.coco_image_ids[objects.images].tolist(),
+        objects.index.category_ids[objects.labels].tolist(),
+        objects.boxes_xywh.tolist(),
+        objects.areas.tolist(),
+        objects.crowd.tolist(),
+        objects.ignored.tolist(),
+        strict=True,
+    )
+    return [
         {"id": number, "image_id": image, "category_id": category, "bbox": box, "area": area}
         | {"iscrowd": int(crowd), "ignore": int(ignored)}
-        for number, (image, category, box, area, crowd, ignored) in enumerate(
-            zip(
-                index.coco_image_ids[objects.images].tolist(),
-                index.category_ids[objects.labels].tolist(),
-                objects.boxes_xywh.tolist(),
-                objects.areas.tolist(),
-                objects.crowd.tolist(),
-                objects.ignored.tolist(),
-                strict=True,
-            ),
-            start=1,
-        )
+        for number, (image, category, box, area, crowd, ignored) in enumerate(columns, start=1)
     ]
-    categories = [
-        {"id": number, "name": name}
-        for number, name in zip(index.category_ids.tolist(), index.class_names, strict=True)
-    ]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    return json.dumps(content).encode("ascii")

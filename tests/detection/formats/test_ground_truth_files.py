@@ -91,6 +91,11 @@ def changed(key: str, position: int, **values: object) -> Record:
         (changed("annotations", 0, area=-1), "annotations[0] (id 0): expected an area of 0 or more, got -1"),
         (changed("annotations", 0, iscrowd=2), "annotations[0] (id 0): expected 0 or 1 for iscrowd, got 2"),
         (changed("images", 1, id=30), "images[1] (id 30): expected each image once, got its id again"),
+        (
+            changed("images", 1, image_id="30"),
+            "expected names and numbers of images that can be told apart: image_ids mus",
+        ),
+        (changed("images", 1, list_number="one"), "expected names and numbers of images that can be told apart"),
         (changed("images", 0, width=0), "images[0] (id 30): expected a width and height above 0, got 0 and 100"),
         (changed("categories", 0, name="person"), "expected categories, each id and each name once"),
         (CONTENT | {"annotations": None}, "expected a list 'annotations', got NoneType"),
@@ -138,5 +143,8 @@ def test_numbers_of_an_ilsvrc_list(lines: str, expected: list[int], tmp_path: Pa
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "ImageSets" / "DET" / "val.txt").write_text(lines)
     objects = read_data_set(ILSVRCDetection(tmp_path), "val")
-    assert objects.index.list_numbers.tolist() == expected
-    assert len(objects) == 0
+    write_coco_ground_truth(tmp_path / "truth.json", objects)
+    for read in (objects, read_coco_ground_truth(tmp_path / "truth.json")):
+        assert read.index.image_ids == ("a", "b")
+        assert read.index.list_numbers.tolist() == expected
+        assert len(read) == 0

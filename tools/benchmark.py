@@ -2,6 +2,7 @@
 
 python -m tools.benchmark photos photo.jpg --repeat 5
 python -m tools.benchmark training --config configs/tiny_imagenet.yaml --data FOLDER
+python -m tools.benchmark evaluation
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tools import benchmark_photos, benchmark_training
+from tools import benchmark_evaluation, benchmark_photos, benchmark_training
 
-BENCHMARKS = {"photos": benchmark_photos.main, "training": benchmark_training.main}
+BENCHMARKS = {
+    "photos": benchmark_photos.main,
+    "training": benchmark_training.main,
+    "evaluation": benchmark_evaluation.main,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

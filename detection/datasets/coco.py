@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from detection.boxes import as_boxes
 from detection.datasets.annotated_box import Corners, check_box
+from detection.datasets.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.faults import Faults
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
-
-Record = dict[str, Any]
-Value = TypeVar("Value")
 
 
 class _Object(NamedTuple):
@@ -52,6 +49,8 @@ class COCO(DataSet):
         InputError: if there is no such json file, or the categories in it are malformed.
     """
 
+    scoring_rule = "coco"
+
     def __init__(
         self,
         root: str | Path,
@@ -67,16 +66,24 @@ class COCO(DataSet):
             raise InputError(f"{self.root / annotations}: expected a json file in the format of COCO, got none")
         # All splits have the same categories, as `entries` checks, so those of the file that is read fastest do.
         self._source = min(files, key=os.path.getsize)
-        self._categories = _categories(_load(self._source), self._source)
+        self._categories = read_categories(load_json(self._source), self._source)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(self._categories.values())
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        return tuple(self._categories)
+
+    def annotation_file(self, split: str) -> Path:
+        """The json file of a split."""
+        return self.root / self.annotations.replace("{split}", split)
+
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
-        path = self.root / self.annotations.replace("{split}", split)
-        content = _load(path)
-        if _categories(content, path) != self._categories:
+        path = self.annotation_file(split)
+        content = load_json(path)
+        if read_categories(content, path) != self._categories:
             raise InputError(f"{path}: expected the categories of {self._source}, got others")
         images = _read_images(content, path, faults)
         self._read_objects(content, path, images, faults)
@@ -93,13 +100,13 @@ class COCO(DataSet):
         """Add the objects to their images."""
         labels = {category: label for label, category in enumerate(self._categories)}
         known: set[int] = set()
-        for index, item in enumerate(_list(content, "annotations", path)):
-            with faults.at(partial(_place, path, "annotations", index, item)):
-                annotation_id = _field(item, "id", int)
+        for index, item in enumerate(list_of(content, "annotations", path)):
+            with faults.at(partial(place_of, path, "annotations", index, item)):
+                annotation_id = field_of(item, "id", int)
                 if annotation_id in known:
                     raise InputError("expected each annotation once, got its id again")
                 known.add(annotation_id)
-                image_id, category = _field(item, "image_id", int), _field(item, "category_id", int)
+                image_id, category = field_of(item, "image_id", int), field_of(item, "category_id", int)
                 if image_id not in images:
                     raise InputError(f"expected the id of an image of the file, got image_id {image_id}")
                 if category not in labels:
@@ -109,52 +116,25 @@ class COCO(DataSet):
                 images[image_id].objects.append(_Object(box, labels[category], ignored))
 
 
-def _load(path: Path) -> Record:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: expected a json file in the format of COCO: {error.strerror}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected json in UTF-8: {error.reason}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a json object with images, annotations and categories")
-    return content
-
-
-def _categories(content: Record, path: Path) -> dict[int, str]:
-    """Names by identifier, in the order of the identifiers."""
-    items = _list(content, "categories", path)
-    named = []
-    for index, item in enumerate(items):
-        with Faults().at(partial(_place, path, "categories", index, item)):
-            named.append((_field(item, "id", int), _field(item, "name", str)))
-    categories = dict(sorted(named))
-    if not items or len(categories) < len(items) or len(set(categories.values())) < len(items):
-        raise InputError(f"{path}: expected categories, each id and each name once, got {len(items)}")
-    return categories
-
-
 def _read_images(content: Record, path: Path, faults: Faults) -> dict[int, _Image]:
     """The images by their identifiers, without objects as yet."""
     images: dict[int, _Image] = {}
-    for index, item in enumerate(_list(content, "images", path)):
-        place = _place(path, "images", index, item)
+    for index, item in enumerate(list_of(content, "images", path)):
+        place = place_of(path, "images", index, item)
         with faults.at(place):
-            image_id = _field(item, "id", int)
+            image_id = field_of(item, "id", int)
             if image_id in images:
                 raise InputError("expected each image once, got its id again")
-            size = _field(item, "height", int), _field(item, "width", int)
+            size = field_of(item, "height", int), field_of(item, "width", int)
             if min(size) <= 0:
                 raise InputError(f"expected a width and height above 0, got {size[1]} and {size[0]}")
-            images[image_id] = _Image(place, _field(item, "file_name", str), size, [])
+            images[image_id] = _Image(place, field_of(item, "file_name", str), size, [])
     return images
 
 
 def _box(item: Record, size: tuple[int, int]) -> tuple[Corners, bool]:
     """The box, and whether it is empty."""
-    numbers = _field(item, "bbox", list)
+    numbers = field_of(item, "bbox", list)
     stated = f"x, y, width, height {numbers}"
     if len(numbers) != 4 or any(type(number) not in (int, float) for number in numbers):
         raise InputError(f"expected a bbox of four numbers, got {stated}")
@@ -171,23 +151,3 @@ def _is_crowd(item: Record) -> bool:
     if crowd not in (0, 1):
         raise InputError(f"expected 0 or 1 for iscrowd, got {crowd!r}")
     return bool(crowd)
-
-
-def _list(content: Record, key: str, path: Path) -> list[Any]:
-    items = content.get(key)
-    if not isinstance(items, list):
-        raise InputError(f"{path}: expected a list '{key}', got {type(items).__name__}")
-    return items
-
-
-def _field(item: Any, key: str, kind: type[Value]) -> Value:
-    value = item.get(key) if isinstance(item, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise InputError(f"expected a field '{key}' of type {kind.__name__}, got {value!r}")
-    return value
-
-
-def _place(path: Path, key: str, index: int, item: Any) -> str:
-    """File, position in its list (from 0), and identifier."""
-    identifier = item.get("id") if isinstance(item, dict) else None
-    return f"{path}: {key}[{index}] (id {identifier})"

@@ -26,12 +26,14 @@ class LabelledImage(NamedTuple):
 class Entry(NamedTuple):
     """An image as a data set lists it: `place` is the file and line, or the like, that does.
 
-    `size` (height, width) is what the annotation states of the image, None where it states nothing.
+    `size` (height, width) is what the annotation states of the image, None where it states nothing. `number` is that
+    of the image in its list, by which results call it, None where the list gives none.
     """
 
     place: str
     record: GroundTruth
     size: tuple[int, int] | None
+    number: int | None = None
 
 
 class SplitCheck(NamedTuple):
@@ -42,14 +44,23 @@ class SplitCheck(NamedTuple):
 
 
 class DataSet(ABC):
-    """Images with labelled boxes in named splits, below the folder `root`."""
+    """Images with labelled boxes in named splits, below the folder `root`.
+
+    `scoring_rule` names the rule of `detection.evaluation` by which results on it are given.
+    """
 
     root: Path
+    scoring_rule: str = "voc"
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """Names of the C classes; labels are indices into them."""
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Identifiers of the classes in COCO's files of results; unless there are others, 1 to C."""
+        return tuple(range(1, len(self.class_names) + 1))
 
     @abstractmethod
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
@@ -67,7 +78,11 @@ class DataSet(ABC):
         Raises:
             InputError: naming the file and line, for anything that is missing or malformed, or an image listed twice.
         """
-        return [entry.record for entry in self._usable_entries(split, Faults())]
+        return [entry.record for entry in self.read_entries(split)]
+
+    def read_entries(self, split: str) -> list[Entry]:
+        """The images of `read` with what else the data set says of them; raises as it does."""
+        return list(self._usable_entries(split, Faults()))
 
     def check(self, split: str) -> SplitCheck:
         """All that `read` might raise at once, and a fault for each class without objects."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.datasets.blacklist import read_blacklist
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.faults import Faults
 from detection.datasets.text_file import read_image_list, read_lines
@@ -38,6 +39,8 @@ class ILSVRCDetection(DataSet):
         InputError: if the list of classes that comes with this package is unusable.
     """
 
+    scoring_rule = "ilsvrc"
+
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self.wnids, self._names = _read_classes(CLASS_LIST)
@@ -49,15 +52,15 @@ class ILSVRCDetection(DataSet):
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         annotations, images = (self._folder(kind, split) for kind in ("Annotations", "Data"))
-        for place, name in self._listed(split, faults):
+        for place, name, number in self._listed(split, faults):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
                 if xml.is_file():
                     size, boxes, labels, ignored = read_voc_xml(xml, self._labels, faults)
-                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size)
+                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size, number)
                 else:
                     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-                    yield Entry(place, GroundTruth(name, image, *nothing), None)
+                    yield Entry(place, GroundTruth(name, image, *nothing), None, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
         """The labels that do not count, by image id, as `evaluate` takes them.
@@ -71,32 +74,22 @@ class ILSVRCDetection(DataSet):
         """
         listed = read_image_list(self._list_path(split), Faults())
         names = {number: name for _, name, number in listed if number is not None}
-        blacklist: dict[str, set[int]] = {}
-        for line_number, line in enumerate(read_lines(Path(file), expected="a blacklist"), start=1):
-            match line.split():
-                case [text, wnid] if text.isdecimal() and int(text) in names and wnid in self._labels:
-                    blacklist.setdefault(names[int(text)], set()).add(self._labels[wnid])
-                case _:
-                    raise InputError(
-                        f"{file}:{line_number}: expected the number of an image of split '{split}' and the WNID of a "
-                        f"class, got '{line}'"
-                    )
-        return blacklist
+        expected = f"the number of an image of split '{split}' and the WNID of a class"
+        return read_blacklist(Path(file), names, self._labels, expected=expected)
 
-    def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str]]:
-        """Place and name of each image."""
+    def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str, int | None]]:
+        """Place and name of each image, and its number where it identifies the image."""
         path = self._list_path(split)
         of_classes = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
         if split != "train" or path.is_file() or not of_classes[0].is_file():
-            for place, name, _ in read_image_list(path, faults):
-                yield place, name
+            yield from read_image_list(path, faults)
             return
         known: set[str] = set()  # an image can be an example of one class and a counterexample of another
         for of_class in of_classes:
             for place, name, _ in read_image_list(of_class, faults):
                 if name not in known:
                     known.add(name)
-                    yield place, name
+                    yield place, name, None
 
     def _list_path(self, split: str) -> Path:
         return self.root / "ImageSets" / "DET" / f"{split}.txt"

@@ -50,6 +50,7 @@ class PascalVOC(DataSet):
     def __init__(self, root: str | Path, year: int = 2007) -> None:
         folders = (Path(root) / "VOCdevkit" / f"VOC{year}", Path(root) / f"VOC{year}", Path(root))
         self.root = next((folder for folder in folders if folder.is_dir()), Path(root))
+        self.scoring_rule = "voc2007" if year < 2010 else "voc"
         self._labels = {name: label for label, name in enumerate(CLASS_NAMES)}
 
     @property

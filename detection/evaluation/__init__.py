@@ -1,9 +1,10 @@
 """How good detections are: matching with the ground truth, precision and recall, mean average precision.
 
 from detection.evaluation import evaluate
-print(evaluate(ground_truths, detections, class_names).mean_average_precision)
+print(evaluate(ground_truths, detections, class_names, rule="voc").mean_average_precision)
 """
 
-from detection.evaluation.average_precision import DetectionMetrics, evaluate
+from detection.evaluation.metrics import DetectionMetrics
+from detection.evaluation.scoring import RULES, evaluate, score
 
-__all__ = ["DetectionMetrics", "evaluate"]
+__all__ = ["RULES", "DetectionMetrics", "evaluate", "score"]

@@ -1,9 +1,4 @@
-"""Which detections found an object, by the rule of the ILSVRC detection task.
-
-Source: `eval_detection.m` of the ILSVRC development kit; Russakovsky et al., "ImageNet Large Scale Visual Recognition
-Challenge", IJCV 2015, section 4.3. The kit counts inclusive pixels from 1: a width is `xmax - xmin + 1`, that of an
-intersection too. Its box `xmin..xmax` is our half-open `x1 = xmin - 1`, `x2 = xmax`, so `x2 - x1` is the same number
-and no pixel is added here.
+"""Which detections found an object, for every rule but COCO's.
 
 All overlaps are float64: of boxes at whole pixels they are then the nearest to the true ratio, as the thresholds are,
 and an overlap equal to its threshold compares as equal.
@@ -11,72 +6,144 @@ and an overlap equal to its threshold compares as equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, FloatArray
-from detection.boxes import box_iou
-from detection.detections import Detections
-from detection.ground_truth import GroundTruth
+from detection.arrays import BoolArray, IntArray
+from detection.evaluation.rules import MatchingRule
+from detection.tables import Columns, DetectionTable, ObjectTable
 
-MAX_IOU_THRESHOLD = 0.5
-IouThresholds = Callable[[FloatArray], NDArray[np.float64]]
-"""From ground truths [M, 4] to the IoU at which each counts as found, [M]."""
-
-PIXEL_TOLERANCE = 10
-"""By how much a box may be too wide and too high, 5 px at each side: for small objects an IoU of 0.5 asks for more."""
+FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
+PAIRS_AT_ONCE = 1 << 20
+"""Pairs of a detection and an object whose overlaps are computed together; bounds the memory."""
 
 
-def ilsvrc_iou_thresholds(boxes: FloatArray) -> NDArray[np.float64]:
-    """The IoU at which each ground truth counts as found: [M, 4] -> [M] in 0-0.5.
+class Matches(NamedTuple):
+    """What became of N detections.
 
-    Of `w` x `h` pixels: `min(0.5, w h / ((w + 10) (h + 10)))`, below 0.5 for squares under 25 pixels.
+    `order` int64 [N], the detections best first; `outcomes` int8 [N], in the order of the table, one of the constants
+    of this module; `objects` int64 [N], the object that each took or was ignored for, -1 for none.
     """
-    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]  # [M, 2]
-    thresholds: NDArray[np.float64] = sides.prod(axis=1) / (sides + PIXEL_TOLERANCE).prod(axis=1)
-    return np.minimum(thresholds, MAX_IOU_THRESHOLD)
+
+    order: IntArray
+    outcomes: NDArray[np.int8]
+    objects: IntArray
 
 
-def half_iou_thresholds(boxes: FloatArray) -> NDArray[np.float64]:
-    """An IoU of 0.5 for every ground truth, small ones too: [M, 4] -> [M]."""
-    return np.full(len(boxes), MAX_IOU_THRESHOLD)
+class _Pairs(NamedTuple):
+    """Detections, as places in the ranking, with objects that they overlap enough; each place's best comes first."""
+
+    places: IntArray
+    objects: IntArray
 
 
-def match_detections(
-    boxes: FloatArray, ground_truth_boxes: FloatArray, iou_thresholds: NDArray[np.float64]
-) -> BoolArray:
-    """Which detections of one class in one image are true positives: [N, 4], [M, 4], [M] -> [N].
+def match(objects: ObjectTable, detections: DetectionTable, rule: MatchingRule) -> Matches:
+    """Let the detections take objects of their image and class, best first; see `MatchingRule`.
 
-    `boxes` come best first, and in this order each takes a ground truth: of those that no other took, that it overlaps
-    at all and with at least their own threshold, the one that it overlaps most, or the first of equals. A detection
-    left with none, a duplicate for one, is a false positive.
+    An object is taken once, by the first that it is the best free object of; the first of equals is the best. Overlaps
+    of nothing do not count, whatever the threshold.
     """
-    exact: NDArray[Any] = boxes.astype(np.float64)
-    iou: NDArray[Any] = box_iou(exact, ground_truth_boxes.astype(np.float64))  # [N, M]
-    candidates = np.where(iou >= iou_thresholds, iou, 0)  # [N, M], 0 where no match is possible
-    true_positive = np.zeros(len(boxes), np.bool_)
-    for row in np.flatnonzero(candidates.any(axis=1)):
-        best = candidates[row].argmax()
-        if candidates[row, best] > 0:
-            true_positive[row] = True
-            candidates[:, best] = 0
-    return true_positive
+    order = rank(detections, by_image=rule.ties_by_image)
+    keys = (detections.images * len(detections.index.class_names) + detections.labels)[order]
+    blocks = [_Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    thresholds = rule.iou_thresholds(objects.boxes)
+    for block in _same_class(objects, keys):
+        iou = paired_iou(detections.boxes_xywh[order[block.places]], objects.boxes_xywh[block.objects])
+        enough = (iou >= thresholds[block.objects]) & (iou > 0)
+        candidates = _Pairs(block.places[enough], block.objects[enough])
+        blocks.append(_by_preference(candidates, iou[enough], objects.ignored, rule))
+    pairs = _Pairs(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    taken = _take_turns(pairs, keys, objects.ignored)
+    outcomes = np.zeros(len(detections), np.int8)
+    found = np.full(len(detections), -1)
+    rows = order[pairs.places[taken]]
+    found[rows] = pairs.objects[taken]
+    outcomes[rows] = np.where(objects.ignored[found[rows]], IGNORED, TRUE_POSITIVE)
+    return Matches(order, outcomes, found)
 
 
-def match_image(
-    ground_truth: GroundTruth, detections: Detections, iou_thresholds: IouThresholds = ilsvrc_iou_thresholds
-) -> BoolArray:
-    """Which detections of an image, of any classes and in any order, are true positives: [N], in the order given.
+def rank(detections: DetectionTable, *, by_image: bool) -> IntArray:
+    """The detections by falling score [N]; equal ones by image if so asked, then in the order given."""
+    order = np.argsort(detections.images, kind="stable") if by_image else np.arange(len(detections))
+    ranked: IntArray = order[np.argsort(-detections.scores[order], kind="stable")]
+    return ranked
 
-    Detections of one class take their turn by falling score, those of equal score in the order given.
+
+def _same_class(objects: ObjectTable, keys: IntArray) -> Iterator[_Pairs]:
+    """All pairs of the same image and class in blocks that hold all pairs of their detections, by place.
+
+    `keys` [N] tells image and class of the detections in their ranking.
     """
-    true_positive = np.zeros(len(detections), np.bool_)
-    order = np.argsort(-detections.scores, kind="stable")
-    for label in np.intersect1d(ground_truth.labels, detections.labels):
-        rows = order[detections.labels[order] == label]
-        objects = ground_truth.boxes[ground_truth.labels == label]
-        true_positive[rows] = match_detections(detections.boxes[rows], objects, iou_thresholds(objects))
-    return true_positive
+    object_keys = objects.images * len(objects.index.class_names) + objects.labels
+    by_key = np.argsort(object_keys, kind="stable")
+    first = np.searchsorted(object_keys[by_key], keys, "left")
+    counts = np.searchsorted(object_keys[by_key], keys, "right") - first
+    places = np.flatnonzero(counts)
+    totals = counts[places].cumsum()
+    cuts = np.searchsorted(totals, np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
+    for block in np.split(places, cuts):
+        repeated = np.repeat(block, counts[block])
+        starts = counts[block].cumsum() - counts[block]
+        within = np.arange(len(repeated)) - np.repeat(starts, counts[block])
+        yield _Pairs(repeated, by_key[first[repeated] + within])
+
+
+def _by_preference(pairs: _Pairs, iou: Columns, ignored: BoolArray, rule: MatchingRule) -> _Pairs:
+    """The pairs in the order in which each detection would have them; without further choices, only the first."""
+    last = ignored[pairs.objects] if rule.passes_over_taken else np.zeros(len(iou), np.bool_)
+    best_first = np.lexsort((-iou, last, pairs.places))
+    if not rule.passes_over_taken:
+        best_first = best_first[_is_new(pairs.places[best_first])]
+    return _Pairs(pairs.places[best_first], pairs.objects[best_first])
+
+
+def paired_iou(boxes_xywh: Columns, others_xywh: Columns) -> Columns:
+    """The IoU of each box with the other in the same row: [P, 4], [P, 4] -> [P] in 0-1; 0 without any area."""
+    ends = np.minimum(boxes_xywh[:, :2] + boxes_xywh[:, 2:], others_xywh[:, :2] + others_xywh[:, 2:])
+    sides = np.maximum(ends - np.maximum(boxes_xywh[:, :2], others_xywh[:, :2]), 0)
+    shared = sides[:, 0] * sides[:, 1]
+    union = boxes_xywh[:, 2] * boxes_xywh[:, 3] + others_xywh[:, 2] * others_xywh[:, 3] - shared
+    iou: Columns = np.divide(shared, union, out=np.zeros(len(shared)), where=union > 0)
+    return iou
+
+
+def _take_turns(pairs: _Pairs, keys: IntArray, ignored: BoolArray) -> IntArray:
+    """Rows of the pairs that come about.
+
+    Detections of one image and class wait for each other, those of others do not: the first of each take their turn
+    together, then the second of each, and so on.
+    """
+    new = _is_new(pairs.places)
+    turns = _turns(keys[pairs.places[new]])[new.cumsum() - 1]  # of each pair
+    by_turn = np.argsort(turns, kind="stable")
+    bounds = np.searchsorted(turns[by_turn], np.arange(turns.max(initial=-1) + 2))
+    taken = np.zeros(len(ignored), np.bool_)
+    chosen = []
+    for start, end in pairwise(bounds):
+        rows = by_turn[start:end]
+        free = rows[~taken[pairs.objects[rows]]]
+        best = free[_is_new(pairs.places[free])]
+        taken[pairs.objects[best]] = ~ignored[pairs.objects[best]]
+        chosen.append(best)
+    return np.concatenate([np.zeros(0, np.int64), *chosen])
+
+
+def _turns(keys: IntArray) -> IntArray:
+    """How many equal keys come before each: [P] -> [P]."""
+    by_key = np.argsort(keys, kind="stable")
+    positions = np.arange(len(keys))
+    starts = np.maximum.accumulate(np.where(_is_new(keys[by_key]), positions, 0))
+    turns = np.zeros(len(keys), np.int64)
+    turns[by_key] = positions - starts
+    return turns
+
+
+def _is_new(values: IntArray) -> BoolArray:
+    """Where a value differs from the one before: [P] -> [P]."""
+    new = np.ones(len(values), np.bool_)
+    new[1:] = values[1:] != values[:-1]
+    return new

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lightning.pytorch import Trainer
 
-from tools import benchmark, benchmark_training
+from tools import benchmark, benchmark_evaluation, benchmark_training
 
 
 def test_prints_every_stage_and_the_cold_start(
@@ -35,7 +36,7 @@ def test_bad_image_is_named(tmp_path: Path, detector_config: Path, capsys: pytes
 def test_names_the_benchmarks(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(arguments) == status
     output = capsys.readouterr()
-    assert "{photos,training}" in (output.err if status else output.out)
+    assert f"{{{','.join(benchmark.BENCHMARKS)}}}" in (output.err if status else output.out)
 
 
 @pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -70,3 +71,25 @@ def test_data_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[st
     options = ["--config", "configs/tiny_imagenet.yaml", "--data", str(tmp_path)]
     assert benchmark.main(["training", *options]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--images", "60", "--detections", "30", "--classes", "5", "--compared-images", "40", "--resamples", "10"]
+    assert benchmark.main(["evaluation", *size]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "60 images, 166 objects, 1800 detections, 5 classes"
+    scores = [float(line.split()[-1]) for line in lines[1:4]]
+    assert [line.split()[0] for line in lines[1:4]] == ["ilsvrc", "voc2007", "voc"]
+    assert all(0.1 < score < 0.9 for score in scores)
+    assert lines[6].startswith("40 of the images")
+    assert float(lines[6].split()[-1]) < 1e-12  # how far the two results are apart
+    assert float(lines[8].split()[4]) > 1
+
+
+def test_synthetic_detections_are_as_many_as_asked_for() -> None:
+    options = benchmark_evaluation.build_parser().parse_args(["--images", "50", "--detections", "7", "--classes", "3"])
+    objects, detections = benchmark_evaluation.synthetic_split(options)
+    assert np.bincount(detections.images).tolist() == [7] * 50
+    assert len(objects) == 138
+    assert set(detections.labels.tolist()) == {0, 1, 2}
+    assert (detections.boxes_xywh >= 0).all()

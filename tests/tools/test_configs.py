@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import evaluate, train_classifier, train_multibox
+from tools import evaluate_run, train_classifier, train_multibox
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 OTHERS = {"detector.yaml", "coverage.yaml"}
@@ -25,7 +25,7 @@ def test_training_reads_it(name: str) -> None:
     "name", [name for name in EXPERIMENTS if "detector" in yaml.safe_load((CONFIGS / name).read_text())]
 )
 def test_evaluation_reads_it(name: str) -> None:
-    settings = evaluate.build_parser().parse_args(["run", "--config", str(CONFIGS / name), "--data", "anywhere"])
+    settings = evaluate_run.build_parser().parse_args(["--config", str(CONFIGS / name), "--data", "anywhere"])
     assert settings.detector.propose.class_path == "proposals.selective_search.SelectiveSearch"
 
 

@@ -7,19 +7,38 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from detection.arrays import FloatArray
 from detection.boxes import as_boxes
 from detection.detections import Detections
-from detection.evaluation.matching import ilsvrc_iou_thresholds, match_detections, match_image
+from detection.evaluation.matching import TRUE_POSITIVE, Matches, match
+from detection.evaluation.rules import ILSVRC, MatchingRule, ilsvrc_iou_thresholds
 from detection.ground_truth import GroundTruth
+from detection.tables import detection_table, object_table, split_index
 
 Box = tuple[int, int, int, int]
 
 
+NAMES = ("cat", "dog", "owl")
+
+
+def match_one(truth: GroundTruth, detections: Detections, rule: MatchingRule = ILSVRC) -> Matches:
+    """The matches of a single image."""
+    index = split_index([truth.image_id], NAMES)
+    return match(object_table(index, [truth]), detection_table(index, {truth.image_id: detections}), rule)
+
+
+def match_image(truth: GroundTruth, detections: Detections) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = match_one(truth, detections).outcomes == TRUE_POSITIVE
+    return found
+
+
 def matches(boxes: Sequence[Sequence[float]], ground_truth_boxes: Sequence[Sequence[float]]) -> list[bool]:
-    objects = as_boxes(ground_truth_boxes)
-    return [bool(flag) for flag in match_detections(as_boxes(boxes), objects, ilsvrc_iou_thresholds(objects))]
+    """Which boxes, best first, find an object of their class by the rule of ILSVRC."""
+    falling = np.linspace(1, 0.5, len(boxes)).tolist()
+    truth = image(as_boxes(ground_truth_boxes), [0] * len(ground_truth_boxes))
+    return [bool(flag) for flag in match_image(truth, detected(as_boxes(boxes), falling, [0] * len(boxes)))]
 
 
 def kit_matches(boxes: Sequence[Box], ground_truth_boxes: Sequence[Box]) -> list[bool]:
@@ -175,7 +194,7 @@ def image(boxes: FloatArray, labels: list[int]) -> GroundTruth:
 
 
 def detected(boxes: FloatArray, scores: list[float], labels: list[int]) -> Detections:
-    return Detections(boxes, np.array(scores, np.float32), np.array(labels, np.int64), ("cat", "dog", "owl"))
+    return Detections(boxes, np.array(scores, np.float32), np.array(labels, np.int64), NAMES)
 
 
 def test_image_matches_each_class_by_falling_score() -> None:

@@ -1,0 +1,119 @@
+"""COCO's rule, carried out by pycocotools: 10 overlaps from 0.5 to 0.95, 101 recalls, crowds, 100 detections."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.arrays import IntArray
+from detection.evaluation.metrics import DetectionMetrics, Ranking
+from detection.tables import Columns, DetectionTable, ObjectTable, SplitIndex
+
+STATISTICS = (
+    *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
+    *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
+)
+"""The figures of `COCOeval.summarize`, in its order."""
+
+ALL_SIZES, MOST_DETECTIONS = 0, -1
+"""Where the figures of objects of any size, and of 100 detections, stand among pycocotools' results."""
+
+
+def score_by_pycocotools(objects: ObjectTable, detections: DetectionTable) -> DetectionMetrics:
+    """The score that pycocotools gives; `details` has the figures of its summary, nan where it has -1.
+
+    Annotations are numbered from 1: pycocotools takes one of the number 0 for a missed one. Objects that a data set
+    other than COCO ignores count as crowds.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints whatever it does
+        evaluation = _evaluate(objects, detections)
+    classes = range(len(objects.index.class_names))
+    rankings = [_rankings(evaluation, label, objects.index) for label in classes]
+    precision = evaluation.eval["precision"][:, :, :, ALL_SIZES, MOST_DETECTIONS]  # [T, R, C]
+    recall = evaluation.eval["recall"][:, :, ALL_SIZES, MOST_DETECTIONS]  # [T, C]
+    return DetectionMetrics(
+        rule="coco",
+        average_precision=_nan_where_absent(precision).mean(axis=(0, 1)),
+        recall=_nan_where_absent(recall).mean(axis=0),
+        ground_truth_counts=np.array([len(of_class[0].object_images) for of_class in rankings], np.int64),
+        rankings=rankings,
+        recall_levels=evaluation.params.recThrs,
+        objects=objects,
+        detections=detections,
+        details=dict(zip(STATISTICS, _nan_where_absent(evaluation.stats).tolist(), strict=True)),
+    )
+
+
+def to_pycocotools(objects: ObjectTable, detections: DetectionTable) -> tuple[Any, Any]:
+    """The two `pycocotools.coco.COCO` that its evaluation takes: ground truth, detections."""
+    from pycocotools.coco import COCO  # noqa: PLC0415  only this rule needs it
+
+    index = objects.index
+    ground_truth, found = COCO(), COCO()
+    ground_truth.dataset = _dataset(index, objects.images, objects.labels, objects.boxes_xywh)
+    columns = zip(objects.areas.tolist(), objects.crowd.tolist(), strict=True)
+    for annotation, (area, crowd) in zip(ground_truth.dataset["annotations"], columns, strict=True):
+        annotation.update(area=area, iscrowd=int(crowd))
+    ground_truth.createIndex()
+    found.dataset = _dataset(index, detections.images, detections.labels, detections.boxes_xywh)
+    areas = (detections.boxes_xywh[:, 2] * detections.boxes_xywh[:, 3]).tolist()
+    columns = zip(areas, detections.scores.tolist(), strict=True)
+    for annotation, (area, score) in zip(found.dataset["annotations"], columns, strict=True):
+        annotation.update(
+            area=area, iscrowd=0, score=score
+        )  # what `COCO.loadRes` does, but it fails without detections
+    found.createIndex()
+    return ground_truth, found
+
+
+def _evaluate(objects: ObjectTable, detections: DetectionTable) -> Any:
+    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+
+    evaluation = COCOeval(*to_pycocotools(objects, detections), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
+
+
+def _dataset(index: SplitIndex, images: IntArray, labels: IntArray, boxes_xywh: Columns) -> dict[str, Any]:
+    columns = zip(index.coco_image_ids[images].tolist(), labels.tolist(), boxes_xywh.tolist(), strict=True)
+    return {
+        "images": [{"id": number} for number in index.coco_image_ids.tolist()],
+        "categories": [{"id": label} for label in range(len(index.class_names))],
+        "annotations": [
+            {"id": number, "image_id": image, "category_id": label, "bbox": box}
+            for number, (image, label, box) in enumerate(columns, start=1)
+        ],
+    }
+
+
+def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
+    """The rankings of a class at each overlap, put together from the images as `COCOeval.accumulate` does."""
+    parameters = evaluation.params
+    first = (label * len(parameters.areaRng) + ALL_SIZES) * len(parameters.imgIds)
+    images = [one for one in evaluation.evalImgs[first : first + len(parameters.imgIds)] if one is not None]
+    overlaps = len(parameters.iouThrs)
+    scores = np.concatenate([np.zeros(0), *(one["dtScores"] for one in images)])
+    matched = np.concatenate([np.zeros((overlaps, 0)), *(one["dtMatches"] for one in images)], axis=1) > 0
+    ignored = np.concatenate([np.zeros((overlaps, 0), np.bool_), *(one["dtIgnore"] for one in images)], axis=1)
+    counted_objects = [np.count_nonzero(one["gtIgnore"] == 0) for one in images]
+    order = np.argsort(-scores, kind="mergesort")
+    rows = {number: row for row, number in enumerate(index.coco_image_ids.tolist())}
+    image_rows = np.array([rows[one["image_id"]] for one in images], np.int64)
+    detection_images = np.repeat(image_rows, [len(one["dtScores"]) for one in images])
+    object_images = np.repeat(image_rows, counted_objects)
+    return [
+        Ranking(scores[kept], matched[overlap, kept], detection_images[kept], object_images)
+        for overlap in range(overlaps)
+        for kept in [order[~ignored[overlap, order].astype(np.bool_)]]
+    ]
+
+
+def _nan_where_absent(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What pycocotools gives as -1, for want of anything to measure, as nan."""
+    return np.where(values == -1, np.nan, values)

@@ -1,0 +1,120 @@
+"""The score of a detector on a split, and the ranked detections of each class that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.arrays import BoolArray, IntArray
+from detection.evaluation.average_precision import average_precision
+from detection.evaluation.matching import IGNORED, TRUE_POSITIVE, Matches, match
+from detection.evaluation.rules import MatchingRule
+from detection.tables import DetectionTable, ObjectTable
+
+
+class Ranking(NamedTuple):
+    """The N detections of a class that count, best first, and its M objects that count.
+
+    `scores` float64 [N], `true_positive` bool [N]; `images` int64 [N] and `object_images` int64 [M] say which image of
+    the split each is in.
+    """
+
+    scores: NDArray[np.float64]
+    true_positive: BoolArray
+    images: IntArray
+    object_images: IntArray
+
+    def average_precision(self, recall_levels: Sequence[float] | None) -> float:
+        """See `detection.evaluation.average_precision`."""
+        return average_precision(self.scores, self.true_positive, len(self.object_images), recall_levels)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionMetrics:
+    """The score of a detector on a data set, for each of C classes.
+
+    `average_precision` and `recall` float64 [C] in 0-1, nan for a class without ground truth; the recall is that of all
+    detections that count, down to the lowest score. `ground_truth_counts` int64 [C]. For resampling and curves,
+    `rankings` has a list for each class: one ranking, or with COCO's rule one for each of its thresholds, whose mean
+    the figures are. `objects` and `detections` are what was scored, `matches` what came of it (not with COCO's rule).
+    `details` holds further figures of the rule by name.
+    """
+
+    rule: str
+    average_precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    ground_truth_counts: IntArray
+    rankings: Sequence[Sequence[Ranking]]
+    recall_levels: Sequence[float] | None
+    objects: ObjectTable
+    detections: DetectionTable
+    matches: Matches | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the C classes."""
+        return self.objects.index.class_names
+
+    @property
+    def mean_average_precision(self) -> float:
+        """The plain mean over the classes that have ground truth, nan if none has."""
+        return _mean(self.average_precision[self.ground_truth_counts > 0])
+
+    @property
+    def total_recall(self) -> float:
+        """The share of all objects that was found, nan if there are none."""
+        counted = self.ground_truth_counts > 0
+        found = float((self.recall[counted] * self.ground_truth_counts[counted]).sum())
+        return found / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
+
+
+def score_by_matching(objects: ObjectTable, detections: DetectionTable, rule: MatchingRule) -> DetectionMetrics:
+    """The score by any rule that lets detections take objects."""
+    matches = match(objects, detections, rule)
+    rankings = _rankings(objects, detections, matches)
+    counts = np.array([len(ranking.object_images) for ranking in rankings], np.int64)
+    found = np.array([ranking.true_positive.sum() for ranking in rankings], np.int64)
+    return DetectionMetrics(
+        rule=rule.name,
+        average_precision=np.array([ranking.average_precision(rule.recall_levels) for ranking in rankings]),
+        recall=np.divide(found, counts, out=np.full(len(counts), np.nan), where=counts > 0),
+        ground_truth_counts=counts,
+        rankings=[[ranking] for ranking in rankings],
+        recall_levels=rule.recall_levels,
+        objects=objects,
+        detections=detections,
+        matches=matches,
+    )
+
+
+def _rankings(objects: ObjectTable, detections: DetectionTable, matches: Matches) -> list[Ranking]:
+    """A ranking for each class."""
+    counted = matches.order[matches.outcomes[matches.order] != IGNORED]
+    objects_counted = np.flatnonzero(~objects.ignored)
+    of_classes = _split_by(detections.labels[counted], counted, len(objects.index.class_names))
+    objects_of_classes = _split_by(objects.labels[objects_counted], objects_counted, len(objects.index.class_names))
+    return [
+        Ranking(
+            detections.scores[rows],
+            matches.outcomes[rows] == TRUE_POSITIVE,
+            detections.images[rows],
+            objects.images[object_rows],
+        )
+        for rows, object_rows in zip(of_classes, objects_of_classes, strict=True)
+    ]
+
+
+def _split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
+    """The rows of each class, in their order."""
+    by_class = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[by_class], np.arange(1, class_count))
+    return np.split(rows[by_class], bounds)[:class_count]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else float("nan")

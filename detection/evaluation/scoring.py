@@ -1,0 +1,83 @@
+"""Scoring by any of the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+
+from detection.detections import Detections
+from detection.evaluation.coco_rule import score_by_pycocotools
+from detection.evaluation.metrics import DetectionMetrics, score_by_matching
+from detection.evaluation.rules import ILSVRC, VOC, VOC2007, MatchingRule
+from detection.ground_truth import GroundTruth
+from detection.tables import DetectionTable, ObjectTable, detection_table, leave_out, object_table, split_index
+
+RULES: Mapping[str, Callable[[ObjectTable, DetectionTable], DetectionMetrics]] = {
+    **{rule.name: partial(score_by_matching, rule=rule) for rule in (ILSVRC, VOC2007, VOC)},
+    "coco": score_by_pycocotools,
+}
+
+
+def score(
+    objects: ObjectTable,
+    detections: DetectionTable,
+    rule: str | MatchingRule,
+    *,
+    blacklist: Mapping[str, Collection[int]] | None = None,
+) -> DetectionMetrics:
+    """Score the detections of a split, by one of `RULES` or a rule of your own.
+
+    `blacklist` gives by image id the labels that count neither way there, as detections or as ground truth.
+
+    Raises:
+        ValueError: if there is no such rule, or the tables are of different images or classes.
+    """
+    if not objects.index.same_as(detections.index):
+        raise ValueError("expected detections of the images and classes of the ground truth, got those of others")
+    if isinstance(rule, str) and rule not in RULES:
+        raise ValueError(f"expected a rule of {', '.join(RULES)}, got '{rule}'")
+    scored = leave_out(objects, detections, blacklist or {})
+    return RULES[rule](*scored) if isinstance(rule, str) else score_by_matching(*scored, rule)
+
+
+def evaluate(
+    ground_truths: Sequence[GroundTruth],
+    detections: Mapping[str, Detections],
+    class_names: Sequence[str],
+    *,
+    rule: str | MatchingRule = "ilsvrc",
+    blacklist: Mapping[str, Collection[int]] | None = None,
+) -> DetectionMetrics:
+    """Score the detections of a data set, which are by image id; an image without an entry has none. See `score`.
+
+    Raises:
+        ValueError: naming the image, if it is listed twice, has a label outside `class_names`, or has detections with
+            other class names or without being listed.
+    """
+    names = tuple(class_names)
+    _check_agreement(ground_truths, detections, names)
+    index = split_index([truth.image_id for truth in ground_truths], names)
+    return score(object_table(index, ground_truths), detection_table(index, detections), rule, blacklist=blacklist)
+
+
+def _check_agreement(
+    ground_truths: Sequence[GroundTruth], detections: Mapping[str, Detections], class_names: tuple[str, ...]
+) -> None:
+    known: set[str] = set()
+    for truth in ground_truths:
+        if truth.image_id in known:
+            raise ValueError(f"image {truth.image_id} is listed twice in the ground truth")
+        known.add(truth.image_id)
+        if len(truth) and truth.labels.max() >= len(class_names):
+            raise ValueError(
+                f"ground truth of image {truth.image_id}: labels must be below {len(class_names)}, the number of "
+                f"classes, got {truth.labels.max()}"
+            )
+    for image_id, detected in detections.items():
+        if image_id not in known:
+            raise ValueError(f"detections of image {image_id}, which is not in the ground truth")
+        if detected.class_names != class_names:
+            raise ValueError(
+                f"detections of image {image_id}: expected the {len(class_names)} class names of the evaluation, in "
+                f"their order, got {len(detected.class_names)} others"
+            )

@@ -1,0 +1,93 @@
+"""Detections in any of the formats, recognised by their looks."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+from detection.errors import InputError
+from detection.formats.coco_results import read_coco_results, write_coco_results
+from detection.formats.detect_json import read_detect_json, write_detect_json
+from detection.formats.ilsvrc_submission import read_ilsvrc_submission, write_ilsvrc_submission
+from detection.formats.json_list import read_json_list
+from detection.formats.run_results import FORMAT, NAME, read_results, results_table
+from detection.formats.voc_results import read_voc_results, write_voc_results
+from detection.tables import DetectionTable, ObjectTable
+
+FORMATS = ("ilsvrc", "coco", "voc", "detect")
+"""What `write_detections` can write."""
+
+
+def read_detections(path: Path, objects: ObjectTable, *, any_score: bool = False) -> DetectionTable:
+    """The detections in a file or folder for the images and classes of `objects`.
+
+    A folder holds VOC's comp4 files, or is that of a run; a json list is one of COCO's results or of `detect --json`;
+    anything else is a submission to ILSVRC. Where the file says which images were looked at, it has to be all of them.
+
+    Args:
+        path: the file or folder.
+        objects: the ground truth.
+        any_score: take scores outside 0-1 too; but for a run, whose scores cannot be others.
+
+    Raises:
+        InputError: naming the file, and the line if there is one, for anything that cannot be scored.
+    """
+    if path.is_dir() and not (path / NAME).exists():
+        return read_voc_results(path, objects.index, any_score=any_score)
+    file = path / NAME if path.is_dir() else path
+    start = _beginning(file)
+    if not start.strip():
+        raise InputError(f"{file}: expected detections, got an empty file")
+    if FORMAT in start.partition("\n")[0]:
+        return _read_run(file, objects)
+    if start.lstrip()[:1] in ("[", "{"):
+        return _read_json(file, objects, any_score=any_score)
+    return read_ilsvrc_submission(file, objects.index, any_score=any_score)
+
+
+def write_detections(path: Path, detections: DetectionTable, *, file_format: str, split: str) -> None:
+    """Write detections in one of `FORMATS`; `split` is part of the names of VOC's files, whose folder `path` is.
+
+    Raises:
+        InputError: naming the file, if it cannot be written.
+        ValueError: if there is no such format.
+    """
+    match file_format:
+        case "ilsvrc":
+            write_ilsvrc_submission(path, detections)
+        case "coco":
+            write_coco_results(path, detections)
+        case "voc":
+            write_voc_results(path, detections, split=split)
+        case "detect":
+            write_detect_json(path, detections)
+        case _:
+            raise ValueError(f"expected a format of {', '.join(FORMATS)}, got '{file_format}'")
+
+
+def _beginning(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(1000)
+    except OSError as error:
+        raise InputError(f"{path}: expected a file of detections: {error.strerror}") from None
+
+
+def _read_run(path: Path, objects: ObjectTable) -> DetectionTable:
+    selected, table = results_table(read_results(path), objects, path)
+    done, expected = len(selected.index.image_ids), len(objects.index.image_ids)
+    if done < expected:
+        raise InputError(f"{path}: expected results for all {expected} images, got {done}; go on with the run")
+    return table
+
+
+def _read_json(path: Path, objects: ObjectTable, *, any_score: bool) -> DetectionTable:
+    """What the first item looks like decides which of the two it is."""
+    parts = read_json_list(path, expected="detections as COCO's results or detect --json have them")
+    first = next(parts, None)
+    if first is None:
+        return read_coco_results((), objects.index)
+    together = chain([first], parts)
+    if isinstance(first.values[0], dict) and "image" in first.values[0]:
+        return read_detect_json(together, objects.index, any_score=any_score)
+    return read_coco_results(together, objects.index, any_score=any_score)

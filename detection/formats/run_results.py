@@ -1,0 +1,239 @@
+"""The results of `tools.evaluate run`: a text file to which each image adds a line as soon as it is done.
+
+A line is the CRC-32 of the rest, a space, and JSON. The first has the settings and class names. A line reaches the
+system in one piece, so a killed run leaves at most one that is cut short, the last.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from detection.arrays import FloatArray
+from detection.detections import Detections
+from detection.errors import InputError
+from detection.tables import DetectionTable, ObjectTable, detection_table, select_images
+
+FORMAT = "inception-rcnn detections"
+VERSION = 1
+NAME = "results.jsonl"
+GROUND_TRUTH_NAME = "ground_truth.json"
+"""The files in the folder of a run."""
+
+
+class ImageResult(NamedTuple):
+    """What was found in an image of `size` (height, width) among so many proposals."""
+
+    image_id: str
+    size: tuple[int, int]
+    proposal_count: int
+    detections: Detections
+
+
+class Results(NamedTuple):
+    """What a file holds: `images` by their id; `length` in bytes up to the end of the last whole line."""
+
+    settings: dict[str, Any]
+    class_names: tuple[str, ...]
+    images: dict[str, ImageResult]
+    length: int
+
+
+def read_results(path: Path) -> Results:
+    """Read a file of results; a last line that is cut short or garbled is passed over.
+
+    Raises:
+        InputError: naming the file, and the line if there is one, if it is missing, of another format or version, or
+            damaged before its last line.
+    """
+    try:
+        head, *lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: expected the results of a run: {error.strerror}") from None
+    header = _content(head) if lines else None
+    if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("version") != VERSION:
+        raise InputError(f"{path}:1: expected results of a run, of version {VERSION}, got {head[:80]!r}")
+    class_names = tuple(header["class_names"])
+    images: dict[str, ImageResult] = {}
+    length = len(head) + 1
+    for number, line in enumerate(lines[:-1], start=2):
+        result = _image_result(_content(line), class_names)
+        if result is None and number == len(lines):
+            break
+        if result is None:
+            raise InputError(
+                f"{path}:{number}: expected the results of an image as they were written, got damaged ones"
+            )
+        if result.image_id in images:
+            raise InputError(f"{path}:{number}: expected each image once, got '{result.image_id}' again")
+        images[result.image_id] = result
+        length += len(line) + 1
+    return Results(header["settings"], class_names, images, length)
+
+
+def results_table(results: Results, objects: ObjectTable, source: Path) -> tuple[ObjectTable, DetectionTable]:
+    """The detections, and the objects of only those images that have results.
+
+    Raises:
+        InputError: naming `source`, if images or classes are not those of the objects.
+    """
+    index = objects.index
+    if results.class_names != index.class_names:
+        raise InputError(f"{source}: expected results for the {len(index.class_names)} classes of the ground truth")
+    unknown = sorted(results.images.keys() - set(index.image_ids))
+    if unknown:
+        raise InputError(f"{source}: expected results for images of the ground truth, got '{unknown[0]}'")
+    rows = np.array([row for row, name in enumerate(index.image_ids) if name in results.images], np.int64)
+    selected = select_images(objects, rows)
+    found = {name: result.detections for name, result in results.images.items()}
+    return selected, detection_table(selected.index, found)
+
+
+class ResultsWriter:
+    """Makes a file of results, or goes on with one.
+
+        with ResultsWriter(path, settings, class_names) as writer:
+            writer.add(result)
+
+    Nothing is written before the `with` block. When `add` returns, its line has reached the system. One process at a
+    time may write.
+
+    Args:
+        path: the file; folders are made.
+        settings: what the results depend on, as JSON has it.
+        class_names: of the labels.
+
+    Raises:
+        InputError: naming the file, if there is one of other settings or classes, or something else.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], class_names: tuple[str, ...]) -> None:
+        self.path = path
+        self.class_names = class_names
+        header = {"format": FORMAT, "version": VERSION, "settings": settings, "class_names": class_names}
+        self._head = _line(header)
+        self._length = 0
+        self.images: dict[str, ImageResult] = {}
+        if path.exists():
+            results = read_results(path)
+            require_settings(path, results.settings, json.loads(json.dumps(settings, default=str)))
+            if results.class_names != class_names:
+                raise InputError(f"{path}: expected results for the classes of this run, got those for others")
+            self.images, self._length = results.images, results.length
+
+    def __enter__(self) -> Self:
+        """Open the file, and cut off what is not whole."""
+        with self._naming_file():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._length:
+                unfinished = self.path.with_name(f"{self.path.name}.unfinished")
+                unfinished.write_bytes(self._head)
+                unfinished.replace(self.path)
+                self._length = len(self._head)
+            self._file = FileIO(self.path, "r+")
+            self._file.truncate(self._length)
+            self._file.seek(self._length)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, result: ImageResult) -> None:
+        """Append the results of an image.
+
+        Raises:
+            InputError: naming the file, if it cannot be written.
+            ValueError: if the image has results already.
+        """
+        if result.image_id in self.images:
+            raise ValueError(f"expected each image once, got {result.image_id} again")
+        rest = memoryview(_line(_as_json(result)))
+        with self._naming_file():
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self.images[result.image_id] = result
+
+    @contextmanager
+    def _naming_file(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"{self.path}: expected to write results there, got: {error.strerror}") from None
+
+
+def require_settings(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """See whether results were made with the settings `expected`.
+
+    Raises:
+        InputError: naming the file and the first setting that differs.
+    """
+    there, wanted = _flatten(found), _flatten(expected)
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            raise InputError(
+                f"{path}: expected results made with {name} {wanted.get(name, 'left out')}, got some with "
+                f"{there.get(name, 'none')}; choose another folder with --results"
+            )
+
+
+def _flatten(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = _flatten(value) if isinstance(value, dict) and value else None
+        flat |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+    return flat
+
+
+def _line(content: Any) -> bytes:
+    text = json.dumps(content, default=str).encode("ascii")
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _content(line: bytes) -> Any:
+    """What a line holds, None if it is damaged."""
+    checksum, _, text = line.partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _as_json(result: ImageResult) -> dict[str, Any]:
+    found = result.detections
+    return {
+        "image": result.image_id,
+        "size": list(result.size),
+        "proposals": result.proposal_count,
+        "labels": found.labels.tolist(),
+        "scores": _short(found.scores),
+        "boxes": _short(found.boxes.ravel()),
+    }
+
+
+def _short(values: FloatArray) -> list[float]:
+    """The shortest decimals that give the same float32."""
+    return [float(str(value)) for value in values]
+
+
+def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | None:
+    """The results of an image, None where the content is something else."""
+    try:
+        height, width = content["size"]
+        boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
+        detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
+        return ImageResult(str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,229 @@
+"""Detect in the images of a split and score what was found.
+
+python -m tools.evaluate run --config configs/tiny_imagenet.yaml --data FOLDER --split val
+
+The results of each image are kept as soon as it is done. A run that was interrupted goes on where it stood when it is
+started again, and one that is done only scores again.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from classifier.image_classifier import require_same_classes
+from classifier.weights_file import find_weights
+from detection.arrays import Image
+from detection.contracts import Proposals
+from detection.datasets import DataSet
+from detection.datasets.dataset import Entry
+from detection.detector import Detector
+from detection.errors import InputError
+from detection.evaluation import score
+from detection.evaluation.bootstrap import RESAMPLES
+from detection.formats.ground_truth import coco_ground_truth, read_data_set
+from detection.formats.output import write_whole
+from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, ResultsWriter
+from detection.ground_truth import GroundTruth
+from detection.image import read_image
+from detection.tables import ObjectTable, detection_table, select_images
+from proposals.cache import ProposalCache
+from tools.evaluate_score import RuleName
+from tools.evaluation_input import warn
+from tools.evaluation_report import build_report, format_report, write_json
+from tools.experiment import add_experiment_options
+from tools.image_proposals import ImageProposals, cache_settings, open_cache, use_one_thread
+from tools.output_file import prepare_output
+from tools.split_options import add_limit_option, evenly_spaced
+
+IMAGES_AT_ONCE = 16
+"""Images whose regions share the classifier's batches."""
+
+MAKES_NO_DIFFERENCE = {"device", "batch_size"}
+"""Settings of a detector that may change in the middle of a run."""
+
+
+class ProposedImages(Dataset[tuple[str, Image, Proposals]]):
+    """Images of a split with their proposals, read and made in the loader's processes."""
+
+    def __init__(self, records: Sequence[GroundTruth], proposals: ImageProposals) -> None:
+        self.records = records
+        self.proposals = proposals
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[str, Image, Proposals]:
+        record = self.records[index]
+        image = read_image(record.path)
+        return record.image_id, image, self.proposals(record, image)
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the action."""
+    parser = ArgumentParser(prog="python -m tools.evaluate run", description="Measure a detector on a split.")
+    add_experiment_options(parser, detector_required=True)
+    parser.add_argument("--split", type=str, default="val")
+    add_limit_option(parser)
+    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    parser.add_argument(
+        "--results",
+        type=str | None,
+        default=None,
+        help="folder to keep them in; default: one of its own below --output",
+    )
+    parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
+    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Detect where that is still to do, score, print, and return the exit status; raises `InputError`."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    json_file = prepare_output(settings.json) if settings.json is not None else None
+    cache = open_cache(settings, settings.detector.propose)
+    dataset = build_dataset(parser, settings)
+    entries = dataset.read_entries(settings.split)
+    objects = read_data_set(dataset, settings.split, entries)
+    chosen = evenly_spaced(entries, settings.limit)
+    if not chosen:
+        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none")
+    writer = open_results(settings, dataset, objects, cache)
+    missing = [entry.record for entry in chosen if entry.record.image_id not in writer.images]
+    if missing:
+        detector = build_detector(parser, settings, dataset)
+        if cache is not None:
+            cache.require(missing)
+        write_whole(writer.path.parent / GROUND_TRUTH_NAME, coco_ground_truth(objects))
+        proposals = ImageProposals(detector.propose, cache)
+        add_results(writer, detector, missing, proposals, workers=settings.workers)
+    print(f"{writer.path.parent}: results of {len(writer.images)} images")
+    report = score_images(settings, writer, objects, chosen, dataset.scoring_rule)
+    print(f"{report['proposals_per_image']:.1f} proposals an image")
+    print(format_report(report))
+    write_json(json_file, report)
+    return 0
+
+
+def build_dataset(parser: ArgumentParser, settings: Namespace) -> DataSet:
+    """The reader alone: a run that is done needs no detector."""
+    without = settings.clone()
+    without.detector.pop("propose")
+    without.detector.pop("classify")
+    dataset: DataSet = parser.instantiate(without).dataset
+    return dataset
+
+
+def open_results(
+    settings: Namespace, dataset: DataSet, objects: ObjectTable, cache: ProposalCache | None
+) -> ResultsWriter:
+    """The results so far, in the folder that is named or follows from the settings.
+
+    Raises:
+        InputError: naming the file, if there are results of other settings or another data set.
+    """
+    made_with = {
+        "dataset": cache_settings(settings, None)["dataset"],
+        "detector": what_matters(settings.detector.as_dict()),
+        "split": settings.split,
+        "rule": dataset.scoring_rule,
+        "cached_proposals": cache is not None,
+        "ground_truth_crc32": zlib.crc32(coco_ground_truth(objects)),
+    }
+    stated = json.dumps(made_with, sort_keys=True, default=str)
+    default = Path(settings.output) / "evaluation" / f"{settings.split}-{zlib.crc32(stated.encode()):08x}"
+    folder = Path(settings.results) if settings.results is not None else default
+    return ResultsWriter(folder / NAME, made_with, dataset.class_names)
+
+
+def what_matters(settings: Any) -> Any:
+    """Settings of a detector without those that make no difference, and with the CRC-32 of files beside their names."""
+    if isinstance(settings, dict):
+        return {key: what_matters(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+    if isinstance(settings, str) and find_weights(settings).is_file():
+        return f"{settings} (CRC-32 {zlib.crc32(find_weights(settings).read_bytes()):08x})"
+    return settings
+
+
+def build_detector(parser: ArgumentParser, settings: Namespace, dataset: DataSet) -> Detector:
+    """The detector, which has to know the classes of the data set.
+
+    Raises:
+        InputError: if it does not, or a file of its own cannot be used.
+    """
+    detector = Detector(**parser.instantiate(settings).detector)
+    require_same_classes("detector", detector.class_names, settings.data, dataset.class_names)
+    return detector
+
+
+def add_results(
+    writer: ResultsWriter,
+    detector: Detector,
+    missing: Sequence[GroundTruth],
+    proposals: ImageProposals,
+    *,
+    workers: int,
+) -> None:
+    """Detect in the images that have no results yet, and add those of each at once.
+
+    Raises:
+        InputError: naming the image or file that cannot be read or written; or if a loader process was killed.
+    """
+    done = len(writer.images)
+    with writer, tqdm(total=done + len(missing), initial=done, unit="image", disable=None) as progress:
+        try:
+            for result in detect_each(detector, missing, proposals, workers=workers):
+                writer.add(result)
+                progress.update()
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise InputError(
+                f"a process was killed, perhaps for want of memory: expected --workers {workers} of them to live; run "
+                "the command again to go on"
+            ) from None
+
+
+def detect_each(
+    detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, workers: int
+) -> Iterator[ImageResult]:
+    """The results of each image, in their order."""
+    loader = DataLoader(
+        ProposedImages(records, proposals),
+        batch_size=IMAGES_AT_ONCE,
+        collate_fn=list,
+        num_workers=workers,
+        worker_init_fn=use_one_thread,
+    )
+    for group in loader:
+        names, images, candidates = zip(*group, strict=True)
+        for name, image, found, of_image in zip(
+            names, images, detector.score(images, candidates), candidates, strict=True
+        ):
+            yield ImageResult(name, (image.shape[0], image.shape[1]), len(of_image), found)
+
+
+def score_images(
+    settings: Namespace, writer: ResultsWriter, objects: ObjectTable, chosen: Sequence[Entry], rule: str
+) -> dict[str, Any]:
+    """The report on the images that were chosen, whatever others have results too."""
+    names = [entry.record.image_id for entry in chosen]
+    rows = {name: row for row, name in enumerate(objects.index.image_ids)}
+    selected = select_images(objects, np.array([rows[name] for name in names], np.int64))
+    detections = detection_table(selected.index, {name: writer.images[name].detections for name in names})
+    metrics = score(selected, detections, settings.rule or rule)
+    report = build_report(metrics, resamples=settings.resamples, warnings=warn(selected, detections))
+    proposal_count = sum(writer.images[name].proposal_count for name in names)
+    everything = len(names) == len(objects.index.image_ids)
+    source = {"results": str(writer.path.parent.absolute()), "images": None if everything else names}
+    return report | {"proposals_per_image": proposal_count / len(names), "source": source}

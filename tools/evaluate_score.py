@@ -1,0 +1,71 @@
+"""Score detections that lie in a file, by any rule.
+
+python -m tools.evaluate score --rule voc2007 --ground-truth VOCdevkit --split test --detections results/ --json FILE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt
+
+from detection.evaluation import DetectionMetrics, score
+from detection.evaluation.bootstrap import RESAMPLES
+from tools.evaluation_input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
+from tools.evaluation_report import build_report, format_report, write_json
+from tools.output_file import prepare_output
+
+SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
+"""The options that say what is scored."""
+
+RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the action."""
+    parser = ArgumentParser(prog="python -m tools.evaluate score", description="Score detections in a file.")
+    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    add_ground_truth_options(parser)
+    parser.add_argument(
+        "--detections", type=str, required=True, help="ILSVRC, COCO, VOC (folder), detect --json, or run"
+    )
+    parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
+    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Score, print the result, and return the exit status; raises `InputError`."""
+    parser = build_parser()
+    settings = parse(parser, arguments)
+    json_file = prepare_output(settings.json) if settings.json is not None else None
+    metrics, warnings = score_settings(parser, settings)
+    report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
+    print(format_report(report))
+    write_json(json_file, report | {"source": source_of(settings, settings.detections)})
+    return 0
+
+
+def score_settings(parser: ArgumentParser, settings: Namespace) -> tuple[DetectionMetrics, list[str]]:
+    """The score of the detections that the options name, and what is doubtful about it.
+
+    Raises:
+        InputError: naming the file and line, for anything that cannot be scored.
+    """
+    truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
+    detections, warnings = read_split_detections(settings, truth)
+    return score(truth.objects, detections, truth.rule, blacklist=truth.blacklist), warnings
+
+
+def source_of(settings: Namespace, detections: str) -> dict[str, Any]:
+    """The options that say what was scored, for `compare` to do it again."""
+    given: dict[str, Any] = settings.as_dict() | {"detections": detections}
+    source = {name: given[name] for name in SOURCE}
+    for name in ("ground_truth", "detections", "blacklist"):
+        source[name] = str(Path(source[name]).absolute()) if source[name] is not None else None
+    if source["dataset"] is not None:
+        source["dataset"]["init_args"].pop("root")
+    return source

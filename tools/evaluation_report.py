@@ -1,0 +1,86 @@
+"""A score with its intervals: as a dictionary for JSON, and as the lines that are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from detection.evaluation import DetectionMetrics
+from detection.evaluation.bootstrap import CONFIDENCE, SEED, Interval, bootstrap_intervals, draw_images
+from detection.formats.output import write_whole
+
+
+def build_report(metrics: DetectionMetrics, *, resamples: int, warnings: Sequence[str]) -> dict[str, Any]:
+    """What is known of a result; numbers that could not be measured are None.
+
+    Args:
+        metrics: the score.
+        resamples: of the bootstrap; with 0 there are no intervals.
+        warnings: what is doubtful about the input.
+    """
+    report: dict[str, Any] = {
+        "rule": metrics.rule,
+        "images": len(metrics.objects.index.image_ids),
+        "objects": int(metrics.ground_truth_counts.sum()),
+        "detections": len(metrics.detections),
+        "mAP": number(metrics.mean_average_precision),
+        "recall": number(metrics.total_recall),
+        "AP": by_class(metrics, metrics.average_precision.tolist()),
+        "recall_by_class": by_class(metrics, metrics.recall.tolist()),
+        "objects_by_class": dict(zip(metrics.class_names, metrics.ground_truth_counts.tolist(), strict=True)),
+    }
+    if metrics.details:
+        report["details"] = {name: number(value) for name, value in metrics.details.items()}
+    if resamples:
+        draws = draw_images(len(metrics.objects.index.image_ids), resamples=resamples)
+        intervals = bootstrap_intervals(metrics, draws)
+        report["mAP_interval"] = bounds(intervals.mean_average_precision)
+        report["AP_interval"] = dict(zip(metrics.class_names, map(bounds, intervals.average_precision), strict=True))
+        report["bootstrap"] = {"confidence": CONFIDENCE, "resamples": resamples, "seed": SEED}
+    return report | {"warnings": list(warnings)}
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """What is printed of a report."""
+    lines = [f"{report['images']} images, {report['objects']} objects, {report['detections']} detections"]
+    interval = ""
+    if report.get("mAP_interval") and None not in report["mAP_interval"]:
+        low, high = report["mAP_interval"]
+        interval = f" [{low:.4f}, {high:.4f}] ({report['bootstrap']['confidence']:.0%} bootstrap interval)"
+    lines.append(f"mAP ({report['rule']}): {text(report['mAP'])}{interval}, recall {text(report['recall'])}")
+    if "details" in report:
+        lines += [f"  {name:9} {text(value)}" for name, value in report["details"].items()]
+    return "\n".join(lines)
+
+
+def write_json(path: Path | None, report: dict[str, Any]) -> None:
+    """Write a report, if there is a file for it.
+
+    Raises:
+        InputError: naming the file, if it cannot be written.
+    """
+    if path is not None:
+        write_whole(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode("ascii"))
+
+
+def by_class(metrics: DetectionMetrics, values: Sequence[float]) -> dict[str, float | None]:
+    """Values [C] under the names of the classes."""
+    return dict(zip(metrics.class_names, map(number, values), strict=True))
+
+
+def number(value: float) -> float | None:
+    """A number for JSON, which has no nan."""
+    return None if isnan(value) else float(value)
+
+
+def bounds(interval: Interval) -> list[float | None]:
+    """An interval for JSON."""
+    return [number(interval.low), number(interval.high)]
+
+
+def text(value: float | None) -> str:
+    """A number to print."""
+    return "unknown" if value is None else f"{value:.4f}"

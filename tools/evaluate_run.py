@@ -42,6 +42,7 @@ from tools.evaluation_input import warn
 from tools.evaluation_report import build_report, format_report, write_json
 from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, cache_settings, open_cache, use_one_thread
+from tools.killed_loaders import naming_killed_loaders
 from tools.output_file import prepare_output
 from tools.split_options import add_limit_option, evenly_spaced
 
@@ -180,18 +181,11 @@ def add_results(
         InputError: naming the image or file that cannot be read or written; or if a loader process was killed.
     """
     done = len(writer.images)
-    with writer, tqdm(total=done + len(missing), initial=done, unit="image", disable=None) as progress:
-        try:
-            for result in detect_each(detector, missing, proposals, workers=workers):
-                writer.add(result)
-                progress.update()
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise InputError(
-                f"a process was killed, perhaps for want of memory: expected --workers {workers} of them to live; run "
-                "the command again to go on"
-            ) from None
+    progress = tqdm(total=done + len(missing), initial=done, unit="image", disable=None)
+    with writer, progress, naming_killed_loaders(workers, "run the command again to go on"):
+        for result in detect_each(detector, missing, proposals, workers=workers):
+            writer.add(result)
+            progress.update()
 
 
 def detect_each(

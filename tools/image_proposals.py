@@ -15,6 +15,7 @@ from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from proposals.cache import ProposalCache
+from tools.killed_loaders import naming_killed_loaders
 
 Item = TypeVar("Item")
 
@@ -104,16 +105,9 @@ def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
         worker_init_fn=use_one_thread,
         prefetch_factor=PREFETCHED if workers else None,
     )
-    try:
+    with naming_killed_loaders(workers, "run the command again"):
         for (item,) in loader:
             yield item
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise InputError(
-            f"a process was killed, perhaps for want of memory: expected --workers {workers} of them to live; run the "
-            "command again"
-        ) from None
 
 
 def use_one_thread(_: int) -> None:

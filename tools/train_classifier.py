@@ -21,13 +21,14 @@ from detection.training.checkpoints import read_checkpoint
 from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
 from tools.image_proposals import open_cache
+from tools.killed_loaders import naming_killed_loaders
 from tools.training_run import (
     build_data,
     build_module,
     build_trainer,
     describe,
     fit_to_checkpoint,
-    naming_killed_loaders,
+    go_on_from,
     require_startable,
 )
 
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         if settings.action == "export":
             export(settings, built)
         else:
-            with naming_killed_loaders(settings):
+            with naming_killed_loaders(settings.workers, go_on_from(settings)):
                 run(settings, built, open_cache(settings, propose))
     except InputError as error:
         print(f"train_classifier: {error.line}", file=sys.stderr)

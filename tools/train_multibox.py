@@ -17,8 +17,9 @@ from jsonargparse import ArgumentParser, Namespace
 from detection.errors import InputError
 from detection.training.checkpoints import read_checkpoint
 from proposals.multibox_weights import save_multibox
+from tools.killed_loaders import naming_killed_loaders
 from tools.multibox_run import add_multibox_options, build_data, build_training, describe
-from tools.training_run import build_trainer, naming_killed_loaders, require_startable
+from tools.training_run import build_trainer, go_on_from, require_startable
 
 ACTIONS = ("fit", "validate", "export")
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         if settings.action == "export":
             export(settings, built)
         else:
-            with naming_killed_loaders(settings):
+            with naming_killed_loaders(settings.workers, go_on_from(settings)):
                 run(settings, built)
     except InputError as error:
         print(f"train_multibox: {error.line}", file=sys.stderr)

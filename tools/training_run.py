@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -203,19 +202,9 @@ def require_startable(settings: Namespace) -> None:
         )
 
 
-@contextmanager
-def naming_killed_loaders(settings: Namespace) -> Iterator[None]:
-    """Turn PyTorch's error about a loader process that was killed into an `InputError` that says how to go on."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
-            raise
-        last = Path(settings.output) / "last.ckpt"
-        raise InputError(
-            f"a loader process was killed, perhaps for want of memory: expected --workers {settings.workers} of them "
-            f"to live; go on with --ckpt_path {last}"
-        ) from None
+def go_on_from(settings: Namespace) -> str:
+    """What to do when a run was interrupted."""
+    return f"go on with --ckpt_path {Path(settings.output) / 'last.ckpt'}"
 
 
 def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:

@@ -273,7 +273,7 @@ def test_killed_process(
 
     monkeypatch.setattr(MeasuredImages, "__getitem__", killed)
     assert run({"whole": WHOLE}) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("coverage: a process was killed, perhaps for want of")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("coverage: a loader process was killed, perhaps")
 
 
 def test_output_that_cannot_be_written(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,7 +215,7 @@ def test_killed_process(
 
     monkeypatch.setattr(propose.ProposedSplit, "__getitem__", killed)
     assert fill(options, tmp_path / "val.proposals") == 1
-    assert message(capsys).startswith("propose: a process was killed, perhaps for want of memory")
+    assert message(capsys).startswith("propose: a loader process was killed, perhaps for want of memory")
 
 
 @pytest.mark.parametrize(

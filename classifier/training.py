@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ class ClassifierTraining(SupervisedTraining):
         background: whether output 0 is background.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
-        training_size: the same in training; None for `input_size`. Random crops show objects larger than they are
-            when measuring, so a smaller input in training suits both, and is faster (Touvron et al., arXiv 1906.06423).
+        training_sizes: the same in training, each for an equal share of the steps; None for `input_size` throughout.
+            Random crops show objects larger than they are when measuring, so a smaller input in training suits both,
+            and is faster (Touvron et al., arXiv 1906.06423); so is a smaller one first (Tan and Le, arXiv 2104.00298).
         context: pixels of the input that show the surroundings of a box on each side.
         learning_rate: the highest rate of the schedule.
         new_layer_factor: on the rate of the layers named in `new_layers` (R-CNN: 10).
@@ -58,7 +60,7 @@ class ClassifierTraining(SupervisedTraining):
         background: bool,
         seed: int,
         input_size: int,
-        training_size: int | None = None,
+        training_sizes: Sequence[int] | None = None,
         context: int = 0,
         learning_rate: float = 0.1,
         new_layer_factor: float = 10.0,
@@ -85,9 +87,8 @@ class ClassifierTraining(SupervisedTraining):
         self.background = background
         self.seed = seed
         self.input_size = input_size
-        self.training_size = training_size or input_size
+        self.training_sizes = tuple(training_sizes or (input_size,))
         self.context = context
-        self.training_context = context * self.training_size // input_size
         self.label_smoothing = label_smoothing
         self.box_weight = box_weight
         self._totals: list[Tensor] = []
@@ -126,8 +127,17 @@ class ClassifierTraining(SupervisedTraining):
     def distorted_regions(self, batch: RegionBatch) -> Tensor:
         """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""
         with torch.autocast(batch.images.device.type, enabled=False):
-            regions = self._warp(batch, self.training_size, self.training_context)
+            size = self.training_size(self.progress)
+            regions = self._warp(batch, size, self.training_context(size))
             return _as_input(distort(regions, batch.distortions))
+
+    def training_size(self, progress: float) -> int:
+        """Side of the network's input in training, in pixels, at `progress` 0-1 of the run."""
+        return self.training_sizes[min(int(progress * len(self.training_sizes)), len(self.training_sizes) - 1)]
+
+    def training_context(self, size: int) -> int:
+        """Pixels that show the surroundings of a box, in an input of side `size` in training."""
+        return self.context * size // self.input_size
 
     def regions(self, batch: RegionBatch) -> Tensor:
         """Input of the network when measuring, [N, 3, S, S]."""

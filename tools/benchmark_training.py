@@ -111,13 +111,15 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
     device = trainer.strategy.root_device
     network = module.network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), settings.learning_rate, momentum=settings.momentum)
-    size = module.training_size
-    inputs = torch.randn(regions, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    largest = max(module.training_sizes)
+    images = torch.randn(regions, 3, largest, largest, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(regions, dtype=torch.int64, device=device)
     start = 0.0
     for step in range(WARM_UP_STEPS + settings.steps):
         if step == WARM_UP_STEPS:
             start = _now(device)
+        size = module.training_size(step / (WARM_UP_STEPS + settings.steps))
+        inputs = images[..., :size, :size].contiguous(memory_format=torch.channels_last)
         with trainer.precision_plugin.forward_context():
             loss = functional.cross_entropy(network(inputs).logits.float(), labels)
         optimizer.zero_grad()

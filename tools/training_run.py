@@ -75,6 +75,7 @@ def build_data(
             augmentation=built.augmentation,
             seed=settings.seed,
         )
+    largest = max(module.training_sizes)
     return TrainingData(
         training,
         built.task.validation_samples(
@@ -82,7 +83,7 @@ def build_data(
         ),
         batch_size=settings.batch_size,
         workers=settings.workers,
-        training_collation=RegionCollation(size=module.training_size, context=module.training_context),
+        training_collation=RegionCollation(size=largest, context=module.training_context(largest)),
         collation=RegionCollation(size=module.input_size, context=module.context),
         filler=uncounted,
     )

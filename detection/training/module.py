@@ -59,6 +59,12 @@ class SupervisedTraining(LightningModule):
         self.new_layer_factor = new_layer_factor
         self._unchecked: list[tuple[Tensor, Sequence[Path]]] = []
         self._validated = False
+        self._steps: int | None = None
+
+    @property
+    def progress(self) -> float:
+        """Share of the run's optimiser steps that are done, 0-1; 0 before training."""
+        return self.global_step / self._steps if self._steps else 0.0
 
     def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
         """Log the loss of a training step, and see to it that it is checked; `paths` are the files of the batch.
@@ -115,7 +121,8 @@ class SupervisedTraining(LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
-        scheduler = self.schedule.build(optimizer, steps=int(steps), epochs=steps / steps_an_epoch)
+        self._steps = int(steps)
+        scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _parameter_groups(self) -> list[dict[str, Any]]:

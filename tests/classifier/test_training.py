@@ -56,7 +56,7 @@ def test_measuring_sees_what_the_detector_sees() -> None:
 
 
 def test_training_may_use_a_smaller_input() -> None:
-    module = training(size=64, training_size=32)
+    module = training(size=64, training_sizes=[32])
     assert module.distorted_regions(batch_of()).shape == (6, 3, 32, 32)
     assert module.regions(batch_of()).shape == (6, 3, 64, 64)
     undistorted = batch_of()._replace(distortions=UNCHANGED)

@@ -64,6 +64,14 @@ def test_training_may_use_a_smaller_input() -> None:
     torch.testing.assert_close(module.distorted_regions(undistorted), normalise(expected), atol=1e-4, rtol=0)
 
 
+def test_inputs_grow_in_equal_shares_of_a_run() -> None:
+    module = training(size=64, training_sizes=[32, 48, 64])
+    shares = [0, 0.33, 0.34, 0.66, 0.67, 0.99, 1]
+    assert [module.training_size(share) for share in shares] == [32, 32, 48, 48, 64, 64, 64]
+    assert [module.training_context(size) for size in (32, 48, 64)] == [1, 1, 2]
+    assert [training(size=64).training_size(share) for share in shares] == [64] * 7
+
+
 def test_regions_are_warped_in_full_precision() -> None:
     module, batch = training(), batch_of()
     with torch.autocast("cpu", torch.bfloat16):

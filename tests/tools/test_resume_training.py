@@ -82,6 +82,28 @@ def test_accumulated_gradients_resume(three_epochs: Options, tmp_path: Path) -> 
     assert all(torch.equal(resumed["state_dict"][name], value) for name, value in whole["state_dict"].items())
 
 
+def test_growing_inputs_resume(three_epochs: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    original = ClassifierTraining.distorted_regions
+
+    def recording(self: ClassifierTraining, batch: RegionBatch) -> torch.Tensor:
+        regions = original(self, batch)
+        sizes.append(regions.shape[-1])
+        return regions
+
+    monkeypatch.setattr(ClassifierTraining, "distorted_regions", recording)
+    options = [*three_epochs(tmp_path), "--training_sizes", "[16, 20, 24, 32]"]
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(16, patch)
+        with pytest.raises(KilledError):
+            train_classifier.main(options)
+    # Quarters of 30 steps end after 7.5, 15 and 22.5 of them.
+    assert sizes == [16] * 8 + [20] * 7 + [24]
+    sizes.clear()
+    assert train_classifier.main([*options, "--ckpt_path", str(tmp_path / "last.ckpt")]) == 0
+    assert sizes == [20] + [24] * 8 + [32] * 7  # from step 14 on
+
+
 def test_plateau_schedule_resumes(three_epochs: Options, tmp_path: Path) -> None:
     plateau = ["--schedule", "detection.training.schedules.PlateauSchedule", "--schedule.patience", "0"]
     plateau += ["--learning_rate", "1e-12"]  # so that the loss stays, and the rate falls at each epoch but the first

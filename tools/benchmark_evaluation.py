@@ -21,7 +21,7 @@ from detection.evaluation import RULES, score
 from detection.evaluation.bootstrap import bootstrap_intervals, draw_images
 from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
-from detection.evaluation.rules import ILSVRC, half_iou_thresholds
+from detection.evaluation.rules import COCO_AT_HALF
 from detection.tables import DetectionTable, ObjectTable, corners_to_xywh, select_images, split_index
 
 OBJECTS_AN_IMAGE = 2.76
@@ -29,11 +29,6 @@ OBJECTS_AN_IMAGE = 2.76
 
 DETECTIONS_AN_OBJECT = 8
 """Boxes around an object, with its class; the others lie anywhere, with any class."""
-
-COCO_AT_HALF = replace(
-    ILSVRC, name="coco at IoU 0.5", iou_thresholds=half_iou_thresholds, recall_levels=tuple(np.linspace(0, 1, 101))
-)
-"""What pycocotools does here, where there are no crowds: the two results have to be equal."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF
 from detection.tables import DetectionTable, ObjectTable, corners_to_xywh, select_images, split_index
+from tools.evaluation_analysis import analyse
 
 OBJECTS_AN_IMAGE = 2.76
 """55,502 in 20,121 images of ILSVRC's validation split."""
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.resamples and metrics is not None:
         seconds = time_bootstrap(metrics, options)
         print(f"  {'bootstrap':24} {seconds:7.2f} s  {options.resamples} resamples")
+    if metrics is not None:
+        print(f"  {'analysis':24} {timed(lambda: analyse(metrics))[0]:7.2f} s")
     print(f"  peak memory {peak_memory():.0f} MB, of which {before:.0f} MB before scoring")
     compare_with_pycocotools(*first_images(objects, detections, options.compared_images))
     return 0

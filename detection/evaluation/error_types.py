@@ -135,35 +135,33 @@ def error_costs(metrics: DetectionMetrics, errors: Errors) -> dict[str, ErrorCos
     Average precision is that of the rule in force, with COCO's rule at an IoU of 0.5; the mean is over the classes
     that have objects, always the same.
     """
-    matches, labels = metrics.matches, metrics.detections.labels
+    matches = metrics.matches
     ranked = matches.order[matches.outcomes[matches.order] != IGNORED]
-    right = matches.outcomes[ranked] == TRUE_POSITIVE
-    types = errors.types[ranked]
-    finds = np.where(right, matches.objects[ranked], errors.targets[ranked])
-    before = _mean_average_precision(metrics, labels[ranked], right)
+    labels, right = metrics.detections.labels[ranked], matches.outcomes[ranked] == TRUE_POSITIVE
+    types, finds = errors.types[ranked], np.where(right, matches.objects[ranked], errors.targets[ranked])
+    before = _mean_average_precision(metrics, labels, right)
     costs = {}
     for error_type, name in enumerate(ERROR_NAMES[:-1]):
         wrong = types == error_type
+        now_right, now_labels = right, labels
         if error_type in (CLASSIFICATION, LOCALISATION):
             candidates = np.flatnonzero(right | wrong)
             best = candidates[np.unique(finds[candidates], return_index=True)[1]]
-            now_right = np.zeros(len(ranked), np.bool_)
+            now_right, now_labels = np.zeros_like(right), labels.copy()
             now_right[best] = True
-            now_labels = np.where(now_right, metrics.objects.labels[finds], labels[ranked])
-            kept = now_right | ~(right | wrong)
-            after = _mean_average_precision(metrics, now_labels[kept], now_right[kept])
-        else:
-            after = _mean_average_precision(metrics, labels[ranked[~wrong]], right[~wrong])
-        costs[name] = ErrorCost(int(wrong.sum()), after - before)
-    after = _mean_average_precision(metrics, labels[ranked], right, missed=errors.missed)
-    costs[ERROR_NAMES[-1]] = ErrorCost(int(errors.missed.sum()), after - before)
+            now_labels[best] = metrics.objects.labels[finds[best]]
+            wrong = (right | wrong) & ~now_right
+        after = _mean_average_precision(metrics, now_labels[~wrong], now_right[~wrong])
+        costs[name] = ErrorCost(int(np.count_nonzero(types == error_type)), after - before)
+    after = _mean_average_precision(metrics, labels, right, missed=errors.missed)
+    costs[ERROR_NAMES[-1]] = ErrorCost(int(np.count_nonzero(errors.missed)), after - before)
     return costs
 
 
 def _mean_average_precision(
     metrics: DetectionMetrics, labels: IntArray, right: BoolArray, *, missed: BoolArray | None = None
 ) -> float:
-    """That of detections [K], best first, of which some are right, without the objects that were `missed`."""
+    """That of detections [K], best first, of which some are right, without the objects that were `missed` [M]."""
     counts = metrics.ground_truth_counts
     left = counts if missed is None else counts - np.bincount(metrics.objects.labels[missed], minlength=len(counts))
     of_classes = split_by(labels, np.arange(len(labels)), len(counts))

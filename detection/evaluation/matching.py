@@ -43,24 +43,26 @@ class Pairs(NamedTuple):
     objects: IntArray
 
 
-def match(objects: ObjectTable, detections: DetectionTable, rule: MatchingRule) -> Matches:
+def match(
+    objects: ObjectTable, detections: DetectionTable, rule: MatchingRule, *, unlimited: BoolArray | None = None
+) -> Matches:
     """Let the detections take objects of their image and class, best first; see `MatchingRule`.
 
     An object is taken once, by the first that it is the best free object of; the first of equals is the best. Overlaps
-    of nothing do not count, whatever the threshold.
+    of nothing do not count, whatever the threshold. Of the objects [M], those that are `unlimited` are never taken,
+    however many detections choose them; by default all that are ignored.
     """
     order = rank(detections, by_image=rule.ties_by_image)
-    keys = (detections.images * len(detections.index.class_names) + detections.labels)[order]
-    object_keys = objects.images * len(objects.index.class_names) + objects.labels
+    keys = image_classes(detections)[order]
     blocks = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     thresholds = rule.iou_thresholds(objects.boxes)
-    for block in pairs_of_equal(keys, object_keys):
+    for block in pairs_of_equal(keys, image_classes(objects)):
         iou = paired_iou(detections.boxes_xywh[order[block.places]], objects.boxes_xywh[block.objects])
         enough = (iou >= thresholds[block.objects]) & (iou > 0)
         candidates = Pairs(block.places[enough], block.objects[enough])
         blocks.append(_by_preference(candidates, iou[enough], objects.ignored, rule))
     pairs = Pairs(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-    taken = _take_turns(pairs, keys, objects.ignored)
+    taken = _take_turns(pairs, keys, objects.ignored if unlimited is None else unlimited)
     outcomes = np.zeros(len(detections), np.int8)
     found = np.full(len(detections), -1)
     rows = order[pairs.places[taken]]
@@ -76,22 +78,26 @@ def rank(detections: DetectionTable, *, by_image: bool) -> IntArray:
     return ranked
 
 
+def image_classes(table: ObjectTable | DetectionTable) -> IntArray:
+    """A number for each image and class, of every row of a table."""
+    return table.images * len(table.index.class_names) + table.labels
+
+
 def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
     """All pairs of equal keys, such as image and class, of N detections and M objects: by place, then by object.
 
     They come in blocks, each of which holds all pairs of its detections.
     """
     by_key = np.argsort(object_keys, kind="stable")
-    first = np.searchsorted(object_keys[by_key], keys, "left")
-    counts = np.searchsorted(object_keys[by_key], keys, "right") - first
-    places = np.flatnonzero(counts)
-    totals = counts[places].cumsum()
-    cuts = np.searchsorted(totals, np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
-    for block in np.split(places, cuts):
+    places = np.flatnonzero(np.isin(keys, object_keys))  # few, and found sooner than by bisection
+    first = np.searchsorted(object_keys[by_key], keys[places], "left")
+    counts = np.searchsorted(object_keys[by_key], keys[places], "right") - first
+    cuts = np.searchsorted(counts.cumsum(), np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
+    for block in np.split(np.arange(len(places)), cuts):
         repeated = np.repeat(block, counts[block])
         starts = counts[block].cumsum() - counts[block]
         within = np.arange(len(repeated)) - np.repeat(starts, counts[block])
-        yield Pairs(repeated, by_key[first[repeated] + within])
+        yield Pairs(places[repeated], by_key[first[repeated] + within])
 
 
 def _by_preference(pairs: Pairs, iou: Columns, ignored: BoolArray, rule: MatchingRule) -> Pairs:
@@ -113,7 +119,7 @@ def paired_iou(boxes_xywh: Columns, others_xywh: Columns) -> Columns:
     return iou
 
 
-def _take_turns(pairs: Pairs, keys: IntArray, ignored: BoolArray) -> IntArray:
+def _take_turns(pairs: Pairs, keys: IntArray, unlimited: BoolArray) -> IntArray:
     """Rows of the pairs that come about.
 
     Detections of one image and class wait for each other, those of others do not: the first of each take their turn
@@ -123,13 +129,13 @@ def _take_turns(pairs: Pairs, keys: IntArray, ignored: BoolArray) -> IntArray:
     turns = _turns(keys[pairs.places[new]])[new.cumsum() - 1]  # of each pair
     by_turn = np.argsort(turns, kind="stable")
     bounds = np.searchsorted(turns[by_turn], np.arange(turns.max(initial=-1) + 2))
-    taken = np.zeros(len(ignored), np.bool_)
+    taken = np.zeros(len(unlimited), np.bool_)
     chosen = []
     for start, end in pairwise(bounds):
         rows = by_turn[start:end]
         free = rows[~taken[pairs.objects[rows]]]
         best = free[is_new(pairs.places[free])]
-        taken[pairs.objects[best]] = ~ignored[pairs.objects[best]]
+        taken[pairs.objects[best]] = ~unlimited[pairs.objects[best]]
         chosen.append(best)
     return np.concatenate([np.zeros(0, np.int64), *chosen])
 

@@ -116,8 +116,8 @@ def _rankings(objects: ObjectTable, detections: DetectionTable, matches: Matches
 
 def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
     """The rows of each class, in their order."""
-    by_class = np.argsort(labels, kind="stable")
-    bounds = np.searchsorted(labels[by_class], np.arange(1, class_count))
+    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
+    bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, match
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, image_classes, match
 from detection.evaluation.metrics import DetectionMetrics, metrics_of
 from detection.object_sizes import size_classes
 
@@ -22,12 +22,13 @@ class SizeScore(NamedTuple):
 def score_by_size(metrics: DetectionMetrics) -> dict[str, SizeScore]:
     """The score of each size by the rule in force, as COCO does it: `COCOeval.evaluateImg` of pycocotools.
 
-    Objects of other sizes are ignored, and so are detections of other sizes that take nothing. Objects go by
-    `ObjectTable.areas`, detections by their box. By COCO's rule the figures are pycocotools' own, in which an object of
-    exactly 32x32 or 96x96 px counts twice.
+    Objects of other sizes are ignored, but one detection is ignored for each of them and no more; and so are
+    detections of other sizes that take nothing. Objects go by `ObjectTable.areas`, detections by their box. By COCO's
+    rule the figures are pycocotools' own, in which an object of exactly 32x32 or 96x96 px counts twice.
     """
-    objects, detections = metrics.objects, metrics.detections
+    objects, detections, rule = metrics.objects, metrics.detections, metrics.matches.rule
     detection_sizes = size_classes(detections.boxes_xywh[:, 2] * detections.boxes_xywh[:, 3])
+    possible = np.flatnonzero(np.isin(image_classes(detections), image_classes(objects)))
     scores = {}
     for name, of_size in size_classes(objects.areas).items():
         count = int(np.count_nonzero(of_size & ~objects.ignored))
@@ -35,8 +36,9 @@ def score_by_size(metrics: DetectionMetrics) -> dict[str, SizeScore]:
             scores[name] = SizeScore(metrics.details[f"AP_{name}"], count)
             continue
         only = replace(objects, ignored=objects.ignored | ~of_size)
-        matches = match(only, detections, metrics.matches.rule)
-        stray = (matches.outcomes == FALSE_POSITIVE) & ~detection_sizes[name]
-        matches = matches._replace(outcomes=np.where(stray, IGNORED, matches.outcomes).astype(np.int8))
+        outcomes = np.full(len(detections), FALSE_POSITIVE, np.int8)
+        outcomes[possible] = match(only, detections[possible], rule, unlimited=objects.ignored).outcomes
+        outcomes[(outcomes == FALSE_POSITIVE) & ~detection_sizes[name]] = IGNORED
+        matches = metrics.matches._replace(outcomes=outcomes)
         scores[name] = SizeScore(metrics_of(only, detections, matches).mean_average_precision, count)
     return scores

@@ -11,7 +11,7 @@ from detection.evaluation import DetectionMetrics
 from detection.evaluation.bootstrap import CONFIDENCE, SEED, Interval, bootstrap_intervals, draw_images
 from detection.formats.output import write_whole
 from tools.evaluation_analysis import analyse, number
-from tools.evaluation_tables import format_interval, format_tables
+from tools.evaluation_tables import at_half, format_interval, format_tables
 
 
 def build_report(metrics: DetectionMetrics, *, resamples: int, warnings: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def format_report(report: dict[str, Any]) -> str:
     best = report["best_f1"]
     if best["f1"] is not None:
         lines.append(
-            f"best F1: {text(best['f1'])} at a score of {best['score_threshold']:.4g} or more, "
+            f"best F1{at_half(report)}: {text(best['f1'])} at a score of {best['score_threshold']:.4g} or more, "
             f"precision {text(best['precision'])}, recall {text(best['recall'])}"
         )
     return "\n\n".join(["\n".join(lines), *format_tables(report)])

@@ -25,13 +25,18 @@ def format_interval(bounds: Sequence[float | None]) -> str:
     return "" if None in bounds else "[" + ", ".join(f"{bound:.4f}" for bound in bounds) + "]"
 
 
+def at_half(report: dict[str, Any]) -> str:
+    """What has to be said of figures that COCO's rule does not average over its overlaps."""
+    return " at IoU 0.5" if report["rule"] == "coco" else ""
+
+
 def _size_table(report: dict[str, Any]) -> list[list[str]]:
     rows = [["size", "objects", "mAP"]]
     return rows + [[name, str(size["objects"]), _cell(size["mAP"])] for name, size in report["AP_by_size"].items()]
 
 
 def _error_table(report: dict[str, Any]) -> list[list[str]]:
-    rows = [["error", "count", "costs mAP"]]
+    rows = [[f"error{at_half(report)}", "count", "costs mAP"]]
     return rows + [[name, str(error["count"]), _cell(error["mAP_cost"])] for name, error in report["errors"].items()]
 
 
@@ -56,9 +61,9 @@ def _class_table(title: str, names: Sequence[str], report: dict[str, Any]) -> li
 
 
 def _confusion_table(report: dict[str, Any]) -> list[list[str]]:
-    rows = [["most often confused", "taken for", "count"]]
+    rows = [["most often confused", "count"]]
     return rows + [
-        [_shortened(one["truth"]), _shortened(one["predicted"]), str(one["count"])]
+        [f"{_shortened(one['truth'])} taken for {_shortened(one['predicted'])}", str(one["count"])]
         for one in report["confusions"][:NAMED_CONFUSIONS]
     ]
 

@@ -64,7 +64,7 @@ class Confusion(NamedTuple):
 
 
 class _Best(NamedTuple):
-    """The largest fit of each detection with some objects [N], 0 for none, and which object it is [N]."""
+    """The largest fit of each detection with some objects [N], 0 where all are background, and which it is [N]."""
 
     fit: NDArray[np.float64]
     objects: IntArray
@@ -86,7 +86,7 @@ def find_errors(objects: ObjectTable, detections: DetectionTable, matches: Match
             (own.fit >= BACKGROUND_FIT) & (own.fit < 1),
             other.fit >= 1,
             own.fit >= 1,
-            np.maximum(own.fit, other.fit) < BACKGROUND_FIT,
+            other.fit < BACKGROUND_FIT,
         ],
         [LOCALISATION, CLASSIFICATION, DUPLICATE, BACKGROUND],
         BOTH,
@@ -113,12 +113,11 @@ def _best_fits(
         iou = paired_iou(detections.boxes_xywh[found], objects.boxes_xywh[there])
         fit = np.divide(iou, thresholds[there], out=np.zeros_like(iou), where=iou > 0)
         same_class = detections.labels[found] == objects.labels[there]
-        starts = np.flatnonzero(is_new(block.places))
         for best, chosen in ((own, same_class), (other, ~same_class)):
-            fits = np.where(chosen, fit, 0)
-            rows = first_largest(fits, starts)
-            best.fit[block.places[rows]] = fits[rows]
-            best.objects[block.places[rows]] = there[rows]
+            pairs = np.flatnonzero(chosen & (fit >= BACKGROUND_FIT))
+            largest = pairs[first_largest(fit[pairs], np.flatnonzero(is_new(block.places[pairs])))]
+            best.fit[block.places[largest]] = fit[largest]
+            best.objects[block.places[largest]] = there[largest]
     return own, other
 
 

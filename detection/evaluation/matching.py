@@ -19,8 +19,8 @@ from detection.evaluation.rules import MatchingRule
 from detection.tables import Columns, DetectionTable, ObjectTable
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
-PAIRS_AT_ONCE = 1 << 20
-"""Pairs of a detection and an object whose overlaps are computed together; bounds the memory."""
+PAIRS_AT_ONCE = 1 << 16
+"""Pairs of a detection and an object whose overlaps are computed together, few enough for the processor's cache."""
 
 
 class Matches(NamedTuple):

@@ -12,16 +12,10 @@ from tools import evaluate
 from tools.evaluation_report import format_report
 
 Report = dict[str, Any]
-SECTIONS = (
-    "curves",
-    "best_f1",
-    "best_f1_by_class",
-    "AP_by_size",
-    "errors",
-    "confusions",
+SECTIONS = {"curves", "best_f1", "best_f1_by_class", "AP_by_size", "errors", "confusions"} | {
     "best_images",
     "worst_images",
-)
+}
 
 
 def box_record(image: int, category: int, x: float, side: float = 40, **more: Any) -> Report:

@@ -51,7 +51,7 @@ class Errors(NamedTuple):
 class ErrorCost(NamedTuple):
     """How many errors of a type there are, and how much higher mean average precision would be without them."""
 
-    count: int
+    error_count: int
     mean_average_precision: float
 
 
@@ -60,7 +60,7 @@ class Confusion(NamedTuple):
 
     label: int
     predicted: int
-    count: int
+    times: int
 
 
 class _Best(NamedTuple):

@@ -148,7 +148,7 @@ def test_cost_of_dropped_errors_by_hand() -> None:
     assert metrics.mean_average_precision == pytest.approx(1 / 6)
     gain = (1 / 2 - 1 / 3) / 2
     assert costs(metrics) == {"both": pytest.approx(gain), "background": pytest.approx(gain)}
-    counts = {name: cost.count for name, cost in error_costs(metrics, errors_of(metrics)).items()}
+    counts = {name: cost.error_count for name, cost in error_costs(metrics, errors_of(metrics)).items()}
     assert counts == {
         "classification": 0,
         "localisation": 0,
@@ -204,8 +204,8 @@ def test_nothing_to_find_or_nothing_found() -> None:
     ):
         metrics = scored(objects, found)
         result = error_costs(metrics, errors_of(metrics))
-        assert result["missed"].count == missed
-        assert result["background"].count == len(found)
+        assert result["missed"].error_count == missed
+        assert result["background"].error_count == len(found)
         assert all(math.isnan(one.mean_average_precision) != bool(objects) for one in result.values())
 
 

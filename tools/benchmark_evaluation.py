@@ -1,4 +1,4 @@
-"""How long scoring takes on a split of the size of ILSVRC's, and how long pycocotools takes on a part of it.
+"""How long scoring and its analysis take on a split of the size of ILSVRC's, and pycocotools on a part of it.
 
 python -m tools.benchmark evaluation
 """

@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.boxes import box_area, box_iou
+from detection.object_sizes import SMALL_AREA, size_classes
 
 IOU_THRESHOLD = 0.5
 """At which the paper's coverage counts (arXiv 1409.4842, section 8)."""
 
 AVERAGED_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """Those of COCO's average recall: 0.50, 0.55, ..., 0.95."""
-
-SMALL_AREA, MEDIUM_AREA = 32**2, 96**2
-"""The largest areas in square pixels of COCO's small and medium objects."""
 
 
 def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int]) -> NDArray[np.float64]:
@@ -55,9 +53,7 @@ def size_groups(objects: FloatArray) -> dict[str, BoolArray]:
     return {
         "all": np.ones(len(objects), np.bool_),
         "above 32x32": areas > SMALL_AREA,
-        "small": areas <= SMALL_AREA,
-        "medium": (areas > SMALL_AREA) & (areas <= MEDIUM_AREA),
-        "large": areas > MEDIUM_AREA,
+        **size_classes(areas),
     }
 
 

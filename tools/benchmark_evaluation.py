@@ -1,4 +1,4 @@
-"""How long scoring takes on a split of the size of ILSVRC's, and how long pycocotools takes on a part of it.
+"""How long scoring and its analysis take on a split of the size of ILSVRC's, and pycocotools on a part of it.
 
 python -m tools.benchmark evaluation
 """
@@ -21,19 +21,15 @@ from detection.evaluation import RULES, score
 from detection.evaluation.bootstrap import bootstrap_intervals, draw_images
 from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
-from detection.evaluation.rules import ILSVRC, half_iou_thresholds
+from detection.evaluation.rules import COCO_AT_HALF
 from detection.tables import DetectionTable, ObjectTable, corners_to_xywh, select_images, split_index
+from tools.evaluation_analysis import analyse
 
 OBJECTS_AN_IMAGE = 2.76
 """55,502 in 20,121 images of ILSVRC's validation split."""
 
 DETECTIONS_AN_OBJECT = 8
 """Boxes around an object, with its class; the others lie anywhere, with any class."""
-
-COCO_AT_HALF = replace(
-    ILSVRC, name="coco at IoU 0.5", iou_thresholds=half_iou_thresholds, recall_levels=tuple(np.linspace(0, 1, 101))
-)
-"""What pycocotools does here, where there are no crowds: the two results have to be equal."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.resamples and metrics is not None:
         seconds = time_bootstrap(metrics, options)
         print(f"  {'bootstrap':24} {seconds:7.2f} s  {options.resamples} resamples")
+    if metrics is not None:
+        print(f"  {'analysis':24} {timed(lambda: analyse(metrics))[0]:7.2f} s")
     print(f"  peak memory {peak_memory():.0f} MB, of which {before:.0f} MB before scoring")
     compare_with_pycocotools(*first_images(objects, detections, options.compared_images))
     return 0

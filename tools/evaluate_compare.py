@@ -25,8 +25,9 @@ from detection.formats.ground_truth import read_coco_ground_truth
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, results_table
 from tools import evaluate_score
 from tools.evaluate_score import RuleName
+from tools.evaluation_analysis import number
 from tools.evaluation_input import add_ground_truth_options, parse, warn
-from tools.evaluation_report import bounds, number, write_json
+from tools.evaluation_report import bounds, write_json
 from tools.output_file import prepare_output
 
 SHOWN = 10

@@ -1,20 +1,23 @@
-"""A score with its intervals: as a dictionary for JSON, and as the lines that are printed."""
+"""A score with its intervals and the analysis of it: as a dictionary for JSON, and as the lines that are printed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.bootstrap import CONFIDENCE, SEED, Interval, bootstrap_intervals, draw_images
 from detection.formats.output import write_whole
+from tools.evaluation_analysis import analyse, number
+from tools.evaluation_tables import at_half, format_interval, format_tables
 
 
 def build_report(metrics: DetectionMetrics, *, resamples: int, warnings: Sequence[str]) -> dict[str, Any]:
     """What is known of a result; numbers that could not be measured are None.
+
+    `analyse` says what its sections are.
 
     Args:
         metrics: the score.
@@ -40,20 +43,33 @@ def build_report(metrics: DetectionMetrics, *, resamples: int, warnings: Sequenc
         report["mAP_interval"] = bounds(intervals.mean_average_precision)
         report["AP_interval"] = dict(zip(metrics.class_names, map(bounds, intervals.average_precision), strict=True))
         report["bootstrap"] = {"confidence": CONFIDENCE, "resamples": resamples, "seed": SEED}
-    return report | {"warnings": list(warnings)}
+    return report | analyse(metrics) | {"warnings": list(warnings)}
 
 
 def format_report(report: dict[str, Any]) -> str:
     """What is printed of a report."""
-    lines = [f"{report['images']} images, {report['objects']} objects, {report['detections']} detections"]
     interval = ""
-    if report.get("mAP_interval") and None not in report["mAP_interval"]:
-        low, high = report["mAP_interval"]
-        interval = f" [{low:.4f}, {high:.4f}] ({report['bootstrap']['confidence']:.0%} bootstrap interval)"
-    lines.append(f"mAP ({report['rule']}): {text(report['mAP'])}{interval}, recall {text(report['recall'])}")
+    if None not in report.get("mAP_interval", [None]):
+        confidence = report["bootstrap"]["confidence"]
+        interval = f" {format_interval(report['mAP_interval'])} ({confidence:.0%} bootstrap interval)"
+    lines = [
+        f"{report['images']} images, {report['objects']} objects, {report['detections']} detections",
+        f"mAP ({report['rule']}): {text(report['mAP'])}{interval}, recall {text(report['recall'])}",
+    ]
     if "details" in report:
         lines += [f"  {name:9} {text(value)}" for name, value in report["details"].items()]
-    return "\n".join(lines)
+    best = report["best_f1"]
+    if best["f1"] is not None:
+        lines.append(
+            f"best F1{at_half(report)}: {text(best['f1'])} at a score of {best['score_threshold']:.4g} or more, "
+            f"precision {text(best['precision'])}, recall {text(best['recall'])}"
+        )
+    return "\n\n".join(["\n".join(lines), *format_tables(report)])
+
+
+def text(value: float | None) -> str:
+    """A number to print."""
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def write_json(path: Path | None, report: dict[str, Any]) -> None:
@@ -71,16 +87,6 @@ def by_class(metrics: DetectionMetrics, values: Sequence[float]) -> dict[str, fl
     return dict(zip(metrics.class_names, map(number, values), strict=True))
 
 
-def number(value: float) -> float | None:
-    """A number for JSON, which has no nan."""
-    return None if isnan(value) else float(value)
-
-
 def bounds(interval: Interval) -> list[float | None]:
     """An interval for JSON."""
     return [number(interval.low), number(interval.high)]
-
-
-def text(value: float | None) -> str:
-    """A number to print."""
-    return "unknown" if value is None else f"{value:.4f}"

@@ -21,7 +21,10 @@ def load_json(path: Path) -> Record:
         InputError: naming the file, if it is missing, not JSON, or not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if not text.strip():
+            raise InputError(f"{path}: expected json, got an empty file")
+        content = json.loads(text)
     except OSError as error:
         raise InputError(f"{path}: expected a json file in the format of COCO: {error.strerror}") from None
     except json.JSONDecodeError as error:
@@ -39,15 +42,19 @@ def read_categories(content: Record, path: Path) -> dict[int, str]:
     Raises:
         InputError: naming the file, if there are none or one is malformed or occurs twice.
     """
-    items = list_of(content, "categories", path)
-    named = []
-    for index, item in enumerate(items):
+    categories: dict[int, str] = {}
+    names: set[str] = set()
+    for index, item in enumerate(list_of(content, "categories", path)):
         with Faults().at(partial(place_of, path, "categories", index, item)):
-            named.append((field_of(item, "id", int), field_of(item, "name", str)))
-    categories = dict(sorted(named))
-    if not items or len(categories) < len(items) or len(set(categories.values())) < len(items):
-        raise InputError(f"{path}: expected categories, each id and each name once, got {len(items)}")
-    return categories
+            number, name = field_of(item, "id", int), field_of(item, "name", str)
+            if number in categories or name in names:
+                twice = "id" if number in categories else f"name '{name}'"
+                raise InputError(f"expected each category once, got its {twice} again")
+            categories[number] = name
+            names.add(name)
+    if not categories:
+        raise InputError(f"{path}: expected categories, got none")
+    return dict(sorted(categories.items()))
 
 
 def list_of(content: Record, key: str, path: Path) -> list[Any]:

@@ -21,13 +21,7 @@ def precision_recall(
     Raises:
         ValueError: if the arrays do not fit each other, or there are more true positives than ground truths.
     """
-    if scores.ndim != 1 or scores.shape != true_positive.shape:
-        raise ValueError(
-            f"scores and true_positive must both be [N], got {list(scores.shape)} and {list(true_positive.shape)}"
-        )
-    if true_positive.sum() > ground_truth_count:
-        raise ValueError(f"got {true_positive.sum()} true positives, more than the {ground_truth_count} ground truths")
-    found = true_positive[np.argsort(-scores, kind="stable")].cumsum()
+    found = _best_first(scores, true_positive, ground_truth_count).cumsum()
     precision = found / np.arange(1, len(found) + 1)
     recall = found / ground_truth_count if ground_truth_count else np.full(len(found), np.nan)
     return precision, recall
@@ -45,12 +39,23 @@ def average_precision(
     result is the mean of the envelope at these, 0 where no detection reaches them. Arguments and errors are those of
     `precision_recall`; without ground truth the result is nan.
     """
-    precision, recall = precision_recall(scores, true_positive, ground_truth_count)
+    ranks = np.flatnonzero(_best_first(scores, true_positive, ground_truth_count)) + 1  # where recall rises, [T]
     if ground_truth_count == 0:
         return float("nan")
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    found = np.arange(1, len(ranks) + 1)
+    envelope = np.maximum.accumulate((found / ranks)[::-1])[::-1]
     if recall_levels is not None:
-        reached = np.searchsorted(recall_levels, recall, side="right")  # how many of the levels, [N]
+        reached = np.searchsorted(recall_levels, found / ground_truth_count, side="right")  # how many of the levels
         return float((envelope * np.diff(reached, prepend=0)).sum() / len(recall_levels))
-    risen = np.diff(recall, prepend=0) > 0  # at each true positive, by one ground truth
-    return float(envelope[risen].sum() / ground_truth_count)
+    return float(envelope.sum() / ground_truth_count)
+
+
+def _best_first(scores: NDArray[np.floating[Any]], true_positive: BoolArray, ground_truth_count: int) -> BoolArray:
+    """Whether each detection, best first, is a true positive; raises what `precision_recall` says."""
+    if scores.ndim != 1 or scores.shape != true_positive.shape:
+        raise ValueError(
+            f"scores and true_positive must both be [N], got {list(scores.shape)} and {list(true_positive.shape)}"
+        )
+    if true_positive.sum() > ground_truth_count:
+        raise ValueError(f"got {true_positive.sum()} true positives, more than the {ground_truth_count} ground truths")
+    return true_positive[np.argsort(-scores, kind="stable")]

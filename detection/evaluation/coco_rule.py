@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import IntArray
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, rank
 from detection.evaluation.metrics import DetectionMetrics, Ranking
+from detection.evaluation.rules import COCO_AT_HALF
 from detection.tables import Columns, DetectionTable, ObjectTable, SplitIndex
 
 STATISTICS = (
@@ -42,8 +45,9 @@ def score_by_pycocotools(objects: ObjectTable, detections: DetectionTable) -> De
         ground_truth_counts=np.array([len(of_class[0].object_images) for of_class in rankings], np.int64),
         rankings=rankings,
         recall_levels=evaluation.params.recThrs,
-        objects=objects,
+        objects=replace(objects, ignored=objects.crowd),
         detections=detections,
+        matches=_matches_at_half(evaluation, objects.index, detections),
         details=dict(zip(STATISTICS, _nan_where_absent(evaluation.stats).tolist(), strict=True)),
     )
 
@@ -112,6 +116,24 @@ def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
         for overlap in range(overlaps)
         for kept in [order[~ignored[overlap, order].astype(np.bool_)]]
     ]
+
+
+def _matches_at_half(evaluation: Any, index: SplitIndex, detections: DetectionTable) -> Matches:
+    """What became of the detections at the first overlap; those that pycocotools leaves out are ignored.
+
+    It ranks equal scores by the number of the image. Tables have row r where it has the number r + 1.
+    """
+    by_number = replace(detections, images=np.argsort(np.argsort(index.coco_image_ids))[detections.images])
+    outcomes = np.full(len(detections), IGNORED, np.int8)
+    taken = np.full(len(detections), -1)
+    sizes, images = len(evaluation.params.areaRng), len(evaluation.params.imgIds)
+    for first in range(ALL_SIZES * images, len(evaluation.evalImgs), sizes * images):
+        for one in filter(None, evaluation.evalImgs[first : first + images]):
+            rows, matched = np.array(one["dtIds"], np.int64) - 1, one["dtMatches"][0].astype(np.int64)
+            hit = np.where(matched > 0, TRUE_POSITIVE, FALSE_POSITIVE)
+            outcomes[rows] = np.where(one["dtIgnore"][0], IGNORED, hit)
+            taken[rows] = matched - 1
+    return Matches(COCO_AT_HALF, rank(by_number, by_image=True), outcomes, taken)
 
 
 def _nan_where_absent(values: NDArray[np.float64]) -> NDArray[np.float64]:

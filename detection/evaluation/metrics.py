@@ -40,8 +40,8 @@ class DetectionMetrics:
     `average_precision` and `recall` float64 [C] in 0-1, nan for a class without ground truth; the recall is that of all
     detections that count, down to the lowest score. `ground_truth_counts` int64 [C]. For resampling and curves,
     `rankings` has a list for each class: one ranking, or with COCO's rule one for each of its thresholds, whose mean
-    the figures are. `objects` and `detections` are what was scored, `matches` what came of it (not with COCO's rule).
-    `details` holds further figures of the rule by name.
+    the figures are. `objects` and `detections` are what was scored, `matches` what came of it, with COCO's rule at an
+    IoU of 0.5. `details` holds further figures of the rule by name.
     """
 
     rule: str
@@ -52,7 +52,7 @@ class DetectionMetrics:
     recall_levels: Sequence[float] | None
     objects: ObjectTable
     detections: DetectionTable
-    matches: Matches | None = None
+    matches: Matches
     details: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -75,7 +75,12 @@ class DetectionMetrics:
 
 def score_by_matching(objects: ObjectTable, detections: DetectionTable, rule: MatchingRule) -> DetectionMetrics:
     """The score by any rule that lets detections take objects."""
-    matches = match(objects, detections, rule)
+    return metrics_of(objects, detections, match(objects, detections, rule))
+
+
+def metrics_of(objects: ObjectTable, detections: DetectionTable, matches: Matches) -> DetectionMetrics:
+    """The score that matches give."""
+    rule = matches.rule
     rankings = _rankings(objects, detections, matches)
     counts = np.array([len(ranking.object_images) for ranking in rankings], np.int64)
     found = np.array([ranking.true_positive.sum() for ranking in rankings], np.int64)
@@ -96,8 +101,8 @@ def _rankings(objects: ObjectTable, detections: DetectionTable, matches: Matches
     """A ranking for each class."""
     counted = matches.order[matches.outcomes[matches.order] != IGNORED]
     objects_counted = np.flatnonzero(~objects.ignored)
-    of_classes = _split_by(detections.labels[counted], counted, len(objects.index.class_names))
-    objects_of_classes = _split_by(objects.labels[objects_counted], objects_counted, len(objects.index.class_names))
+    of_classes = split_by(detections.labels[counted], counted, len(objects.index.class_names))
+    objects_of_classes = split_by(objects.labels[objects_counted], objects_counted, len(objects.index.class_names))
     return [
         Ranking(
             detections.scores[rows],
@@ -109,10 +114,10 @@ def _rankings(objects: ObjectTable, detections: DetectionTable, matches: Matches
     ]
 
 
-def _split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
+def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
     """The rows of each class, in their order."""
-    by_class = np.argsort(labels, kind="stable")
-    bounds = np.searchsorted(labels[by_class], np.arange(1, class_count))
+    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
+    bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]
 
 

@@ -16,6 +16,9 @@ IouThresholds = Callable[[NDArray[Any]], NDArray[np.float64]]
 PIXEL_TOLERANCE = 10
 """By how much a box may be too wide and too high, 5 px at each side: for small objects an IoU of 0.5 asks for more."""
 
+HUNDREDTHS = tuple(np.linspace(0, 1, 101).tolist())
+"""The recalls 0, 0.01, ..., 1 of COCO, rounded as pycocotools has them."""
+
 TENTHS = tuple(level / 10 for level in range(11))
 """The recalls 0, 0.1, ..., 1 of VOC 2007. Each is the double nearest to it, as is any recall that equals it."""
 
@@ -71,3 +74,8 @@ VOC2007 = MatchingRule(
 
 VOC = MatchingRule("voc", half_iou_thresholds, passes_over_taken=False, recall_levels=None, ties_by_image=False)
 """PASCAL VOC from 2010 on: as 2007, but the area (development kit of VOC 2012, section 3.4.1)."""
+
+COCO_AT_HALF = MatchingRule(
+    "coco at IoU 0.5", half_iou_thresholds, passes_over_taken=True, recall_levels=HUNDREDTHS, ties_by_image=True
+)
+"""COCO's rule at one overlap. Where there are crowds, which overlap in another way there, only pycocotools has it."""

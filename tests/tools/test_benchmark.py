@@ -81,9 +81,10 @@ def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> N
     scores = [float(line.split()[-1]) for line in lines[1:4]]
     assert [line.split()[0] for line in lines[1:4]] == ["ilsvrc", "voc2007", "voc"]
     assert all(0.1 < score < 0.9 for score in scores)
-    assert lines[6].startswith("40 of the images")
-    assert float(lines[6].split()[-1]) < 1e-12  # how far the two results are apart
-    assert float(lines[8].split()[4]) > 1
+    assert lines[5].split()[0] == "analysis"
+    assert lines[7].startswith("40 of the images")
+    assert float(lines[7].split()[-1]) < 1e-12  # how far the two results are apart
+    assert float(lines[9].split()[4]) > 1
 
 
 def test_synthetic_detections_are_as_many_as_asked_for() -> None:

@@ -222,3 +222,4 @@ def test_results_score_as_a_file(options: list[str], tmp_path: Path) -> None:
     scored = report_of([*command, "--detections", str(tmp_path / "kept")], tmp_path / "b.json", "--resamples", "20")
     assert scored["AP"] == report["AP"]
     assert scored["mAP_interval"] == report["mAP_interval"]
+    assert scored["errors"] == report["errors"]

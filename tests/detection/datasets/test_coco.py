@@ -167,13 +167,17 @@ def test_splits_with_other_categories(root: Path) -> None:
     ("content", "message"),
     [
         ('{"images": [],\n "annotations": [}', ":2: expected json: Expecting value in column 18"),
-        ("", ":1: expected json: Expecting value in column 1"),
+        ("", ": expected json, got an empty file"),
         ("[]", ": expected a json object with images, annotations and categories"),
         ("{}", ": expected a list 'categories', got NoneType"),
-        ('{"categories": []}', ": expected categories, each id and each name once, got 0"),
+        ('{"categories": []}', ": expected categories, got none"),
         (
             '{"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}',
-            ": expected categories, each id and each name once, got 2",
+            ": categories[1] (id 2): expected each category once, got its name 'a' again",
+        ),
+        (
+            '{"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+            ": categories[1] (id 1): expected each category once, got its id again",
         ),
     ],
 )

@@ -97,7 +97,7 @@ def changed(key: str, position: int, **values: object) -> Record:
         ),
         (changed("images", 1, list_number="one"), "expected names and numbers of images that can be told apart"),
         (changed("images", 0, width=0), "images[0] (id 30): expected a width and height above 0, got 0 and 100"),
-        (changed("categories", 0, name="person"), "expected categories, each id and each name once"),
+        (changed("categories", 0, name="person"), "expected each category once, got its name 'person' again"),
         (CONTENT | {"annotations": None}, "expected a list 'annotations', got NoneType"),
         ([], "expected a json object"),
     ],

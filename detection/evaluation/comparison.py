@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray
-from detection.evaluation.bootstrap import CONFIDENCE, Interval, nan_mean, percentiles, resampled_average_precision
+from detection.evaluation.bootstrap import (
+    CONFIDENCE,
+    Interval,
+    nan_mean,
+    resampled_average_precision,
+    unbiased_interval,
+)
 from detection.evaluation.metrics import DetectionMetrics
 
 
@@ -62,14 +68,19 @@ def compare(
     differences = resampled[1] - resampled[0]  # [C, B]
     of_means = nan_mean(resampled[1]) - nan_mean(resampled[0])
     known = of_means[~np.isnan(of_means)]
+    means = first.mean_average_precision, second.mean_average_precision
+    of_classes = second.average_precision - first.average_precision
     return Comparison(
         class_names=first.class_names,
-        first=first.mean_average_precision,
-        second=second.mean_average_precision,
-        interval=percentiles(of_means, confidence),
+        first=means[0],
+        second=means[1],
+        interval=unbiased_interval(of_means, means[1] - means[0], confidence),
         share_better=float((known > 0).mean()) if known.size else float("nan"),
-        differences=second.average_precision - first.average_precision,
-        class_intervals=[percentiles(of_class, confidence) for of_class in differences],
+        differences=of_classes,
+        class_intervals=[
+            unbiased_interval(values, estimate, confidence)
+            for values, estimate in zip(differences, of_classes.tolist(), strict=True)
+        ],
     )
 
 

@@ -12,8 +12,8 @@ from detection.evaluation.bootstrap import (
     bootstrap_intervals,
     draw_images,
     nan_mean,
-    percentiles,
     resampled_average_precision,
+    unbiased_interval,
 )
 from detection.evaluation.comparison import compare
 from detection.tables import DetectionTable, ObjectTable, split_index
@@ -101,10 +101,30 @@ def test_intervals_are_around_the_score() -> None:
     assert mean.low < narrow.mean_average_precision.low < narrow.mean_average_precision.high < mean.high
 
 
-def test_percentiles_by_hand() -> None:
-    # Of 0, 1, ..., 100 the middle 90% are 5 to 95; what is not known is passed over.
-    assert percentiles(np.append(np.arange(101.0), np.nan), 0.9) == pytest.approx((5, 95))
-    assert all(map(math.isnan, percentiles(np.full(3, np.nan), 0.9)))
+def test_interval_by_hand() -> None:
+    # Of 0, 1, ..., 100, whose mean is 50, the middle 90% are 5 to 95; what is not known is passed over.
+    values = np.append(np.arange(101.0), np.nan)
+    assert unbiased_interval(values, 50, 0.9) == pytest.approx((5, 95))
+    assert unbiased_interval(values, 47, 0.9) == pytest.approx((2, 92))
+    assert all(map(math.isnan, unbiased_interval(np.full(3, np.nan), math.nan, 0.9)))
+
+
+def test_interval_of_a_score_that_most_resamples_exceed() -> None:
+    # One object a class, found by the second of two detections: a precision of 1/2. Without the image of the first it
+    # is 1, and never below 1/2.
+    names = tuple(f"class {label}" for label in range(50))
+    index = split_index([str(row) for row in range(100)], names)
+    boxes, nothing = np.tile([0.0, 0.0, 50.0, 50.0], (50, 1)), np.zeros(50, np.bool_)
+    objects = ObjectTable(index, np.arange(50), np.arange(50), boxes, nothing, nothing, np.full(50, 2500.0))
+    images, labels = np.concatenate([np.arange(50), np.arange(50, 100)]), np.tile(np.arange(50), 2)
+    detections = DetectionTable(index, images, labels, np.tile(boxes, (2, 1)), np.repeat([0.1, 0.9], 50))
+    metrics, draws = score(objects, detections, "voc"), draw_images(100, resamples=200)
+    assert metrics.mean_average_precision == pytest.approx(0.5)
+    resampled = resampled_average_precision(metrics, draws)
+    assert np.nanmin(nan_mean(resampled)) > 0.5
+    intervals = bootstrap_intervals(metrics, draws)
+    assert intervals.mean_average_precision.low < 0.5 < intervals.mean_average_precision.high
+    assert all(0 <= one.low < one.high <= 1 for one in intervals.average_precision)
 
 
 def test_mean_leaves_out_what_is_unknown() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from detection.arrays import BoolArray, FloatArray, IntArray
 from proposals.coverage import Coverage, size_groups
+from tools.text_table import format_table
 
 MAIN_GROUP = "above 32x32"
 """The objects that the main tables are about: selective search as published finds nothing much smaller."""
@@ -56,17 +57,17 @@ def format_report(report: CoverageReport, *, by_class: bool = False) -> str:
     averages = {name: coverage.average_recall(main) for name, coverage in report.coverages.items()}
     tables = [
         f"{report.image_count} images, {len(report.objects)} objects, {main.sum()} of them {MAIN_GROUP} px",
-        _format_table(_paper_rows(report, main)),
+        format_table(_paper_rows(report, main)),
         f"Coverage (recall at IoU 0.5) of the first N proposals, {about}",
-        _format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in found.items())]),
+        format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in found.items())]),
         f"Average recall (IoU 0.50 to 0.95) of the first N proposals, {about}",
-        _format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in averages.items())]),
+        format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in averages.items())]),
         "Coverage of all proposals by size of the objects",
-        _format_table(_group_rows(report, sizes)),
+        format_table(_group_rows(report, sizes)),
     ]
     if by_class:
         columns = zip(*_group_rows(report, report.class_groups()), strict=True)  # a row a class, a column a source
-        tables += ["Coverage of all proposals by class", _format_table([list(column) for column in columns])]
+        tables += ["Coverage of all proposals by class", format_table([list(column) for column in columns])]
     return "\n\n".join(tables)
 
 
@@ -91,16 +92,6 @@ def _group_rows(report: CoverageReport, groups: dict[str, BoolArray]) -> list[li
 
 def _percent(shares: Iterable[float]) -> list[str]:
     return ["-" if math.isnan(share) else f"{share:.1%}" for share in shares]
-
-
-def _format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Cells in columns as wide as they need; the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([f"{name:{widths[0]}}", *aligned]))
-    return "\n".join(lines)
 
 
 def write_csv(report: CoverageReport, path: Path) -> None:

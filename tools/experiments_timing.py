@@ -1,7 +1,7 @@
 """How long a detector takes for an image: image by image, nothing else at work in the process.
 
-Counted are proposing and scoring (classification and suppression) of an image that has been read. Every figure is kept
-in the folder of the detector's results, so that each variant is timed once.
+Counted are proposing and scoring (classification and suppression) of an image that has been read. Figures are kept
+in the folder of the detector's results, so that each variant is timed once on a machine; delete them to time it again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Timing(NamedTuple):
 
 
 def timed(detector: Detector, entries: Sequence[Entry], count: int, folder: Path) -> Timing:
-    """The timing on `count` of the images, evenly spaced: that in the folder if it is of as many, else a new one.
+    """The timing on `count` of the images, evenly spaced: a new one, unless the folder has one like it.
 
     Raises:
         InputError: naming the file, if an image cannot be read or the timing not be written.
@@ -49,7 +49,7 @@ def timed(detector: Detector, entries: Sequence[Entry], count: int, folder: Path
     chosen = evenly_spaced(entries, count)
     path = folder / NAME
     kept = _read(path)
-    if kept is not None and len(kept.proposing) == len(chosen):
+    if kept is not None and (len(kept.proposing), kept.machine) == (len(chosen), describe_machine()):
         return kept
     timing = measure_time(detector, chosen)
     write_whole(path, json.dumps(timing._asdict()).encode("ascii"))
@@ -79,7 +79,6 @@ def describe_machine() -> str:
 def _read(path: Path) -> Timing | None:
     """The timing in a file, None where there is none that can be used."""
     try:
-        timing = Timing(**json.loads(path.read_bytes()))
+        return Timing(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return timing if len(timing.proposing) == len(timing.scoring) else None

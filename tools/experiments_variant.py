@@ -9,6 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from detection.detector import Detector
 from detection.errors import InputError
 from tools.evaluate_run import Split, build_detector
+from tools.image_proposals import open_cache
 
 CACHE = "proposals"
 """Key of a variant that names a file of `tools.propose` to detect with; beside those of a detector."""
@@ -34,11 +35,15 @@ def open_variant(content: Any, settings: Namespace, split: Split) -> Variant:
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Detector, "detector", instantiate=False, fail_untyped=True)
+    if not isinstance(content, dict):
+        raise InputError(f"expected the settings of a detector, got {content}")
+    of_variant = settings.clone()
+    of_variant["proposals"] = content.get(CACHE)
+    of_variant["results"] = None
     try:
-        stages = {key: value for key, value in dict(content).items() if key != CACHE}
-        of_variant = settings.clone()
+        stages = {key: value for key, value in content.items() if key != CACHE}
         of_variant.update(parser.parse_object({"detector": stages}))
-        of_variant.update(Namespace(proposals=dict(content).get(CACHE), results=None))
+        open_cache(of_variant, of_variant.detector.propose)  # or the whole table would end on its row
         return Variant(of_variant, build_detector(parser, of_variant, split.dataset))
     except (ArgumentError, TypeError, ValueError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())

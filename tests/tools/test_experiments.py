@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import yaml
-from jsonargparse import Namespace
 
 from classifier.weights_file import find_weights, load_weights
 from detection.arrays import FloatArray, Image
@@ -20,7 +19,7 @@ from detection.boxes import as_boxes
 from detection.contracts import Proposals, RegionScores
 from detection.datasets import TinyImageNet
 from detection.detector import Detector
-from detection.formats.run_results import ResultsWriter
+from detection.formats.run_results import ImageResult, ResultsWriter
 from proposals.cache_writer import CacheWriter
 from tools import experiments
 from tools.evaluate_run import Split
@@ -66,7 +65,7 @@ def detector(boxes: list[list[float]], labels: list[int], **more: Any) -> dict[s
     }
 
 
-WHOLE, HALF, QUARTER = [0, 0, 40, 40], [0, 0, 40, 20], [0, 0, 20, 20]
+WHOLE, HALF, QUARTER = [0.0, 0.0, 40.0, 40.0], [0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 20.0, 20.0]
 CATS = detector([WHOLE], [0])
 ALL = detector([HALF, QUARTER], [0, 1, 2], nms_iou_threshold=0.5)
 
@@ -139,20 +138,23 @@ def test_interrupted_goes_on(run: Callable[..., int], tmp_path: Path, monkeypatc
     added: list[str] = []
     original = ResultsWriter.add
 
-    def killed(self: ResultsWriter, result: Any) -> None:
-        if len(added) == IMAGES + 5:  # in the second row
-            raise KeyboardInterrupt
+    def noted(self: ResultsWriter, result: ImageResult) -> None:
         added.append(result.image_id)
         original(self, result)
+
+    def killed(self: ResultsWriter, result: ImageResult) -> None:
+        if len(added) == IMAGES + 5:  # in the second row
+            raise KeyboardInterrupt
+        noted(self, result)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ResultsWriter, "add", killed)
         with pytest.raises(KeyboardInterrupt):
             run({"cats": CATS, "all": ALL})
-    counted: list[str] = []
-    monkeypatch.setattr(ResultsWriter, "add", lambda *pair: (counted.append(pair[1].image_id), original(*pair)))
+    done = len(added)
+    monkeypatch.setattr(ResultsWriter, "add", noted)
     assert run({"cats": CATS, "all": ALL}, "--json", str(tmp_path / "b.json")) == 0
-    assert len(counted) == IMAGES - 5
+    assert len(added) - done == IMAGES - 5
     rows = [json.loads((tmp_path / name).read_text())["rows"] for name in ("a.json", "b.json")]
     for before, after in zip(*rows, strict=True):
         assert {key: before[key] for key in before if "seconds" not in key and key != "source"} == {
@@ -175,6 +177,7 @@ def test_missing_parts_are_left_out(
         "unknown key": CATS | {"nms": 0.3},
         "out of range": CATS | {"nms_iou_threshold": 3},
         "no detector": "detector.yaml",
+        "no cache": CATS | {"proposals": "nowhere.proposals"},
         "all": ALL,
     }
     assert run(variants, "--json", str(tmp_path / "a.json")) == 0
@@ -189,7 +192,8 @@ def test_missing_parts_are_left_out(
         "MultiBox": "nothing.safetensors: no such weights file",
         "unknown key": "nms",
         "out of range": "nms_iou_threshold must lie in 0-1, got 3",
-        "no detector": "expected the settings of a detector",
+        "no detector": "expected the settings of a detector, got detector.yaml",
+        "no cache": "nowhere.proposals: no such cache",
     }.items():
         assert part in left_out[name]
         assert "\n" not in left_out[name]
@@ -220,8 +224,10 @@ def test_limit(run: Callable[..., int], tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["images"] == 4
 
 
-@pytest.mark.parametrize("content", [None, b"{", b'{"proposing": [1.0], "scoring": [1.0, 2.0], "machine": "other"}'])
-def test_timing_is_kept_unless_it_is_none(content: bytes | None, tiny_images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [None, b"{", b"[1]", b'{"proposing": [0, 0, 0], "scoring": [0, 0, 0], "machine": "another"}']
+)
+def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_images: Path, tmp_path: Path) -> None:
     entries = list(TinyImageNet(tiny_images).read_entries("val"))
     if content is not None:
         (tmp_path / TIMING).write_bytes(content)
@@ -236,10 +242,11 @@ def test_timing_is_kept_unless_it_is_none(content: bytes | None, tiny_images: Pa
 
 def test_shipped_variants_open() -> None:
     """Those whose weights are there; they know the classes of the data set."""
-    variants = yaml.safe_load(Path("configs/section8.yaml").read_text())["variants"]
+    settings = experiments.build_parser().parse_args(["--config", "configs/section8.yaml", "--data", "anywhere"])
+    variants = settings.pop("variants")
     names = load_weights(find_weights("tiny_imagenet.safetensors"))[1].class_names
     split = Split(cast(Any, SimpleNamespace(class_names=names)), cast(Any, None), [])
     for name in ("whole image", "single model", "+ doubled superpixels"):
-        variant = open_variant(variants[name], Namespace(data="anywhere"), split)
+        variant = open_variant(variants[name], settings, split)
         assert variant.detector.class_names == names
         assert variant.settings.detector.score_threshold == 0.005

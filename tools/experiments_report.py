@@ -85,10 +85,10 @@ def format_experiments(table: ExperimentTable) -> str:
     report = first.report
     cells = [["", "proposals", "coverage", "mAP", "", "to the row above", "", "seconds"]]
     for one in table.figures:
-        coverage = "-" if one["coverage"] is None else f"{one['coverage']:.1%}"
-        score = [_signless(one["mAP"]), _interval(one["mAP_low"], one["mAP_high"], ".4f")]
-        gain = [_signed(one["difference"]), _interval(one["difference_low"], one["difference_high"], "+.4f")]
-        cells.append([one["variant"], f"{one['proposals']:.1f}", coverage, *score, *gain, f"{one['seconds']:.3f}"])
+        score = [_figure(one["mAP"], ".4f"), _interval(one["mAP_low"], one["mAP_high"], ".4f")]
+        gain = [_figure(one["difference"], "+.4f"), _interval(one["difference_low"], one["difference_high"], "+.4f")]
+        proposals = [f"{one['proposals']:.1f}", _figure(one["coverage"], ".1%")]
+        cells.append([one["variant"], *proposals, *score, *gain, f"{one['seconds']:.3f}"])
     machines = sorted({row.timing.machine for row in table.rows})
     notes = [
         f"proposals, seconds: of an image; coverage: recall of the proposals at IoU 0.5; mAP by rule {report['rule']}",
@@ -130,9 +130,5 @@ def _interval(low: float | None, high: float | None, form: str) -> str:
     return "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
 
 
-def _signless(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

@@ -44,6 +44,11 @@ def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int])
     return overlaps
 
 
+def covered_count(boxes: FloatArray, objects: FloatArray) -> int:
+    """How many of the objects [M, 4] a box [N, 4] overlaps by `IOU_THRESHOLD` or more."""
+    return int((best_overlaps(boxes, objects, [])[:, -1] >= IOU_THRESHOLD).sum())
+
+
 def size_groups(objects: FloatArray) -> dict[str, BoolArray]:
     """Which of the objects [M, 4] are of each size of COCO's, by the area of their boxes: name -> [M].
 

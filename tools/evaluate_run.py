@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -28,7 +28,7 @@ from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.evaluation import score
+from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.bootstrap import RESAMPLES
 from detection.formats.ground_truth import coco_ground_truth, read_data_set
 from detection.formats.output import write_whole
@@ -37,6 +37,7 @@ from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from detection.tables import ObjectTable, detection_table, select_images
 from proposals.cache import ProposalCache
+from proposals.coverage import covered_count
 from tools.evaluate_score import RuleName
 from tools.evaluation_input import warn
 from tools.evaluation_report import build_report, format_report, write_json
@@ -53,7 +54,7 @@ MAKES_NO_DIFFERENCE = {"device", "batch_size"}
 """Settings of a detector that may change in the middle of a run."""
 
 
-class ProposedImages(Dataset[tuple[str, Image, Proposals]]):
+class ProposedImages(Dataset[tuple[GroundTruth, Image, Proposals]]):
     """Images of a split with their proposals, read and made in the loader's processes."""
 
     def __init__(self, records: Sequence[GroundTruth], proposals: ImageProposals) -> None:
@@ -63,10 +64,18 @@ class ProposedImages(Dataset[tuple[str, Image, Proposals]]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> tuple[str, Image, Proposals]:
+    def __getitem__(self, index: int) -> tuple[GroundTruth, Image, Proposals]:
         record = self.records[index]
         image = read_image(record.path)
-        return record.image_id, image, self.proposals(record, image)
+        return record, image, self.proposals(record, image)
+
+
+class Split(NamedTuple):
+    """What is measured on: all `objects` of a split, and the images `chosen` of it, at least one."""
+
+    dataset: DataSet
+    objects: ObjectTable
+    chosen: Sequence[Entry]
 
 
 def build_parser() -> ArgumentParser:
@@ -92,25 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
-    cache = open_cache(settings, settings.detector.propose)
-    dataset = build_dataset(parser, settings)
-    entries = dataset.read_entries(settings.split)
-    objects = read_data_set(dataset, settings.split, entries)
-    chosen = evenly_spaced(entries, settings.limit)
-    if not chosen:
-        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none")
-    writer = open_results(settings, dataset, objects, cache)
-    missing = [entry.record for entry in chosen if entry.record.image_id not in writer.images]
-    if missing:
-        detector = build_detector(parser, settings, dataset)
-        if cache is not None:
-            cache.require(missing)
-        write_whole(writer.path.parent / GROUND_TRUTH_NAME, coco_ground_truth(objects))
-        proposals = ImageProposals(detector.propose, cache)
-        add_results(writer, detector, missing, proposals, workers=settings.workers)
+    split = read_split(settings, build_dataset(parser, settings))
+    writer = complete_results(settings, split, lambda: build_detector(parser, settings, split.dataset))
     print(f"{writer.path.parent}: results of {len(writer.images)} images")
-    report = score_images(settings, writer, objects, chosen, dataset.scoring_rule)
-    print(f"{report['proposals_per_image']:.1f} proposals an image")
+    _, report = score_images(settings, writer, split)
+    covered = "" if report["coverage"] is None else f", which cover {report['coverage']:.1%} of the objects at IoU 0.5"
+    print(f"{report['proposals_per_image']:.1f} proposals an image{covered}")
     print(format_report(report))
     write_json(json_file, report)
     return 0
@@ -125,9 +121,40 @@ def build_dataset(parser: ArgumentParser, settings: Namespace) -> DataSet:
     return dataset
 
 
-def open_results(
-    settings: Namespace, dataset: DataSet, objects: ObjectTable, cache: ProposalCache | None
-) -> ResultsWriter:
+def read_split(settings: Namespace, dataset: DataSet) -> Split:
+    """The split that is named, and the images that the limit takes from it.
+
+    Raises:
+        InputError: if there are none, or its annotations cannot be used.
+    """
+    entries = dataset.read_entries(settings.split)
+    objects = read_data_set(dataset, settings.split, entries)
+    chosen = evenly_spaced(entries, settings.limit)
+    if not chosen:
+        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none")
+    return Split(dataset, objects, chosen)
+
+
+def complete_results(settings: Namespace, split: Split, build: Callable[[], Detector]) -> ResultsWriter:
+    """The results of the chosen images; a detector is built if there is something left to do.
+
+    Raises:
+        InputError: naming what cannot be read, written or used.
+    """
+    cache = open_cache(settings, settings.detector.propose)
+    writer = open_results(settings, split, cache)
+    missing = [entry.record for entry in split.chosen if entry.record.image_id not in writer.images]
+    if missing:
+        detector = build()
+        if cache is not None:
+            cache.require(missing)
+        write_whole(writer.path.parent / GROUND_TRUTH_NAME, coco_ground_truth(split.objects))
+        proposals = ImageProposals(detector.propose, cache)
+        add_results(writer, detector, missing, proposals, workers=settings.workers)
+    return writer
+
+
+def open_results(settings: Namespace, split: Split, cache: ProposalCache | None) -> ResultsWriter:
     """The results so far, in the folder that is named or follows from the settings.
 
     Raises:
@@ -137,20 +164,22 @@ def open_results(
         "dataset": cache_settings(settings, None)["dataset"],
         "detector": what_matters(settings.detector.as_dict()),
         "split": settings.split,
-        "rule": dataset.scoring_rule,
+        "rule": split.dataset.scoring_rule,
         "cached_proposals": cache is not None,
-        "ground_truth_crc32": zlib.crc32(coco_ground_truth(objects)),
+        "ground_truth_crc32": zlib.crc32(coco_ground_truth(split.objects)),
     }
     stated = json.dumps(made_with, sort_keys=True, default=str)
     default = Path(settings.output) / "evaluation" / f"{settings.split}-{zlib.crc32(stated.encode()):08x}"
     folder = Path(settings.results) if settings.results is not None else default
-    return ResultsWriter(folder / NAME, made_with, dataset.class_names)
+    return ResultsWriter(folder / NAME, made_with, split.dataset.class_names)
 
 
 def what_matters(settings: Any) -> Any:
     """Settings of a detector without those that make no difference, and with the CRC-32 of files beside their names."""
     if isinstance(settings, dict):
         return {key: what_matters(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+    if isinstance(settings, list):
+        return [what_matters(value) for value in settings]
     if isinstance(settings, str) and find_weights(settings).is_file():
         return f"{settings} (CRC-32 {zlib.crc32(find_weights(settings).read_bytes()):08x})"
     return settings
@@ -200,24 +229,31 @@ def detect_each(
         worker_init_fn=use_one_thread,
     )
     for group in loader:
-        names, images, candidates = zip(*group, strict=True)
-        for name, image, found, of_image in zip(
-            names, images, detector.score(images, candidates), candidates, strict=True
-        ):
-            yield ImageResult(name, (image.shape[0], image.shape[1]), len(of_image), found)
+        _, images, candidates = zip(*group, strict=True)
+        for (record, image, of_image), found in zip(group, detector.score(images, candidates), strict=True):
+            covered = covered_count(of_image.boxes, record.boxes[~record.ignored])
+            yield ImageResult(record.image_id, (image.shape[0], image.shape[1]), len(of_image), found, covered)
 
 
-def score_images(
-    settings: Namespace, writer: ResultsWriter, objects: ObjectTable, chosen: Sequence[Entry], rule: str
-) -> dict[str, Any]:
-    """The report on the images that were chosen, whatever others have results too."""
-    names = [entry.record.image_id for entry in chosen]
-    rows = {name: row for row, name in enumerate(objects.index.image_ids)}
-    selected = select_images(objects, np.array([rows[name] for name in names], np.int64))
+def score_images(settings: Namespace, writer: ResultsWriter, split: Split) -> tuple[DetectionMetrics, dict[str, Any]]:
+    """The score of the images that were chosen, whatever others have results too, and the report on it."""
+    names = [entry.record.image_id for entry in split.chosen]
+    rows = {name: row for row, name in enumerate(split.objects.index.image_ids)}
+    selected = select_images(split.objects, np.array([rows[name] for name in names], np.int64))
     detections = detection_table(selected.index, {name: writer.images[name].detections for name in names})
-    metrics = score(selected, detections, settings.rule or rule)
+    metrics = score(selected, detections, settings.rule or split.dataset.scoring_rule)
     report = build_report(metrics, resamples=settings.resamples, warnings=warn(selected, detections))
-    proposal_count = sum(writer.images[name].proposal_count for name in names)
-    everything = len(names) == len(objects.index.image_ids)
+    results = [writer.images[name] for name in names]
+    everything = len(names) == len(split.objects.index.image_ids)
     source = {"results": str(writer.path.parent.absolute()), "images": None if everything else names}
-    return report | {"proposals_per_image": proposal_count / len(names), "source": source}
+    return metrics, report | {
+        "proposals_per_image": sum(result.proposal_count for result in results) / len(results),
+        "coverage": coverage_of(results, int((~selected.ignored).sum())),
+        "source": source,
+    }
+
+
+def coverage_of(results: Sequence[ImageResult], object_count: int) -> float | None:
+    """The share of the objects that proposals find, 0-1; None where it was not counted, or there are no objects."""
+    counts = [result.covered for result in results if result.covered is not None]
+    return sum(counts) / object_count if object_count and len(counts) == len(results) else None

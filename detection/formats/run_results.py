@@ -30,12 +30,17 @@ GROUND_TRUTH_NAME = "ground_truth.json"
 
 
 class ImageResult(NamedTuple):
-    """What was found in an image of `size` (height, width) among so many proposals."""
+    """What was found in an image of `size` (height, width) among so many proposals.
+
+    `covered` is the number of its objects that a proposal overlaps by an IoU of 0.5 or more; None in files of before
+    it was counted.
+    """
 
     image_id: str
     size: tuple[int, int]
     proposal_count: int
     detections: Detections
+    covered: int | None = None
 
 
 class Results(NamedTuple):
@@ -220,6 +225,7 @@ def _as_json(result: ImageResult) -> dict[str, Any]:
         "labels": found.labels.tolist(),
         "scores": _short(found.scores),
         "boxes": _short(found.boxes.ravel()),
+        **({} if result.covered is None else {"covered": result.covered}),
     }
 
 
@@ -234,6 +240,9 @@ def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | N
         height, width = content["size"]
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
         detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
-        return ImageResult(str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections)
+        covered = int(content["covered"]) if "covered" in content else None
+        return ImageResult(
+            str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered
+        )
     except (KeyError, TypeError, ValueError):
         return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from detection.arrays import FloatArray
 from detection.boxes import as_boxes
-from proposals.coverage import AVERAGED_THRESHOLDS, Coverage, best_overlaps, size_groups
+from proposals.coverage import AVERAGED_THRESHOLDS, Coverage, best_overlaps, covered_count, size_groups
 
 COUNTS = (1, 3, 10)
 
@@ -66,6 +66,12 @@ def test_recall_counts_the_threshold_itself() -> None:
     # Of ten thresholds from 0.50 to 0.95: 1, 0, 0, 9 of them, and then 1, 6, 10, 9.
     np.testing.assert_allclose(coverage.average_recall(everything), [10 / 40, 26 / 40], rtol=1e-12)
     assert AVERAGED_THRESHOLDS == (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+
+def test_covered_at_the_threshold_itself() -> None:
+    objects = as_boxes([(0, 0, 10, 10), (0, 0, 10, 21), (0, 0, 10, 20)])
+    assert covered_count(as_boxes([(0, 0, 10, 10)]), objects) == 2  # IoU 1, 10/21 and 10/20
+    assert covered_count(as_boxes([]), objects) == covered_count(objects, as_boxes([])) == 0
 
 
 def test_no_objects_have_no_recall() -> None:

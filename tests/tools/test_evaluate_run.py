@@ -71,7 +71,7 @@ def only_folder(tmp_path: Path) -> Path:
 def test_detects_once_and_scores_again(options: list[str], detected: list[int], tmp_path: Path) -> None:
     first = report_of(options, tmp_path / "a.json")
     assert sum(detected) == first["images"] == first["objects"] == IMAGES
-    assert first["proposals_per_image"] == 1
+    assert first["proposals_per_image"] == first["coverage"] == 1
     assert first["rule"] == "voc"
     assert 0 < first["mAP"] <= 1
     assert set(first["AP"]) == {"cat", "cup", "rocket"}

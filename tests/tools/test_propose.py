@@ -271,7 +271,7 @@ def test_cached_proposals_detect_the_same(config: Path, filled: Path, tiny_image
         list(evaluate_run.detect_each(detector, records, ImageProposals(detector.propose, cache), workers=0))
         for cache in (None, ProposalCache(filled))
     )
-    for (_, _, _, expected), (_, _, _, found) in zip(made, cached, strict=True):
+    for expected, found in zip((one.detections for one in made), (one.detections for one in cached), strict=True):
         assert len(found) == len(expected) > 0
         np.testing.assert_allclose(np.sort(found.scores), np.sort(expected.scores), atol=5e-3)
 

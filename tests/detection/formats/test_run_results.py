@@ -66,6 +66,11 @@ def test_reads_what_was_written(path: Path) -> None:
     assert len(results.images["b"].detections) == 0
 
 
+def test_covered_objects_may_not_have_been_counted(path: Path) -> None:
+    write(path, result("a"), result("b")._replace(covered=0), result("c")._replace(covered=3))
+    assert [one.covered for one in read_results(path).images.values()] == [None, 0, 3]
+
+
 def test_goes_on_after_being_cut_at_any_byte(path: Path) -> None:
     write(path, result("a"), result("b"))
     whole = path.read_bytes()

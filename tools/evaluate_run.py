@@ -28,7 +28,7 @@ from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.evaluation import score
+from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.bootstrap import RESAMPLES
 from detection.formats.ground_truth import coco_ground_truth, read_data_set
 from detection.formats.output import write_whole
@@ -44,6 +44,7 @@ from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, cache_settings, open_cache, use_one_thread
 from tools.killed_loaders import naming_killed_loaders
 from tools.output_file import prepare_output
+from tools.report_page import write_page
 from tools.split_options import add_limit_option, evenly_spaced
 
 IMAGES_AT_ONCE = 16
@@ -83,6 +84,7 @@ def build_parser() -> ArgumentParser:
         help="folder to keep them in; default: one of its own below --output",
     )
     parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
+    parser.add_argument("--html", type=str | None, default=None, help="file for the report as a page for a browser")
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
     return parser
 
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
+    html_file = prepare_output(settings.html) if settings.html is not None else None
     cache = open_cache(settings, settings.detector.propose)
     dataset = build_dataset(parser, settings)
     entries = dataset.read_entries(settings.split)
@@ -109,10 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         proposals = ImageProposals(detector.propose, cache)
         add_results(writer, detector, missing, proposals, workers=settings.workers)
     print(f"{writer.path.parent}: results of {len(writer.images)} images")
-    report = score_images(settings, writer, objects, chosen, dataset.scoring_rule)
+    metrics, report = score_images(settings, writer, objects, chosen, dataset.scoring_rule)
     print(f"{report['proposals_per_image']:.1f} proposals an image")
     print(format_report(report))
     write_json(json_file, report)
+    if html_file is not None:
+        paths = {entry.record.image_id: entry.record.path for entry in chosen}
+        write_page(html_file, report, metrics, paths.get)
     return 0
 
 
@@ -209,8 +215,8 @@ def detect_each(
 
 def score_images(
     settings: Namespace, writer: ResultsWriter, objects: ObjectTable, chosen: Sequence[Entry], rule: str
-) -> dict[str, Any]:
-    """The report on the images that were chosen, whatever others have results too."""
+) -> tuple[DetectionMetrics, dict[str, Any]]:
+    """The score of the images that were chosen, whatever others have results too, and the report on it."""
     names = [entry.record.image_id for entry in chosen]
     rows = {name: row for row, name in enumerate(objects.index.image_ids)}
     selected = select_images(objects, np.array([rows[name] for name in names], np.int64))
@@ -220,4 +226,4 @@ def score_images(
     proposal_count = sum(writer.images[name].proposal_count for name in names)
     everything = len(names) == len(objects.index.image_ids)
     source = {"results": str(writer.path.parent.absolute()), "images": None if everything else names}
-    return report | {"proposals_per_image": proposal_count / len(names), "source": source}
+    return metrics, report | {"proposals_per_image": proposal_count / len(names), "source": source}

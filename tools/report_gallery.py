@@ -14,8 +14,7 @@ import PIL.Image
 from detection.arrays import Image, IntArray
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, match
-from detection.evaluation.rules import MatchingRule, half_iou_thresholds
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
 from detection.image import IMAGE_SUFFIXES, read_image
 from detection.tables import Columns, SplitIndex
 
@@ -29,9 +28,6 @@ MOST_DETECTIONS = 200
 """Of an image, so many are kept, the best scored."""
 
 OUTCOMES = {FALSE_POSITIVE: "wrong", TRUE_POSITIVE: "right", IGNORED: "ignored"}
-
-COCO_AT_HALF = MatchingRule("coco", half_iou_thresholds, passes_over_taken=True, recall_levels=None, ties_by_image=True)
-"""COCO's ten thresholds give a detection ten outcomes; pictures show that of the first, IoU 0.5."""
 
 
 class Gallery(NamedTuple):
@@ -48,10 +44,10 @@ def build_gallery(metrics: DetectionMetrics, report: dict[str, Any], find_image:
     took: as the best scored choose first, this holds whatever the score threshold.
     """
     names = dict.fromkeys(one["image_id"] for key in ("best_images", "worst_images") for one in report.get(key, ()))
-    if not names:
+    matches = metrics.matches
+    if matches is None:
         return Gallery({}, [])
     rows = {name: row for row, name in enumerate(metrics.objects.index.image_ids)}
-    matches = metrics.matches or match(metrics.objects, metrics.detections, COCO_AT_HALF)
     pictures = {}
     warnings = []
     for name in names:

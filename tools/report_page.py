@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from detection.evaluation import DetectionMetrics
 from detection.formats.output import write_whole
 from tools.report_gallery import FindImage, Gallery, build_gallery
@@ -19,9 +17,6 @@ from tools.report_gallery import FindImage, Gallery, build_gallery
 ASSETS = Path(__file__).with_name("page")
 SCRIPTS = ("elements.js", "charts.js", "classes.js", "gallery.js", "page.js")
 """One after the other they are the page's only script, so each may use what those before it define."""
-
-CURVE_POINTS = 150
-"""So many points of a precision-recall curve are drawn; 200 classes then take about half a megabyte."""
 
 
 def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, find_image: FindImage) -> None:
@@ -39,8 +34,6 @@ def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, fi
 def page(report: dict[str, Any], gallery: Gallery) -> str:
     """The page of a report of `build_report`; what is missing from the report is left out of the page."""
     shown = report | {"warnings": [*report["warnings"], *gallery.warnings], "source": source_names(report)}
-    if "curves" in report:
-        shown["curves"] = {name: fewer_points(curve) for name, curve in report["curves"].items()}
     style = _asset("page.css")
     script = "\n".join(_asset(name) for name in SCRIPTS)
     parts = {
@@ -71,21 +64,6 @@ def content_policy(style: str, script: str) -> str:
         f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def fewer_points(curve: dict[str, list[float]]) -> dict[str, list[float]]:
-    """A curve of at most `CURVE_POINTS` in even steps of recall, rounded; the point of the best F1 is among them.
-
-    Of the points with the same recall it is the first, which has the highest precision.
-    """
-    columns = {name: np.array(values, np.float64) for name, values in curve.items()}
-    recall, precision = columns["recall"], columns["precision"]
-    if len(recall) > CURVE_POINTS:
-        f1 = 2 * recall * precision / np.maximum(recall + precision, np.finfo(np.float64).tiny)
-        levels = np.linspace(recall[0], recall[-1], CURVE_POINTS - 1)
-        kept = np.unique([*np.searchsorted(recall, levels), f1.argmax()])
-        columns = {name: values[kept] for name, values in columns.items()}
-    return {name: [float(f"{value:.4g}") for value in values] for name, values in columns.items()}
 
 
 def _asset(name: str) -> str:

@@ -13,12 +13,9 @@ function bar(value, { most = 1, interval = null, kind = "accent" } = {}) {
   return picture;
 }
 
-/** The point of a curve with the highest F1, null if the curve has none. */
-function bestPoint(curve) {
-  const f1 = curve.recall.map((recall, row) => 2 * recall * curve.precision[row] / (recall + curve.precision[row]) || 0);
-  if (!f1.length) return null;
-  const row = f1.indexOf(Math.max(...f1));
-  return { row, f1: f1[row] };
+/** A bar with its number. */
+function measure(value, text, options) {
+  return element("span", { class: "measure" }, bar(value, options), element("span", { class: "value" }, text));
 }
 
 const PLOT = { width: 380, height: 300, left: 44, right: 12, top: 10, bottom: 40 };
@@ -45,50 +42,44 @@ function axes() {
     svg("text", { transform: `translate(12 ${plotY(0.5)}) rotate(-90)`, "text-anchor": "middle", class: "axis" }, "precision"));
 }
 
-/** A precision-recall curve; a pointer over it, or the arrow keys, read its points. */
-function curvePlot(curve, name) {
-  const best = bestPoint(curve);
-  const at = (row) => [plotX(curve.recall[row]), plotY(curve.precision[row])];
-  const say = (row, what) => `${what}score ${decimal(curve.score[row])}: precision ${decimal(curve.precision[row])}, `
-    + `recall ${decimal(curve.recall[row])}`;
-  const bestText = best ? say(best.row, `Best F1 ${decimal(best.f1)} at `) : "Nothing was detected.";
+const pointText = (point) => `score ${decimal(point.score)}: precision ${decimal(point.precision)}, recall ${decimal(point.recall)}`;
+
+/** A precision-recall curve with the point of the best F1; a pointer over it, or the arrow keys, read its points. */
+function curvePlot(curve, best, name) {
+  const bestText = known(best?.f1) ? `Best F1 ${decimal(best.f1)} at ${pointText({ ...best, score: best.score_threshold })}` : "";
+  const points = curve.recall.map((recall, row) => ({ recall, precision: curve.precision[row], score: curve.score[row] }));
   const reading = element("p", { class: "reading", role: "status" }, bestText);
   const cursor = svg("circle", { class: "cursor", r: 4, visibility: "hidden" });
-  let current = best?.row ?? 0;
-  const show = (row) => {
-    current = Math.min(Math.max(row, 0), curve.recall.length - 1);
-    const [x, y] = at(current);
-    fill(cursor, { cx: x, cy: y, visibility: "visible" }, []);
-    reading.textContent = say(current, "At ");
-  };
-  const leave = () => {
-    cursor.setAttribute("visibility", "hidden");
-    reading.textContent = bestText;
-  };
   const picture = svg("svg", {
     class: "curve", viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", tabindex: 0,
     "aria-label": `Precision-recall curve of ${name}. ${bestText}`,
-  }, axes());
-  if (best) {
-    const [x, y] = at(best.row);
-    picture.append(
-      svg("path", { class: "line", d: "M" + curve.recall.map((_, row) => at(row).join(" ")).join("L") }),
-      svg("circle", { class: "best", cx: x, cy: y, r: 5 }, svg("title", {}, bestText)),
-      cursor);
-    picture.addEventListener("pointermove", (event) => {
-      const box = picture.getBoundingClientRect();
-      const x = (event.clientX - box.left) / box.width * PLOT.width;
-      const distances = curve.recall.map((recall) => Math.abs(plotX(recall) - x));
-      show(distances.indexOf(Math.min(...distances)));
-    });
-    picture.addEventListener("pointerleave", leave);
-    picture.addEventListener("blur", leave);
-    picture.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      show(current + step);
-    });
-  }
+  }, axes(), svg("path", { class: "line", d: "M" + points.map((one) => `${plotX(one.recall)} ${plotY(one.precision)}`).join("L") }));
+  if (bestText) picture.append(svg("circle", { class: "best", cx: plotX(best.recall), cy: plotY(best.precision), r: 5 }));
+  picture.append(cursor);
+  readPoints(picture, points, (point) => {
+    reading.textContent = point ? `At ${pointText(point)}` : bestText;
+    cursor.setAttribute("visibility", point ? "visible" : "hidden");
+    if (point) fill(cursor, { cx: plotX(point.recall), cy: plotY(point.precision) }, []);
+  });
   return element("figure", { class: "plot" }, picture, element("figcaption", {}, reading));
+}
+
+/** Call `show` with the point that is next to the pointer, or gone to by arrow keys, and with null when it is left. */
+function readPoints(picture, points, show) {
+  let row = 0;
+  picture.addEventListener("pointermove", (event) => {
+    const box = picture.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((one) => one / box.width * PLOT.width);
+    const distances = points.map((one) => Math.hypot(plotX(one.recall) - x, plotY(one.precision) - y));
+    row = distances.indexOf(Math.min(...distances));
+    show(points[row]);
+  });
+  picture.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    row = Math.min(Math.max(row + step, 0), points.length - 1);
+    show(points[row]);
+  });
+  for (const left of ["pointerleave", "blur"]) picture.addEventListener(left, () => show(null));
 }

@@ -17,6 +17,7 @@ function classRows(report) {
     recall: of("recall_by_class", name),
     objects: of("objects_by_class", name),
     curve: of("curves", name),
+    best: of("best_f1_by_class", name),
   }));
 }
 
@@ -32,8 +33,9 @@ function sorted(rows, { key, descending }) {
 function classCard(row, confusions) {
   const card = [element("h3", {}, row.name)];
   const interval = row.interval?.every(known) ? ` [${row.interval.map((one) => decimal(one)).join(", ")}]` : "";
-  card.push(element("p", {}, `AP ${decimal(row.ap)}${interval}, recall ${decimal(row.recall)}, ${whole(row.objects)} objects`));
-  if (row.curve?.recall.length) card.push(curvePlot(row.curve, row.name));
+  const objects = row.objects === 1 ? "1 object" : `${whole(row.objects)} objects`;
+  card.push(element("p", {}, `AP ${decimal(row.ap)}${interval}, recall ${decimal(row.recall)}, ${objects}`));
+  if (row.curve?.recall.length) card.push(curvePlot(row.curve, row.best, row.name));
   const others = confusions.filter((one) => one.truth === row.name);
   if (others.length) {
     const names = others.slice(0, 5).map((one) => `${one.predicted} (${whole(one.count)})`).join(", ");
@@ -82,8 +84,7 @@ function showClasses(report) {
     }, row.name);
     return element("tr", { class: chosen && "chosen", click: () => choose(row) },
       element("th", { scope: "row" }, name),
-      element("td", { class: "number" },
-        element("span", { class: "measure" }, bar(row.ap, { interval: row.interval }), decimal(row.ap))),
+      element("td", { class: "number" }, measure(row.ap, decimal(row.ap), { interval: row.interval })),
       element("td", { class: "number" }, decimal(row.recall)),
       element("td", { class: "number" }, whole(row.objects)));
   };

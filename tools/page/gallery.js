@@ -1,9 +1,10 @@
 // Images with the boxes of objects and detections, for any score threshold.
+// Kinds of boxes differ in colour, in the line, and in the sign before the name: not everybody tells colours apart.
 
 const GALLERIES = [["worst_images", "Worst"], ["best_images", "Best"]];
 const LEGEND = [["right", "right detection"], ["wrong", "wrong detection"], ["found", "object, found"],
   ["missed", "object, missed"], ["ignored", "counts neither way"]];
-const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "missed: ", ignored: "" };
+const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "? ", ignored: "" };
 
 /** What is to be drawn of an image, those below others first: objects, then detections from the worst up. */
 function boxesOf(picture, threshold) {
@@ -27,14 +28,16 @@ function outlines(boxes) {
     svg("rect", { class: `box ${style}`, "data-kind": style === "under" ? null : kind, x, y, width, height })));
 }
 
-/** Names at the boxes' upper left corners, in HTML as their size must not scale with the picture. */
+/** Names at the boxes, in HTML as their size must not scale with the picture; on the right they end with their box. */
 function labels(boxes, [height, width]) {
-  return boxes.filter((one) => one.kind !== "found").map((one) => {
-    const text = SIGNS[one.kind] + one.class + (known(one.score) ? ` ${decimal(one.score, 2)}` : "");
-    const label = element("span", { class: `label ${one.kind}`, title: text }, text);
-    const percent = (part, all) => `${Math.min(Math.max(part / all, 0), 0.98) * 100}%`;
-    label.style.left = percent(one.box[0], width);
-    label.style.top = percent(one.kind === "missed" ? one.box[1] + one.box[3] : one.box[1], height);
+  return boxes.filter((one) => one.kind !== "found").map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
+    const text = SIGNS[kind] + name + (known(score) ? ` ${decimal(score, 2)}` : "");
+    const label = element("span", { class: `label ${kind}`, title: text }, text);
+    const percent = (part, all) => `${Math.min(Math.max(part / all, 0), 1) * 100}%`;
+    if (x + boxWidth / 2 < width / 2) label.style.left = percent(x, width);
+    else label.style.right = percent(width - x - boxWidth, width);
+    if (kind === "missed") label.style.bottom = percent(height - y - boxHeight, height);
+    else label.style.top = percent(y, height);
     return label;
   });
 }
@@ -58,7 +61,7 @@ function figure(entry, picture) {
     element("div", { class: "canvas" }, canvas, names),
     element("figcaption", {},
       element("span", { class: "file", title: entry.image_id }, entry.image_id), enlarge,
-      element("span", { class: "muted" }, `score ${decimal(entry.score)}`), counts));
+      element("span", { class: "muted" }, `F1 ${decimal(entry.score)}`), counts));
   node.style.setProperty("--ratio", width / height);
   const draw = (threshold) => {
     const boxes = boxesOf(picture, threshold);
@@ -98,7 +101,7 @@ function showGallery(report, pictures) {
   slider.addEventListener("input", draw);
   find("legend").append(...LEGEND.map(([kind, text]) => element("li", {},
     svg("svg", { class: "swatch", viewBox: "0 0 26 16", "aria-hidden": "true" },
-      svg("rect", { class: `box under`, x: 3, y: 3, width: 20, height: 10 }),
+      svg("rect", { class: "box under", x: 3, y: 3, width: 20, height: 10 }),
       svg("rect", { class: `box ${kind}`, x: 3, y: 3, width: 20, height: 10 })), text)));
   draw();
   reveal("gallery");

@@ -11,7 +11,7 @@ const ERRORS = {
   background: "Background: no object there",
   missed: "Missed: object that nothing found",
 };
-const MOST_CONFUSIONS = 20;
+const MOST_CONFUSIONS = 10;
 
 function tile(title, value, ...more) {
   return element("div", { class: "tile" },
@@ -57,8 +57,8 @@ function showErrors({ errors }) {
     const [name, meaning] = ERRORS[kind].split(": ");
     return [
       [element("span", {}, name), element("span", { class: "muted meaning" }, meaning)],
-      element("span", { class: "measure" }, bar(errorCount, { most: mostErrors, kind: "neutral" }), whole(errorCount)),
-      element("span", { class: "measure" }, bar(cost, { most: mostCost }), decimal(cost, 4)),
+      measure(errorCount, whole(errorCount), { most: mostErrors, kind: "neutral" }),
+      measure(cost, decimal(cost, 4), { most: mostCost }),
     ];
   });
   find("error-chart").append(table("Errors by kind", [["Error"], ["Count", true], ["mAP cost", true]], rows));
@@ -71,7 +71,7 @@ function showSizes({ AP_by_size: sizes }) {
   const limits = { small: "up to 32 × 32 px", medium: "up to 96 × 96 px", large: "larger" };
   const rows = names.map((name) => [
     [element("span", {}, name), element("span", { class: "muted meaning" }, limits[name])],
-    element("span", { class: "measure" }, bar(sizes[name].mAP), decimal(sizes[name].mAP)),
+    measure(sizes[name].mAP, decimal(sizes[name].mAP)),
     whole(sizes[name].objects),
   ]);
   find("size-table").append(table("mAP by size of the objects", [["Size"], ["mAP", true], ["Objects", true]], rows));
@@ -81,8 +81,9 @@ function showSizes({ AP_by_size: sizes }) {
 function showConfusions({ confusions }) {
   if (!confusions?.length) return;
   const shown = confusions.toSorted((a, b) => b.count - a.count).slice(0, MOST_CONFUSIONS);
-  const rows = shown.map((one) => [one.truth, one.predicted,
-    element("span", { class: "measure" }, bar(one.count, { most: shown[0].count, kind: "neutral" }), whole(one.count))]);
+  const rows = shown.map((one) => [
+    one.truth, one.predicted, measure(one.count, whole(one.count), { most: shown[0].count, kind: "neutral" }),
+  ]);
   find("confusion-table").append(table("Confused classes", [["Object"], ["Detected as"], ["Count", true]], rows));
   reveal("confusions");
 }

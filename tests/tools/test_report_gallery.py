@@ -24,7 +24,9 @@ def metrics_of(
     found_images, found_labels, found_places, scores = np.array(detections, np.float64).reshape(-1, 4).T
     flags = ignored.astype(np.bool_)
     return score(
-        ObjectTable(index, images.astype(int), labels.astype(int), boxes(places), flags, flags, np.full(len(flags), 400.0)),
+        ObjectTable(
+            index, images.astype(int), labels.astype(int), boxes(places), flags, flags, np.full(len(flags), 400.0)
+        ),
         DetectionTable(index, found_images.astype(int), found_labels.astype(int), boxes(found_places), scores),
         "voc",
     )

@@ -188,10 +188,12 @@ def classes(browser: webdriver.Chrome) -> list[str]:
 def test_headline(opened: webdriver.Chrome, report: dict[str, Any]) -> None:
     assert opened.title == f"mAP {report['mAP']:.4f}, detection report"
     low, high = report["mAP_interval"]
-    assert f"95% interval {low:.4f} – {high:.4f}" in opened.find_element(By.ID, "headline").text
+    assert f"95% interval {low:.4f} \N{EN DASH} {high:.4f}" in opened.find_element(By.ID, "headline").text
     assert texts(opened, "nav a") == ["Warnings", "Where it fails", "By object size", "Classes", "Confusions", "Images"]
     assert texts(opened, "#error-chart tbody tr:last-child td") == ["Missed\nobject that nothing found", "5", "0.0500"]
-    assert texts(opened, "#size-table td") == ["small\nup to 32 × 32 px", "0.500", "6", *("medium\nup to 96 × 96 px", "–", "0")]
+    small, medium = texts(opened, "#size-table tbody tr")
+    assert small.split() == ["small", "up", "to", "32", "\N{MULTIPLICATION SIGN}", "32", "px", "0.500", "6"]
+    assert medium.split()[-2:] == ["\N{EN DASH}", "0"]
 
 
 def test_names_are_text(opened: webdriver.Chrome) -> None:
@@ -289,8 +291,8 @@ def test_slider_redraws_the_boxes(opened: webdriver.Chrome) -> None:
 
 
 def test_a_score_at_the_threshold_is_shown(opened: webdriver.Chrome) -> None:
-    script = "const slider = document.getElementById('threshold'); slider.value = 0.7; slider.dispatchEvent(new Event('input'))"
-    opened.execute_script(script)
+    slider = opened.find_element(By.ID, "threshold")
+    opened.execute_script("arguments[0].value = 0.7; arguments[0].dispatchEvent(new Event('input'))", slider)
     assert count_boxes(opened)["right"] == 2
 
 
@@ -320,7 +322,9 @@ def test_narrow_page_does_not_scroll_sideways(opened: webdriver.Chrome) -> None:
     assert widths == [360, 360]
 
 
-@pytest.mark.parametrize("left", [("curves", "confusions"), ("best_images", "worst_images", "warnings"), ("errors",), ()])
+@pytest.mark.parametrize(
+    "left", [("curves", "confusions"), ("best_images", "worst_images", "warnings"), ("errors",), ()]
+)
 def test_missing_sections_are_left_out(
     left: tuple[str, ...], browser: webdriver.Chrome, metrics: DetectionMetrics, report: dict[str, Any], tmp_path: Path
 ) -> None:

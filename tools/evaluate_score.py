@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     html_file = prepare_output(settings.html) if settings.html is not None else None
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
+    report["source"] = source_of(settings, settings.detections)
     print(format_report(report))
-    write_json(json_file, report | {"source": source_of(settings, settings.detections)})
+    write_json(json_file, report)
     if html_file is not None:
         write_page(html_file, report, metrics, image_finder(settings.images, metrics.objects.index))
     return 0

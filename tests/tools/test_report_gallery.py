@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ SHOWN: dict[str, Any] = {"worst_images": [{"image_id": "b"}], "best_images": [{"
 
 
 def metrics_of(
-    index: SplitIndex, objects: list[tuple[int, int, float, bool]], detections: list[tuple[int, int, float, float]]
+    index: SplitIndex,
+    objects: Sequence[tuple[int, int, float, bool]],
+    detections: Sequence[tuple[int, int, float, float]],
 ) -> DetectionMetrics:
     """Objects are image, label, x and whether ignored; detections image, label, x and score; boxes are 20 x 20."""
     images, labels, places, ignored = np.array(objects, np.float64).reshape(-1, 4).T

@@ -59,7 +59,7 @@ def full_report(metrics: DetectionMetrics) -> dict[str, Any]:
     """A report with every section."""
     curve = {"recall": [0.5, 0.5, 1.0], "precision": [1.0, 0.5, 2 / 3], "score": [0.9, 0.8, 0.7]}
     best = {"score_threshold": 0.7, "f1": 0.8, "precision": 2 / 3, "recall": 1.0}
-    nothing = {"recall": [], "precision": [], "score": []}
+    nothing: dict[str, list[float]] = {"recall": [], "precision": [], "score": []}
     kinds = ("classification", "localisation", "both", "duplicate", "background", "missed")
     return build_report(metrics, resamples=20, warnings=["classes <b>without</b> objects"]) | {
         "curves": dict.fromkeys(CLASSES, curve) | {"owl": nothing},

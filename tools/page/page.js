@@ -38,6 +38,7 @@ function showSummary(report) {
   find("source").textContent = [`Rule: ${RULES[report.rule] ?? report.rule}`, report.source].filter(Boolean).join(" · ");
   find("details").textContent = Object.entries(report.details ?? {})
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${decimal(value)}`).join(" · ");
+  if (report.rule === "coco") find("overlap").textContent = "Curves, best F1, errors, confusions and images are at an IoU of 0.50.";
   document.title = `mAP ${decimal(report.mAP, 4)}, detection report`;
 }
 
@@ -94,7 +95,10 @@ function offerThemes() {
   const preference = matchMedia("(prefers-color-scheme: dark)");
   const current = () => root.dataset.theme ?? (preference.matches ? "dark" : "light");
   const other = () => (current() === "dark" ? "light" : "dark");
-  const name = () => { find("theme").textContent = other() === "dark" ? "Dark" : "Light"; };
+  const name = () => {
+    find("theme").textContent = other() === "dark" ? "Dark" : "Light";
+    find("theme").title = `Show the page in ${other()} colours`;
+  };
   find("theme").addEventListener("click", () => {
     root.dataset.theme = other();
     name();

@@ -42,18 +42,20 @@ function axes() {
     svg("text", { transform: `translate(12 ${plotY(0.5)}) rotate(-90)`, "text-anchor": "middle", class: "axis" }, "precision"));
 }
 
-const pointText = (point) => `score ${decimal(point.score)}: precision ${decimal(point.precision)}, recall ${decimal(point.recall)}`;
+const pointText = ({ score, precision, recall }) =>
+  `score ${decimal(score)}: precision ${decimal(precision)}, recall ${decimal(recall)}`;
 
 /** A precision-recall curve with the point of the best F1; a pointer over it, or the arrow keys, read its points. */
 function curvePlot(curve, best, name) {
   const bestText = known(best?.f1) ? `Best F1 ${decimal(best.f1)} at ${pointText({ ...best, score: best.score_threshold })}` : "";
   const points = curve.recall.map((recall, row) => ({ recall, precision: curve.precision[row], score: curve.score[row] }));
+  const line = "M" + points.map((one) => `${plotX(one.recall)} ${plotY(one.precision)}`).join("L");
   const reading = element("p", { class: "reading", role: "status" }, bestText);
   const cursor = svg("circle", { class: "cursor", r: 4, visibility: "hidden" });
   const picture = svg("svg", {
     class: "curve", viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", tabindex: 0,
     "aria-label": `Precision-recall curve of ${name}. ${bestText}`,
-  }, axes(), svg("path", { class: "line", d: "M" + points.map((one) => `${plotX(one.recall)} ${plotY(one.precision)}`).join("L") }));
+  }, axes(), svg("path", { class: "line", d: line }));
   if (bestText) picture.append(svg("circle", { class: "best", cx: plotX(best.recall), cy: plotY(best.precision), r: 5 }));
   picture.append(cursor);
   readPoints(picture, points, (point) => {

@@ -4,15 +4,21 @@
 const GALLERIES = [["worst_images", "Worst"], ["best_images", "Best"]];
 const LEGEND = [["right", "right detection"], ["wrong", "wrong detection"], ["found", "object, found"],
   ["missed", "object, missed"], ["ignored", "counts neither way"]];
+const MOST_NAMES = 8; // of an image's detections so many have their name at the box, the right ones always
 const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "? ", ignored: "" };
 
-/** What is to be drawn of an image, those below others first: objects, then detections from the worst up. */
+/** What is to be drawn of an image, those below others first: objects, then detections from the worst up, the right on top. */
 function boxesOf(picture, threshold) {
   const detections = picture.detections.filter((one) => one.score >= threshold);
   const found = new Set(detections.filter((one) => one.outcome === "right").map((one) => one.object));
-  const objects = picture.objects.map((one, place) =>
-    ({ ...one, kind: one.ignored ? "ignored" : found.has(place) ? "found" : "missed" }));
-  return [...objects, ...detections.map((one) => ({ ...one, kind: one.outcome })).reverse()];
+  const objects = picture.objects.map((one, place) => {
+    const kind = one.ignored ? "ignored" : found.has(place) ? "found" : "missed";
+    return { ...one, kind, named: kind !== "found" };
+  });
+  const drawn = detections.map((one, rank) =>
+    ({ ...one, kind: one.outcome, named: one.outcome === "right" || rank < MOST_NAMES }));
+  const rightLast = (one) => Number(one.kind === "right");
+  return [...objects, ...drawn.reverse().sort((a, b) => rightLast(a) - rightLast(b))];
 }
 
 function count(boxes, kind) {
@@ -30,7 +36,7 @@ function outlines(boxes) {
 
 /** Names at the boxes, in HTML as their size must not scale with the picture; on the right they end with their box. */
 function labels(boxes, [height, width]) {
-  return boxes.filter((one) => one.kind !== "found").map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
+  return boxes.filter((one) => one.named).map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
     const text = SIGNS[kind] + name + (known(score) ? ` ${decimal(score, 2)}` : "");
     const label = element("span", { class: `label ${kind}`, title: text }, text);
     const percent = (part, all) => `${Math.min(Math.max(part / all, 0), 1) * 100}%`;
@@ -77,7 +83,7 @@ function figure(entry, picture) {
 /** The range of the slider: 0-1, and further where scores are no probabilities. */
 function scoreRange(pictures) {
   const scores = pictures.flatMap((one) => one.detections.map((detection) => detection.score));
-  return [scores.reduce((low, score) => Math.min(low, score), 0), scores.reduce((high, score) => Math.max(high, score), 1)];
+  return [Math.min(0, ...scores), Math.max(1, ...scores)];
 }
 
 function showGallery(report, pictures) {
@@ -87,7 +93,9 @@ function showGallery(report, pictures) {
     if (!entries.length) continue;
     const shown = entries.map((entry) => figure(entry, pictures[entry.image_id]));
     figures.push(...shown);
-    find("galleries").append(element("h3", {}, title), element("div", { class: "pictures" }, ...shown.map((one) => one.node)));
+    const at = report.best_f1 ? ` by F1 at score ${decimal(report.best_f1.score_threshold, 2)}` : "";
+    const nodes = shown.map((one) => one.node);
+    find("galleries").append(element("h3", {}, title + at), element("div", { class: "pictures" }, ...nodes));
   }
   if (!figures.length) return;
   const slider = find("threshold");

@@ -21,9 +21,9 @@ function tile(title, value, ...more) {
 function showSummary(report) {
   const interval = report.mAP_interval?.every(known) ? report.mAP_interval : null;
   const share = report.bootstrap ? `${Math.round(report.bootstrap.confidence * 100)}% interval ` : "";
-  const range = interval && element("span", { class: "muted" }, `${share}${interval.map((one) => decimal(one, 4)).join(" – ")}`);
+  const range = interval && `${share}${interval.map((one) => decimal(one, 4)).join(" – ")}`;
   const tiles = [
-    tile("mAP", decimal(report.mAP, 4), bar(report.mAP, { interval }), ...[range ?? []].flat()),
+    tile("mAP", decimal(report.mAP, 4), bar(report.mAP, { interval }), ...(range ? [element("span", { class: "muted" }, range)] : [])),
     tile("recall", decimal(report.recall, 4), bar(report.recall)),
     tile("images", whole(report.images)),
     tile("objects", whole(report.objects)),
@@ -31,14 +31,16 @@ function showSummary(report) {
   ];
   const best = report.best_f1;
   if (known(best?.f1)) {
-    const parts = `precision ${decimal(best.precision)}, recall ${decimal(best.recall)}, from score ${decimal(best.score_threshold)}`;
-    tiles.splice(2, 0, tile("best F1", decimal(best.f1), bar(best.f1), element("span", { class: "muted" }, parts)));
+    const parts = { precision: best.precision, recall: best.recall, "from score": best.score_threshold };
+    const lines = Object.entries(parts).map(([name, value]) => element("span", { class: "muted" }, `${name} ${decimal(value)}`));
+    tiles.splice(2, 0, tile("best F1", decimal(best.f1), bar(best.f1), ...lines));
   }
   find("headline").append(...tiles);
   find("source").textContent = [`Rule: ${RULES[report.rule] ?? report.rule}`, report.source].filter(Boolean).join(" · ");
   find("details").textContent = Object.entries(report.details ?? {})
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${decimal(value)}`).join(" · ");
-  if (report.rule === "coco") find("overlap").textContent = "Curves, best F1, errors, confusions and images are at an IoU of 0.50.";
+  const overlap = "Curves, best F1, errors, confusions and images are at an IoU of 0.50.";
+  find("overlap").textContent = report.rule === "coco" ? overlap : "";
   document.title = `mAP ${decimal(report.mAP, 4)}, detection report`;
 }
 

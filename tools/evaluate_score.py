@@ -12,6 +12,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
+from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.bootstrap import RESAMPLES
 from tools.evaluation_input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parse(parser, arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
     html_file = prepare_output(settings.html) if settings.html is not None else None
+    if settings.images is not None and not Path(settings.images).is_dir():
+        raise InputError(f"{settings.images}: expected a folder of images")
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
     report["source"] = source_of(settings, settings.detections)

@@ -197,9 +197,12 @@ def test_page_with_pictures(
     missing = f"{images / '12.bmp'}: expected a readable image, got: No such file or directory"
     assert missing in page
     assert f"evaluate: warning: {missing}" in capsys.readouterr().err
-    for name in (tmp_path, results / "page.html"):
-        assert run(*given, name) == 1
-        assert str(name.parent if name != tmp_path else name) in capsys.readouterr().err
+    for options, message in (
+        ([tmp_path], f"{tmp_path}: expected a file to write, got a folder"),
+        ([tmp_path / "page.html", "--images", truth], f"{truth}: expected a folder of images"),
+    ):
+        assert run(*given, *options) == 1
+        assert capsys.readouterr().err == f"evaluate: {message}\n"
 
 
 @pytest.fixture(name="better")

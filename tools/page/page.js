@@ -20,8 +20,8 @@ function tile(title, value, ...more) {
 
 function showSummary(report) {
   const interval = report.mAP_interval?.every(known) ? report.mAP_interval : null;
-  const share = report.bootstrap ? `${Math.round(report.bootstrap.confidence * 100)}% interval ` : "";
-  const range = interval && `${share}${interval.map((one) => decimal(one, 4)).join(" – ")}`;
+  const share = report.bootstrap ? `${Math.round(report.bootstrap.confidence * 100)}% ` : "";
+  const range = interval && `${share}interval ${interval.map((one) => decimal(one, 4)).join(" – ")}`;
   const tiles = [
     tile("mAP", decimal(report.mAP, 4), bar(report.mAP, { interval }), ...(range ? [element("span", { class: "muted" }, range)] : [])),
     tile("recall", decimal(report.recall, 4), bar(report.recall)),

@@ -37,7 +37,7 @@ DETECTIONS = [
 """Image, label, x and score; all boxes are 30 pixels wide, of images of 160 x 80."""
 RIGHT, WRONG, MISSED_AT_ALL = 5, 3, 1
 
-OPTIONAL = {
+OPTIONAL: dict[str, str | None] = {
     "errors": "errors",
     "AP_by_size": "sizes",
     "confusions": "confusions",

@@ -45,6 +45,7 @@ from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, cache_settings, open_cache, use_one_thread
 from tools.killed_loaders import naming_killed_loaders
 from tools.output_file import prepare_output
+from tools.report_page import write_page
 from tools.split_options import add_limit_option, evenly_spaced
 
 IMAGES_AT_ONCE = 16
@@ -92,6 +93,7 @@ def build_parser() -> ArgumentParser:
         help="folder to keep them in; default: one of its own below --output",
     )
     parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
+    parser.add_argument("--html", type=str | None, default=None, help="file for the report as a page for a browser")
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
     return parser
 
@@ -101,14 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
+    html_file = prepare_output(settings.html) if settings.html is not None else None
     split = read_split(settings, build_dataset(parser, settings))
     writer = complete_results(settings, split, lambda: build_detector(parser, settings, split.dataset))
     print(f"{writer.path.parent}: results of {len(writer.images)} images")
-    _, report = score_images(settings, writer, split)
+    metrics, report = score_images(settings, writer, split)
     covered = "" if report["coverage"] is None else f", which cover {report['coverage']:.1%} of the objects at IoU 0.5"
     print(f"{report['proposals_per_image']:.1f} proposals an image{covered}")
     print(format_report(report))
     write_json(json_file, report)
+    if html_file is not None:
+        paths = {entry.record.image_id: entry.record.path for entry in split.chosen}
+        write_page(html_file, report, metrics, paths.get)
     return 0
 
 

@@ -12,11 +12,14 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
+from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.bootstrap import RESAMPLES
 from tools.evaluation_input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
 from tools.evaluation_report import build_report, format_report, write_json
 from tools.output_file import prepare_output
+from tools.report_gallery import image_finder
+from tools.report_page import write_page
 
 SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
 """The options that say what is scored."""
@@ -33,6 +36,10 @@ def build_parser() -> ArgumentParser:
         "--detections", type=str, required=True, help="ILSVRC, COCO, VOC (folder), detect --json, or run"
     )
     parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
+    parser.add_argument("--html", type=str | None, default=None, help="file for the report as a page for a browser")
+    parser.add_argument(
+        "--images", type=str | None, default=None, help="folder of them, for --html; default: boxes without pictures"
+    )
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
     return parser
 
@@ -42,10 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     settings = parse(parser, arguments)
     json_file = prepare_output(settings.json) if settings.json is not None else None
+    html_file = prepare_output(settings.html) if settings.html is not None else None
+    if settings.images is not None and not Path(settings.images).is_dir():
+        raise InputError(f"{settings.images}: expected a folder of images")
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
+    report["source"] = source_of(settings, settings.detections)
     print(format_report(report))
-    write_json(json_file, report | {"source": source_of(settings, settings.detections)})
+    write_json(json_file, report)
+    if html_file is not None:
+        write_page(html_file, report, metrics, image_finder(settings.images, metrics.objects.index))
     return 0
 
 

@@ -13,7 +13,8 @@ from detection.arrays import FloatArray
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.bootstrap import CONFIDENCE, SEED
 from detection.evaluation.comparison import compare
-from tools.evaluation_report import bounds, number
+from tools.evaluation_analysis import number
+from tools.evaluation_report import bounds
 from tools.experiments_timing import Timing
 from tools.text_table import format_table
 

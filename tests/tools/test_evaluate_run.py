@@ -16,7 +16,8 @@ from detection.contracts import Proposals
 from detection.detections import Detections
 from detection.detector import Detector
 from detection.formats.run_results import NAME, ImageResult, ResultsWriter, read_results
-from tools import evaluate
+from tools import evaluate, evaluate_run
+from tools.evaluation_report import build_report
 
 IMAGES = 12
 
@@ -130,6 +131,19 @@ def test_limit_takes_from_what_is_there(options: list[str], detected: list[int],
     again = report_of(options, tmp_path / "again.json", "--limit", "4")
     assert {**again, "source": None} == {**few, "source": None}
     assert again["source"]["images"] == few["source"]["images"]
+
+
+def test_page_has_the_images_of_the_split(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_of(options, tmp_path / "a.json")
+    name = next(iter(read_results(only_folder(tmp_path) / NAME).images))
+
+    def with_image(*arguments: Any, **settings: Any) -> dict[str, Any]:
+        return build_report(*arguments, **settings) | {"best_images": [{"image_id": name}], "worst_images": []}
+
+    monkeypatch.setattr(evaluate_run, "build_report", with_image)
+    assert evaluate.main([*options, "--html", str(tmp_path / "page.html")]) == 0
+    # The pictures of this data set are smaller than Tiny ImageNet's, which the page says: so it has found the file.
+    assert f"/val/images/{name}.png: expected an image of 64 x 64 pixels" in (tmp_path / "page.html").read_text()
 
 
 def test_other_settings_have_other_folders(options: list[str], detected: list[int], tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
-from tools import evaluate
+from tools import evaluate, evaluate_score
+from tools.evaluation_report import build_report
 
 Record = dict[str, Any]
 RULES = ("ilsvrc", "voc2007", "voc", "coco")
@@ -175,6 +177,32 @@ def test_ground_truth_without_objects(truth: Path, tmp_path: Path) -> None:
         assert report["mAP"] is report["recall"] is None
         assert report["mAP_interval"] == [None, None]
         assert len(report["warnings"]) == 2
+
+
+def test_page_with_pictures(
+    truth: Path, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_images(*arguments: Any, **options: Any) -> Record:
+        return build_report(*arguments, **options) | {"best_images": [{"image_id": name} for name in ("11", "12")]}
+
+    monkeypatch.setattr(evaluate_score, "build_report", with_images)
+    images = tmp_path / "images"
+    images.mkdir()
+    PIL.Image.new("RGB", (200, 100)).save(images / "11.png")
+    given = ["score", "--rule", "voc", "--ground-truth", truth, "--detections", results, "--resamples", 20, "--html"]
+    assert run(*given, tmp_path / "page.html", "--images", images) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert '"mAP":0.41666' in page
+    assert page.count("data:image/jpeg") == 1
+    missing = f"{images / '12.bmp'}: expected a readable image, got: No such file or directory"
+    assert missing in page
+    assert f"evaluate: warning: {missing}" in capsys.readouterr().err
+    for options, message in (
+        ([tmp_path], f"{tmp_path}: expected a file to write, got a folder"),
+        ([tmp_path / "page.html", "--images", truth], f"{truth}: expected a folder of images"),
+    ):
+        assert run(*given, *options) == 1
+        assert capsys.readouterr().err == f"evaluate: {message}\n"
 
 
 @pytest.fixture(name="better")

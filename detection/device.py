@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
-from detection.errors import InputError
+from detection.errors import DeviceError, InputError
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -35,3 +37,20 @@ def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
     default: Precision = "bfloat16" if device.type == "cuda" else "float32"
     dtype: torch.dtype = getattr(torch, name or default)
     return dtype
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the device, or PyTorch's allocator on a CPU, has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+
+
+@contextmanager
+def naming_failed_device(device: torch.device) -> Iterator[None]:
+    """Turn what PyTorch raises where a device is lost or out of memory into a `DeviceError` that names it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)):
+            raise
+        expected = "enough memory" if is_out_of_memory(error) else "it to last"
+        raise DeviceError(f"device {device}: expected {expected}, got: {str(error).splitlines()[0]}") from error

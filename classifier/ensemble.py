@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from classifier.cascade import Stages, join_stages
 from classifier.image_classifier import require_same_classes
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_scoring import score_regions
@@ -64,6 +65,21 @@ class Ensemble:
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
         return score_regions(self.networks, images, boxes, mirror=self.mirror, cascade_threshold=self.cascade_threshold)
+
+    def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
+        """What the first member, and what all members say of the regions of each image, whatever the cascade.
+
+        Raises:
+            ValueError: if there is but one member.
+        """
+        if len(self.networks) < 2:
+            raise ValueError("stages need an ensemble of at least two members, got one")
+        others = self.networks[1:]
+        refining = sum(network.description.box_regression for network in others)
+        first = score_regions(self.networks[:1], images, boxes, mirror=self.mirror)
+        rest = score_regions(others, images, boxes, mirror=self.mirror)
+        pairs = zip(first, rest, strict=True)
+        return [join_stages(*pair, members=len(others), refining=refining) for pair in pairs]
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:

@@ -52,7 +52,8 @@ def score_regions(
             its scores stand for them. None shows all regions to all networks.
 
     Raises:
-        DeviceError: if the device fails, or has not even the memory for a batch of one region.
+        InputError: if the memory of the device is not enough, even for one region at once.
+        DeviceError: if the device is lost.
     """
     device = networks[0].device
     parts: list[list[RegionScores]] = [[] for _ in images]

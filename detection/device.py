@@ -46,11 +46,13 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def naming_failed_device(device: torch.device) -> Iterator[None]:
-    """Turn what PyTorch raises where a device is lost or out of memory into a `DeviceError` that names it."""
+    """Name the device where PyTorch finds it lost, as a `DeviceError`, or without memory, as an `InputError`."""
     try:
         yield
     except RuntimeError as error:
-        if not (is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)):
-            raise
-        expected = "enough memory" if is_out_of_memory(error) else "it to last"
-        raise DeviceError(f"device {device}: expected {expected}, got: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        if is_out_of_memory(error):
+            raise InputError(f"device {device}: expected memory for the regions of an image, got: {reason}") from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceError(f"device {device}: expected it to last, lost it: {reason}") from error
+        raise

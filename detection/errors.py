@@ -16,4 +16,4 @@ class InputError(Exception):
 
 
 class DeviceError(InputError):
-    """A device that has failed or is out of memory: what is to be done on it next would fail as well."""
+    """A device that was lost in the middle of the work: whatever is to be done on it next would fail as well."""

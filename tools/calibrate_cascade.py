@@ -1,7 +1,7 @@
 r"""Find how many regions an ensemble's first member can settle alone without a loss of precision.
 
-python -m tools.calibrate_cascade --config configs/tiny_imagenet.yaml --detector configs/ensemble.yaml \
-    --data FOLDER --split val
+python -m tools.calibrate_cascade --config configs/tiny_imagenet.yaml --data FOLDER --split val \
+    --detector.classify classifier.ensemble.Ensemble --detector.classify.members '[a.safetensors, b.safetensors]'
 
 All members score all regions once; every threshold is then tried on these scores. Figures of the detector belong on
 another split than the one that chose its threshold.

@@ -617,29 +617,25 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_running(folder: Path, tmp_path: 
     """With a thread that would read the next image for a long time yet."""
     target = tmp_path / "found.json"
     code = f"""
-import signal, sys, threading, time
+import itertools, signal, sys, threading, time
 import numpy as np
 from detection import cli
 from detection.contracts import Proposals
-from detection.detections import Detections
 
 class Endless:
     def propose(self, image):
-        if not first.is_set():
-            first.set()
-        else:
-            second.set()
+        if next(calls) == 1:
+            second_has_begun.set()
             time.sleep(600)
         return Proposals(np.zeros((0, 4)), np.zeros(0))
 
     def score(self, images, proposals):
-        assert second.wait(60)
-        if threading.current_thread() is threading.main_thread():
-            signal.raise_signal(signal.SIGINT)
-        return [Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), ("cat",))]
+        assert second_has_begun.wait(60)
+        signal.raise_signal(signal.SIGINT)
 
-first, second = threading.Event(), threading.Event()
+calls, second_has_begun = itertools.count(), threading.Event()
 cli.load_detector = lambda *_: Endless()
+cli.proposing_threads = lambda: 1
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]
 cli.run()
 """

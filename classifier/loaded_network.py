@@ -11,7 +11,7 @@ from torch import Tensor
 from classifier.box_coder import mirror_deltas
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import find_weights, load_region_network
-from detection.device import Precision, find_device, find_precision, is_out_of_memory
+from detection.device import Precision, find_device, find_precision, is_out_of_memory, naming_failed_device
 from detection.errors import InputError
 from detection.folding import fold_batch_norm
 from detection.pixels import normalise
@@ -55,7 +55,10 @@ class LoadedNetwork:
         self.batch_size = batch_size
         self.device = find_device(device)
         self.dtype = find_precision(precision, self.device)
-        self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with naming_failed_device(self.device):
+            self.network = fold_batch_norm(network).to(  # type: ignore[call-overload]
+                self.device, self.dtype, memory_format=torch.channels_last
+            )
 
     @torch.inference_mode()
     def outputs(self, regions: Tensor, *, mirrored: bool = False) -> RegionOutputs:

@@ -40,8 +40,9 @@ def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that the device, or PyTorch's allocator on a CPU, has no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+    """Whether an error says that the device has no memory left; on a CPU it is of no class of its own."""
+    signs = ("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def naming_failed_device(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         if is_out_of_memory(error):
-            raise InputError(f"device {device}: expected memory for the regions of an image, got: {reason}") from error
+            raise InputError(f"device {device}: expected enough memory, got: {reason}") from error
         if isinstance(error, torch.AcceleratorError):
             raise DeviceError(f"device {device}: expected it to last, lost it: {reason}") from error
         raise

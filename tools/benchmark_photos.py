@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeat", type=int, default=5, help="measured runs of each image, after one that is not")
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
     parser.add_argument("--sampled", type=int, default=50, help="regions of the plain loop that are timed")
-    parser.add_argument("--folder", type=int, default=8, help="photos of the folder, the images over and over")
+    parser.add_argument("--folder", type=int, default=8, help="photos of the folder, 0 for none")
     parser.add_argument("--threads", nargs="*", type=int, default=[proposing_threads()], help="that read ahead there")
     parser.add_argument("--json", help="file for all seconds")
     return parser
@@ -66,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in options.images:
             report["photos"].append(of_photo := time_photo(path, detector, networks, options))
             print(format_photo(of_photo))
-        report["folder"] = time_folders(detector, options)
-        print(format_folder(report["folder"], options.folder))
+        if options.folder:
+            report["folder"] = time_folders(detector, options)
+            print(format_folder(report["folder"], options.folder))
         write_json(json_file, report)
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
@@ -143,7 +145,7 @@ def time_cold(path: str, options: argparse.Namespace) -> float:
 
 def time_folders(detector: Detector, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds for all photos of a folder, by the number of threads that read and propose ahead; 0 comes first."""
-    paths = [options.images[index % len(options.images)] for index in range(options.folder)]
+    paths = list(islice(cycle(options.images), options.folder))
     counts = list(dict.fromkeys([0, *options.threads]))
     rounds = [{count: time_folder(detector, paths, count) for count in counts} for _ in range(options.repeat)]
     return {str(count): [seconds[count] for seconds in rounds] for count in counts}

@@ -68,7 +68,7 @@ def test_halves_from_the_size_of_the_batch_that_failed(tiny_weights: Path) -> No
 def test_one_region_that_does_not_fit_is_an_error_of_the_device(tiny_weights: Path) -> None:
     classify = RegionClassifier(str(tiny_weights), device="cpu")
     classify.network = SmallMemory(classify.network, 0, GPU)
-    with pytest.raises(InputError, match=r"^device cpu: expected memory for the regions of an image, got: CUDA out of"):
+    with pytest.raises(InputError, match=r"^device cpu: expected enough memory, got: CUDA out of memory"):
         classify([np.zeros((20, 20, 3), np.uint8)], [np.array([[0, 0, 9, 9]] * 3, np.float32)])
 
 

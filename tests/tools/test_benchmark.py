@@ -27,6 +27,7 @@ def test_photos_stage_by_stage_and_against_baselines(
     baselines = ["--baselines", "plain", "mobilenet", "--threads", "1", "--json", str(target)]
     assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(12) == "folder of 2 photos, by threads that read ahead"
     rows = [line.split("  ")[1] for line in lines[3:]]
     assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "cold"]
     assert rows[7:] == ["plain", "mobilenet", "0", "1"]

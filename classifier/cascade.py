@@ -41,12 +41,14 @@ def join_stages(first: RegionScores, rest: RegionScores, *, members: int, refini
         members: how many there are without the first.
         refining: those among them that refine boxes.
     """
-    probabilities = (first.probabilities + np.float32(members) * rest.probabilities) / np.float32(members + 1)
+    probabilities = _mean(first.probabilities, rest.probabilities, members)
     if first.boxes is None or rest.boxes is None:
-        boxes = rest.boxes if first.boxes is None else first.boxes
-    else:
-        boxes = (first.boxes + np.float32(refining) * rest.boxes) / np.float32(refining + 1)
-    return Stages(first, RegionScores(probabilities, boxes))
+        return Stages(first, RegionScores(probabilities, rest.boxes if first.boxes is None else first.boxes))
+    return Stages(first, RegionScores(probabilities, _mean(first.boxes, rest.boxes, refining)))
+
+
+def _mean(one: FloatArray, mean_of_others: FloatArray, others: int) -> FloatArray:
+    return ((one + others * mean_of_others) / (others + 1)).astype(np.float32, copy=False)
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:

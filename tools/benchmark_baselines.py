@@ -16,7 +16,7 @@ from classifier.weights_file import load_region_network
 from detection.arrays import FloatArray, Image
 from detection.detector import Detector
 from detection.image import read_image
-from detection.pixels import MEAN_RGB, SCALE
+from detection.pixels import MEAN_RGB, normalise
 from proposals.selective_search import SelectiveSearch
 from tools.split_options import evenly_spaced
 
@@ -46,9 +46,8 @@ class PlainLoop:
     """
 
     def __init__(self, detector: Detector, networks: Sequence[LoadedNetwork], *, sampled: int) -> None:
-        propose = detector.propose
-        settings = {"scales": propose.scales, "width": propose.width} if isinstance(propose, SelectiveSearch) else {}
-        self.propose = SelectiveSearch(**settings, engine="opencv")
+        searched = detector.propose if isinstance(detector.propose, SelectiveSearch) else SelectiveSearch()
+        self.propose = SelectiveSearch(searched.scales, searched.width, searched.min_side, engine="opencv")
         self.suppress = detector.suppress
         self.sampled = sampled
         self.networks = [(load_region_network(network.path)[0].to(network.device), network) for network in networks]
@@ -59,7 +58,7 @@ class PlainLoop:
         boxes = self.propose(image).boxes
         before = time.perf_counter() - start
         picture = PIL.Image.fromarray(image)
-        sample = evenly_spaced(boxes, self.sampled)
+        sample = boxes[evenly_spaced(range(len(boxes)), self.sampled)]
         start = time.perf_counter()
         for box in sample:
             np.mean([self._probabilities(picture, box, *pair) for pair in self.networks], axis=0)
@@ -71,9 +70,10 @@ class PlainLoop:
     ) -> FloatArray:
         """Of one region: [C + 1]."""
         size, context = loaded.crop
-        window = context_boxes(torch.from_numpy(box), size=size, context=context).round().int().tolist()
-        pixels = np.asarray(picture.crop(window).resize((size, size), PIL.Image.Resampling.BILINEAR), np.float32)
-        inputs = torch.from_numpy((pixels - np.float32(MEAN_RGB)) * np.float32(SCALE)).permute(2, 0, 1)[None]
+        left, top, right, bottom = context_boxes(torch.from_numpy(box), size=size, context=context).round().tolist()
+        crop = picture.crop((left, top, right, bottom)).resize((size, size), PIL.Image.Resampling.BILINEAR)
+        centred = np.asarray(crop, np.float32) - np.array(MEAN_RGB, np.float32)
+        inputs = normalise(torch.from_numpy(centred).permute(2, 0, 1)[None])
         outputs = network(inputs.to(loaded.device))
         probabilities: FloatArray = loaded.probabilities(outputs.logits)[0].cpu().numpy()
         return probabilities

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from classifier import region_scoring, regions
 from classifier.ensemble import Ensemble
+from classifier.loaded_network import Crop
 from classifier.region_classifier import RegionClassifier
 from classifier.regions import ImageRegions
 from classifier.weights_file import Head, NetworkDescription, save_weights
@@ -48,8 +49,11 @@ def write_random_weights(tmp_path_factory: pytest.TempPathFactory) -> Write:
         network = description.build_region_network()
         with torch.no_grad():
             network.train()(torch.randn(16, 3, size, size))  # statistics that are not the initial 0 and 1
-        for layer in filter(None, (network.trunk.linear, network.box_head)):
-            nn.init.normal_(layer.weight, std=0.1)  # type: ignore[arg-type]
+            for name, values in network.named_parameters():
+                if name.endswith("linear.weight"):
+                    values.normal_(0, 0.01)  # or every score would be 0 or 1
+                elif name == "box_head.weight":
+                    values.normal_(0, 0.1)
         path = folder / f"{next(numbers)}.safetensors"
         save_weights(path, network, description)
         return str(path)
@@ -164,7 +168,7 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
     uploaded: list[Image] = []
     warp, shrink = ImageRegions.warp, regions.shrink_to
 
-    def counting(self: ImageRegions, crop: regions.Crop) -> Tensor:
+    def counting(self: ImageRegions, crop: Crop) -> Tensor:
         warped.append(crop.size)
         return warp(self, crop)
 

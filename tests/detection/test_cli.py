@@ -636,6 +636,7 @@ class Endless:
 calls, second_has_begun = itertools.count(), threading.Event()
 cli.load_detector = lambda *_: Endless()
 cli.proposing_threads = lambda: 1
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which Python leaves out in a background job of a shell
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]
 cli.run()
 """

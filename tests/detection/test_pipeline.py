@@ -88,7 +88,7 @@ def test_closing_starts_nothing_more_and_waits_for_nothing() -> None:
 
     results = map_ahead(work, count(), threads=1, ahead=5)
     assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     release.set()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and thread.name.startswith("ThreadPoolExecutor"):

@@ -18,8 +18,8 @@ def map_ahead(
     """`function(item)` of each item in their order; while one is used, the next `ahead` are made.
 
     What `function` raises is raised in the place of its result, which ends the map; to go on after a failure, let it
-    return the error. Items that have not been started when the generator is closed never are, and nothing waits for
-    the others. Only a `function` that releases the interpreter's lock, as NumPy, OpenCV and PyTorch do, is worth it.
+    return the error. Items that have not been started when the generator is closed never are; only the interpreter, at
+    its end, waits for those that have. It pays where `function` releases the interpreter's lock, as OpenCV does.
 
     Args:
         function: called in several threads at once if there are several.

@@ -29,6 +29,9 @@ from detection.version import __version__
 
 ANNOTATED_SUFFIX = ".detections.png"
 
+MAX_THREADS = 8
+"""Bounds the images that are held in memory at once, one a thread."""
+
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal."""
 
@@ -169,8 +172,8 @@ def _prepare_output(options: argparse.Namespace) -> None:
 
 
 def proposing_threads() -> int:
-    """Threads that read and propose while an image is scored, which takes all cores, but leaves gaps on them."""
-    return max(1, available_cores() // 2)
+    """Threads that read and propose while an image is scored: one a core, as scoring leaves gaps on all of them."""
+    return min(MAX_THREADS, available_cores())
 
 
 def _propose(path: Path, detector: Detector) -> Proposed | InputError:

@@ -71,6 +71,11 @@ def decode_boxes(regions: Tensor, deltas: Tensor, size: tuple[int, int]) -> Tens
     return torch.cat([centres - half, centres + half], dim=2).clamp(min=0).minimum(borders)
 
 
+def mirror_deltas(deltas: Tensor) -> Tensor:
+    """Deltas [..., 4] of mirrored regions, left and right exchanged, as those of the regions; its own inverse."""
+    return deltas * device_constant((-1.0, 1.0, 1.0, 1.0), deltas.device, deltas.dtype)
+
+
 def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Centres and sides, x before y: [..., 4] -> [..., 2] and [..., 2]."""
     sides = boxes[..., 2:] - boxes[..., :2]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.region_classifier import MAX_PIXELS, shrink_to
+from classifier.regions import MAX_PIXELS, shrink_to
 from classifier.warp import warp_regions
 from detection.arrays import BoolArray, FloatArray, Image, IntArray
 

@@ -9,25 +9,43 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import PIL.Image
 from tqdm import tqdm
 
+from detection.arrays import Image
 from detection.configuration import load_detector
+from detection.contracts import Proposals
 from detection.detector import Detector
 from detection.drawing import draw_detections
-from detection.errors import InputError
+from detection.errors import DeviceError, InputError
 from detection.image import find_images, read_image
+from detection.pipeline import available_cores, map_ahead
 from detection.version import __version__
 
 ANNOTATED_SUFFIX = ".detections.png"
 
+MAX_THREADS = 8
+"""Bounds the images that are held in memory at once, one a thread."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal."""
+
 Record = dict[str, Any]
 """What the JSON file says of an image: `image`, `width`, `height`, `seconds`, `detections` (as `Detections.to_dict`),
 and `picture`, the annotated one, if it was written. Where something failed there is `error`, a line of text."""
+
+
+class Proposed(NamedTuple):
+    """An image with its proposals, and the seconds that it took to read it and to find them."""
+
+    image: Image
+    proposals: Proposals
+    seconds: float
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run() -> None:
+    """Run the command as a process of its own."""
+    status = main()
+    if status == INTERRUPTED:  # Python would wait for threads that are still at an image, which nobody wants any more
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 if anything could not be done, or 130 if interrupted."""
     options = build_parser().parse_args(arguments)
@@ -59,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         stopped_by = str(error)
     except KeyboardInterrupt:
-        status, stopped_by = 130, "interrupted"
+        status, stopped_by = INTERRUPTED, "interrupted"
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         status = 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
@@ -88,11 +116,16 @@ def detect(options: argparse.Namespace, records: list[Record]) -> None:
         detector.max_detections = options.max_detections
     _prepare_output(options)
     pictures = {} if options.no_image else _picture_paths(paths, options.output)
+    threads = proposing_threads() if len(paths) > 1 else 0
+    coming = map_ahead(partial(_propose, detector=detector), paths, threads=threads, ahead=threads)
+    progress = tqdm(total=len(paths), unit="image", disable=True if options.quiet or len(paths) == 1 else None)
     try:
-        for path in tqdm(paths, unit="image", disable=True if options.quiet or len(paths) == 1 else None):
-            records.append(record := _detect_in(path, detector, pictures.get(path)))
-            if "detections" in record and not options.quiet and options.json != "-":
-                tqdm.write(format_table(record))
+        with closing(coming), progress:
+            for path, proposed in zip(paths, coming, strict=True):
+                records.append(record := _detect_in(path, proposed, detector, pictures.get(path)))
+                if "detections" in record and not options.quiet and options.json != "-":
+                    tqdm.write(format_table(record))
+                progress.update()
     finally:
         _write_json(options.json, records)
 
@@ -138,14 +171,32 @@ def _prepare_output(options: argparse.Namespace) -> None:
         _write_json(options.json, [])
 
 
-def _detect_in(path: Path, detector: Detector, picture: Path | None) -> Record:
-    """The record of an image; where only the picture could not be written, it has detections and an error."""
-    record: Record = {"image": str(path)}
+def proposing_threads() -> int:
+    """Threads that read and propose while an image is scored: one a core, as scoring leaves gaps on all of them."""
+    return min(MAX_THREADS, available_cores())
+
+
+def _propose(path: Path, detector: Detector) -> Proposed | InputError:
+    """The image of a file with its proposals, or what is wrong with it."""
     start = time.perf_counter()
     try:
         image = read_image(path)
-        detections = detector(image)
-        seconds = round(time.perf_counter() - start, 3)
+        proposals = detector.propose(image)
+    except InputError as error:
+        return error
+    return Proposed(image, proposals, time.perf_counter() - start)
+
+
+def _detect_in(path: Path, proposed: Proposed | InputError, detector: Detector, picture: Path | None) -> Record:
+    """The record of an image; where only the picture could not be written, it has detections and an error."""
+    record: Record = {"image": str(path)}
+    try:
+        if isinstance(proposed, InputError):
+            raise proposed
+        start = time.perf_counter()
+        image = proposed.image
+        detections = detector.score([image], [proposed.proposals])[0]
+        seconds = round(proposed.seconds + time.perf_counter() - start, 3)
         record |= {"width": image.shape[1], "height": image.shape[0], "seconds": seconds}
         record["detections"] = detections.to_dict()
         if picture is not None:
@@ -153,6 +204,8 @@ def _detect_in(path: Path, detector: Detector, picture: Path | None) -> Record:
             with _writing(picture):
                 annotated.save(picture)
             record["picture"] = str(picture)
+    except DeviceError:
+        raise
     except InputError as error:
         record["error"] = str(error)
     return record

@@ -77,7 +77,10 @@ class RegionScores:
 
 
 class Proposer(Protocol):
-    """Finds where objects may be. Deterministic; an image without candidates gives none."""
+    """Finds where objects may be. Deterministic; an image without candidates gives none.
+
+    Several threads may call it at once.
+    """
 
     def __call__(self, image: Image) -> Proposals: ...
 

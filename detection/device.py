@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
-from detection.errors import InputError
+from detection.errors import DeviceError, InputError
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -35,3 +37,23 @@ def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
     default: Precision = "bfloat16" if device.type == "cuda" else "float32"
     dtype: torch.dtype = getattr(torch, name or default)
     return dtype
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the device has no memory left; on a CPU it is of no class of its own."""
+    signs = ("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
+
+
+@contextmanager
+def naming_failed_device(device: torch.device) -> Iterator[None]:
+    """Name the device where PyTorch finds it lost, as a `DeviceError`, or without memory, as an `InputError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if is_out_of_memory(error):
+            raise InputError(f"device {device}: expected enough memory, got: {reason}") from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceError(f"device {device}: expected it to last, lost it: {reason}") from error
+        raise

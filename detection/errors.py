@@ -1,4 +1,4 @@
-"""The error that wrong input from a user raises."""
+"""The errors that wrong input from a user raises, or a device that fails."""
 
 
 class InputError(Exception):
@@ -13,3 +13,7 @@ class InputError(Exception):
     def line(self) -> str:
         """The message, also where PyTorch's loader processes have wrapped it in the traceback of theirs."""
         return str(self).strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: ")
+
+
+class DeviceError(InputError):
+    """A device that was lost in the middle of the work: whatever is to be done on it next would fail as well."""

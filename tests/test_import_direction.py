@@ -30,7 +30,7 @@ import json, sys
 import detection
 first = sorted(sys.modules)
 import detection.cli, detection.configuration, detection.drawing
-import proposals.selective_search, classifier.region_classifier, classifier.googlenet
+import proposals.selective_search, classifier.region_classifier, classifier.ensemble, classifier.googlenet
 print(json.dumps([first, sorted(sys.modules)]))
 """
 

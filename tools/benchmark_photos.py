@@ -1,4 +1,4 @@
-"""How long a detector takes on photos, stage by stage.
+"""How long a detector takes on photos: stage by stage, cold, over a folder, and against named baselines.
 
 python -m tools.benchmark photos photo.jpg --repeat 5
 """
@@ -11,66 +11,126 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from itertools import cycle, islice
 from typing import Any
 
 import torch
 
+from classifier.ensemble import Ensemble
+from classifier.loaded_network import LoadedNetwork
 from classifier.region_classifier import RegionClassifier
+from classifier.regions import upload
+from detection.arrays import Image
+from detection.cli import proposing_threads
 from detection.configuration import load_detector
+from detection.contracts import Proposals
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from detection.pipeline import map_ahead
+from tools.benchmark_baselines import BASELINES, build_baseline
+from tools.evaluation_report import write_json
+from tools.output_file import prepare_output
 
-COLD_COMMAND = "import sys; from detection.cli import main; sys.exit(main(sys.argv[1:]))"
+COLD_COMMAND = "from detection.cli import run; run()"
+
+PART = "of it warp"
+"""Measured by itself: the crops that scoring makes, of all networks."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the tool."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark photos", description="Time a detector stage by stage."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.benchmark photos", description="Time a detector on photos.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--config", help="YAML file of a detector; default: the shipped detector")
     parser.add_argument("--device", help="cpu, cuda, ...")
     parser.add_argument("--repeat", type=int, default=5, help="measured runs of each image, after one that is not")
+    parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
+    parser.add_argument("--sampled", type=int, default=50, help="regions of the plain loop that are timed")
+    parser.add_argument("--folder", type=int, default=8, help="photos of the folder, 0 for none")
+    parser.add_argument("--threads", nargs="*", type=int, default=[proposing_threads()], help="that read ahead there")
+    parser.add_argument("--json", help="file for all seconds")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print a table for each image."""
+    """Measure, print a table for each image and the folder, and return the exit status."""
     options = build_parser().parse_args(arguments)
     try:
+        json_file = prepare_output(options.json) if options.json is not None else None
         detector = load_detector(options.config, options.device)
-        print(f"{torch.get_num_threads()} threads, device {_classifier(detector).device}, PyTorch {torch.__version__}")
+        networks = networks_of(detector)
+        where = {"threads": torch.get_num_threads(), "device": str(networks[0].device), "torch": torch.__version__}
+        print(f"{where['threads']} threads, device {where['device']}, PyTorch {where['torch']}")
+        report: dict[str, Any] = where | {"photos": [], "folder": {}}
         for path in options.images:
-            time_stages(detector, path)  # the first run of a shape pays for kernels and memory
-            runs = [time_stages(detector, path) for _ in range(options.repeat)]
-            cold = [time_cold(path, options) for _ in range(options.repeat)]
-            print(format_table(path, runs, cold))
+            report["photos"].append(of_photo := time_photo(path, detector, networks, options))
+            print(format_photo(of_photo))
+        if options.folder:
+            report["folder"] = time_folders(detector, options)
+            print(format_folder(report["folder"], options.folder))
+        write_json(json_file, report)
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def time_stages(detector: Detector, path: str) -> dict[str, float]:
-    """Seconds of each stage on one image."""
+def networks_of(detector: Detector) -> Sequence[LoadedNetwork]:
+    """The networks that score regions.
+
+    Raises:
+        InputError: if the classifier is of a kind that does not tell.
+    """
+    match detector.classify:
+        case RegionClassifier() as network:
+            return [network]
+        case Ensemble() as ensemble:
+            return ensemble.networks
+    name = type(detector.classify).__name__
+    raise InputError(f"expected a detector with a RegionClassifier or an Ensemble, got {name}")
+
+
+def time_photo(
+    path: str, detector: Detector, networks: Sequence[LoadedNetwork], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Seconds of each run: of the stages, of a new process, of the baselines. The first run of each is not measured."""
+    runs = [time_stages(detector, networks, path) for _ in range(1 + options.repeat)][1:]
+    baselines = {}
+    for name in options.baselines:
+        baseline = build_baseline(name, detector, networks, sampled=options.sampled)
+        baselines[name] = [baseline(path) for _ in range(1 + options.repeat)][1:]
+    image = read_image(path)
+    return {
+        "path": path,
+        "size": image.shape[:2],
+        "regions": len(detector.propose(image)),
+        "sampled": options.sampled,
+        "stages": {stage: [run[stage] for run in runs] for stage in runs[0]},
+        "cold": [time_cold(path, options) for _ in range(options.repeat)],
+        "baselines": baselines,
+    }
+
+
+def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str) -> dict[str, float]:
+    """Seconds of each stage on one image, and of warping alone."""
     seconds: dict[str, float] = {}
-    classify = _classifier(detector)
 
     def timed(stage: str, function: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         result = function()
-        if classify.device.type == "cuda":
-            torch.cuda.synchronize(classify.device)
+        if networks[0].device.type == "cuda":
+            torch.cuda.synchronize(networks[0].device)
         seconds[stage] = time.perf_counter() - start
         return result
 
     image = timed("read", lambda: read_image(path))
-    proposals = timed("propose", lambda: detector.propose(image))
-    regions = timed("warp", lambda: classify.warp(image, proposals.boxes))
-    scores = timed("classify", lambda: classify.to_scores(proposals.boxes, classify.outputs(regions), image.shape[:2]))
-    timed("suppress", lambda: detector.suppress(proposals.boxes, scores))
+    boxes = timed("propose", lambda: detector.propose(image)).boxes
+    (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
+    timed("suppress", lambda: detector.suppress(boxes, scores))
+    regions = upload(image, boxes, networks[0].device)
+    timed(PART, lambda: [regions.warp(crop) for crop in {network.crop for network in networks}])
     return seconds
 
 
@@ -83,19 +143,54 @@ def time_cold(path: str, options: argparse.Namespace) -> float:
     return time.perf_counter() - start
 
 
-def format_table(path: str, runs: list[dict[str, float]], cold: list[float]) -> str:
-    """Median, least and most seconds of each stage, and its share of the warm total."""
-    totals = [sum(run.values()) for run in runs]
-    rows = {stage: [run[stage] for run in runs] for stage in runs[0]} | {"warm": totals, "cold": cold}
-    lines = [f"{path}, {len(runs)} runs", f"  {'stage':10} {'median':>8} {'min':>8} {'max':>8}  share"]
-    for stage, seconds in rows.items():
-        median = statistics.median(seconds)
-        share = f"{median / statistics.median(totals):6.1%}" if stage in runs[0] else ""
-        lines.append(f"  {stage:10} {median:7.3f}s {min(seconds):7.3f}s {max(seconds):7.3f}s {share}")
+def time_folders(detector: Detector, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds for all photos of a folder, by the number of threads that read and propose ahead; 0 comes first."""
+    paths = list(islice(cycle(options.images), options.folder))
+    counts = list(dict.fromkeys([0, *options.threads]))
+    rounds = [{count: time_folder(detector, paths, count) for count in counts} for _ in range(options.repeat)]
+    return {str(count): [seconds[count] for seconds in rounds] for count in counts}
+
+
+def time_folder(detector: Detector, paths: Sequence[str], threads: int) -> float:
+    """Seconds for all images, while `threads` read and propose ahead."""
+
+    def propose(path: str) -> tuple[Image, Proposals]:
+        image = read_image(path)
+        return image, detector.propose(image)
+
+    start = time.perf_counter()
+    with closing(map_ahead(propose, paths, threads=threads, ahead=threads)) as coming:
+        for image, proposals in coming:
+            detector.score([image], [proposals])
+    return time.perf_counter() - start
+
+
+def format_photo(report: dict[str, Any]) -> str:
+    """Median, least and most seconds of each stage with its share, and of all with how many times the warm total."""
+    stages = dict(report["stages"])
+    part = stages.pop(PART)
+    totals = [sum(run) for run in zip(*stages.values(), strict=True)]
+    total = statistics.median(totals)
+    height, width = report["size"]
+    title = f"{report['path']}, {width}x{height} px, {report['regions']} regions, {len(totals)} runs"
+    lines = [title, f"  {'':10} {'median':>8} {'min':>9} {'max':>9}"]
+    for stage, seconds in (stages | {PART: part}).items():
+        lines.append(f"{_row(stage, seconds)} {statistics.median(seconds) / total:7.1%}")
+    for name, seconds in ({"warm": totals, "cold": report["cold"]} | report["baselines"]).items():
+        note = f", scaled from {report['sampled']} regions" if name == "plain" else ""
+        lines.append(f"{_row(name, seconds)} {statistics.median(seconds) / total:6.1f}x{note}")
     return "\n".join(lines)
 
 
-def _classifier(detector: Detector) -> RegionClassifier:
-    if not isinstance(detector.classify, RegionClassifier):
-        raise InputError(f"expected a detector with a RegionClassifier, got {type(detector.classify).__name__}")
-    return detector.classify
+def format_folder(report: dict[str, list[float]], count: int) -> str:
+    """Photos a second by the number of threads."""
+    lines = [f"folder of {count} photos, by threads that read ahead"]
+    alone = statistics.median(report["0"])
+    for threads, seconds in report.items():
+        median = statistics.median(seconds)
+        lines.append(f"{_row(threads, seconds)} {count / median:6.2f} photos/s {alone / median:5.2f}x")
+    return "\n".join(lines)
+
+
+def _row(name: str, seconds: Sequence[float]) -> str:
+    return f"  {name:10} {statistics.median(seconds):7.3f}s {min(seconds):8.3f}s {max(seconds):8.3f}s"

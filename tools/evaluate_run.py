@@ -17,13 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from classifier.image_classifier import require_same_classes
 from classifier.weights_file import find_weights
-from detection.arrays import Image
-from detection.contracts import Proposals
 from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
 from detection.detector import Detector
@@ -34,7 +31,6 @@ from detection.formats.ground_truth import coco_ground_truth, read_data_set
 from detection.formats.output import write_whole
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, ResultsWriter
 from detection.ground_truth import GroundTruth
-from detection.image import read_image
 from detection.tables import ObjectTable, detection_table, select_images
 from proposals.cache import ProposalCache
 from proposals.coverage import covered_count
@@ -42,8 +38,7 @@ from tools.evaluate_score import RuleName
 from tools.evaluation_input import warn
 from tools.evaluation_report import build_report, format_report, write_json
 from tools.experiment import add_experiment_options
-from tools.image_proposals import ImageProposals, cache_settings, open_cache, use_one_thread
-from tools.killed_loaders import naming_killed_loaders
+from tools.image_proposals import ImageProposals, cache_settings, open_cache, propose_ahead
 from tools.output_file import prepare_output
 from tools.report_page import write_page
 from tools.split_options import add_limit_option, evenly_spaced
@@ -53,22 +48,6 @@ IMAGES_AT_ONCE = 16
 
 MAKES_NO_DIFFERENCE = {"device", "batch_size"}
 """Settings of a detector that may change in the middle of a run."""
-
-
-class ProposedImages(Dataset[tuple[GroundTruth, Image, Proposals]]):
-    """Images of a split with their proposals, read and made in the loader's processes."""
-
-    def __init__(self, records: Sequence[GroundTruth], proposals: ImageProposals) -> None:
-        self.records = records
-        self.proposals = proposals
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> tuple[GroundTruth, Image, Proposals]:
-        record = self.records[index]
-        image = read_image(record.path)
-        return record, image, self.proposals(record, image)
 
 
 class Split(NamedTuple):
@@ -213,11 +192,11 @@ def add_results(
     """Detect in the images that have no results yet, and add those of each at once.
 
     Raises:
-        InputError: naming the image or file that cannot be read or written; or if a loader process was killed.
+        InputError: naming the image or file that cannot be read or written.
     """
     done = len(writer.images)
     progress = tqdm(total=done + len(missing), initial=done, unit="image", disable=None)
-    with writer, progress, naming_killed_loaders(workers, "run the command again to go on"):
+    with writer, progress:
         for result in detect_each(detector, missing, proposals, workers=workers):
             writer.add(result)
             progress.update()
@@ -226,17 +205,10 @@ def add_results(
 def detect_each(
     detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, workers: int
 ) -> Iterator[ImageResult]:
-    """The results of each image, in their order."""
-    loader = DataLoader(
-        ProposedImages(records, proposals),
-        batch_size=IMAGES_AT_ONCE,
-        collate_fn=list,
-        num_workers=workers,
-        worker_init_fn=use_one_thread,
-    )
-    for group in loader:
-        _, images, candidates = zip(*group, strict=True)
-        for (record, image, of_image), found in zip(group, detector.score(images, candidates), strict=True):
+    """The results of each image, in their order, while `workers` threads read and propose the next."""
+    for group in propose_ahead(records, proposals, threads=workers, at_once=IMAGES_AT_ONCE):
+        detections = detector.score([one.image for one in group], [one.proposals for one in group])
+        for (record, image, of_image), found in zip(group, detections, strict=True):
             covered = covered_count(of_image.boxes, record.boxes[~record.ignored])
             yield ImageResult(record.image_id, (image.shape[0], image.shape[1]), len(of_image), found, covered)
 

@@ -48,7 +48,7 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors to start from")
     parser.add_class_arguments(Augmentation, "augmentation")
     parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")
-    parser.add_argument("--workers", type=int, default=1, help="processes that load images")
+    parser.add_argument("--workers", type=int, default=1, help="processes, in evaluation threads, that load images")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
     add_run_options(parser, output="runs/classifier")
     stages = {"propose": Proposer, "classify": Classifier}

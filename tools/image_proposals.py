@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 from jsonargparse import Namespace
@@ -14,6 +17,7 @@ from detection.contracts import Proposals, Proposer
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
+from detection.pipeline import map_ahead
 from proposals.cache import ProposalCache
 from tools.killed_loaders import naming_killed_loaders
 
@@ -21,6 +25,14 @@ Item = TypeVar("Item")
 
 PREFETCHED = 16
 """Images that each process may be ahead, so that none waits for another that has a large one."""
+
+
+class ProposedImage(NamedTuple):
+    """An image of a data set with its proposals."""
+
+    record: GroundTruth
+    image: Image
+    proposals: Proposals
 
 
 class ImageProposals:
@@ -50,6 +62,25 @@ class ImageProposals:
                 f"of {cached_width}x{cached_height} px"
             )
         return self.cache[record.image_id]
+
+
+def propose_ahead(
+    records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int, at_once: int
+) -> Iterator[list[ProposedImage]]:
+    """All images in their order, `at_once` of them in a group; while one is used, threads prepare the next.
+
+    Raises:
+        InputError: naming the image or cache that cannot be used.
+    """
+    coming = map_ahead(partial(_read_and_propose, proposals=proposals), records, threads=threads, ahead=at_once)
+    with closing(coming):
+        while group := list(islice(coming, at_once)):
+            yield group
+
+
+def _read_and_propose(record: GroundTruth, proposals: ImageProposals) -> ProposedImage:
+    image = read_image(record.path)
+    return ProposedImage(record, image, proposals(record, image))
 
 
 def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int], Proposals]:

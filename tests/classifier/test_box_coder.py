@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.box_coder import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes
+from classifier.box_coder import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes, mirror_deltas
 
 SIZE = (300, 400)
 
@@ -27,6 +27,17 @@ def test_hand_derived_deltas() -> None:
     expected = torch.tensor([[2.5, -2.5, 5 * math.log(2), -5 * math.log(2)]])
     torch.testing.assert_close(encode_boxes(region, target), expected)
     torch.testing.assert_close(decode_boxes(region, expected[:, None], SIZE), target[:, None])
+
+
+def test_deltas_of_mirrored_regions() -> None:
+    def mirror(boxes: Tensor) -> Tensor:
+        x1, y1, x2, y2 = boxes.unbind(1)
+        return torch.stack([SIZE[1] - x2, y1, SIZE[1] - x1, y2], dim=1)
+
+    regions, targets = random_boxes(3, 20), random_boxes(4, 20)
+    mirrored = encode_boxes(mirror(regions), mirror(targets))
+    torch.testing.assert_close(mirror_deltas(mirrored), encode_boxes(regions, targets), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(mirror_deltas(mirror_deltas(mirrored)), mirrored)
 
 
 def test_zero_deltas_leave_the_region() -> None:

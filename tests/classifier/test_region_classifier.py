@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from classifier import region_classifier
+from classifier import region_scoring, regions
 from classifier.box_coder import decode_boxes
 from classifier.googlenet import GoogLeNet
-from classifier.region_classifier import RegionClassifier, shrink_to, svm_probabilities
+from classifier.loaded_network import LoadedNetwork, svm_probabilities
+from classifier.region_classifier import RegionClassifier
+from classifier.region_network import RegionOutputs
+from classifier.regions import shrink_to
 from classifier.warp import warp_regions
 from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
-from detection.arrays import FloatArray, Image
 from detection.contracts import Proposals
 from detection.detector import Detector
 from detection.device import find_device
@@ -134,7 +136,7 @@ def test_boxes_of_a_shrunk_image_are_refined_in_its_own_pixels(
     classify = RegionClassifier(str(rcnn_weights), device="cpu")
     large = np.kron(image(), np.ones((4, 4, 1), np.uint8))  # four times as high and wide, and shrunk without loss
     small = classify([image()], [BOXES])[0]
-    monkeypatch.setattr(region_classifier, "MAX_PIXELS", 30 * 40)
+    monkeypatch.setattr(regions, "MAX_PIXELS", 30 * 40)
     scores = classify([large], [BOXES * 4])[0]
     assert scores.boxes is not None
     assert small.boxes is not None
@@ -238,16 +240,17 @@ def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypa
     images, boxes = [image(seed) for seed in range(4)], [BOXES, BOXES[:0], BOXES[1:], BOXES[:1]]
     classify = RegionClassifier(str(weights), device="cpu", batch_size=2)
     expected = classify(images, boxes)
-    monkeypatch.setattr(region_classifier, "REGION_BYTES", region_bytes)
-    most: list[int] = []
+    monkeypatch.setattr(region_scoring, "REGION_BYTES", region_bytes)
+    warped: list[int] = []
+    original = LoadedNetwork.outputs
 
-    def counting(self: RegionClassifier, one: Image, regions: FloatArray) -> torch.Tensor:
-        most.append(len(regions))
-        return original(self, one, regions)
+    def counting(self: LoadedNetwork, of_group: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+        warped.append(len(of_group))
+        return original(self, of_group, mirrored=mirrored)
 
-    original = RegionClassifier.warp
-    monkeypatch.setattr(RegionClassifier, "warp", counting)
+    monkeypatch.setattr(LoadedNetwork, "outputs", counting)
     found = classify(images, boxes)
-    assert max(most) <= max(2, region_bytes // (12 * 32**2))
+    at_once = {0: 2, 3: 2, 7: 6}[region_bytes // (12 * 32**2)]  # whole batches
+    assert warped == [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)
     for before, after in zip(expected, found, strict=True):
         np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-5)

@@ -28,6 +28,7 @@ from detection.arrays import Image
 from detection.cli import main
 from detection.configuration import load_detector
 from detection.drawing import draw_detections
+from detection.errors import DeviceError
 from detection.image import read_image
 
 
@@ -610,3 +611,48 @@ def test_a_fault_of_the_program_is_not_hidden_and_keeps_what_was_found(
     with pytest.raises(RuntimeError, match="a fault"):
         detect(folder, "--json", tmp_path / "found.json")
     assert [Path(record["image"]).name for record in read_json(tmp_path / "found.json")] == ["a.JPG"]
+
+
+def test_ctrl_c_ends_at_once_and_leaves_nothing_running(folder: Path, tmp_path: Path) -> None:
+    """With a thread that would read the next image for a long time yet."""
+    target = tmp_path / "found.json"
+    code = f"""
+import itertools, signal, sys, threading, time
+import numpy as np
+from detection import cli
+from detection.contracts import Proposals
+
+class Endless:
+    def propose(self, image):
+        if next(calls) == 1:
+            second_has_begun.set()
+            time.sleep(600)
+        return Proposals(np.zeros((0, 4)), np.zeros(0))
+
+    def score(self, images, proposals):
+        assert second_has_begun.wait(60)
+        signal.raise_signal(signal.SIGINT)
+
+calls, second_has_begun = itertools.count(), threading.Event()
+cli.load_detector = lambda *_: Endless()
+cli.proposing_threads = lambda: 1
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which Python leaves out in a background job of a shell
+sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]
+cli.run()
+"""
+    process = run_python(code)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (130, "", "detect: interrupted\n")
+    assert read_json(target) == []
+
+
+def test_a_lost_device_ends_the_batch(
+    detect: Detect, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise DeviceError("device cuda: expected it to last, lost it: CUDA error")
+
+    monkeypatch.setattr("detection.detector.Detector.score", lost)
+    status, out, err = detect(folder, "--json", tmp_path / "found.json")
+    assert (status, out, err) == (1, "", "detect: device cuda: expected it to last, lost it: CUDA error\n")
+    assert read_json(tmp_path / "found.json") == []

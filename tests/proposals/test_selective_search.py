@@ -11,6 +11,7 @@ from detection.arrays import FloatArray, Image
 from detection.boxes import box_area, box_iou
 from detection.contracts import Proposer
 from detection.errors import InputError
+from detection.pipeline import map_ahead
 from proposals.merge import MergedProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.whole_image import WholeImage
@@ -69,6 +70,13 @@ def test_contract_on_a_photo(propose: Proposer, photo_pixels: Image) -> None:
 @pytest.mark.parametrize("propose", PROPOSERS)
 def test_contract_on_odd_images(propose: Proposer, image: Image) -> None:
     assert_keeps_the_contract(propose, image)
+
+
+@pytest.mark.parametrize("propose", PROPOSERS)
+def test_several_threads_at_once(propose: Proposer, photo_pixels: Image) -> None:
+    alone = propose(photo_pixels).boxes
+    for proposals in map_ahead(propose, [photo_pixels] * 4, threads=2, ahead=4):
+        np.testing.assert_array_equal(proposals.boxes, alone)
 
 
 def test_whole_image_is_one_box() -> None:

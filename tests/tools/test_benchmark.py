@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +10,62 @@ import numpy as np
 import pytest
 from lightning.pytorch import Trainer
 
-from tools import benchmark, benchmark_evaluation, benchmark_training
+from classifier.ensemble import Ensemble
+from detection.arrays import FloatArray
+from detection.configuration import load_detector
+from detection.detector import Detector
+from detection.image import read_image
+from proposals.whole_image import WholeImage
+from tools import benchmark, benchmark_baselines, benchmark_evaluation, benchmark_photos, benchmark_training
 
 
-def test_prints_every_stage_and_the_cold_start(
-    photo: Path, detector_config: Path, capsys: pytest.CaptureFixture[str]
+def test_photos_stage_by_stage_and_against_baselines(
+    photo: Path, detector_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        benchmark.main(["photos", str(photo), "--config", str(detector_config), "--repeat", "1", "--device", "cpu"])
-        == 0
-    )
+    target = tmp_path / "report.json"
+    options = ["--config", str(detector_config), "--repeat", "1", "--device", "cpu", "--sampled", "3", "--folder", "2"]
+    baselines = ["--baselines", "plain", "mobilenet", "--threads", "1", "--json", str(target)]
+    assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
     lines = capsys.readouterr().out.splitlines()
-    stages = [line.split()[0] for line in lines[3:]]
-    assert stages == ["read", "propose", "warp", "classify", "suppress", "warm", "cold"]
-    shares = [float(line.split()[4].rstrip("%")) for line in lines[3:8]]
+    assert lines.pop(12) == "folder of 2 photos, by threads that read ahead"
+    rows = [line.split("  ")[1] for line in lines[3:]]
+    assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "cold"]
+    assert rows[7:] == ["plain", "mobilenet", "0", "1"]
+    shares = [float(line.split()[4].rstrip("%")) for line in lines[3:7]]
     assert sum(shares) == pytest.approx(100, abs=0.5)
+    assert lines[10].endswith("x, scaled from 3 regions")
+    (report,) = json.loads(target.read_text())["photos"]
+    assert report["size"] == [120, 160]
+    assert min(seconds for (seconds,) in [*report["stages"].values(), *report["baselines"].values()]) > 0
+
+
+def test_plain_loop_finds_what_the_detector_finds(
+    photo: Path, detector_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the comparison would be of two different things; cropping by PIL differs a little."""
+    detector = load_detector(detector_config)
+    networks = benchmark_photos.networks_of(detector)
+    loop = benchmark_baselines.PlainLoop(detector, networks, sampled=10_000)
+    found: list[FloatArray] = []
+    original = benchmark_baselines.PlainLoop._probabilities
+
+    def keeping(*arguments: Any) -> FloatArray:
+        found.append(original(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(benchmark_baselines.PlainLoop, "_probabilities", keeping)
+    assert loop(str(photo)) > 0
+    image = read_image(photo)
+    expected = detector.classify([image], [detector.propose(image).boxes])[0].probabilities
+    assert np.median(np.abs(np.array(found) - expected)) < 0.02
+    assert np.array(found).shape == expected.shape
+
+
+def test_an_ensemble_is_timed_with_all_its_networks(tiny_weights: Path) -> None:
+    ensemble = Ensemble([str(tiny_weights)] * 3, device="cpu")
+    detector = Detector(WholeImage(), ensemble)
+    assert benchmark_photos.networks_of(detector) == ensemble.networks
+    assert len(benchmark_baselines.PlainLoop(detector, ensemble.networks, sampled=1).networks) == 3
 
 
 def test_bad_image_is_named(tmp_path: Path, detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tools import evaluate_run, train_classifier, train_multibox
+from classifier.ensemble import Ensemble
+from detection.arrays import Image
+from detection.configuration import load_detector
+from tools import calibrate_cascade, evaluate_run, train_classifier, train_multibox
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-OTHERS = {"detector.yaml", "coverage.yaml", "section8.yaml"}
+OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml"}
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHERS)
 
 
@@ -34,3 +38,23 @@ def test_it_says_what_it_is_for(name: str) -> None:
     text = (CONFIGS / name).read_text()
     assert text.startswith("# ")
     assert f"configs/{name}" in text.split("seed:")[0]
+
+
+def test_ensemble_is_a_detector_once_its_members_are_there(
+    tmp_path: Path, tiny_weights: Path, photo_pixels: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 7):
+        shutil.copy(tiny_weights, tmp_path / f"member{number}.safetensors")
+    monkeypatch.chdir(tmp_path)
+    detector = load_detector(CONFIGS / "ensemble.yaml", device="cpu")
+    assert isinstance(detector.classify, Ensemble)
+    assert len(detector.classify.networks) == 6
+    assert detector(photo_pixels).class_names == ("cat", "cup", "rocket")
+
+
+def test_calibration_takes_an_ensemble_in_place_of_the_experiments_classifier() -> None:
+    command = ["--config", str(CONFIGS / "tiny_imagenet.yaml"), "--data", "anywhere"]
+    command += ["--detector.classify", "classifier.ensemble.Ensemble", "--detector.classify.members", "[a, b]"]
+    detector = calibrate_cascade.build_parser().parse_args(command).detector
+    assert detector.classify.init_args.members == ["a", "b"]
+    assert (detector.propose.init_args.width, detector.score_threshold) == (128, 0.005)

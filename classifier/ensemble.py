@@ -1,0 +1,97 @@
+"""Several networks as one classifier: the paper's fusion, with a cascade that spares most regions most of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from classifier.cascade import Stages, join_stages
+from classifier.image_classifier import require_same_classes
+from classifier.loaded_network import LoadedNetwork
+from classifier.region_scoring import score_regions
+from detection.arrays import FloatArray, Image
+from detection.contracts import RegionScores
+from detection.device import Precision
+from detection.errors import InputError
+
+
+class Ensemble:
+    """The mean of the probabilities of networks (arXiv 1409.4842, section 8), which may differ in all but the classes.
+
+    Refined boxes are the mean of those of the members that refine boxes; where none does, regions stay as they are.
+
+    In a cascade, the first member scores all regions, and only those to which it gives some class a probability of at
+    least `cascade_threshold` go on to the others. The first member's scores stand for the rest, with its boxes, or the
+    regions themselves if it does not refine them. `tools.calibrate_cascade` finds the threshold.
+
+    Args:
+        members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.
+        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
+        precision: of the networks; by default bfloat16 on a GPU and float32 elsewhere.
+        batch_size: regions that pass through a network at once; halved where they do not fit into memory.
+        mirror: whether each member's scores of a region are averaged with those of its mirror image.
+        cascade_threshold: 0-1; None is exact, all members score all regions.
+
+    Raises:
+        InputError: if weights cannot be used or are not of the same classes and head, or the device is not there.
+        ValueError: if there are no members, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        members: list[str],
+        *,
+        device: str | None = None,
+        precision: Precision | None = None,
+        batch_size: int = 64,
+        mirror: bool = False,
+        cascade_threshold: float | None = None,
+    ) -> None:
+        if not members:
+            raise ValueError("members must name at least one weights file, got none")
+        if cascade_threshold is not None and not 0 <= cascade_threshold <= 1:
+            raise ValueError(f"cascade_threshold must lie in 0-1, got {cascade_threshold}")
+        self.networks = [
+            LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size) for name in members
+        ]
+        for network in self.networks[1:]:
+            require_same_answers(network, self.networks[0])
+        self.mirror = mirror
+        self.cascade_threshold = cascade_threshold
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.networks[0].description.class_names
+
+    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+        """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
+        return score_regions(self.networks, images, boxes, mirror=self.mirror, cascade_threshold=self.cascade_threshold)
+
+    def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
+        """What the first member, and what all members say of the regions of each image, whatever the cascade.
+
+        Raises:
+            ValueError: if there is but one member.
+        """
+        if len(self.networks) < 2:
+            raise ValueError("stages need an ensemble of at least two members, got one")
+        others = self.networks[1:]
+        refining = sum(network.description.box_regression for network in others)
+        first = score_regions(self.networks[:1], images, boxes, mirror=self.mirror)
+        rest = score_regions(others, images, boxes, mirror=self.mirror)
+        pairs = zip(first, rest, strict=True)
+        return [join_stages(*pair, members=len(others), refining=refining) for pair in pairs]
+
+
+def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:
+    """Check that the probabilities of two networks can be averaged.
+
+    Raises:
+        InputError: naming the file of `network`, and the first difference.
+    """
+    names, expected = network.description.class_names, first.description.class_names
+    require_same_classes(str(network.path), names, str(first.path), expected)
+    if network.description.head != first.description.head:
+        raise InputError(
+            f"{network.path}: expected head '{first.description.head}' as in {first.path}, got "
+            f"'{network.description.head}'"
+        )

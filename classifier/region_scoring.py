@@ -1,0 +1,164 @@
+"""What one or several networks together say of regions: the engine behind `RegionClassifier` and `Ensemble`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from classifier.box_coder import decode_boxes
+from classifier.loaded_network import Crop, LoadedNetwork
+from classifier.regions import ImageRegions, in_groups
+from detection.arrays import FloatArray, Image
+from detection.contracts import RegionScores
+from detection.device import naming_failed_device
+
+REGION_BYTES = 1 << 28
+"""Bounds the memory of warped regions: 5,461 of them at 64 pixels, 434 at 227."""
+
+
+class Scores(NamedTuple):
+    """Of N regions: `probabilities` [N, C + 1], and `boxes` [N, C, 4] where they are refined, both on the device."""
+
+    probabilities: Tensor
+    boxes: Tensor | None
+
+    def of(self, rows: Tensor) -> Scores:
+        """Those of the regions that are true in `rows` [N]."""
+        return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
+
+
+def score_regions(
+    networks: Sequence[LoadedNetwork],
+    images: Sequence[Image],
+    boxes: Sequence[FloatArray],
+    *,
+    mirror: bool = False,
+    cascade_threshold: float | None = None,
+) -> list[RegionScores]:
+    """The mean of what networks say of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3].
+
+    Probabilities are averaged, and so are refined boxes, over the networks that refine them.
+
+    Args:
+        networks: of the same classes, on the same device.
+        images: which share batches.
+        boxes: of each image.
+        mirror: average what each network says of a region and of its mirror image.
+        cascade_threshold: regions that the first network gives no class this probability are not shown to the others;
+            its scores stand for them. None shows all regions to all networks.
+
+    Raises:
+        InputError: if the memory of the device is not enough, even for one region at once.
+        DeviceError: if the device is lost.
+    """
+    device = networks[0].device
+    parts: list[list[RegionScores]] = [[] for _ in images]
+    with naming_failed_device(device), torch.inference_mode():
+        for group in in_groups(images, boxes, device, at_once=_at_once(networks)):
+            indices, regions = zip(*group, strict=True)
+            scores = _score_group(networks, regions, mirror=mirror, cascade_threshold=cascade_threshold or 0.0)
+            for index, of_part in zip(indices, _to_arrays(scores, regions), strict=True):
+                parts[index].append(of_part)
+    return [_join(of_image) for of_image in parts]
+
+
+def _at_once(networks: Sequence[LoadedNetwork]) -> int:
+    """Regions that are warped together: whole batches within `REGION_BYTES`, or else one batch."""
+    batch_size = networks[0].batch_size
+    bytes_each = 12 * max(network.crop.size for network in networks) ** 2
+    return max(1, REGION_BYTES // bytes_each // batch_size) * batch_size
+
+
+def _score_group(
+    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float
+) -> Scores:
+    first, *others = networks
+    warped = _warp(group, first.crop)
+    leading = _score(first, warped, group, mirror=mirror)
+    if not others:
+        return leading
+    goes_on = leading.probabilities[:, 1:].amax(dim=1) >= cascade_threshold
+    chosen = _select(group, goes_on)
+    rest = _score_by_others(networks, warped[goes_on], chosen, mirror=mirror)
+    fused = _mean([leading.of(goes_on), *rest])
+    probabilities = leading.probabilities.index_put((goes_on,), fused.probabilities)
+    if fused.boxes is None:
+        return Scores(probabilities, None)
+    boxes = _unrefined(group, fused.boxes) if leading.boxes is None else leading.boxes
+    return Scores(probabilities, boxes.index_put((goes_on,), fused.boxes))
+
+
+def _score_by_others(
+    networks: Sequence[LoadedNetwork], warped: Tensor, group: Sequence[ImageRegions], *, mirror: bool
+) -> Iterator[Scores]:
+    """What all networks but the first say of regions, which are warped as the first wants them."""
+    first, *others = networks
+    for crop in dict.fromkeys(network.crop for network in networks):
+        if crop != first.crop:
+            warped = _warp(group, crop)
+        for network in others:
+            if network.crop == crop:
+                yield _score(network, warped, group, mirror=mirror)
+
+
+def _score(network: LoadedNetwork, warped: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:
+    """What a network says of regions [N, 3, S, S]; with `mirror` the mean with what it says of their mirror images."""
+    views = []
+    for mirrored in (False, True) if mirror else (False,):
+        outputs = network.outputs(warped, mirrored=mirrored)
+        refined = None if outputs.deltas is None else _decode(outputs.deltas, group)
+        views.append(Scores(network.probabilities(outputs.logits), refined))
+    return _mean(views)
+
+
+def _mean(scores: Iterable[Scores]) -> Scores:
+    """The mean of the probabilities, and of the boxes of those that have them."""
+    probabilities, boxes = zip(*scores, strict=True)
+    refined = [one for one in boxes if one is not None]
+    return Scores(torch.stack(probabilities).mean(dim=0), torch.stack(refined).mean(dim=0) if refined else None)
+
+
+def _warp(group: Sequence[ImageRegions], crop: Crop) -> Tensor:
+    return torch.cat([part.warp(crop) for part in group])
+
+
+def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:
+    """The regions of a group that are true in `rows` [N]."""
+    of_parts = rows.cpu().split([len(part) for part in group])
+    return [part[selected.numpy()] for part, selected in zip(group, of_parts, strict=True)]
+
+
+def _decode(deltas: Tensor, group: Sequence[ImageRegions]) -> Tensor:
+    """Refined boxes [N, C, 4], each within its own image."""
+    of_parts = deltas.split([len(part) for part in group])
+    pairs = zip(group, of_parts, strict=True)
+    # Deltas are shares of a region's sides, so they fit the boxes of an image that was shrunk just as well.
+    return torch.cat([decode_boxes(torch.from_numpy(part.boxes).to(one), one, part.size) for part, one in pairs])
+
+
+def _unrefined(group: Sequence[ImageRegions], like: Tensor) -> Tensor:
+    """The regions themselves in place of refined boxes: [N, C, 4]."""
+    boxes = torch.from_numpy(np.concatenate([part.boxes for part in group])).to(like)
+    return boxes[:, None].expand(-1, like.shape[1], -1)
+
+
+def _to_arrays(scores: Scores, group: Sequence[ImageRegions]) -> list[RegionScores]:
+    """The scores of each part of the group."""
+    ends = np.cumsum([len(part) for part in group])[:-1]
+    probabilities = np.split(scores.probabilities.cpu().numpy(), ends)
+    if scores.boxes is None:
+        return [RegionScores(one) for one in probabilities]
+    boxes = np.split(scores.boxes.cpu().numpy(), ends)
+    return [RegionScores(*pair) for pair in zip(probabilities, boxes, strict=True)]
+
+
+def _join(parts: Sequence[RegionScores]) -> RegionScores:
+    """The scores of an image whose regions were in several groups."""
+    boxes = [part.boxes for part in parts if part.boxes is not None]
+    return RegionScores(
+        np.concatenate([part.probabilities for part in parts]), np.concatenate(boxes) if boxes else None
+    )

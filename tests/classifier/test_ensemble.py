@@ -1,0 +1,238 @@
+"""The mean of several networks, with and without a cascade, against a naive loop over them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from classifier import region_scoring, regions
+from classifier.ensemble import Ensemble
+from classifier.loaded_network import Crop
+from classifier.region_classifier import RegionClassifier
+from classifier.regions import ImageRegions
+from classifier.weights_file import Head, NetworkDescription, save_weights
+from detection.arrays import FloatArray, Image
+from detection.contracts import RegionScores
+from detection.errors import InputError
+
+BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
+
+Write = Callable[..., str]
+
+
+@pytest.fixture(name="write", scope="module")
+def write_random_weights(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """`write(seed, ...)`: the file of a random network whose scores differ between regions."""
+    folder, numbers = tmp_path_factory.mktemp("members"), itertools.count()
+
+    def write(
+        seed: int,
+        *,
+        size: int = 32,
+        context: int = 2,
+        width: float = 0.125,
+        names: tuple[str, ...] = ("cat", "dog", "cow"),
+        head: Head = "softmax",
+        refines: bool = False,
+    ) -> str:
+        arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": width}
+        description = NetworkDescription("classifier.googlenet.GoogLeNet", arguments, names, size, context)
+        description = replace(description, head=head, box_regression=refines)
+        torch.manual_seed(seed)
+        network = description.build_region_network()
+        with torch.no_grad():
+            network.train()(torch.randn(16, 3, size, size))  # statistics that are not the initial 0 and 1
+            for name, values in network.named_parameters():
+                if name.endswith("linear.weight"):
+                    values.normal_(0, 0.01)  # or every score would be 0 or 1
+                elif name == "box_head.weight":
+                    values.normal_(0, 0.1)
+        path = folder / f"{next(numbers)}.safetensors"
+        save_weights(path, network, description)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(name="mixed", scope="module")
+def members_of_all_kinds(write: Write) -> list[str]:
+    """Two crops, two widths, boxes refined by the second and the last; the first shares its crop with the third."""
+    return [write(1), write(2, size=48, context=4, refines=True), write(3, width=0.25), write(4, size=48, context=4),
+            write(5, refines=True)]  # fmt: skip
+
+
+def image(seed: int = 0) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+
+
+IMAGES, REGIONS = [image(0), image(1)[:20, :30].copy(), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
+
+
+def single(member: str) -> list[RegionScores]:
+    return RegionClassifier(member, device="cpu")(IMAGES, REGIONS)
+
+
+def naive_mean(of_members: list[list[RegionScores]], index: int) -> tuple[FloatArray, FloatArray]:
+    """Probabilities and boxes of an image, region by region."""
+    probabilities, boxes = [], []
+    for region in range(len(REGIONS[index])):
+        probabilities.append(np.mean([scores[index].probabilities[region] for scores in of_members], axis=0))
+        refined = [scores[index].boxes for scores in of_members]
+        boxes.append(np.mean([one[region] for one in refined if one is not None], axis=0))
+    return np.array(probabilities).reshape(-1, 4), np.array(boxes).reshape(-1, 3, 4)
+
+
+def test_is_the_mean_of_its_members(mixed: list[str]) -> None:
+    of_members = [single(member) for member in mixed]
+    found = Ensemble(mixed, device="cpu", batch_size=2)(IMAGES, REGIONS)
+    assert len(found) == 3
+    for index, scores in enumerate(found):
+        probabilities, boxes = naive_mean(of_members, index)
+        np.testing.assert_allclose(scores.probabilities, probabilities, atol=1e-5)
+        assert scores.boxes is not None
+        np.testing.assert_allclose(scores.boxes, boxes, atol=1e-3)
+        assert scores.probabilities.dtype == scores.boxes.dtype == np.float32
+    assert np.ptp([scores[0].probabilities[:, 1] for scores in of_members], axis=0).max() > 0.05  # members do differ
+    assert np.ptp(found[0].probabilities[:, 1]) > 0.01  # and so do regions
+
+
+def test_one_member_is_a_region_classifier(mixed: list[str]) -> None:
+    ensemble, alone = Ensemble(mixed[1:2], device="cpu")(IMAGES, REGIONS), single(mixed[1])
+    for scores, expected in zip(ensemble, alone, strict=True):
+        np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
+        assert scores.boxes is not None
+        assert expected.boxes is not None
+        np.testing.assert_array_equal(scores.boxes, expected.boxes)
+
+
+def test_without_box_regression_there_are_no_boxes(write: Write) -> None:
+    members = [write(6), write(7)]
+    for threshold in (None, 0.5):
+        assert Ensemble(members, device="cpu", cascade_threshold=threshold)([image()], [BOXES])[0].boxes is None
+
+
+def test_no_images_and_no_regions(mixed: list[str]) -> None:
+    ensemble = Ensemble(mixed, device="cpu", cascade_threshold=0.5)
+    assert ensemble([], []) == []
+    (scores,) = ensemble([image()], [BOXES[:0]])
+    assert scores.probabilities.shape == (0, 4)
+    assert scores.boxes is not None
+    assert scores.boxes.shape == (0, 3, 4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)], ids=["first does not refine", "first refines"])
+def test_cascade_is_the_choice_between_stages(
+    mixed: list[str], order: tuple[int, ...], batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [mixed[index] for index in order]
+    stages = Ensemble(members, device="cpu").stages(IMAGES, REGIONS)
+    leading = np.concatenate([one.first.probabilities[:, 1:].max(axis=1) for one in stages])
+    monkeypatch.setattr(region_scoring, "REGION_BYTES", 0)  # many groups
+    for threshold in (0.0, float(np.median(leading)), 1.0):
+        ensemble = Ensemble(members, device="cpu", batch_size=batch_size, cascade_threshold=threshold)
+        for scores, of_image, boxes in zip(ensemble(IMAGES, REGIONS), stages, REGIONS, strict=True):
+            expected = of_image.choose(boxes, threshold)
+            np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-5)
+            assert scores.boxes is not None
+            assert expected.boxes is not None
+            np.testing.assert_allclose(scores.boxes, expected.boxes, atol=1e-3)
+
+
+def test_threshold_of_zero_is_exact(mixed: list[str]) -> None:
+    exact, zero = (Ensemble(mixed, device="cpu", cascade_threshold=one)(IMAGES, REGIONS) for one in (None, 0.0))
+    for expected, scores in zip(exact, zero, strict=True):
+        np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
+
+
+def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None:
+    leading = single(mixed[0])[0].probabilities[:, 1:].max(axis=1)
+    threshold = float(np.sort(leading)[-3:-1].mean())  # the best two regions
+    ensemble = Ensemble(mixed[:3], device="cpu", cascade_threshold=threshold)
+    shown: list[int] = []
+    for network in ensemble.networks:
+        network.network.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
+    ensemble([image()], [BOXES])
+    assert shown == [5, 2, 2]
+
+
+def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    warped: list[int] = []
+    uploaded: list[Image] = []
+    warp, shrink = ImageRegions.warp, regions.shrink_to
+
+    def counting(self: ImageRegions, crop: Crop) -> Tensor:
+        warped.append(crop.size)
+        return warp(self, crop)
+
+    def noting(limit: int, one: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
+        uploaded.append(one)
+        return shrink(limit, one, boxes)
+
+    monkeypatch.setattr(ImageRegions, "warp", counting)
+    monkeypatch.setattr(regions, "shrink_to", noting)
+    Ensemble(mixed, device="cpu")([image()], [BOXES])
+    assert warped == [32, 48]
+    assert len(uploaded) == 1
+
+
+def mirrored(picture: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
+    width = picture.shape[1]
+    return picture[:, ::-1].copy(), np.stack(
+        [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1
+    )
+
+
+@pytest.mark.parametrize("kind", ["single", "ensemble"])
+def test_mirror_is_the_mean_with_the_mirrored_image(mixed: list[str], kind: str) -> None:
+    def build(*, mirror: bool) -> RegionClassifier | Ensemble:
+        if kind == "single":
+            return RegionClassifier(mixed[1], device="cpu", mirror=mirror)
+        return Ensemble(mixed[:2], device="cpu", mirror=mirror)
+
+    picture, boxes = mirrored(image(), BOXES)
+    plain, turned = (build(mirror=False)([one], [of_one])[0] for one, of_one in ((image(), BOXES), (picture, boxes)))
+    both = build(mirror=True)([image()], [BOXES])[0]
+    np.testing.assert_allclose(both.probabilities, (plain.probabilities + turned.probabilities) / 2, atol=1e-4)
+    assert plain.boxes is not None
+    assert turned.boxes is not None
+    assert both.boxes is not None
+    turned_back = mirrored(picture, turned.boxes.reshape(-1, 4))[1].reshape(turned.boxes.shape)
+    np.testing.assert_allclose(both.boxes, (plain.boxes + turned_back) / 2, atol=0.05)
+    assert np.abs(plain.boxes - turned_back).max() > 0.5  # the two views do differ
+
+
+def test_members_of_other_classes_are_refused(write: Write) -> None:
+    first, longer, other = write(1), write(1, names=("cat", "dog", "cow", "hen")), write(1, names=("cat", "hen", "cow"))
+    with pytest.raises(InputError, match=f"^{other}: expected the classes of {first}, class 1 is 'hen', not 'dog'$"):
+        Ensemble([first, other], device="cpu")
+    with pytest.raises(InputError, match=f"^{longer}: expected the 3 classes of {first}, got 4$"):
+        Ensemble([first, longer], device="cpu")
+
+
+def test_members_of_another_head_are_refused(write: Write) -> None:
+    first, svm = write(1), write(1, head="svm")
+    with pytest.raises(InputError, match=f"^{svm}: expected head 'softmax' as in {first}, got 'svm'$"):
+        Ensemble([first, first, svm], device="cpu")
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_arguments_out_of_range(mixed: list[str], threshold: float) -> None:
+    with pytest.raises(ValueError, match="cascade_threshold must lie in 0-1"):
+        Ensemble(mixed, cascade_threshold=threshold)
+    with pytest.raises(ValueError, match="members must name at least one weights file"):
+        Ensemble([])
+    with pytest.raises(ValueError, match="at least two members"):
+        Ensemble(mixed[:1], device="cpu").stages([image()], [BOXES])
+
+
+def test_missing_member_is_named(mixed: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{tmp_path}/none.safetensors: no such weights file"):
+        Ensemble([mixed[0], str(tmp_path / "none.safetensors")], device="cpu")

@@ -1,0 +1,99 @@
+"""The threshold of a cascade, tried on scores that are made once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from classifier.loaded_network import LoadedNetwork
+from classifier.region_network import RegionOutputs
+from classifier.weights_file import NetworkDescription, save_weights
+from tools import calibrate_cascade, evaluate
+
+
+@pytest.fixture(name="options")
+def options_of_an_ensemble(
+    tiny_images: Path, tiny_weights: Path, tiny_description: NetworkDescription, tmp_path: Path
+) -> list[str]:
+    other = tmp_path / "other.safetensors"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        network = tiny_description.build()
+        network.get_parameter("linear.weight").mul_(0.1)
+    save_weights(other, network, tiny_description)
+    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    settings |= {"workers": 1, "output": str(tmp_path / "run")}
+    del settings["detector"]
+    detector = {
+        "propose": {
+            "class_path": "proposals.selective_search.SelectiveSearch",
+            "init_args": {"width": 80, "min_side": 8},
+        },
+        "classify": {
+            "class_path": "classifier.ensemble.Ensemble",
+            "init_args": {"members": [str(tiny_weights), str(other)], "device": "cpu"},
+        },
+        "score_threshold": 0.0,
+    }
+    for name, content in (("experiment.yaml", settings), ("ensemble.yaml", detector)):
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    return ["--config", str(tmp_path / "experiment.yaml"), "--detector", str(tmp_path / "ensemble.yaml"),
+            "--data", str(tiny_images)]  # fmt: skip
+
+
+def calibrated(options: Sequence[str], path: Path, *more: str) -> dict[str, Any]:
+    assert calibrate_cascade.main([*options, "--json", str(path), *more]) == 0
+    report: dict[str, Any] = json.loads(path.read_text(), parse_constant=pytest.fail)
+    return report
+
+
+def test_trials_are_what_evaluation_finds_with_these_thresholds(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+    original = LoadedNetwork.outputs
+
+    def counting(self: LoadedNetwork, regions: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+        shown.append(len(regions))
+        return original(self, regions, mirrored=mirrored)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LoadedNetwork, "outputs", counting)
+        report = calibrated(options, tmp_path / "a.json", "--max_loss", "0")
+    assert sum(shown) == 2 * report["regions"]  # each region once by each member
+    assert report["images"] == 12
+    trials = report["trials"]
+    assert [trial["threshold"] for trial in trials] == sorted(calibrate_cascade.THRESHOLDS)
+    shares = [trial["share"] for trial in trials]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == 1
+    assert shares[-1] < 0.1
+    partial = next(row for row, share in enumerate(shares) if share < 0.9)
+    for row in (0, partial):
+        setting = ["--detector.classify.init_args.cascade_threshold", str(trials[row]["threshold"])]
+        target = tmp_path / f"{row}.json"
+        assert evaluate.main(["run", *options, *setting, "--resamples", "0", "--json", str(target)]) == 0
+        assert json.loads(target.read_text())["mAP"] == pytest.approx(trials[row]["mAP"], abs=1e-6)
+    chosen = report["chosen"]
+    assert chosen in trials
+    assert chosen["mAP"] >= trials[0]["mAP"]
+    assert f"cascade_threshold: {chosen['threshold'] or 'null'} " in capsys.readouterr().out
+
+
+def test_any_loss_allows_the_highest_threshold(options: list[str], tmp_path: Path) -> None:
+    report = calibrated(options, tmp_path / "a.json", "--max_loss", "1", "--limit", "3")
+    assert report["images"] == 3
+    assert report["chosen"] == report["trials"][-1]
+
+
+def test_a_single_network_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    members = yaml.safe_load(Path(options[3]).read_text())["classify"]["init_args"]["members"][:1]
+    assert calibrate_cascade.main([*options, "--detector.classify.init_args.members", json.dumps(members)]) == 1
+    expected = "detector.classify: expected a classifier.ensemble.Ensemble of two members or more"
+    assert capsys.readouterr().err == f"calibrate_cascade: {expected}\n"

@@ -1,0 +1,159 @@
+r"""Find how many regions an ensemble's first member can settle alone without a loss of precision.
+
+python -m tools.calibrate_cascade --config configs/tiny_imagenet.yaml --data FOLDER --split val \
+    --detector.classify classifier.ensemble.Ensemble --detector.classify.members '[a.safetensors, b.safetensors]'
+
+All members score all regions once; every threshold is then tried on these scores. Figures of the detector belong on
+another split than the one that chose its threshold.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeFloat
+from tqdm import tqdm
+
+from classifier.cascade import Stages, last_within
+from classifier.ensemble import Ensemble
+from detection.arrays import FloatArray
+from detection.detections import Detections
+from detection.detector import Detector
+from detection.errors import InputError
+from detection.evaluation import score
+from detection.formats.ground_truth import read_data_set
+from detection.ground_truth import GroundTruth
+from detection.tables import ObjectTable, detection_table, select_images
+from tools.evaluate_run import IMAGES_AT_ONCE, build_dataset, build_detector
+from tools.evaluate_score import RuleName
+from tools.evaluation_report import number, text, write_json
+from tools.experiment import add_experiment_options
+from tools.image_proposals import ImageProposals, open_cache, propose_ahead
+from tools.output_file import prepare_output
+from tools.split_options import add_limit_option, evenly_spaced
+
+THRESHOLDS = (0.0, *np.geomspace(0.001, 1, 25).round(4).tolist())
+"""Those that are tried: exact mode, then eight of each power of ten."""
+
+MAX_LOSS = 0.001
+"""Of mean average precision, 0-1: 0.1 point."""
+
+
+class Trials:
+    """Detections with each of the thresholds, and how many regions went on."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.detections: list[dict[str, Detections]] = [{} for _ in THRESHOLDS]
+        self.went_on = np.zeros(len(THRESHOLDS), np.int64)
+        self.regions = 0
+
+    def add(self, image_id: str, boxes: FloatArray, stages: Stages) -> None:
+        """Detect among the scored regions [N, 4] of an image, once for each threshold."""
+        self.regions += len(boxes)
+        for row, threshold in enumerate(THRESHOLDS):
+            self.went_on[row] += stages.goes_on(threshold).sum()
+            self.detections[row][image_id] = self.detector.suppress(boxes, stages.choose(boxes, threshold))
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the tool."""
+    parser = ArgumentParser(prog="python -m tools.calibrate_cascade", description="Find an ensemble's threshold.")
+    add_experiment_options(parser, detector_required=True)
+    parser.add_argument("--split", type=str, default="val")
+    add_limit_option(parser)
+    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    parser.add_argument("--max_loss", type=NonNegativeFloat, default=MAX_LOSS, help="of mAP, which is 0-1")
+    parser.add_argument("--json", type=str | None, default=None, help="file for the threshold and all trials")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Score, try all thresholds, print them, and return the exit status."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    try:
+        json_file = prepare_output(settings.json) if settings.json is not None else None
+        report = calibrate(parser, settings)
+        print(format_report(report))
+        write_json(json_file, report)
+    except InputError as error:
+        print(f"calibrate_cascade: {error.line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def calibrate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:
+    """The report on all thresholds.
+
+    Raises:
+        InputError: naming what cannot be used: a classifier that is no ensemble, an image, a cache of proposals.
+    """
+    cache = open_cache(settings, settings.detector.propose)
+    dataset = build_dataset(parser, settings)
+    entries = dataset.read_entries(settings.split)
+    objects = read_data_set(dataset, settings.split, entries)
+    rows = evenly_spaced(range(len(entries)), settings.limit)
+    if not rows:
+        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none")
+    detector = build_detector(parser, settings, dataset)
+    records = [entries[row].record for row in rows]
+    if cache is not None:
+        cache.require(records)
+    trials = try_thresholds(detector, records, ImageProposals(detector.propose, cache), threads=settings.workers)
+    chosen = select_images(objects, np.array(rows, np.int64))
+    return build_report(trials, chosen, settings.rule or dataset.scoring_rule, max_loss=settings.max_loss)
+
+
+def try_thresholds(
+    detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int
+) -> Trials:
+    """The detections of a detector, whose classifier has to be an ensemble, with each threshold."""
+    ensemble = detector.classify
+    if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < 2:
+        raise InputError("detector.classify: expected a classifier.ensemble.Ensemble of two members or more")
+    trials = Trials(detector)
+    with tqdm(total=len(records), unit="image", disable=None) as progress:
+        for group in propose_ahead(records, proposals, threads=threads, at_once=IMAGES_AT_ONCE):
+            boxes = [one.proposals.boxes for one in group]
+            for one, of_image, stages in zip(
+                group, boxes, ensemble.stages([one.image for one in group], boxes), strict=True
+            ):
+                trials.add(one.record.image_id, of_image, stages)
+                progress.update()
+    return trials
+
+
+def build_report(trials: Trials, objects: ObjectTable, rule: str, *, max_loss: float) -> dict[str, Any]:
+    """Threshold, precision and share of regions that go on of each trial, and which one is chosen."""
+    precisions = [
+        score(objects, detection_table(objects.index, detections), rule).mean_average_precision
+        for detections in trials.detections
+    ]
+    shares = (trials.went_on / max(trials.regions, 1)).tolist()
+    rows = [
+        {"threshold": threshold, "share": share, "mAP": number(precision)}
+        for threshold, share, precision in zip(THRESHOLDS, shares, precisions, strict=True)
+    ]
+    chosen = rows[last_within(precisions, max_loss=max_loss)]
+    report: dict[str, Any] = {"images": len(objects.index.image_ids), "regions": trials.regions, "rule": rule}
+    return report | {"max_loss": max_loss, "chosen": chosen, "trials": rows}
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """What the tool prints: a line a threshold, then the setting."""
+    lines = [f"{report['images']} images, {report['regions']} regions", "threshold  go on  mAP"]
+    lines += [f"{row['threshold']:9}  {row['share']:5.1%}  {text(row['mAP'])}" for row in report["trials"]]
+    chosen = report["chosen"]
+    loss = f"mAP ({report['rule']}) falls by {report['max_loss']:g} at most"
+    return "\n".join(
+        [*lines, f"cascade_threshold: {chosen['threshold'] or 'null'}    # {loss}, {chosen['share']:.1%} go on"]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,16 +25,15 @@ from detection.detections import Detections
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import score
-from detection.formats.ground_truth import read_data_set
 from detection.ground_truth import GroundTruth
-from detection.tables import ObjectTable, detection_table, select_images
-from tools.evaluate_run import IMAGES_AT_ONCE, build_dataset, build_detector
+from detection.tables import ObjectTable, detection_table
+from tools.evaluate_run import IMAGES_AT_ONCE, build_dataset, build_detector, read_split
 from tools.evaluate_score import RuleName
 from tools.evaluation_report import number, text, write_json
 from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, open_cache, propose_ahead
 from tools.output_file import prepare_output
-from tools.split_options import add_limit_option, evenly_spaced
+from tools.split_options import add_limit_option
 
 THRESHOLDS = (0.0, *np.geomspace(0.001, 1, 25).round(4).tolist())
 """Those that are tried: exact mode, then eight of each power of ten."""
@@ -94,19 +93,14 @@ def calibrate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:
         InputError: naming what cannot be used: a classifier that is no ensemble, an image, a cache of proposals.
     """
     cache = open_cache(settings, settings.detector.propose)
-    dataset = build_dataset(parser, settings)
-    entries = dataset.read_entries(settings.split)
-    objects = read_data_set(dataset, settings.split, entries)
-    rows = evenly_spaced(range(len(entries)), settings.limit)
-    if not rows:
-        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none")
-    detector = build_detector(parser, settings, dataset)
-    records = [entries[row].record for row in rows]
+    split = read_split(settings, build_dataset(parser, settings))
+    detector = build_detector(parser, settings, split.dataset)
+    records = [entry.record for entry in split.chosen]
     if cache is not None:
         cache.require(records)
     trials = try_thresholds(detector, records, ImageProposals(detector.propose, cache), threads=settings.workers)
-    chosen = select_images(objects, np.array(rows, np.int64))
-    return build_report(trials, chosen, settings.rule or dataset.scoring_rule, max_loss=settings.max_loss)
+    rule = settings.rule or split.dataset.scoring_rule
+    return build_report(trials, split.chosen_objects, rule, max_loss=settings.max_loss)
 
 
 def try_thresholds(

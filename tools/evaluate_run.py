@@ -57,6 +57,13 @@ class Split(NamedTuple):
     objects: ObjectTable
     chosen: Sequence[Entry]
 
+    @property
+    def chosen_objects(self) -> ObjectTable:
+        """The objects of the images that were chosen, in their order."""
+        rows = {name: row for row, name in enumerate(self.objects.index.image_ids)}
+        names = (entry.record.image_id for entry in self.chosen)
+        return select_images(self.objects, np.array([rows[name] for name in names], np.int64))
+
 
 def build_parser() -> ArgumentParser:
     """The options of the action."""
@@ -216,8 +223,7 @@ def detect_each(
 def score_images(settings: Namespace, writer: ResultsWriter, split: Split) -> tuple[DetectionMetrics, dict[str, Any]]:
     """The score of the images that were chosen, whatever others have results too, and the report on it."""
     names = [entry.record.image_id for entry in split.chosen]
-    rows = {name: row for row, name in enumerate(split.objects.index.image_ids)}
-    selected = select_images(split.objects, np.array([rows[name] for name in names], np.int64))
+    selected = split.chosen_objects
     detections = detection_table(selected.index, {name: writer.images[name].detections for name in names})
     metrics = score(selected, detections, settings.rule or split.dataset.scoring_rule)
     report = build_report(metrics, resamples=settings.resamples, warnings=warn(selected, detections))

@@ -11,14 +11,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """The function compiled: without the GIL, with the floating-point results of the order in which it is written.
+    """The function compiled, to run without the GIL and with floating-point operations in the order of the source.
 
     Machine code is kept beside the source, or in the user's cache folder where that is read-only. Where neither can be
-    written, every process compiles anew.
+    written to, every process compiles anew.
     """
-    options = {"nogil": True, "error_model": "numpy"}  # no test for division by zero
+    options = {"nogil": True, "error_model": "numpy"}  # which does not test for division by zero
     try:
         loops: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no folder for the cache
+    except RuntimeError:  # no folder for the cache
         loops = numba.njit(**options)(function)
     return loops

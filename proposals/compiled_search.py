@@ -22,7 +22,8 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
     """Corners xyxy [N, 4] of all regions, in pixels; boxes that several regions have come several times.
 
     What depends on the colour space alone is made once for all scales, and what depends on the superpixels once for
-    both groupings, with colour and without. There are as many threads as OpenCV may use; the result is the same with any number.
+    both groupings, with colour and without. There are as many threads as OpenCV may have, and any number of them gives
+    the same result.
 
     Args:
         images: an image in several colour spaces, [H, W, 3] each.

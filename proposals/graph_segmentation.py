@@ -1,108 +1,133 @@
 """Superpixels by graph segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), in compiled loops.
 
-Pixels are nodes, each tied to the pixels right of it and below it by an edge that weighs the distance of their colours.
-An edge is named by its number: twice the number of its upper or left pixel in row-major order, plus one if it leads to
-the right.
+Pixels are nodes; an edge ties a pixel to the one below it or right of it and weighs the distance of their colours. Its
+number is twice that of its first pixel in row-major order, plus one if it leads to the right.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from detection.arrays import FloatArray, Image, IntArray
+from detection.arrays import FloatArray, Image
 from proposals.compilation import compiled
 
-DIGIT_BITS = 11
-"""Of a digit in the radix sort: three of them hold the bits of a positive float."""
-
-BUCKETS = 1 << DIGIT_BITS
+NUMBER = np.uint64(0xFFFFFFFF)
+"""Of an edge: the lower half of its entry."""
 
 
-def sorted_edges(image: Image, sigma: float) -> IntArray:
-    """Edges of an image [H, W, 3] smoothed with `sigma`, lightest first: uint64 [E].
+def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
+    """Edges of an image [H, W, 3] that is smoothed with `sigma` first, the lightest first: uint64 [E].
 
-    The upper half of an entry holds the bits of the weight, a float32; the lower half the edge's number. Equal weights are in the order of
-    the numbers. The same for every scale.
+    The upper half of an entry holds the bits of the weight, a float32 of at least 0, and the lower half the number of
+    the edge, which decides among equals. The entries serve every scale.
     """
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, sigmaY=sigma)
-    return _radix_sort(_weigh_edges(smooth))
-
-
-def segment(edges: IntArray, size: tuple[int, int], k: float, min_size: int) -> IntArray:
-    """Superpixels of an image of `size` (height, width) from its `sorted_edges`: int32 [H, W], numbered from 0 in the
-    order in which a row-major scan meets them.
-
-    Args:
-        edges: from `sorted_edges`.
-        size: (height, width).
-        k: prefers larger superpixels.
-        min_size: in pixels; smaller ones are joined to their most alike neighbour.
-    """
-    return _segment(edges, size[0], size[1], np.float32(k), min_size)
-
-
-@compiled
-def _weigh_edges(smooth: FloatArray) -> IntArray:
-    """Edges in the order of their numbers. Sums of squares are rounded to float32 channel by channel, as OpenCV's."""
-    height, width, channels = smooth.shape
-    edges = np.empty(2 * height * width - height - width, np.uint64)
-    weight = np.empty(1, np.float32)
-    bits = weight.view(np.uint32)
-    count = 0
-    for y in range(height):
-        for x in range(width):
-            for right in range(2):
-                if (x if right else y) + 1 == (width if right else height):
-                    continue
-                total = np.float32(0)
-                for channel in range(channels):
-                    step = np.float64(smooth[y, x, channel] - smooth[y + 1 - right, x + right, channel])
-                    total = np.float32(total + step * step)
-                weight[0] = np.sqrt(total)
-                edges[count] = np.uint64(bits[0]) << np.uint64(32) | np.uint64(2 * (y * width + x) + right)
-                count += 1
+    edges = _weigh_edges(np.asarray(smooth, np.float32))
+    edges.sort()
     return edges
 
 
+def segment(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float, min_size: int) -> NDArray[np.int32]:
+    """Superpixels: labels int32 [H, W], numbered from 0 in the order in which a row-major scan meets them.
+
+    Args:
+        edges: from `sorted_edges`.
+        size: (height, width) of the image.
+        k: the larger, the larger the superpixels.
+        min_size: in pixels; a smaller superpixel is joined to the neighbour that is most alike.
+    """
+    return _segment(edges, size, np.float32(k), min_size).reshape(size)
+
+
 @compiled
-def _radix_sort(edges: IntArray) -> IntArray:
-    """The edges sorted by weight, stable."""
-    counts = np.zeros((3, BUCKETS), np.int64)
+def _weigh_edges(smooth: FloatArray) -> NDArray[np.uint64]:
+    """Entries of the edges in the order of their numbers."""
+    height, width, _ = smooth.shape
+    entries = np.empty(2 * height * width - height - width, np.uint64)
+    weights = np.zeros((width, 2), np.float32)  # of a row
+    count = 0
+    for y in range(height):
+        if y + 1 < height:
+            for x in range(width):
+                weights[x, 0] = _distance(smooth[y, x], smooth[y + 1, x])
+        for x in range(width - 1):
+            weights[x, 1] = _distance(smooth[y, x], smooth[y, x + 1])
+        for x in range(width):
+            number = 2 * (y * width + x)
+            if y + 1 < height:
+                entries[count] = _entry(weights[x, 0], number)
+                count += 1
+            if x + 1 < width:
+                entries[count] = _entry(weights[x, 1], number + 1)
+                count += 1
+    return entries
+
+
+@compiled
+def _entry(weight: float, number: int) -> int:
+    return np.uint64(np.float32(weight).view(np.uint32)) << np.uint64(32) | np.uint64(number)
+
+
+@compiled
+def _distance(first: FloatArray, second: FloatArray) -> float:
+    """Of two colours [3]. OpenCV squares in double precision, and rounds each sum."""
+    total = np.float32(0)
+    for channel in range(3):
+        difference = np.float64(first[channel] - second[channel])
+        total = np.float32(total + difference * difference)
+    return np.sqrt(total)
+
+
+@compiled
+def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: float, min_size: int) -> NDArray[np.int32]:
+    height, width = size
+    parents = np.full(height * width, -1, np.int32)  # a root has minus the size of its set
+    limits = np.full(height * width, k, np.float32)  # the weight up to which a set accepts an edge, at its root
+    refused = np.empty_like(edges)
+    refusals = 0
     for edge in edges:
-        for digit in range(3):
-            counts[digit, edge >> np.uint64(32 + DIGIT_BITS * digit) & np.uint64(BUCKETS - 1)] += 1
-    source, target = edges.copy(), np.empty_like(edges)
-    for digit in range(3):
-        shift = np.uint64(32 + DIGIT_BITS * digit)
-        start = 0
-        for bucket in range(BUCKETS):
-            count = counts[digit, bucket]
-            counts[digit, bucket] = start
-            start += count
-        for edge in source:
-            bucket = edge >> shift & np.uint64(BUCKETS - 1)
-            target[counts[digit, bucket]] = edge
-            counts[digit, bucket] += 1
-        source, target = target, source
-    return source
+        first, second = _find_ends(parents, edge & NUMBER, width)
+        if first != second:
+            weight = np.uint32(edge >> np.uint64(32)).view(np.float32)
+            if weight <= limits[first] and weight <= limits[second]:
+                root = _join(parents, first, second)
+                limits[root] = weight + k / np.float32(-parents[root])
+            else:
+                refused[refusals] = edge
+                refusals += 1
+    for edge in refused[:refusals]:
+        first, second = _find_ends(parents, edge & NUMBER, width)
+        if first != second and (-parents[first] < min_size or -parents[second] < min_size):
+            _join(parents, first, second)
+    return _number_sets(parents)
 
 
 @compiled
-def _find(parents: IntArray, node: int) -> int:
-    """The root of the node's set; halves the path to it."""
-    while parents[node] >= 0:
-        above = parents[node]
-        if parents[above] < 0:
-            return above
-        parents[node] = parents[above]
-        node = parents[above]
+def _find_ends(parents: NDArray[np.int32], number: int, width: int) -> tuple[int, int]:
+    """The roots of both ends of an edge."""
+    pixel = np.int64(number) // 2
+    return _find(parents, pixel), _find(parents, pixel + (1 if number % 2 else width))
+
+
+@compiled
+def _find(parents: NDArray[np.int32], node: int) -> int:
+    """The root of a node, with the path to it halved."""
+    parent = parents[node]
+    while parent >= 0:
+        above = parents[parent]
+        if above < 0:
+            return np.int64(parent)
+        parents[node] = above
+        node = np.int64(above)
+        parent = parents[node]
     return node
 
 
 @compiled
-def _join(parents: IntArray, first: int, second: int) -> int:
-    """Join two sets, by their roots; returns the root of both. A root holds minus the size of its set."""
+def _join(parents: NDArray[np.int32], first: int, second: int) -> int:
+    """Join the sets of two roots, the smaller below the larger; returns the root of both."""
     if parents[first] > parents[second]:
         first, second = second, first
     parents[first] += parents[second]
@@ -111,38 +136,7 @@ def _join(parents: IntArray, first: int, second: int) -> int:
 
 
 @compiled
-def _segment(edges: IntArray, height: int, width: int, k: float, min_size: int) -> IntArray:
-    parents = np.full(height * width, -1, np.int32)
-    limits = np.full(height * width, k, np.float32)  # the heaviest edge that a set still accepts, at its root
-    rejected = np.empty_like(edges)
-    rejections = 0
-    bits = np.empty(1, np.uint32)
-    weights = bits.view(np.float32)
-    for edge in edges:
-        number = np.int64(edge & np.uint64(0xFFFFFFFF))
-        pixel = number >> 1
-        first, second = _find(parents, pixel), _find(parents, pixel + (1 if number & 1 else width))
-        if first == second:
-            continue
-        bits[0] = edge >> np.uint64(32)
-        weight = weights[0]
-        if weight <= limits[first] and weight <= limits[second]:
-            root = _join(parents, first, second)
-            limits[root] = weight + k / np.float32(-parents[root])
-        else:
-            rejected[rejections] = edge
-            rejections += 1
-    for edge in rejected[:rejections]:
-        number = np.int64(edge & np.uint64(0xFFFFFFFF))
-        pixel = number >> 1
-        first, second = _find(parents, pixel), _find(parents, pixel + (1 if number & 1 else width))
-        if first != second and min(-parents[first], -parents[second]) < min_size:
-            _join(parents, first, second)
-    return _number_sets(parents).reshape(height, width)
-
-
-@compiled
-def _number_sets(parents: IntArray) -> IntArray:
+def _number_sets(parents: NDArray[np.int32]) -> NDArray[np.int32]:
     numbers = np.full(len(parents), -1, np.int32)  # of the sets, at their roots
     labels = np.empty(len(parents), np.int32)
     count = 0

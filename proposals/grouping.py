@@ -1,8 +1,9 @@
 """Hierarchical grouping of superpixels (Uijlings et al., IJCV 2013, algorithm 1 and section 3.2), in compiled loops.
 
-The two neighbours that are most alike are merged until there are no neighbours left. Pairs of neighbours are the leaves
-of a binary tree whose nodes hold the greater key of their children, so that finding the most alike pair, and a change of
-a similarity, take the logarithm of their number. A pair has two ends, numbered twice the pair's number and one more.
+The two neighbours that are most alike are merged until there are no neighbours left. Pairs of neighbours are the
+leaves of a binary tree whose nodes hold the greater key of their children, so that finding the most alike pair, and a
+change of a similarity, take the logarithm of their number. A pair has two ends, numbered twice its own number and that
+plus one.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ from proposals.region_features import RegionFeatures
 
 
 class _Regions(NamedTuple):
-    """A merged region has the row of the lower-numbered of its two; `histograms` have `color_bins` of colours first."""
+    """Features of regions, `colors` without bins if they do not count.
+
+    A merged region has the row of that of its two parts with the lower number.
+    """
 
     sizes: NDArray[np.int32]
     boxes: NDArray[np.int32]
-    histograms: FloatArray
-    color_bins: int
+    colors: FloatArray
+    textures: FloatArray
     area: int
 
 
 class _Graph(NamedTuple):
-    """`owners`, the region at each end of a pair; `heads` and `following`, the ends of a region as a linked list; `tree`
-    with the root at 1; `marks`, the number of the merge at which a region was last found to be a neighbour.
+    """Regions and pairs.
+
+    `owners`, the region at each end of a pair; `heads` and `following`, the ends of a region as a linked list; `tree`,
+    its root at 1; `marks`, the number of the merge at which a region was last found to be a neighbour.
 
     Ends of pairs that are no more, whose key is 0, stay in the list of their region until it is merged.
     """
@@ -45,7 +51,7 @@ def group(pairs: NDArray[np.int32], features: RegionFeatures, *, colored: bool) 
     """Boxes xyxy of the regions that the merges make, in their order: int32 [M, 4].
 
     Similarity is the mean of those of fill, texture and size, and of colour if `colored`. Of pairs that are equally
-    alike, the one is merged whose similarity was found last. All sums are rounded as in OpenCV's engine.
+    alike, the one is merged whose similarity was found last. All sums are rounded as OpenCV's are.
 
     Args:
         pairs: of neighbours, int32 [P, 2], the lower number first, ascending.
@@ -54,10 +60,8 @@ def group(pairs: NDArray[np.int32], features: RegionFeatures, *, colored: bool) 
     """
     if not len(pairs):
         return np.empty((0, 4), np.int32)
-    parts = [features.colors, features.textures] if colored else [features.textures]
-    histograms = np.concatenate(parts, axis=1)
-    color_bins = histograms.shape[1] - features.textures.shape[1]
-    return _group(pairs, features.sizes.copy(), features.boxes.copy(), histograms, color_bins)
+    colors = features.colors if colored else features.colors[:, :0]
+    return _group(pairs, features.sizes.copy(), features.boxes.copy(), colors.copy(), features.textures.copy())
 
 
 @compiled
@@ -65,32 +69,23 @@ def _group(
     pairs: NDArray[np.int32],
     sizes: NDArray[np.int32],
     boxes: NDArray[np.int32],
-    histograms: FloatArray,
-    color_bins: int,
+    colors: FloatArray,
+    textures: FloatArray,
 ) -> NDArray[np.int32]:
-    regions = _Regions(sizes, boxes, histograms, color_bins, sizes.sum())
+    regions = _Regions(sizes, boxes, colors, textures, sizes.sum())
     graph = _link(pairs, len(sizes))
     ends = np.empty(len(pairs), np.int32)
-    rated = 0
-    for region in range(len(sizes)):
-        count = 0
-        end = graph.heads[region]
-        while end >= 0:
-            if graph.owners[end ^ 1] > region:
-                ends[count] = end
-                count += 1
-            end = graph.following[end]
-        rated = _rate(ends[:count], region, regions, graph, rated)
+    rated = _rate_all(regions, graph, ends)
     merged = np.empty((len(sizes), 4), np.int32)
     merges = 0
     while graph.tree[1] > 0:
         pair = _greatest(graph.tree)
-        _set_key(graph.tree, pair, 0)
-        first, second = graph.owners[2 * pair], graph.owners[2 * pair + 1]
-        if first > second:
-            first, second = second, first
+        _set_key(graph.tree, pair, np.int64(0))
+        owners = np.int64(graph.owners[2 * pair]), np.int64(graph.owners[2 * pair + 1])
+        first, second = min(owners), max(owners)
         _merge_features(regions, first, second)
-        merged[merges] = boxes[first]
+        for i in range(4):
+            merged[merges, i] = boxes[first, i]
         merges += 1
         count = _merge_neighbours(graph, first, second, merges, ends)
         rated = _rate(ends[:count], first, regions, graph, rated)
@@ -103,12 +98,28 @@ def _link(pairs: NDArray[np.int32], count: int) -> _Graph:
     leaves = 1
     while leaves < len(pairs):
         leaves *= 2
-    owners = pairs.copy().reshape(-1)
+    owners = pairs.copy().ravel()
     heads, following = np.full(count, -1, np.int32), np.empty(len(owners), np.int32)
     for end in range(len(owners) - 1, -1, -1):
         following[end] = heads[owners[end]]
         heads[owners[end]] = end
     return _Graph(owners, heads, following, np.zeros(2 * leaves, np.int64), np.zeros(count, np.int32))
+
+
+@compiled
+def _rate_all(regions: _Regions, graph: _Graph, ends: NDArray[np.int32]) -> int:
+    """Set the keys of all pairs, whose `owners` are in ascending order; returns their number. Writes `ends`."""
+    rated = np.int64(0)
+    for region in range(len(graph.heads)):
+        count = 0
+        end = graph.heads[region]
+        while end >= 0:
+            if graph.owners[end ^ 1] > region:
+                ends[count] = end
+                count += 1
+            end = graph.following[end]
+        rated = _rate(ends[:count], region, regions, graph, rated)
+    return rated
 
 
 @compiled
@@ -137,12 +148,12 @@ def _set_key(tree: NDArray[np.int64], pair: int, key: int) -> None:
 @compiled
 def _merge_features(regions: _Regions, first: int, second: int) -> None:
     """Make the row of the first region that of both."""
-    first_size, second_size = np.float32(regions.sizes[first]), np.float32(regions.sizes[second])
-    size = regions.sizes[first] + regions.sizes[second]
-    histogram, other = regions.histograms[first], regions.histograms[second]
-    for i in range(len(histogram)):
-        histogram[i] = (histogram[i] * first_size + other[i] * second_size) / np.float32(size)
-    regions.sizes[first] = size
+    first_size, second_size = regions.sizes[first], regions.sizes[second]
+    for histograms in (regions.colors, regions.textures):
+        for i in range(histograms.shape[1]):
+            weighted = histograms[first, i] * np.float32(first_size) + histograms[second, i] * np.float32(second_size)
+            histograms[first, i] = weighted / np.float32(first_size + second_size)
+    regions.sizes[first] = first_size + second_size
     box, other_box = regions.boxes[first], regions.boxes[second]
     for i in range(2):
         box[i] = min(box[i], other_box[i])
@@ -160,7 +171,7 @@ def _merge_neighbours(graph: _Graph, first: int, second: int, merge: int, ends: 
             neighbour = graph.owners[end ^ 1]
             if graph.tree[leaves + end // 2] > 0:
                 if graph.marks[neighbour] == merge:  # a neighbour of both
-                    _set_key(graph.tree, end // 2, 0)
+                    _set_key(graph.tree, end // 2, np.int64(0))
                 else:
                     graph.marks[neighbour] = merge
                     graph.owners[end] = first
@@ -184,21 +195,20 @@ def _rate(ends: NDArray[np.int32], region: int, regions: _Regions, graph: _Graph
     for i in range(len(ends)):
         others[i] = graph.owners[ends[i] ^ 1]
     similarities = _similarities(region, others, regions)
-    bits = similarities.view(np.int32)
     for i in range(len(ends)):
         rated += 1
-        _set_key(graph.tree, ends[i] // 2, np.int64(bits[i]) << 32 | rated)
+        _set_key(graph.tree, ends[i] // 2, np.int64(np.float32(similarities[i]).view(np.int32)) << 32 | rated)
     return rated
 
 
 @compiled
 def _similarities(region: int, others: NDArray[np.int32], regions: _Regions) -> FloatArray:
     """Of a region to others: float32 [N], 0-1 but for rounding. The weights are OpenCV's."""
-    bins = regions.histograms.shape[1]
-    colors = _intersections(regions.histograms, region, others, 0, regions.color_bins)
-    textures = _intersections(regions.histograms, region, others, regions.color_bins, bins)
-    weight = np.float32(0.25 if regions.color_bins else 0.3333)
-    total = np.float32(1) if regions.color_bins else weight + weight + weight
+    colored = regions.colors.shape[1] > 0
+    colors = _intersections(regions.colors, region, others)
+    textures = _intersections(regions.textures, region, others)
+    weight = np.float32(0.25 if colored else 0.3333)
+    total = weight + weight + weight + (weight if colored else np.float32(0))
     area = np.float32(regions.area)
     box = regions.boxes[region]
     for i in range(len(others)):
@@ -212,21 +222,21 @@ def _similarities(region: int, others: NDArray[np.int32], regions: _Regions) -> 
 
 
 @compiled
-def _intersections(
-    histograms: FloatArray, region: int, others: NDArray[np.int32], start: int, stop: int
-) -> FloatArray:
-    """Of the bins `start` to `stop` of a region and of others: float32 [N]. Four at a time, as an addition waits for the one before it."""
-    sums = np.zeros((len(others) + 3) // 4 * 4, np.float32)
+def _intersections(histograms: FloatArray, region: int, others: NDArray[np.int32]) -> FloatArray:
+    """Of the histogram of a region with those of others: float32 [N].
+
+    Bins are added up in their order, each sum waiting for the one before it; so four sums are made side by side.
+    """
+    sums = np.empty((len(others) + 3) // 4 * 4, np.float32)
+    last = len(others) - 1
     for i in range(0, len(others), 4):
-        last = len(others) - 1
-        second, third, fourth = min(i + 1, last), min(i + 2, last), min(i + 3, last)
-        a, b, c, d = histograms[others[i]], histograms[others[second]], histograms[others[third]], histograms[others[fourth]]
+        a, b, c, d = others[i], others[min(i + 1, last)], others[min(i + 2, last)], others[min(i + 3, last)]
         sum_a = sum_b = sum_c = sum_d = np.float32(0)
-        for j in range(start, stop):
+        for j in range(histograms.shape[1]):
             own = histograms[region, j]
-            sum_a += min(own, a[j])
-            sum_b += min(own, b[j])
-            sum_c += min(own, c[j])
-            sum_d += min(own, d[j])
+            sum_a += min(own, histograms[a, j])
+            sum_b += min(own, histograms[b, j])
+            sum_c += min(own, histograms[c, j])
+            sum_d += min(own, histograms[d, j])
         sums[i], sums[i + 1], sums[i + 2], sums[i + 3] = sum_a, sum_b, sum_c, sum_d
     return sums[: len(others)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
 from proposals.compilation import compiled
-from proposals.texture import BINS, CODES
+from proposals.texture import BINS
 
 COLOR_BINS = 25
 """Of a channel (Uijlings et al., IJCV 2013, section 3.2)."""
@@ -33,7 +33,9 @@ def region_features(
 ) -> RegionFeatures:
     """Features of the superpixels `labels` [H, W] of an image [H, W, 3] with its `texture_codes`."""
     count = int(labels.max()) + 1
-    boxes = _boxes(labels, count)
+    height, width = labels.shape
+    boxes = np.tile(np.array([width, height, 0, 0], np.int32), (count, 1))
+    _extend_boxes(boxes, labels)
     colors, textures = _count_bins(labels, image, codes, count)
     sizes = colors[:, 0].sum(axis=1, dtype=np.int32)
     total = sizes[:, None].astype(np.float32)
@@ -46,16 +48,14 @@ def _by_direction(textures: NDArray[np.int32], zeros: NDArray[np.uint8]) -> NDAr
     count, channels, axes, _ = textures.shape
     directions = textures.reshape(count, channels, axes, 2, BINS).copy()
     elsewhere = directions.sum(axis=-1)[..., ::-1]  # pixels that count as zero in a direction
-    for axis, channel, side in np.ndindex(zeros.shape):
-        directions[:, channel, axis, side, zeros[axis, channel, side]] += elsewhere[:, channel, axis, side]
+    for direction in np.ndindex(zeros.shape):
+        directions[(slice(None), *direction, zeros[direction])] += elsewhere[(slice(None), *direction)]
     return directions.reshape(count, -1)
 
 
 @compiled
-def _boxes(labels: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    boxes = np.empty((count, 4), np.int32)
-    boxes[:, :2] = max(labels.shape)
-    boxes[:, 2:] = 0
+def _extend_boxes(boxes: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
+    """Extend the box of each region by its pixels."""
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             box = boxes[labels[y, x]]
@@ -63,7 +63,6 @@ def _boxes(labels: NDArray[np.int32], count: int) -> NDArray[np.int32]:
             box[1] = min(box[1], y)
             box[2] = max(box[2], x + 1)
             box[3] = max(box[3], y + 1)
-    return boxes
 
 
 @compiled
@@ -72,12 +71,12 @@ def _count_bins(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Pixels of each region by colour, int32 [N, channel, bin], and by texture, int32 [N, channel, axis, code]."""
     colors = np.zeros((count, 3, COLOR_BINS), np.int32)
-    textures = np.zeros((count, 3, 4, CODES), np.int32)
+    textures = np.zeros((count, 3, 4, 2 * BINS), np.int32)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             region = labels[y, x]
             for channel in range(3):
                 colors[region, channel, image[y, x, channel] * COLOR_BINS >> 8] += 1
                 for axis in range(4):
-                    textures[region, channel, axis, codes[axis, y, x, channel]] += 1
+                    textures[region, channel, axis, codes[channel, axis, y, x]] += 1
     return colors, textures

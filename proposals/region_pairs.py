@@ -11,8 +11,8 @@ from proposals.compilation import compiled
 def neighbour_pairs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Pairs of touching superpixels of `labels` [H, W]: int32 [P, 2], the lower label first, in ascending order.
 
-    As in OpenCV, a pixel touches those left of it, above it, and above to its left; those of the first row and of the first column touch
-    only what is below or right of them. So a strip one pixel wide has no pairs.
+    As in OpenCV, a pixel that is neither in the first row nor in the first column touches those to its left, above it,
+    and to its left above; so a strip one pixel wide has no pairs.
     """
     count = int(labels.max()) + 1
     keys = np.sort(_touching(labels, count))

@@ -51,9 +51,9 @@ def _derivatives(image: Image) -> Iterator[FloatArray]:
     there = cv2.getRotationMatrix2D(center, 45.0, 1.0)
     there[:, 2] += turned_width / 2 - center[0], turned_height / 2 - center[1]
     turned = cv2.warpAffine(image, there, (int(turned_width), int(turned_height)))
-    # Back, OpenCV turns about a whole pixel and then cuts the image out.
+    # Back, OpenCV turns about a whole pixel and then cuts out the image, a very narrow one not from the middle.
     back = cv2.getRotationMatrix2D((turned_width // 2, turned_height // 2), -45.0, 1.0)
-    back[:, 2] -= (turned_width - width) // 2, (turned_height - height) // 2
+    back[:, 2] -= max(0, (turned_width - width) // 2), max(0, (turned_height - height) // 2)
     for direction in ((1, 0), (0, 1)):
         derivatives = cv2.Scharr(turned, cv2.CV_32F, *direction)
         yield np.asarray(cv2.warpAffine(derivatives, back, (width, height)), np.float32)

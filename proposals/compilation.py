@@ -16,7 +16,7 @@ def compiled(function: Function) -> Function:
     Machine code is kept beside the source, or in the user's cache folder where that is read-only. Where neither can be
     written to, every process compiles anew.
     """
-    options = {"nogil": True, "error_model": "numpy"}  # which does not test for division by zero
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}  # which does not test for division by zero
     try:
         loops: Function = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache

@@ -66,29 +66,29 @@ def _weigh_edges(smooth: FloatArray) -> NDArray[np.uint64]:
 
 
 @compiled
-def _entry(weight: float, number: int) -> int:
+def _entry(weight: np.float32, number: int) -> np.uint64:
     return np.uint64(np.float32(weight).view(np.uint32)) << np.uint64(32) | np.uint64(number)
 
 
 @compiled
-def _distance(first: FloatArray, second: FloatArray) -> float:
+def _distance(first: FloatArray, second: FloatArray) -> np.float32:
     """Of two colours [3]. OpenCV squares in double precision, and rounds each sum."""
     total = np.float32(0)
     for channel in range(3):
         difference = np.float64(first[channel] - second[channel])
         total = np.float32(total + difference * difference)
-    return np.sqrt(total)
+    return np.float32(np.sqrt(total))
 
 
 @compiled
-def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: float, min_size: int) -> NDArray[np.int32]:
+def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32, min_size: int) -> NDArray[np.int32]:
     height, width = size
     parents = np.full(height * width, -1, np.int32)  # a root has minus the size of its set
     limits = np.full(height * width, k, np.float32)  # the weight up to which a set accepts an edge, at its root
     refused = np.empty_like(edges)
     refusals = 0
     for edge in edges:
-        first, second = _find_ends(parents, edge & NUMBER, width)
+        first, second = _find_ends(parents, edge, width)
         if first != second:
             weight = np.uint32(edge >> np.uint64(32)).view(np.float32)
             if weight <= limits[first] and weight <= limits[second]:
@@ -98,21 +98,22 @@ def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: float, min_siz
                 refused[refusals] = edge
                 refusals += 1
     for edge in refused[:refusals]:
-        first, second = _find_ends(parents, edge & NUMBER, width)
+        first, second = _find_ends(parents, edge, width)
         if first != second and (-parents[first] < min_size or -parents[second] < min_size):
             _join(parents, first, second)
     return _number_sets(parents)
 
 
 @compiled
-def _find_ends(parents: NDArray[np.int32], number: int, width: int) -> tuple[int, int]:
+def _find_ends(parents: NDArray[np.int32], entry: np.uint64, width: int) -> tuple[np.int64, np.int64]:
     """The roots of both ends of an edge."""
-    pixel = np.int64(number) // 2
-    return _find(parents, pixel), _find(parents, pixel + (1 if number % 2 else width))
+    number = np.int64(entry & NUMBER)
+    pixel = number >> 1
+    return _find(parents, pixel), _find(parents, pixel + (1 if number & 1 else width))
 
 
 @compiled
-def _find(parents: NDArray[np.int32], node: int) -> int:
+def _find(parents: NDArray[np.int32], node: np.int64) -> np.int64:
     """The root of a node, with the path to it halved."""
     parent = parents[node]
     while parent >= 0:
@@ -126,7 +127,7 @@ def _find(parents: NDArray[np.int32], node: int) -> int:
 
 
 @compiled
-def _join(parents: NDArray[np.int32], first: int, second: int) -> int:
+def _join(parents: NDArray[np.int32], first: np.int64, second: np.int64) -> np.int64:
     """Join the sets of two roots, the smaller below the larger; returns the root of both."""
     if parents[first] > parents[second]:
         first, second = second, first
@@ -141,7 +142,7 @@ def _number_sets(parents: NDArray[np.int32]) -> NDArray[np.int32]:
     labels = np.empty(len(parents), np.int32)
     count = 0
     for node in range(len(parents)):
-        root = _find(parents, node)
+        root = _find(parents, np.int64(node))
         if numbers[root] < 0:
             numbers[root] = count
             count += 1

@@ -65,7 +65,7 @@ def _to_byte(least: float, most: float) -> tuple[float, float]:
 
 
 @compiled
-def _encode(derivative: FloatArray, scales: FloatArray, codes: NDArray[np.uint8]) -> tuple[int, int]:
+def _encode(derivative: FloatArray, scales: FloatArray, codes: NDArray[np.uint8]) -> tuple[np.uint8, np.uint8]:
     """Write the codes [H, W] of a derivative [H, W]; returns the bins of zero.
 
     Args:
@@ -82,7 +82,7 @@ def _encode(derivative: FloatArray, scales: FloatArray, codes: NDArray[np.uint8]
 
 
 @compiled
-def _bin(value: float, scale: FloatArray) -> int:
+def _bin(value: np.float32, scale: FloatArray) -> np.uint8:
     """The bin of a derivative. OpenCV rounds it to a byte first, halves to even."""
     byte = np.rint(value * scale[0] + scale[1])
     return np.uint8(min(max(byte, np.float32(0)), np.float32(255)) / np.float32(256 / BINS))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from detection.arrays import FloatArray, Image
+from detection.arrays import FloatArray, Image, IntArray
 from proposals.texture import texture_codes
 
 
-def derivatives(plane: Image) -> list[FloatArray]:
+def derivatives(plane: Image) -> list[Any]:
     """Of a plane along the axes, then along those of the plane turned by 45 degrees, turned back and cut out."""
     height, width = plane.shape
     reach = (height + width) / 2 * np.sqrt(0.5)
@@ -28,13 +29,13 @@ def derivatives(plane: Image) -> list[FloatArray]:
     return found
 
 
-def bins(derivative: FloatArray) -> NDArray[np.int64]:
+def bins(derivative: FloatArray) -> IntArray:
     """Of one direction: the byte from the least to the greatest value, in ten steps."""
     extent = float(derivative.max()) - float(derivative.min())
     if extent == 0:
         return np.zeros(derivative.shape, np.int64)
     byte = np.rint((derivative.astype(float) - derivative.min()) * 255 / extent)
-    return np.floor(byte / 25.6).astype(np.int64)
+    return np.asarray(byte / 25.6, np.int64)
 
 
 @pytest.mark.parametrize("size", [(120, 160), (119, 60), (5, 33)])

@@ -107,7 +107,7 @@ def _link(pairs: NDArray[np.int32], count: int) -> _Graph:
 
 
 @compiled
-def _rate_all(regions: _Regions, graph: _Graph, ends: NDArray[np.int32]) -> int:
+def _rate_all(regions: _Regions, graph: _Graph, ends: NDArray[np.int32]) -> np.int64:
     """Set the keys of all pairs, whose `owners` are in ascending order; returns their number. Writes `ends`."""
     rated = np.int64(0)
     for region in range(len(graph.heads)):
@@ -118,7 +118,7 @@ def _rate_all(regions: _Regions, graph: _Graph, ends: NDArray[np.int32]) -> int:
                 ends[count] = end
                 count += 1
             end = graph.following[end]
-        rated = _rate(ends[:count], region, regions, graph, rated)
+        rated = _rate(ends[:count], np.int64(region), regions, graph, rated)
     return rated
 
 
@@ -134,7 +134,7 @@ def _greatest(tree: NDArray[np.int64]) -> int:
 
 
 @compiled
-def _set_key(tree: NDArray[np.int64], pair: int, key: int) -> None:
+def _set_key(tree: NDArray[np.int64], pair: int, key: np.int64) -> None:
     node = len(tree) // 2 + pair
     tree[node] = key
     while node > 1:
@@ -146,7 +146,7 @@ def _set_key(tree: NDArray[np.int64], pair: int, key: int) -> None:
 
 
 @compiled
-def _merge_features(regions: _Regions, first: int, second: int) -> None:
+def _merge_features(regions: _Regions, first: np.int64, second: np.int64) -> None:
     """Make the row of the first region that of both."""
     first_size, second_size = regions.sizes[first], regions.sizes[second]
     for histograms in (regions.colors, regions.textures):
@@ -161,7 +161,7 @@ def _merge_features(regions: _Regions, first: int, second: int) -> None:
 
 
 @compiled
-def _merge_neighbours(graph: _Graph, first: int, second: int, merge: int, ends: NDArray[np.int32]) -> int:
+def _merge_neighbours(graph: _Graph, first: np.int64, second: np.int64, merge: int, ends: NDArray[np.int32]) -> int:
     """Give the first region the neighbours of both; writes its `ends` and returns their number."""
     leaves = len(graph.tree) // 2
     count = 0
@@ -186,7 +186,7 @@ def _merge_neighbours(graph: _Graph, first: int, second: int, merge: int, ends: 
 
 
 @compiled
-def _rate(ends: NDArray[np.int32], region: int, regions: _Regions, graph: _Graph, rated: int) -> int:
+def _rate(ends: NDArray[np.int32], region: np.int64, regions: _Regions, graph: _Graph, rated: np.int64) -> np.int64:
     """Set the keys of the pairs with these ends, all owned by `region`; returns the number of pairs rated so far.
 
     A key is the bits of the similarity, above the number of the rating, which decides among equals.
@@ -202,7 +202,7 @@ def _rate(ends: NDArray[np.int32], region: int, regions: _Regions, graph: _Graph
 
 
 @compiled
-def _similarities(region: int, others: NDArray[np.int32], regions: _Regions) -> FloatArray:
+def _similarities(region: np.int64, others: NDArray[np.int32], regions: _Regions) -> FloatArray:
     """Of a region to others: float32 [N], 0-1 but for rounding. The weights are OpenCV's."""
     colored = regions.colors.shape[1] > 0
     colors = _intersections(regions.colors, region, others)
@@ -222,7 +222,7 @@ def _similarities(region: int, others: NDArray[np.int32], regions: _Regions) -> 
 
 
 @compiled
-def _intersections(histograms: FloatArray, region: int, others: NDArray[np.int32]) -> FloatArray:
+def _intersections(histograms: FloatArray, region: np.int64, others: NDArray[np.int32]) -> FloatArray:
     """Of the histogram of a region with those of others: float32 [N].
 
     Bins are added up in their order, each sum waiting for the one before it; so four sums are made side by side.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
 from detection.arrays import Image, IntArray
 from detection.boxes import box_area, clip_boxes
 from detection.contracts import Proposals
-from detection.errors import InputError
+from proposals import opencv_search
 
 SIGMA = 0.8
 """Gaussian smoothing before the graph segmentation, as in R-CNN's fast mode."""
 
 LONGEST_SIDE = 2
 """The longer side of the searched image is at most so many times the width, so that a tall strip stays affordable."""
+
+ENGINES = ("compiled", "opencv")
 
 
 class SelectiveSearch:
@@ -33,25 +33,23 @@ class SelectiveSearch:
         scales: values of k, in pixels of the searched image.
         width: of the searched image, in pixels.
         min_side: boxes with a shorter side, in pixels of the searched image, are dropped.
-        engine: "opencv", the implementation in `cv2.ximgproc.segmentation`.
+        engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. They find the same boxes, but
+            where equal similarities leave open what to merge.
 
     Raises:
-        InputError: if OpenCV comes without `ximgproc`.
+        InputError: if the engine is "opencv" and OpenCV comes without `ximgproc`.
         ValueError: for arguments out of range.
     """
 
     def __init__(
-        self, scales: tuple[int, ...] = (100, 200), width: int = 500, min_side: int = 20, engine: str = "opencv"
+        self, scales: tuple[int, ...] = (100, 200), width: int = 500, min_side: int = 20, engine: str = "compiled"
     ) -> None:
-        if engine != "opencv":
-            raise ValueError(f"engine must be 'opencv', got '{engine}'")
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be 'compiled' or 'opencv', got '{engine}'")
         if not scales or min(scales) < 1 or width < 1 or min_side < 0:
             raise ValueError(f"expected positive scales and width, got {scales=}, {width=}, {min_side=}")
-        if not hasattr(cv2, "ximgproc"):
-            raise InputError(
-                f"{cv2.__file__}: expected OpenCV with ximgproc; uninstall all of opencv-python, "
-                "opencv-python-headless and opencv-contrib-python, then install opencv-contrib-python again"
-            )
+        if engine == "opencv":
+            opencv_search.require_ximgproc()
         self.scales = tuple(scales)
         self.width = width
         self.min_side = min_side
@@ -83,16 +81,10 @@ class SelectiveSearch:
         return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
     def _search(self, image: Image) -> IntArray:
-        """Corners xyxy [N, 4] in pixels of `image`, as OpenCV finds them."""
-        segmentation: Any = cv2.ximgproc.segmentation
-        search = segmentation.createSelectiveSearchSegmentation()
-        # `switchToSelectiveSearchFast` would leave the minimal size of superpixels at 100 for every scale.
-        for space in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab):
-            search.addImage(cv2.cvtColor(image, space))
-        for k in self.scales:
-            search.addGraphSegmentation(segmentation.createGraphSegmentation(SIGMA, float(k), k))
-        for names in (("Color", "Fill", "Texture", "Size"), ("Fill", "Texture", "Size")):
-            parts = [getattr(segmentation, f"createSelectiveSearchSegmentationStrategy{name}")() for name in names]
-            search.addStrategy(segmentation.createSelectiveSearchSegmentationStrategyMultiple(*parts))
-        rectangles = np.asarray(search.process(), np.int64).reshape(-1, 4)  # x, y, width, height
-        return np.concatenate([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], axis=1)
+        """Corners xyxy [N, 4] in pixels of `image`, as the engine finds them."""
+        spaces = [np.asarray(cv2.cvtColor(image, space), np.uint8) for space in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab)]
+        if self.engine == "opencv":
+            return opencv_search.search(spaces, self.scales, SIGMA)
+        from proposals import compiled_search  # noqa: PLC0415 - Numba is slow to import
+
+        return compiled_search.search(spaces, self.scales, SIGMA)

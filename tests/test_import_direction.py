@@ -22,7 +22,7 @@ MAY_IMPORT = {
 
 TRAINING_ONLY = {"lightning", "pytorch_lightning", "matplotlib", "torchvision", "pandas", "sklearn"}
 
-LOADED_LATE = {"torch", "cv2", "jsonargparse"}
+LOADED_LATE = {"torch", "cv2", "jsonargparse", "numba"}
 """Slow to import; `detect --help` and errors in arguments do not need them."""
 
 IMPORTS = """
@@ -120,6 +120,7 @@ def loaded() -> tuple[set[str], set[str]]:
 def test_detecting_needs_nothing_of_training(loaded: tuple[set[str], set[str]]) -> None:
     _, modules = loaded
     assert {"proposals.selective_search", "classifier.region_classifier", "torch", "cv2"} <= modules
+    assert "numba" not in modules  # before the first search
     assert modules & TRAINING_ONLY == set()
 
 

@@ -1,6 +1,7 @@
 """Measure speed against named baselines in the same run.
 
 python -m tools.benchmark photos photo.jpg --repeat 5
+python -m tools.benchmark proposals
 python -m tools.benchmark training --config configs/tiny_imagenet.yaml --data FOLDER
 python -m tools.benchmark evaluation
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tools import benchmark_evaluation, benchmark_photos, benchmark_training
+from tools import benchmark_evaluation, benchmark_photos, benchmark_proposals, benchmark_training
 
 BENCHMARKS = {
     "photos": benchmark_photos.main,
+    "proposals": benchmark_proposals.main,
     "training": benchmark_training.main,
     "evaluation": benchmark_evaluation.main,
 }

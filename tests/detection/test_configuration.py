@@ -104,7 +104,9 @@ PROPOSE, CLASSIFY = ("propose", "init_args"), ("classify", "init_args")
         pytest.param(("propose",), 5, "propose", id="number for a stage"),
         pytest.param(("score_threshold",), 1.5, "score_threshold must lie in 0-1", id="threshold out of range"),
         pytest.param(("nms_iou_threshold",), -1, "nms_iou_threshold must lie in 0-1", id="IoU out of range"),
-        pytest.param((*PROPOSE, "engine"), "steam", "engine must be 'opencv'", id="engine that is not there"),
+        pytest.param(
+            (*PROPOSE, "engine"), "steam", "engine must be 'compiled' or 'opencv'", id="engine that is not there"
+        ),
         pytest.param((*CLASSIFY, "batch_size"), 0, "batch_size must be positive", id="batch without images"),
         pytest.param(("propose", "class_path"), "proposals.selective_search.Nope", "Nope", id="class not there"),
         pytest.param(("propose", "class_path"), "proposals.nowhere.Nope", "proposals.nowhere", id="module not there"),

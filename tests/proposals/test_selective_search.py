@@ -18,6 +18,7 @@ from proposals.whole_image import WholeImage
 
 PROPOSERS = [
     pytest.param(SelectiveSearch(width=100), id="selective search"),
+    pytest.param(SelectiveSearch(width=100, engine="opencv"), id="selective search, opencv"),
     pytest.param(SelectiveSearch(scales=(50,), width=300, min_side=0), id="selective search, enlarged"),
     pytest.param(WholeImage(), id="whole image"),
     pytest.param(MergedProposer([WholeImage(), SelectiveSearch(width=100)]), id="merged"),
@@ -172,7 +173,8 @@ def test_arguments_out_of_range(arguments: dict[str, object]) -> None:
 
 def test_opencv_without_contributed_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "ximgproc")
+    assert len(SelectiveSearch(width=50)(noise(50, 50))) > 1
     with pytest.raises(InputError, match="expected OpenCV with ximgproc") as caught:
-        SelectiveSearch()
+        SelectiveSearch(engine="opencv")
     assert str(caught.value).startswith(str(cv2.__file__))
     assert len(str(caught.value).splitlines()) == 1

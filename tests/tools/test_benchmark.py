@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from lightning.pytorch import Trainer
 
 from classifier.ensemble import Ensemble
@@ -16,7 +17,14 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.image import read_image
 from proposals.whole_image import WholeImage
-from tools import benchmark, benchmark_baselines, benchmark_evaluation, benchmark_photos, benchmark_training
+from tools import (
+    benchmark,
+    benchmark_baselines,
+    benchmark_evaluation,
+    benchmark_photos,
+    benchmark_proposals,
+    benchmark_training,
+)
 
 
 def test_photos_stage_by_stage_and_against_baselines(
@@ -136,3 +144,38 @@ def test_synthetic_detections_are_as_many_as_asked_for() -> None:
     assert len(objects) == 138
     assert set(detections.labels.tolist()) == {0, 1, 2}
     assert (detections.boxes_xywh >= 0).all()
+
+
+def test_proposals_of_both_engines(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "times.json"
+    options = ["--images", str(photo), "--width", "160", "--sizes", "120", "--repeat", "3", "--json", str(file)]
+    assert benchmark.main(["proposals", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    results = json.loads(file.read_text())
+    assert [(result["name"], result["width"]) for result in results] == [(str(photo), 160), ("120x120", 120)]
+    for result, (title, _, *rows, ratio) in zip(results, (lines[2:7], lines[7:]), strict=True):
+        assert title.startswith(f"{result['name']}, searched at width {result['width']}")
+        assert result["identical"] >= 0.95
+        medians = []
+        for row, (engine, seconds) in zip(rows, result["seconds"].items(), strict=True):
+            least, median, most = sorted(seconds)
+            expected = [engine, f"{median:.3f}s", f"{least:.3f}s", f"{most:.3f}s", str(result["boxes"][engine])]
+            assert row.split() == expected
+            medians.append(median)
+        assert ratio.split()[2] == f"{medians[1] / medians[0]:.1f}"
+
+
+def test_mosaic_has_photos_in_their_own_resolution() -> None:
+    size = 1800  # four photos make 1708 pixels in a row, 1200 in a column
+    image = benchmark_proposals.mosaic(size)
+    assert image.shape == (size, size, 3)
+    coffee = skimage.data.coffee()  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(image[:300, 427:854], coffee[:300, :427])
+    np.testing.assert_array_equal(image[300:600, :427], coffee[:300, :427])
+    np.testing.assert_array_equal(image[1200:, :1708], image[:600, :1708])
+
+
+def test_proposals_of_a_bad_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.jpg"
+    assert benchmark.main(["proposals", "--images", str(missing), "--sizes"]) == 1
+    assert str(missing) in capsys.readouterr().err

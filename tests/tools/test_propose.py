@@ -91,7 +91,7 @@ def test_cache_has_the_proposals_of_the_detector(filled: Path, tiny_images: Path
     assert cache.settings == {
         "propose": {
             "class_path": "proposals.selective_search.SelectiveSearch",
-            "init_args": {"scales": [100, 200], "width": WIDTH, "min_side": 8, "engine": "opencv"},
+            "init_args": {"scales": [100, 200], "width": WIDTH, "min_side": 8, "engine": "compiled"},
         },
         "dataset": {"class_path": "detection.datasets.TinyImageNet", "init_args": {}},
         "split": "val",

@@ -29,6 +29,7 @@ class Ensemble:
         precision: of the networks; by default bfloat16 on a GPU and float32 elsewhere.
         batch_size: regions that pass through a network at once; halved where they do not fit into memory.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
+        refine: whether to refine boxes for each class, by the members that can.
         cascade_threshold: 0-1; None is exact, all members score all regions.
 
     Raises:
@@ -44,6 +45,7 @@ class Ensemble:
         precision: Precision | None = None,
         batch_size: int = 64,
         mirror: bool = False,
+        refine: bool = True,
         cascade_threshold: float | None = None,
     ) -> None:
         if not members:
@@ -51,7 +53,8 @@ class Ensemble:
         if cascade_threshold is not None and not 0 <= cascade_threshold <= 1:
             raise ValueError(f"cascade_threshold must lie in 0-1, got {cascade_threshold}")
         self.networks = [
-            LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size) for name in members
+            LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size, refine=refine)
+            for name in members
         ]
         for network in self.networks[1:]:
             require_same_answers(network, self.networks[0])
@@ -75,7 +78,7 @@ class Ensemble:
         if len(self.networks) < 2:
             raise ValueError("stages need an ensemble of at least two members, got one")
         others = self.networks[1:]
-        refining = sum(network.description.box_regression for network in others)
+        refining = sum(network.refines for network in others)
         first = score_regions(self.networks[:1], images, boxes, mirror=self.mirror)
         rest = score_regions(others, images, boxes, mirror=self.mirror)
         pairs = zip(first, rest, strict=True)

@@ -36,13 +36,19 @@ class LoadedNetwork:
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
         batch_size: regions that pass through the network at once.
+        refine: whether to refine boxes, if the network can.
+
+    Attributes:
+        refines: whether it does.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
         ValueError: if `batch_size` is not positive.
     """
 
-    def __init__(self, weights: str, *, device: str | None, precision: Precision | None, batch_size: int) -> None:
+    def __init__(
+        self, weights: str, *, device: str | None, precision: Precision | None, batch_size: int, refine: bool = True
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
@@ -52,6 +58,7 @@ class LoadedNetwork:
                 f"{self.path}: expected a network that was trained on regions, got one for whole images only"
             )
         self.crop = Crop(self.description.input_size, self.description.context)
+        self.refines = refine and self.description.box_regression
         self.batch_size = batch_size
         self.device = find_device(device)
         self.dtype = find_precision(precision, self.device)
@@ -68,7 +75,7 @@ class LoadedNetwork:
         """
         batches = self._in_batches(self._mirrored if mirrored else self.network, regions)
         logits = torch.cat([batch.logits for batch in batches]).float()
-        if not self.description.box_regression:
+        if not self.refines:
             return RegionOutputs(logits, None)
         deltas = torch.cat([batch.deltas for batch in batches]).float()
         return RegionOutputs(logits, mirror_deltas(deltas) if mirrored else deltas)

@@ -23,6 +23,7 @@ class RegionClassifier(LoadedNetwork):
         precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
         batch_size: regions that pass through the network at once; halved where they do not fit into memory.
         mirror: whether the scores of each region are averaged with those of its mirror image.
+        refine: whether to refine boxes for each class, if the network can.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -37,8 +38,9 @@ class RegionClassifier(LoadedNetwork):
         precision: Precision | None = None,
         batch_size: int = 64,
         mirror: bool = False,
+        refine: bool = True,
     ) -> None:
-        super().__init__(weights, device=device, precision=precision, batch_size=batch_size)
+        super().__init__(weights, device=device, precision=precision, batch_size=batch_size, refine=refine)
         self.mirror = mirror
 
     @property

@@ -118,6 +118,14 @@ def test_without_box_regression_there_are_no_boxes(write: Write) -> None:
         assert Ensemble(members, device="cpu", cascade_threshold=threshold)([image()], [BOXES])[0].boxes is None
 
 
+def test_boxes_are_refined_only_if_asked_for(mixed: list[str]) -> None:
+    refining, plain = (Ensemble(mixed, device="cpu", refine=refine) for refine in (True, False))
+    assert refining([image()], [BOXES])[0].boxes is not None
+    assert plain([image()], [BOXES])[0].boxes is None
+    (stages,) = plain.stages([image()], [BOXES])
+    assert stages.first.boxes is stages.fused.boxes is None
+
+
 def test_no_images_and_no_regions(mixed: list[str]) -> None:
     ensemble = Ensemble(mixed, device="cpu", cascade_threshold=0.5)
     assert ensemble([], []) == []

@@ -100,6 +100,14 @@ def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: P
     assert np.ptp(scores.boxes, axis=1).max() > 1  # each class its own way
 
 
+def test_boxes_are_refined_only_if_asked_for(rcnn_weights: Path) -> None:
+    refining, plain = (RegionClassifier(str(rcnn_weights), device="cpu", refine=refine) for refine in (True, False))
+    scores, unrefined = (classify([image()], [BOXES])[0] for classify in (refining, plain))
+    assert scores.boxes is not None
+    assert unrefined.boxes is None
+    np.testing.assert_array_equal(unrefined.probabilities, scores.probabilities)
+
+
 def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
     classify = RegionClassifier(str(rcnn_weights), device="cpu")
     scores = classify([image()], [BOXES])[0]

@@ -29,7 +29,8 @@ from detection.ground_truth import GroundTruth
 from detection.tables import ObjectTable, detection_table
 from tools.evaluate_run import IMAGES_AT_ONCE, build_dataset, build_detector, read_split
 from tools.evaluate_score import RuleName
-from tools.evaluation_report import number, text, write_json
+from tools.evaluation_analysis import number
+from tools.evaluation_report import text, write_json
 from tools.experiment import add_experiment_options
 from tools.image_proposals import ImageProposals, open_cache, propose_ahead
 from tools.output_file import prepare_output

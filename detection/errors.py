@@ -17,3 +17,11 @@ class InputError(Exception):
 
 class DeviceError(InputError):
     """A device that was lost in the middle of the work: whatever is to be done on it next would fail as well."""
+
+
+def is_killed_loader(error: RuntimeError) -> bool:
+    """Whether PyTorch says that a loader process was killed.
+
+    It does so from a signal handler, so the error comes out of whatever the main process was doing.
+    """
+    return "DataLoader worker (pid" in str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detection.errors import InputError
+from detection.errors import InputError, is_killed_loader
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def naming_killed_loaders(workers: int, remedy: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
+        if not is_killed_loader(error):
             raise
         raise InputError(
             f"a loader process was killed, perhaps for want of memory: expected --workers {workers} of them to live; "

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from detection.errors import InputError
+from detection.errors import InputError, is_killed_loader
 from detection.training.module import SupervisedTraining
 
 
@@ -73,6 +73,8 @@ class Checkpoints(Checkpoint):
                 unfinished.replace(path)
         except (OSError, RuntimeError) as error:  # torch.save turns some of the first into the second
             unfinished.unlink(missing_ok=True)
+            if isinstance(error, RuntimeError) and is_killed_loader(error):
+                raise
             raise InputError(f"{path}: expected to write a checkpoint there, got: {error}") from error
 
 

@@ -169,6 +169,20 @@ def test_full_disk(
     assert [path.name for path in tmp_path.glob("*.ckpt*")] == ["last.ckpt"]
 
 
+def test_a_loader_killed_while_a_checkpoint_is_written(
+    three_epochs: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: Trainer, path: Path) -> None:  # PyTorch raises this from a signal handler, anywhere
+        path.write_bytes(b"the beginning")
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", interrupted)
+    assert train_classifier.main(three_epochs(tmp_path)) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("train_classifier: a loader process was killed")
+    assert not list(tmp_path.glob("*.ckpt*"))
+
+
 def test_checkpoint_of_another_network(
     experiment: list[str], uninterrupted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -206,20 +206,20 @@ def test_initial_weights_of_another_network(
 
 
 def test_boxes_are_refined(three_epochs: Options, data: Path, tmp_path: Path) -> None:
-    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "16"]
+    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "24"]
     assert train_classifier.main(options) == 0
     weights = tmp_path / "boxes.safetensors"
     export = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)]
     assert train_classifier.main(["export", *options[1:], *export]) == 0
     records = TinyImageNet(data).read("val")
-    shifted = [record.boxes + np.array([[3, -2, 3, -2]], np.float32) for record in records]
+    shifted = [record.boxes + np.array([[6, -5, 6, -5]], np.float32) for record in records]
     scores = RegionClassifier(str(weights), device="cpu")([read_image(record.path) for record in records], shifted)
     before = [box_iou(boxes, record.boxes)[0, 0] for boxes, record in zip(shifted, records, strict=True)]
     after = []
     for record, score in zip(records, scores, strict=True):
         assert score.boxes is not None
         after.append(box_iou(score.boxes[:, record.labels[0]], record.boxes)[0, 0])
-    assert np.mean(after) > np.mean(before) + 0.015
+    assert np.mean(after) > np.mean(before) + 0.05
 
 
 def test_whole_images_have_no_boxes(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from detection.training.sample_order import ResumableBatches, SampleKey
+
+LEAST_URGENT = 19
+"""Niceness."""
 
 Collation = Callable[[Any], Any]
 """Makes a batch of a list of samples."""
@@ -69,6 +73,16 @@ class Share(Dataset[Any]):
         return sample if place < count else self.filler(sample)
 
 
+def give_way(worker: int) -> None:  # noqa: ARG001
+    """Let a loader process run in the gaps of a network that trains on the same cores.
+
+    A network's threads wait for each other at each layer, so that a loader that takes turns with one of them delays
+    all. It works ahead while they wait for memory, for Python, or for the loader.
+    """
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(LEAST_URGENT)
+
+
 class TrainingData(LightningDataModule):
     """Batches to train on and to measure with, whether that is called validation or test.
 
@@ -122,6 +136,7 @@ class TrainingData(LightningDataModule):
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=trainer.strategy.root_device.type == "cuda",
+            worker_init_fn=give_way if trainer.strategy.root_device.type == "cpu" else None,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:

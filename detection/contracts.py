@@ -104,3 +104,9 @@ class Classifier(Protocol):
         ...
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...
+
+
+class Calibration(Protocol):
+    """Turns scores 0-1 of any shape into shares of right detections, of the same shape; never falls."""
+
+    def __call__(self, scores: FloatArray) -> FloatArray: ...

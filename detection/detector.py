@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import PIL.Image
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
-from detection.contracts import Classifier, Proposals, Proposer, RegionScores
+from detection.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.detections import Detections
 from detection.image import as_image
 from detection.nms import NMS_IOU_THRESHOLD, suppress
@@ -31,6 +32,8 @@ class Detector:
         score_threshold: detections of a lower score are dropped, 0-1.
         nms_iou_threshold: of two detections of a class that overlap by more, the worse is dropped.
         max_detections: the best so many of an image are kept.
+        calibrate: makes scores of the classifier's probabilities, which `score_threshold` then refers to; by default
+            they are the scores.
 
     Raises:
         ValueError: if a threshold lies outside 0-1 or `max_detections` is negative.
@@ -44,6 +47,7 @@ class Detector:
         score_threshold: float = SCORE_THRESHOLD,
         nms_iou_threshold: float = NMS_IOU_THRESHOLD,
         max_detections: int = MAX_DETECTIONS,
+        calibrate: Calibration | None = None,
     ) -> None:
         for name, value in (("score_threshold", score_threshold), ("nms_iou_threshold", nms_iou_threshold)):
             if not 0 <= value <= 1:
@@ -55,6 +59,7 @@ class Detector:
         self.score_threshold = score_threshold
         self.nms_iou_threshold = nms_iou_threshold
         self.max_detections = max_detections
+        self.calibrate = calibrate
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,6 +84,8 @@ class Detector:
 
     def suppress(self, boxes: FloatArray, scores: RegionScores) -> Detections:
         """Detections among scored regions [N, 4] of one image."""
+        if self.calibrate is not None:
+            scores = replace(scores, probabilities=self.calibrate(scores.probabilities))
         return suppress(
             boxes,
             scores,

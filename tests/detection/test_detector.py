@@ -229,3 +229,15 @@ def test_thresholds_of_0_and_1_are_allowed() -> None:
         ("green", 1, 8),
         ("green", 1, 8),
     ]
+
+
+def test_calibrated_scores() -> None:
+    def halve(scores: FloatArray) -> FloatArray:
+        return scores / 2
+
+    assert detect(calibrate=halve) == [("red", 0.5, 0), ("green", 0.5, 8)]
+    assert detect(calibrate=halve, score_threshold=0.51) == []
+    plain = detect(score_threshold=0.2, nms_iou_threshold=1)
+    assert detect(calibrate=halve, score_threshold=0.1, nms_iou_threshold=1) == [
+        (name, score / 2, left) for name, score, left in plain
+    ]

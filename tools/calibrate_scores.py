@@ -1,0 +1,162 @@
+r"""Find how scores become shares of right detections, so that 0.5 means that about half of such boxes are right.
+
+python -m tools.calibrate_scores --ground-truth runs/tiny_imagenet/val/ground_truth.json \
+    --detections runs/tiny_imagenet/val --rule voc --plot reliability.png
+
+The detections are those of a detector without `calibrate`, down to low scores, such as `tools.evaluate run` keeps.
+What is printed goes into the detector's YAML file. How well it works is measured on half of the images, with what the
+other half gives; the numbers printed come from all of them. Figures of the detector belong on another split.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jsonargparse import ArgumentParser
+
+from detection.arrays import IntArray
+from detection.calibration import BetaCalibration
+from detection.errors import InputError
+from detection.evaluation import DetectionMetrics
+from detection.evaluation.curves import best_f1_overall
+from detection.evaluation.reliability import BINS, Judged, Reliability, fit_calibration, judge, reliability
+from tools.evaluate_score import RuleName, score_settings
+from tools.evaluation_analysis import number
+from tools.evaluation_input import add_ground_truth_options, parse
+from tools.evaluation_report import text, write_json
+from tools.output_file import prepare_output, prepare_plot
+from tools.text_table import format_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SEED = 1
+"""Of which images are in which half."""
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the tool."""
+    parser = ArgumentParser(prog="python -m tools.calibrate_scores", description="Make scores mean what they say.")
+    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    add_ground_truth_options(parser)
+    parser.add_argument("--detections", type=str, required=True, help="as of tools.evaluate score")
+    parser.add_argument("--json", type=str | None, default=None, help="file for all that is printed")
+    parser.add_argument("--plot", type=str | None, default=None, help="PNG file for the reliability before and after")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit, measure, print, and return the exit status."""
+    parser = build_parser()
+    try:
+        settings = parse(parser, sys.argv[1:] if arguments is None else arguments)
+        json_file = prepare_output(settings.json) if settings.json is not None else None
+        plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
+        metrics = score_settings(parser, settings)[0]
+        before, after = measure(judge(metrics), len(metrics.objects.index.image_ids), settings.detections)
+        report = build_report(metrics, before, after, source=settings.detections)
+        print(format_report(report))
+        write_json(json_file, report)
+        if plot_file is not None:
+            draw_reliability(before, after).savefig(plot_file)
+    except InputError as error:
+        print(f"calibrate_scores: {error.line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure(judged: Judged, image_count: int, source: str) -> tuple[Reliability, Reliability]:
+    """The reliability on half of the images, before and after a calibration that the other half gives."""
+    held_out = np.random.default_rng(SEED).permutation(image_count) % 2 == 1
+    measured = held_out[judged.images]
+    calibration = fit(judged, np.flatnonzero(~measured), source)
+    scores, right = judged.scores[measured], judged.right[measured]
+    return reliability(scores, right), reliability(calibration(scores).astype(np.float64), right)
+
+
+def fit(judged: Judged, rows: IntArray, source: str) -> BetaCalibration:
+    """The calibration that some of the detections give.
+
+    Raises:
+        InputError: naming the `source` of the detections, if they give none.
+    """
+    try:
+        return fit_calibration(judged.scores[rows], judged.right[rows])
+    except ValueError as error:
+        raise InputError(f"{source}: {error}, in a half of the images") from None
+
+
+def build_report(metrics: DetectionMetrics, before: Reliability, after: Reliability, *, source: str) -> dict[str, Any]:
+    """All that is known, for JSON: the numbers, the threshold of the best F1, the reliability before and after."""
+    judged = judge(metrics)
+    calibration = fit(judged, np.arange(len(judged.scores)), source)
+    best = best_f1_overall(metrics)
+    threshold = float(calibration(np.array(best.score_threshold)))
+    return {
+        "images": len(metrics.objects.index.image_ids),
+        "detections": len(judged.scores),
+        "right": int(judged.right.sum()),
+        "calibration": {"a": calibration.a, "b": calibration.b, "offset": calibration.offset},
+        "best_f1": {"score_threshold": threshold, "f1": best.f1, "precision": best.precision, "recall": best.recall},
+        "before": _for_json(before),
+        "after": _for_json(after),
+    }
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """What the tool prints: the reliability before and after, then the settings."""
+    lines = [f"{report['images']} images, {report['detections']} detections, {report['right']} of them right"]
+    for when in ("before", "after"):
+        rows = [
+            [f"{low / BINS:.1f}", str(one["count"]), text(one["score"]), text(one["right"])]
+            for low, one in enumerate(report[when]["bins"])
+        ]
+        lines += ["", f"{when}, on half of the images: expected error {text(report[when]['expected_error'])}"]
+        lines += [format_table([["score from", "detections", "mean score", "right"], *rows])]
+    calibration, best = report["calibration"], report["best_f1"]
+    numbers = ", ".join(f"{name}: {value:.5g}" for name, value in calibration.items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "calibrate:",
+            "  class_path: detection.calibration.BetaCalibration",
+            f"  init_args: {{{numbers}}}",
+            f"score_threshold: {best['score_threshold']:.3g}    # best F1: {text(best['f1'])}, "
+            f"precision {text(best['precision'])}, recall {text(best['recall'])}",
+        ]
+    )
+
+
+def draw_reliability(before: Reliability, after: Reliability) -> Figure:
+    """The share of right detections against the score."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  slow to import
+    from matplotlib.ticker import PercentFormatter  # noqa: PLC0415
+
+    figure = Figure(figsize=(5, 5), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, label="what scores say")
+    for name, one in (("before", before), ("after", after)):
+        filled = one.counts > 0
+        label = f"{name}: expected error {one.expected_error:.3f}"
+        axes.plot(one.scores[filled], one.shares[filled], marker="o", label=label)
+    axes.set(xlabel="score", ylabel="right detections", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _for_json(one: Reliability) -> dict[str, Any]:
+    columns = zip(one.counts.tolist(), one.scores.tolist(), one.shares.tolist(), strict=True)
+    return {
+        "expected_error": number(one.expected_error),
+        "bins": [{"count": count, "score": number(score), "right": number(share)} for count, score, share in columns],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

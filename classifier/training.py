@@ -50,6 +50,7 @@ class ClassifierTraining(SupervisedTraining):
         weight_decay: on the weights of convolutions and linear layers only.
         label_smoothing: share of the target spread over all classes, 0-1.
         box_weight: of the loss of refined boxes, where the network has them.
+        frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class ClassifierTraining(SupervisedTraining):
         weight_decay: float = 5e-4,
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
+        frozen: Sequence[str] = (),
     ) -> None:
         super().__init__(
             network,
@@ -81,13 +83,14 @@ class ClassifierTraining(SupervisedTraining):
             weight_decay=weight_decay,
             new_layers=new_layers,
             new_layer_factor=new_layer_factor,
+            training_sizes=training_sizes or (input_size,),
+            frozen=frozen,
         )
         self.network: RegionNetwork
         self.class_names = class_names
         self.background = background
         self.seed = seed
         self.input_size = input_size
-        self.training_sizes = tuple(training_sizes or (input_size,))
         self.context = context
         self.label_smoothing = label_smoothing
         self.box_weight = box_weight
@@ -130,10 +133,6 @@ class ClassifierTraining(SupervisedTraining):
             size = self.training_size(self.progress)
             regions = self._warp(batch, size, self.training_context(size))
             return _as_input(distort(regions, batch.distortions))
-
-    def training_size(self, progress: float) -> int:
-        """Side of the network's input in training, in pixels, at `progress` 0-1 of the run."""
-        return self.training_sizes[min(int(progress * len(self.training_sizes)), len(self.training_sizes) - 1)]
 
     def training_context(self, size: int) -> int:
         """Pixels that show the surroundings of a box, in an input of side `size` in training."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from detection.training.module import SupervisedTraining
 from detection.training.schedules import CosineSchedule, Schedule
@@ -30,6 +33,9 @@ class MultiBoxTraining(SupervisedTraining):
         momentum: of SGD.
         nesterov: whether it is Nesterov's.
         weight_decay: on the weights of convolutions and linear layers only.
+        training_sizes: sides to which the pictures are shrunk in training, each for an equal share of the steps; None
+            to leave them as they are.
+        frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
     """
 
     def __init__(
@@ -44,6 +50,8 @@ class MultiBoxTraining(SupervisedTraining):
         momentum: float = 0.9,
         nesterov: bool = True,
         weight_decay: float = 5e-4,
+        training_sizes: Sequence[int] | None = None,
+        frozen: Sequence[str] = (),
     ) -> None:
         super().__init__(
             network,
@@ -52,6 +60,8 @@ class MultiBoxTraining(SupervisedTraining):
             momentum=momentum,
             nesterov=nesterov,
             weight_decay=weight_decay,
+            training_sizes=training_sizes or (),
+            frozen=frozen,
         )
         self.network: MultiBox
         self.alpha = alpha
@@ -60,9 +70,17 @@ class MultiBoxTraining(SupervisedTraining):
         self._totals: list[Tensor] = []
 
     def training_step(self, batch: MosaicBatch) -> Tensor:
-        loss = self.loss(self.network(as_input(batch.images)), batch)
+        loss = self.loss(self.network(self._shrunk(as_input(batch.images))), batch)
         self.watch(loss, batch.paths)
         return loss
+
+    def _shrunk(self, inputs: Tensor) -> Tensor:
+        """The pictures [B, 3, S, S] at the size of this step."""
+        size = self.training_size(self.progress) if self.training_sizes else inputs.shape[2]
+        if size == inputs.shape[2]:
+            return inputs
+        smaller = functional.interpolate(inputs, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        return smaller.contiguous(memory_format=torch.channels_last)
 
     def loss(self, outputs: MultiBoxOutputs, batch: MosaicBatch) -> Tensor:
         """Mean of the paper's F over the images."""

@@ -189,15 +189,19 @@ def build_trainer(
 
 
 def require_startable(settings: Namespace) -> None:
-    """See whether there is a checkpoint to measure, or none that a new run would overwrite.
+    """See whether there is a checkpoint to measure, or none that a new run would overwrite, and weights to freeze.
 
     Raises:
         InputError: naming the option or the file.
     """
     if settings.action != "fit" and settings.ckpt_path is None:
         raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
+    if settings.action != "fit" or settings.ckpt_path is not None:
+        return
+    if settings.frozen and settings.initial_weights is None:
+        raise InputError("frozen: expected --initial_weights, the weights that are kept")
     last = Path(settings.output) / "last.ckpt"
-    if settings.action == "fit" and settings.ckpt_path is None and last.exists():
+    if last.exists():
         raise InputError(
             f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
         )

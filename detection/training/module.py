@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -34,6 +34,12 @@ class SupervisedTraining(LightningModule):
         weight_decay: on the weights of convolutions and linear layers only.
         new_layers: names of parameters that start afresh where the others are pre-trained.
         new_layer_factor: on the rate of these layers.
+        training_sizes: sides of the network's input in training, in pixels, each for an equal share of the steps.
+        frozen: names of modules, such as "trunk.stem", that keep their weights and statistics: a network for other
+            classes or objects can go without training its first layers, which are the slowest.
+
+    Raises:
+        InputError: if the network has no such module, or all of it is frozen.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class SupervisedTraining(LightningModule):
         weight_decay: float,
         new_layers: frozenset[str] = frozenset(),
         new_layer_factor: float = 1.0,
+        training_sizes: Sequence[int] = (),
+        frozen: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -57,6 +65,9 @@ class SupervisedTraining(LightningModule):
         self.weight_decay = weight_decay
         self.new_layers = new_layers
         self.new_layer_factor = new_layer_factor
+        self.training_sizes = tuple(training_sizes)
+        self.frozen = tuple(frozen)
+        self._freeze()
         self._unchecked: list[tuple[Tensor, Sequence[Path]]] = []
         self._validated = False
         self._steps: int | None = None
@@ -65,6 +76,17 @@ class SupervisedTraining(LightningModule):
     def progress(self) -> float:
         """Share of the run's optimiser steps that are done, 0-1; 0 before training."""
         return self.global_step / self._steps if self._steps else 0.0
+
+    def training_size(self, progress: float) -> int:
+        """Side of the network's input in training, in pixels, at `progress` 0-1 of the run."""
+        return self.training_sizes[min(int(progress * len(self.training_sizes)), len(self.training_sizes) - 1)]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, or with False to measuring, all but what is frozen."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
 
     def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
         """Log the loss of a training step, and see to it that it is checked; `paths` are the files of the batch.
@@ -125,11 +147,25 @@ class SupervisedTraining(LightningModule):
         scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
+    def _frozen_modules(self) -> list[nn.Module]:
+        return [self.network.get_submodule(name) for name in self.frozen]
+
+    def _freeze(self) -> None:
+        modules = dict(self.network.named_modules())
+        for name in self.frozen:
+            if not name or name not in modules:
+                some = ", ".join(one for one in modules if 0 < one.count(".") < 3 and _is_layer(modules[one]))
+                raise InputError(f"frozen: expected modules of the network such as {some}, got '{name}'")
+            modules[name].requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in self.network.parameters()):
+            raise InputError(f"frozen: expected layers that are left to train, got {', '.join(self.frozen)}")
+
     def _parameter_groups(self) -> list[dict[str, Any]]:
         """Weights decay, biases and normalisation do not; new layers learn faster."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
-            groups.setdefault((name in self.new_layers, parameter.ndim > 1), []).append(parameter)
+            if parameter.requires_grad:
+                groups.setdefault((name in self.new_layers, parameter.ndim > 1), []).append(parameter)
         return [
             {
                 "params": parameters,
@@ -138,3 +174,7 @@ class SupervisedTraining(LightningModule):
             }
             for (new, decays), parameters in groups.items()
         ]
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters()) and not isinstance(module, nn.ModuleDict)

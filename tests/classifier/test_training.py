@@ -72,6 +72,42 @@ def test_inputs_grow_in_equal_shares_of_a_run() -> None:
     assert [training(size=64).training_size(share) for share in shares] == [64] * 7
 
 
+def test_frozen_layers_keep_weights_and_statistics() -> None:
+    torch.manual_seed(0)
+    network = RegionNetwork(GoogLeNet(3, batch_norm=True, width_multiplier=0.125))
+    module = ClassifierTraining(
+        network,
+        class_names=("cat", "dog"),
+        background=True,
+        seed=1,
+        input_size=32,
+        frozen=["trunk.stem", "trunk.blocks.3a"],
+    )
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD(module._parameter_groups(), momentum=0.9)
+    module.eval().train()
+    for _ in range(2):
+        optimizer.zero_grad()
+        module._loss(batch_of())[0].backward()
+        optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    kept = {name for name in before if name.startswith(("trunk.stem.", "trunk.blocks.3a."))}
+    assert changed == before.keys() - kept
+    assert not any(one.training for one in module.eval().modules())
+
+
+@pytest.mark.parametrize("name", ["trunk.blocks.6a", "", "stem"])
+def test_nothing_of_this_name_to_freeze(name: str) -> None:
+    expected = "frozen: expected modules of the network such as trunk.stem, .*trunk.blocks.5b, trunk.linear"
+    with pytest.raises(InputError, match=f"{expected}, got '{name}'"):
+        training(frozen=[name])
+
+
+def test_something_is_left_to_train() -> None:
+    with pytest.raises(InputError, match="frozen: expected layers that are left to train, got trunk"):
+        training(frozen=["trunk"])
+
+
 def test_regions_are_warped_in_full_precision() -> None:
     module, batch = training(), batch_of()
     with torch.autocast("cpu", torch.bfloat16):

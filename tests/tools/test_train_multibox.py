@@ -20,6 +20,7 @@ from detection.training.checkpoints import read_checkpoint
 from detection.training.data_module import Share
 from proposals.mosaic_batch import MosaicBatch
 from proposals.multibox import MultiBoxProposer
+from proposals.multibox_network import MultiBox, MultiBoxOutputs
 from proposals.multibox_weights import load_multibox
 from proposals.training import MultiBoxTraining
 from tools import train_multibox
@@ -175,6 +176,28 @@ def test_trunk_of_a_classifier(options: list[str], tiny_weights: Path) -> None:
     assert all(torch.equal(value, wanted[name]) for name, value in state.items())
 
 
+def test_frozen_trunk_and_growing_pictures(
+    options: list[str], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    original = MultiBox.forward
+
+    def noting(self: MultiBox, images: torch.Tensor) -> MultiBoxOutputs:
+        if self.training:
+            sizes.append(images.shape[2])
+        return original(self, images)
+
+    monkeypatch.setattr(MultiBox, "forward", noting)
+    more = ["--initial_weights", str(tiny_weights), "--frozen", "[trunk]", "--training_sizes", "[32, 48, 64]"]
+    assert run("fit", options, tmp_path, *more) == 0
+    assert sizes == [32] * 3 + [48] * 3 + [64] * 3
+    wanted = load_weights(tiny_weights)[0].state_dict()
+    found = read_checkpoint(tmp_path / "last.ckpt")["state_dict"]
+    trunk = {name.removeprefix("network.trunk."): value for name, value in found.items() if "network.trunk." in name}
+    assert trunk
+    assert all(torch.equal(value, wanted[name]) for name, value in trunk.items())
+
+
 def build(options: list[str], *more: str) -> MultiBoxTraining:
     parser = train_multibox.build_parser()
     settings = parser.parse_args(["fit", *options, *more])
@@ -210,6 +233,7 @@ PROBLEMS: list[tuple[str, list[str], str]] = [
     ("export", [], "export: expected --ckpt_path, the checkpoint, and --weights"),
     ("fit", ["--ckpt_path", "none.ckpt"], "none.ckpt: no such checkpoint"),
     ("fit", ["--initial_weights", "none.safetensors"], "none.safetensors: no such weights file"),
+    ("fit", ["--frozen", "[trunk.stem]"], "frozen: expected --initial_weights, the weights that are kept"),
     ("fit", ["--priors", "5000"], "prior_mosaics: expected at least 5000 different boxes"),
     ("fit", ["--validation_split", "test"], "expected split 'train' or 'val', got 'test'"),
     ("fit", ["--trunk", "torchvision.models.AlexNet"], "trunk: expected a network of the package classifier"),

@@ -18,6 +18,8 @@ from detection.formats.output import write_whole
 from detection.formats.table_parts import TableParts
 from detection.tables import DetectionTable, SplitIndex
 
+IDENTIFIERS = ("image_id", "category_id")
+
 
 def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> DetectionTable:
     """The detections among the items of a file; an image may also be called by its name in the data set.
@@ -40,7 +42,8 @@ def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_scor
             scores = _numbers([item["score"] for item in items.values])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise _first_fault(items) from None
-        if not len(rows) == len(boxes_xywh) == len(scores):
+        numbered = all(type(item[key]) is not bool for item in items.values for key in IDENTIFIERS)  # True == 1
+        if not (numbered and len(rows) == len(boxes_xywh) == len(scores)):
             raise _first_fault(items)
         check_known(rows, items.place, _field(items, "image_id"), "the id of an image of the ground truth")
         check_known(labels, items.place, _field(items, "category_id"), "the id of a category of the ground truth")
@@ -95,8 +98,8 @@ def _first_fault(items: JsonItems) -> InputError:
     """What is wrong with the first item that is malformed."""
     for row, item in enumerate(items.values):
         try:
-            for key in ("image_id", "category_id"):
-                if not isinstance(item, dict) or not isinstance(item.get(key), int | str):
+            for key in IDENTIFIERS:
+                if not isinstance(item, dict) or type(item.get(key)) not in (int, str):
                     raise InputError(f"expected a field '{key}', got {_short(item)}")
             numbers = [*field_of(item, "bbox", list), item.get("score")]
             if len(numbers) != 5 or any(type(one) not in (int, float) for one in numbers):

@@ -135,6 +135,8 @@ GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
     [
         ({"image_id": 99}, "expected the id of an image of the ground truth, got image_id 99"),
         ({"image_id": [3]}, "expected a field 'image_id', got"),
+        ({"image_id": True}, "expected a field 'image_id', got"),
+        ({"category_id": True}, "expected a field 'category_id', got"),
         ({"category_id": 4}, "expected the id of a category of the ground truth, got category_id 4"),
         ({"score": float("nan")}, "expected finite numbers, got x 1.0, y 2.0, width 3.0, height 4.0, score nan"),
         ({"score": 1.5}, "expected a score in 0-1, got 1.5; --any-score takes others"),

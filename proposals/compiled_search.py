@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import Image, IntArray
-from proposals.graph_segmentation import segment, sorted_edges
+from proposals.graph_segmentation import Beginning, begin, segment, sorted_edges
 from proposals.grouping import group
 from proposals.region_features import region_features
 from proposals.region_pairs import neighbour_pairs
@@ -31,11 +31,16 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
         sigma: of the smoothing before the segmentation.
     """
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as threads:
-        edges = [threads.submit(sorted_edges, image, sigma) for image in images]
+
+
+        def start(image: Image) -> Beginning:
+            return begin(sorted_edges(image, sigma), image.shape[:2], k=min(scales))
+
+        beginnings = [threads.submit(start, image) for image in images]
         textures = [threads.submit(texture_codes, image) for image in images]
 
         def find(place: int, k: int) -> list[NDArray[np.int32]]:
-            labels = segment(edges[place].result(), images[place].shape[:2], k=k, min_size=k)
+            labels = segment(beginnings[place].result(), images[place].shape[:2], k=k, min_size=k)
             features = region_features(labels, images[place], *textures[place].result())
             pairs = neighbour_pairs(labels)
             return [features.boxes, *(group(pairs, features, colored=colored) for colored in (True, False))]

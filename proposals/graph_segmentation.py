@@ -6,6 +6,8 @@ number is twice that of its first pixel in row-major order, plus one if it leads
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +34,39 @@ def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
     return edges
 
 
-def segment(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float, min_size: int) -> NDArray[np.int32]:
-    """Superpixels: labels int32 [H, W], numbered from 0 in the order in which a row-major scan meets them.
+class Beginning(NamedTuple):
+    """The segmentation after the lightest edges, which is the same for all scales from some on.
+
+    `nodes` int32 [H * W, 2] are as in `_segment`, but a root has its largest weight in place of its limit; `edges` are
+    those that are still to come.
+    """
+
+    nodes: NDArray[np.int32]
+    edges: NDArray[np.uint64]
+
+
+def begin(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float) -> Beginning:
+    """Join superpixels up to the first edge that is refused at scale `k`. No larger scale refuses an earlier one.
 
     Args:
         edges: from `sorted_edges`.
         size: (height, width) of the image.
+        k: the smallest of the scales that are wanted.
+    """
+    nodes, count = _begin(edges, size, np.float32(k))
+    return Beginning(nodes, edges[count:])
+
+
+def segment(beginning: Beginning, size: tuple[int, int], *, k: float, min_size: int) -> NDArray[np.int32]:
+    """Superpixels: labels int32 [H, W], numbered from 0 in the order in which a row-major scan meets them.
+
+    Args:
+        beginning: from `begin`, of the same scale or a smaller one.
+        size: (height, width) of the image.
         k: the larger, the larger the superpixels.
         min_size: in pixels; a smaller superpixel is joined to the neighbour that is most alike.
     """
-    return _segment(edges, size, np.float32(k), min_size).reshape(size)
+    return _segment(*beginning, size[1], np.float32(k), min_size).reshape(size)
 
 
 @compiled
@@ -84,16 +109,37 @@ def _distance(first: FloatArray, second: FloatArray) -> np.float32:
 
 
 @compiled
-def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32, min_size: int) -> NDArray[np.int32]:
+def _begin(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32) -> tuple[NDArray[np.int32], int]:
+    """The nodes when the first edge is refused, and how many were accepted or lay within a set."""
+    height, width = size
+    nodes = np.empty((height * width, 2), np.int32)
+    nodes[:, PARENT] = -1
+    nodes[:, LIMIT] = 0
+    count = 0
+    for edge in edges:
+        first, second = _find_ends(nodes, edge, width)
+        if first != second:
+            weight = np.int32(edge >> np.uint64(32))
+            if weight > _limit(nodes, first, k) or weight > _limit(nodes, second, k):
+                break
+            nodes[_join(nodes, first, second), LIMIT] = weight
+        count += 1
+    return nodes, count
+
+
+@compiled
+def _segment(
+    beginning: NDArray[np.int32], edges: NDArray[np.uint64], width: int, k: np.float32, min_size: int
+) -> NDArray[np.int32]:
     """A pixel is a row of `nodes`: its parent or, of a root, minus the size of its set; and the limit of a root.
 
     That is the weight up to which its set accepts an edge, a float32 of at least 0, whose bits compare as it does. Side
     by side, both come with one access to memory, which is what most of the time goes into.
     """
-    height, width = size
-    nodes = np.empty((height * width, 2), np.int32)
-    nodes[:, PARENT] = -1
-    nodes[:, LIMIT] = _bits(k)
+    nodes = beginning.copy()
+    for node in range(len(nodes)):
+        if nodes[node, PARENT] < 0:
+            nodes[node, LIMIT] = _limit(beginning, node, k)
     refused = np.empty_like(edges)
     refusals = 0
     for edge in edges:
@@ -102,7 +148,8 @@ def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32, mi
             weight = np.int32(edge >> np.uint64(32))
             if weight <= nodes[first, LIMIT] and weight <= nodes[second, LIMIT]:
                 root = _join(nodes, first, second)
-                nodes[root, LIMIT] = _bits(weight.view(np.float32) + k / np.float32(-nodes[root, PARENT]))
+                nodes[root, LIMIT] = weight
+                nodes[root, LIMIT] = _limit(nodes, root, k)
             else:
                 refused[refusals] = edge
                 refusals += 1
@@ -114,8 +161,10 @@ def _segment(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32, mi
 
 
 @compiled
-def _bits(number: np.float32) -> np.int32:
-    return np.float32(number).view(np.int32)
+def _limit(nodes: NDArray[np.int32], root: np.int64, k: np.float32) -> np.int32:
+    """The bits of the limit of a root that has the bits of its largest weight in its place."""
+    weight = np.int32(nodes[root, LIMIT]).view(np.float32)
+    return np.float32(weight + k / np.float32(-nodes[root, PARENT])).view(np.int32)
 
 
 @compiled

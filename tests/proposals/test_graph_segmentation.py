@@ -13,14 +13,15 @@ import sklearn.metrics
 from numpy.typing import NDArray
 
 from detection.arrays import Image
-from proposals.graph_segmentation import segment, sorted_edges
+from proposals.graph_segmentation import begin, segment, sorted_edges
 
 UNSMOOTHED = 0.01
 """A sigma whose kernel is one pixel."""
 
 
 def superpixels(image: Any, *, k: float, min_size: int, sigma: float = UNSMOOTHED) -> NDArray[np.int32]:
-    return segment(sorted_edges(image, sigma), image.shape[:2], k=k, min_size=min_size)
+    size = image.shape[:2]
+    return segment(begin(sorted_edges(image, sigma), size, k=k), size, k=k, min_size=min_size)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,27 @@ def test_derived_by_hand(k: float, min_size: int, expected: list[int]) -> None:
     labels = superpixels(strip, k=k, min_size=min_size)
     np.testing.assert_array_equal(labels, [expected])
     np.testing.assert_array_equal(superpixels(strip.swapaxes(0, 1), k=k, min_size=min_size), labels.T)
+
+
+def test_beginning_serves_all_larger_scales() -> None:
+    image, size = skimage.data.astronaut()[:120, :160], (120, 160)  # type: ignore[no-untyped-call]
+    edges = sorted_edges(image, 0.8)
+    beginning = begin(edges, size, k=50)
+    assert 100 < len(beginning.edges) < 0.9 * len(edges)
+    kept = beginning.nodes.copy()
+    for k in (50, 51, 100, 2000):
+        labels = segment(beginning, size, k=k, min_size=20)
+        np.testing.assert_array_equal(labels, segment(begin(edges, size, k=k), size, k=k, min_size=20))
+        np.testing.assert_array_equal(labels, segment(begin(edges, size, k=0), size, k=k, min_size=20))
+    np.testing.assert_array_equal(beginning.nodes, kept)
+
+
+def test_beginning_ends_before_the_first_refusal() -> None:
+    # Edges weigh 5, 0 and 100; that of 0 joins, and at k = 9.9 that of 5 is refused.
+    strip = np.array([[[0, 0, 0], [3, 4, 0], [3, 4, 0], [103, 4, 0]]], np.uint8)
+    edges = sorted_edges(strip, UNSMOOTHED)
+    left = [len(begin(edges, (1, 4), k=k).edges) for k in (0, 9.9, 10, 1000)]
+    assert left == [2, 2, 1, 0]
 
 
 def test_edges_are_sorted_by_weight_then_number() -> None:

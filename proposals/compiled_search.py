@@ -32,7 +32,6 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
     """
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as threads:
 
-
         def start(image: Image) -> Beginning:
             return begin(sorted_edges(image, sigma), image.shape[:2], k=min(scales))
 

@@ -156,7 +156,7 @@ class SupervisedTraining(LightningModule):
             if not name or name not in modules:
                 some = ", ".join(one for one in modules if 0 < one.count(".") < 3 and _is_layer(modules[one]))
                 raise InputError(f"frozen: expected modules of the network such as {some}, got '{name}'")
-            modules[name].requires_grad_(False)
+            modules[name].requires_grad_(False).eval()
         if not any(parameter.requires_grad for parameter in self.network.parameters()):
             raise InputError(f"frozen: expected layers that are left to train, got {', '.join(self.frozen)}")
 

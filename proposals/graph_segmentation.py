@@ -139,7 +139,7 @@ def _segment(
     nodes = beginning.copy()
     for node in range(len(nodes)):
         if nodes[node, PARENT] < 0:
-            nodes[node, LIMIT] = _limit(beginning, node, k)
+            nodes[node, LIMIT] = _limit(beginning, np.int64(node), k)
     refused = np.empty_like(edges)
     refusals = 0
     for edge in edges:

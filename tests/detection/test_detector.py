@@ -233,7 +233,7 @@ def test_thresholds_of_0_and_1_are_allowed() -> None:
 
 def test_calibrated_scores() -> None:
     def halve(scores: FloatArray) -> FloatArray:
-        return scores / 2
+        return (scores / 2).astype(np.float32)
 
     assert detect(calibrate=halve) == [("red", 0.5, 0), ("green", 0.5, 8)]
     assert detect(calibrate=halve, score_threshold=0.51) == []

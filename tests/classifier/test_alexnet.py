@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from classifier.alexnet import AlexNet
+from classifier.alexnet import AlexNet, HalfDropout
 
 
 def generator() -> torch.Generator:
@@ -101,7 +101,7 @@ def test_scores_are_linear_in_the_last_hidden_layer(small: AlexNet) -> None:
     images = torch.randn(3, 3, 63, 63, generator=generator())
     with torch.inference_mode():
         features, logits = small.features(images), small(images)
-        expected = functional.linear(features, small.linear.weight, small.linear.bias)
+        expected = functional.linear(features / 2, small.linear.weight, small.linear.bias)  # section 4.2, in testing
     assert features.shape == (3, 4096)
     assert (features >= 0).all()
     torch.testing.assert_close(logits, expected)
@@ -116,19 +116,22 @@ def test_reads_pixels_minus_their_mean(small: AlexNet) -> None:
 
 
 def test_drops_half_of_both_hidden_layers() -> None:
-    """Section 4.2: the outputs of the first two fully connected layers, in training only."""
+    """Section 4.2: half of the outputs of the first two fully connected layers in training; all, halved, in testing."""
     small = AlexNet(5, input_size=63)
-    dropped = []
-    hidden, last = [module for module in small.modules() if isinstance(module, nn.Dropout)]
+    factors = []
+    layers_that_drop = [module for module in small.modules() if isinstance(module, HalfDropout)]
     images = torch.randn(4, 3, 63, 63, generator=generator())
-    for layer in (hidden, last):
-        layer.register_forward_hook(lambda _, given, output: dropped.append(output[given[0] > 0] == 0))
+    for layer in layers_that_drop:
+        layer.register_forward_hook(lambda _, given, output: factors.append((output / given[0])[given[0] > 0]))
     with torch.no_grad():
         torch.manual_seed(0)
         small.train()(images)
         small.eval()(images)
-    shares = [part.float().mean().item() for part in dropped]
-    assert shares == pytest.approx([0.5, 0.5, 0, 0], abs=0.03)
+    assert len(layers_that_drop) == 2
+    for of_training in factors[:2]:
+        assert of_training.unique().tolist() == [0, 1]
+        assert of_training.mean().item() == pytest.approx(0.5, abs=0.03)
+    assert [of_testing.unique().tolist() for of_testing in factors[2:]] == [[0.5], [0.5]]
 
 
 def test_memory_format_and_batch_change_nothing(small: AlexNet) -> None:

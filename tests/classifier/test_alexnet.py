@@ -164,12 +164,12 @@ def test_first_steps_with_the_published_settings() -> None:
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
     images, labels = torch.randn(128, 3, 63, 63), torch.arange(128)
     losses = []
-    for _ in range(3):
+    for _ in range(7):
         loss = functional.cross_entropy(network(images), labels)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert losses[0] == pytest.approx(math.log(1000), abs=1)
-    assert losses[-1] < losses[1] < losses[0]
+    assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] - 1

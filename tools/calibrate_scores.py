@@ -1,7 +1,8 @@
 r"""Find how scores become shares of right detections, so that 0.5 means that about half of such boxes are right.
 
-python -m tools.calibrate_scores --ground-truth runs/tiny_imagenet/val/ground_truth.json \
-    --detections runs/tiny_imagenet/val --rule voc --plot reliability.png
+python -m tools.evaluate run --config configs/tiny_imagenet.yaml --data FOLDER --split val --results results
+python -m tools.calibrate_scores --ground-truth results/ground_truth.json --detections results --rule voc \
+    --plot reliability.png
 
 The detections are those of a detector without `calibrate`, down to low scores, such as `tools.evaluate run` keeps.
 What is printed goes into the detector's YAML file. How well it works is measured on half of the images, with what the

@@ -26,7 +26,7 @@ class HalfDropout(nn.Module):
     """Section 4.2: half of the units are dropped in training, and all are halved otherwise.
 
     PyTorch's doubles the others in training instead. With the published initial weights and rate that is too much: the
-    first steps raise the loss tenfold, and the units die.
+    first steps raise the loss eightfold, and the units die.
     """
 
     def forward(self, units: Tensor) -> Tensor:

@@ -57,8 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         json_file = prepare_output(settings.json) if settings.json is not None else None
         plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
         metrics = score_settings(parser, settings)[0]
-        before, after = measure(judge(metrics), len(metrics.objects.index.image_ids), settings.detections)
-        report = build_report(metrics, before, after, source=settings.detections)
+        judged = judge(metrics)
+        before, after = measure(judged, len(metrics.objects.index.image_ids), settings.detections)
+        calibration = fit(judged, np.arange(len(judged.scores)), settings.detections)
+        report = build_report(metrics, judged, calibration) | {"before": _for_json(before), "after": _for_json(after)}
         print(format_report(report))
         write_json(json_file, report)
         if plot_file is not None:
@@ -87,13 +89,11 @@ def fit(judged: Judged, rows: IntArray, source: str) -> BetaCalibration:
     try:
         return fit_calibration(judged.scores[rows], judged.right[rows])
     except ValueError as error:
-        raise InputError(f"{source}: {error}, in a half of the images") from None
+        raise InputError(f"{source}: {error}") from None
 
 
-def build_report(metrics: DetectionMetrics, before: Reliability, after: Reliability, *, source: str) -> dict[str, Any]:
-    """All that is known, for JSON: the numbers, the threshold of the best F1, the reliability before and after."""
-    judged = judge(metrics)
-    calibration = fit(judged, np.arange(len(judged.scores)), source)
+def build_report(metrics: DetectionMetrics, judged: Judged, calibration: BetaCalibration) -> dict[str, Any]:
+    """For JSON: what was judged, the numbers of the calibration, and the threshold of the best F1 under it."""
     best = best_f1_overall(metrics)
     threshold = float(calibration(np.array(best.score_threshold)))
     return {
@@ -102,8 +102,6 @@ def build_report(metrics: DetectionMetrics, before: Reliability, after: Reliabil
         "right": int(judged.right.sum()),
         "calibration": {"a": calibration.a, "b": calibration.b, "offset": calibration.offset},
         "best_f1": {"score_threshold": threshold, "f1": best.f1, "precision": best.precision, "recall": best.recall},
-        "before": _for_json(before),
-        "after": _for_json(after),
     }
 
 

@@ -17,8 +17,8 @@ class BetaCalibration:
     """Beta calibration: ln(c / (1 - c)) = a ln(s) - b ln(1 - s) + offset for a score s.
 
     Kull, Silva Filho and Flach 2017, "Beta calibration: a well-founded and easily implemented improvement on logistic
-    calibration for binary classifiers". It never falls, so neither the order of detections nor their precision changes.
-    `tools.calibrate_scores` finds the numbers.
+    calibration for binary classifiers" (AISTATS). It never falls, so the order of detections stays, and with it the
+    average precision. `tools.calibrate_scores` finds the numbers.
 
     Args:
         a: at least 0.

@@ -84,8 +84,8 @@ class SupervisedTraining(LightningModule):
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to measuring, all but what is frozen."""
         super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
+        for name in self.frozen:
+            self.network.get_submodule(name).eval()
         return self
 
     def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
@@ -146,9 +146,6 @@ class SupervisedTraining(LightningModule):
         self._steps = int(steps)
         scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
-
-    def _frozen_modules(self) -> list[nn.Module]:
-        return [self.network.get_submodule(name) for name in self.frozen]
 
     def _freeze(self) -> None:
         modules = dict(self.network.named_modules())

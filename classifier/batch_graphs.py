@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils._pytree import tree_map_only
 
 from detection.device import is_out_of_memory
@@ -33,7 +34,30 @@ def next_size(remaining: int, batch_size: int) -> int:
     return min(holding) if holding else max(filled) if filled else sizes[-1]
 
 
+class _Memory:
+    """What all graphs of a device share: the pool that they allocate from, and their inputs.
+
+    A pool ends with the last of its graphs and cannot be used again, so each graph keeps this alive, and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.pool: Any = torch.cuda.graph_pool_handle()
+        self.inputs: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
+
+    def input(self, like: Tensor) -> Tensor:
+        """The input of all graphs of a shape."""
+        key = (like.shape, like.dtype)
+        if key not in self.inputs:
+            with torch.inference_mode(mode=False):
+                self.inputs[key] = torch.zeros_like(like, memory_format=torch.channels_last)
+        return self.inputs[key]
+
+
+_memories: WeakValueDictionary[torch.device, _Memory] = WeakValueDictionary()
+
+
 class _Captured(NamedTuple):
+    memory: _Memory
     graph: torch.cuda.CUDAGraph
     inputs: Tensor
     outputs: Any
@@ -55,24 +79,25 @@ class BatchGraphs:
         self.captured.clear()
 
     def __call__(self, name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
-        """What `function`, known by `name`, gives for a batch [n, 3, S, S], padded to `size` regions."""
-        inputs = _buffer(batch.device, torch.Size((size, *batch.shape[1:])), batch.dtype)
-        inputs[: len(batch)] = batch
-        key = (name, inputs.shape)
+        """What `function`, known by `name`, gives for a batch [n, C, H, W], padded to `size` regions."""
+        key = (name, torch.Size((size, *batch.shape[1:])))
         if self.usable and key in self.captured:
-            captured = self.captured[key] = self.captured[key] or self._capture(function, inputs)
+            captured = self.captured[key] = self.captured[key] or self._capture(function, _padded(batch, size))
             if captured is not None:
+                captured.inputs[: len(batch)] = batch
                 captured.graph.replay()
                 outputs: Output = captured.outputs
                 return _rows(outputs, len(batch))
         self.captured.setdefault(key, None)
-        return _rows(function(inputs), len(batch))
+        return _rows(function(_padded(batch, size)), len(batch))
 
-    def _capture(self, function: Callable[[Tensor], Any], inputs: Tensor) -> _Captured | None:
+    def _capture(self, function: Callable[[Tensor], Any], like: Tensor) -> _Captured | None:
+        memory = _memories.setdefault(like.device, _Memory())
+        inputs = memory.input(like)
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may use the GPU meanwhile, to propose.
-            with torch.cuda.graph(graph, pool=_pool(inputs.device), capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=memory.pool, capture_error_mode="thread_local"):
                 outputs = function(inputs)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -81,21 +106,15 @@ class BatchGraphs:
             reason = str(error).splitlines()[0]
             warnings.warn(f"no CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
             return None
-        return _Captured(graph, inputs, outputs)
+        return _Captured(memory, graph, inputs, outputs)
+
+
+def _padded(batch: Tensor, size: int) -> Tensor:
+    """The batch with zeros after it, in channels_last memory."""
+    whole = batch if len(batch) == size else functional.pad(batch, (0, 0) * 3 + (0, size - len(batch)))
+    return whole.contiguous(memory_format=torch.channels_last)
 
 
 def _rows(output: Output, count: int) -> Output:
     """The first rows, as copies: the next replay overwrites the output."""
     return tree_map_only(Tensor, lambda one: one[:count].clone(), output)  # type: ignore[no-any-return]
-
-
-@lru_cache
-def _pool(device: torch.device) -> Any:  # noqa: ARG001
-    return torch.cuda.graph_pool_handle()
-
-
-@lru_cache
-def _buffer(device: torch.device, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """The input of all graphs of a shape."""
-    with torch.inference_mode(mode=False):
-        return torch.zeros(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)

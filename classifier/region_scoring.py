@@ -81,7 +81,7 @@ def _score_group(
     networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float | None
 ) -> Scores:
     first, *others = networks
-    inputs = first.inputs(_warp(group, first.crop))
+    inputs = _inputs(first, group)
     leading = _score(first, inputs, group, mirror=mirror)
     if not others:
         return leading
@@ -101,14 +101,19 @@ def _score_group(
 def _score_by_others(
     networks: Sequence[LoadedNetwork], inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool
 ) -> Iterator[Scores]:
-    """What all networks but the first say of regions, which are warped as the first wants them."""
+    """What all networks but the first say of regions, which are prepared as the first wants them."""
     first, *others = networks
-    for crop in dict.fromkeys(network.crop for network in networks):
-        if crop != first.crop:
-            inputs = first.inputs(_warp(group, crop))
-        for network in others:
-            if network.crop == crop:
-                yield _score(network, inputs, group, mirror=mirror)
+    for reads in dict.fromkeys(map(_reads, networks)):
+        alike = [network for network in others if _reads(network) == reads]
+        if alike and reads != _reads(first):
+            inputs = _inputs(alike[0], group)
+        for network in alike:
+            yield _score(network, inputs, group, mirror=mirror)
+
+
+def _reads(network: LoadedNetwork) -> tuple[Crop, bool]:
+    """What tells the inputs of networks apart."""
+    return network.crop, network.reads_packed
 
 
 def _score(network: LoadedNetwork, inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:
@@ -128,8 +133,14 @@ def _mean(scores: Iterable[Scores]) -> Scores:
     return Scores(torch.stack(probabilities).mean(dim=0), torch.stack(refined).mean(dim=0) if refined else None)
 
 
-def _warp(group: Sequence[ImageRegions], crop: Crop) -> Tensor:
-    return torch.cat([part.warp(crop) for part in group])
+def _inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Tensor:
+    """What a network reads of the regions of a group."""
+    size, context = network.crop
+    if not network.uses_kernels:
+        return network.inputs(torch.cat([part.warp(network.crop) for part in group]))
+    from classifier.warp_kernel import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
+
+    return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
 
 
 def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:

@@ -24,7 +24,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from classifier.engines import ENGINES, using
+from classifier.engines import ENGINES, Engine, using
 from classifier.ensemble import Ensemble
 from classifier.regions import upload
 from classifier.response_norm import ResponseNorm
@@ -191,7 +191,7 @@ def build_ensemble(engine: str, files: list[str], options: argparse.Namespace) -
     settings = {"device": options.device, "precision": options.precision, "batch_size": batch_size}
     if not engine:
         return Ensemble(files, **settings)
-    with using(engine):
+    with using(cast(Engine, engine)):
         return Ensemble(files, **settings)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from classifier.batch_graphs import next_size
-from classifier.engines import ENGINES, using
+from classifier.engines import ENGINES, Engine, using
+from classifier.ensemble import Ensemble
 from classifier.loaded_network import LoadedNetwork, default_batch_size
 
 
@@ -25,6 +27,7 @@ def sizes(count: int, batch_size: int) -> list[int]:
     [
         (1400, 256, [256] * 5 + [128]),  # 120 fill 128 to 94%
         (1400, 512, [512, 512, 256, 128]),  # 376 fill only 73% of 512
+        (1400, 704, [704, 704]),
         (96, 128, [128]),  # just three quarters
         (95, 128, [64, 32]),
         (256, 256, [256]),
@@ -46,16 +49,16 @@ def test_little_is_wasted() -> None:
 
 def test_batches_suit_the_device() -> None:
     assert default_batch_size(torch.device("cpu"), 224) == 64
-    assert default_batch_size(torch.device("cuda"), 224) == 256
-    assert default_batch_size(torch.device("cuda"), 64) == 3136
+    assert default_batch_size(torch.device("cuda"), 224) == 704
+    assert default_batch_size(torch.device("cuda"), 64) == 8624
     assert default_batch_size(torch.device("cuda"), 2000) == 64
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("engine", [name for name, one in ENGINES.items() if not one.compiled])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: str, mirrored: bool) -> None:
-    def load(name: str) -> LoadedNetwork:
+def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: Engine, mirrored: bool) -> None:
+    def load(name: Engine) -> LoadedNetwork:
         with using(name):
             return LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
 
@@ -74,7 +77,7 @@ def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: str, mirrored: bool)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_function_that_cannot_be_captured_is_computed(tiny_weights: Path) -> None:
-    with using("graphs"):
+    with using("fused"):
         network = LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
     regions = torch.randn(16, 3, 32, 32, device="cuda")
     expected = network.outputs(regions[:8]).logits
@@ -88,3 +91,40 @@ def test_a_function_that_cannot_be_captured_is_computed(tiny_weights: Path) -> N
     with pytest.warns(RuntimeWarning, match="no CUDA graph"):
         found = network.outputs(regions).logits
     torch.testing.assert_close(found[:8], expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("error:no CUDA graph")
+def test_graphs_outlive_those_of_other_networks(tiny_weights: Path) -> None:
+    regions = torch.randn((8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
+    found = []
+    for clears in (False, True, False):
+        with using("fused"):
+            networks = [LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)] * 2
+        for network in networks:
+            found += [network.outputs(regions).logits for _ in range(3)]
+            if clears:
+                assert network.graphs is not None
+                network.graphs.clear()
+    for each in found:
+        torch.testing.assert_close(each, found[0], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_kernels_warp_what_networks_read(tiny_weights: Path) -> None:
+    """Also several images in a group, and a second run, which replays."""
+    generator = np.random.default_rng(0)
+    images = [generator.integers(256, size=(60, 80 - 9 * step, 3), dtype=np.uint8) for step in range(3)]
+    corners = [generator.uniform(0, 30, size=(count, 2)) for count in (7, 0, 5)]
+    boxes = [np.concatenate([one, one + 25], axis=1).astype(np.float32) for one in corners]
+    for mirror in (False, True):
+        classifiers = {}
+        for engine in ENGINES:
+            with using(engine):
+                classifiers[engine] = Ensemble(
+                    [str(tiny_weights)] * 2, device="cuda", precision="float32", mirror=mirror
+                )
+        expected = classifiers["plain"](images, boxes)
+        for _ in range(3):
+            for one, other in zip(classifiers["fused"](images, boxes), expected, strict=True):
+                np.testing.assert_allclose(one.probabilities, other.probabilities, atol=5e-3)

@@ -188,14 +188,14 @@ SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]
 
 def test_scoring_by_engines_against_the_plain_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "scoring.json"
-    options = ["--box_regression", "--engines", "eager", "gemm_merged", "--profile", "--json", str(file)]
+    options = ["--box_regression", "--engines", "eager", "fused", "--profile", "--json", str(file)]
     assert benchmark.main([*SCORING, *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     report = json.loads(file.read_text())
     assert lines[0].startswith("CPU, ")
     assert lines[0].endswith("float32")
     rows = {line.split()[0]: line.split() for line in lines if line.endswith(("e-06", "e-07", "e-08", "e-09", "e+00"))}
-    assert list(rows) == list(report["seconds"]) == ["plain", "eager", "gemm_merged"]
+    assert list(rows) == list(report["seconds"]) == ["plain", "eager", "fused"]
     for name, seconds in report["seconds"].items():
         rate = report["operations"] / (sum(seconds) / 2)
         assert [float(value.rstrip("msx%")) for value in rows[name][1:4]] == pytest.approx(

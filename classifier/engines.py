@@ -68,7 +68,8 @@ def runs_kernels(device: torch.device) -> bool:
 
 
 def _try_kernel(device: torch.device) -> None:
-    OnePassResponseNorm(ResponseNorm(8))(torch.zeros(1, 8, 1, 1, device=device)).cpu()
+    with torch.cuda.device(device):
+        OnePassResponseNorm(ResponseNorm(8))(torch.zeros(1, 8, 1, 1, device=device)).cpu()
 
 
 def prepare(network: nn.Module, engine: Engine, device: torch.device, dtype: torch.dtype) -> nn.Module:

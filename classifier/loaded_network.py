@@ -146,8 +146,9 @@ class LoadedNetwork:
 
     def _compute(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor, size: int) -> Output:
         if self.graphs is None or not len(inputs):
-            return function(inputs)
-        return self.graphs(name, function, inputs, size)
+            return function(inputs)  # of no regions nothing is launched
+        with torch.cuda.device(self.device):  # where Triton launches
+            return self.graphs(name, function, inputs, size)
 
     def _mirrored(self, inputs: Tensor) -> RegionOutputs:
         if self.reads_packed:

@@ -69,6 +69,17 @@ def score_regions(
     return [_join(of_image) for of_image in parts]
 
 
+def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Tensor:
+    """What a network reads of the regions of a group."""
+    size, context = network.crop
+    if not network.uses_kernels:
+        return network.inputs(torch.cat([part.warp(network.crop) for part in group]))
+    from classifier.warp_kernel import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
+
+    with torch.inference_mode(), torch.cuda.device(network.device):
+        return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
+
+
 def _at_once(networks: Sequence[LoadedNetwork]) -> int:
     """Regions that are warped together: whole batches within `REGION_BYTES`, or else one batch."""
     batch_size = networks[0].batch_size
@@ -81,7 +92,7 @@ def _score_group(
     networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float | None
 ) -> Scores:
     first, *others = networks
-    inputs = _inputs(first, group)
+    inputs = prepare_inputs(first, group)
     leading = _score(first, inputs, group, mirror=mirror)
     if not others:
         return leading
@@ -106,7 +117,7 @@ def _score_by_others(
     for reads in dict.fromkeys(map(_reads, networks)):
         alike = [network for network in others if _reads(network) == reads]
         if alike and reads != _reads(first):
-            inputs = _inputs(alike[0], group)
+            inputs = prepare_inputs(alike[0], group)
         for network in alike:
             yield _score(network, inputs, group, mirror=mirror)
 
@@ -131,16 +142,6 @@ def _mean(scores: Iterable[Scores]) -> Scores:
     probabilities, boxes = zip(*scores, strict=True)
     refined = [one for one in boxes if one is not None]
     return Scores(torch.stack(probabilities).mean(dim=0), torch.stack(refined).mean(dim=0) if refined else None)
-
-
-def _inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Tensor:
-    """What a network reads of the regions of a group."""
-    size, context = network.crop
-    if not network.uses_kernels:
-        return network.inputs(torch.cat([part.warp(network.crop) for part in group]))
-    from classifier.warp_kernel import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
-
-    return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
 
 
 def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import re
 import statistics
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from classifier.engines import ENGINES, Engine, using
 from classifier.ensemble import Ensemble
+from classifier.region_scoring import prepare_inputs
 from classifier.regions import upload
 from classifier.response_norm import ResponseNorm
 from classifier.weights_file import NetworkDescription, save_weights
@@ -39,6 +41,15 @@ PLAIN_BATCH_SIZE = 64
 WARM_UP_RUNS = 3
 HEIGHT, WIDTH = 480, 640
 KERNEL_ROWS = 25
+
+KINDS = {
+    "copies": "(?i)copy|memcpy|memset|padding|nchwToNhwc|nhwcToNchw|_cat|::cat",
+    "pooling": "(?i)max_?pool",
+    "normalisation": "_response_norm|::pow|pow_",
+    "warp": "^_warp|grid_sampl",
+    "products": "(?i)conv|gemm|gemv|xmma|cutlass|nvjet|addmm",
+}
+"""Kernels by their name, the first that fits; "products" are convolutions and linear layers."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -108,7 +119,7 @@ def measure(files: list[str], device: torch.device, options: argparse.Namespace)
     """Seconds of each way; prints a line as soon as it is measured."""
     image, boxes = random_image(options.regions)
     dtype = Ensemble(files[:1], device=options.device, precision=options.precision).networks[0].dtype
-    operations = options.regions * options.networks * count_operations(describe(options))
+    operations = count_all_operations(options)
     peak = measure_peak(device, dtype)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}, PyTorch {torch.__version__}, {str(dtype).removeprefix('torch.')}")
@@ -166,6 +177,12 @@ def count_operations(description: NetworkDescription) -> int:
     return int(counter.get_total_flops())
 
 
+def count_all_operations(options: argparse.Namespace) -> int:
+    """The same of all networks and regions."""
+    operations: int = options.regions * options.networks * count_operations(describe(options))
+    return operations
+
+
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a product of large square matrices, at its best."""
     size = 8192 if device.type == "cuda" else 1024
@@ -181,7 +198,8 @@ def time_engine(
     device = ensemble.networks[0].device
     seconds = time_runs(lambda: ensemble([image], [boxes]), device, options.repeat)
     if options.profile:
-        print(profile_kernels(lambda: ensemble([image], [boxes]), device), flush=True)
+        operations = count_all_operations(options)
+        print(profile_kernels(lambda: ensemble([image], [boxes]), device, operations), flush=True)
     return seconds, ensemble([image], [boxes])[0].probabilities
 
 
@@ -196,9 +214,10 @@ def build_ensemble(engine: str, files: list[str], options: argparse.Namespace) -
 
 
 def time_warp(files: list[str], image: Image, boxes: FloatArray, options: argparse.Namespace) -> list[float]:
-    """Seconds of each run in which an image is copied to the device and its regions are warped."""
+    """Seconds of each run in which an image is copied to the device and its regions become what networks read."""
     network = build_ensemble("", files[:1], options).networks[0]
-    return time_runs(lambda: upload(image, boxes, network.device).warp(network.crop), network.device, options.repeat)
+    device = network.device
+    return time_runs(lambda: prepare_inputs(network, [upload(image, boxes, device)]), device, options.repeat)
 
 
 def time_runs(function: Callable[[], Any], device: torch.device, repeat: int) -> list[float]:
@@ -214,15 +233,31 @@ def time_runs(function: Callable[[], Any], device: torch.device, repeat: int) ->
     return seconds
 
 
-def profile_kernels(function: Callable[[], Any], device: torch.device) -> str:
-    """A table of what takes most of the time of one run."""
+def profile_kernels(function: Callable[[], Any], device: torch.device, operations: int) -> str:
+    """What takes most of the time of one run, and what each kind takes: what limits the share of the peak."""
     on_gpu = device.type == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    with profile(activities=activities) as profiler:
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True) as profiler:
         function()
         _synchronise(device)
-    order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    return str(profiler.key_averages().table(sort_by=order, row_limit=KERNEL_ROWS, max_name_column_width=80))
+    times = {
+        event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count)
+        for event in profiler.key_averages()
+        if (event.device_type.name == "CUDA") == on_gpu
+    }
+    of_kinds = dict.fromkeys([*KINDS, "other"], 0.0)
+    for name, (microseconds, _) in times.items():
+        of_kinds[find_kind(name)] += microseconds
+    total = sum(of_kinds.values())
+    longest = sorted(times.items(), key=lambda item: -item[1][0])[:KERNEL_ROWS]
+    lines = [f"  {time / 1e3:8.2f}ms {time / total:6.1%} {count:5} x {name[:150]}" for name, (time, count) in longest]
+    lines += [f"  {time / 1e3:8.2f}ms {time / total:6.1%} {kind}" for kind, time in of_kinds.items()]
+    rate = operations / max(of_kinds["products"], 1) * 1e6
+    return "\n".join([*lines, f"  products alone run at {rate / 1e12:.4g} TFLOP/s"])
+
+
+def find_kind(kernel: str) -> str:
+    """Which of `KINDS` a kernel is of, by its name."""
+    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, kernel)), "other")
 
 
 def _synchronise(device: torch.device) -> None:

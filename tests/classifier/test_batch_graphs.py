@@ -128,3 +128,4 @@ def test_kernels_warp_what_networks_read(tiny_weights: Path) -> None:
         for _ in range(3):
             for one, other in zip(classifiers["fused"](images, boxes), expected, strict=True):
                 np.testing.assert_allclose(one.probabilities, other.probabilities, atol=5e-3)
+        assert classifiers["fused"](images[:1], [np.zeros((0, 4), np.float32)])[0].probabilities.shape[0] == 0

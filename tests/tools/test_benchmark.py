@@ -203,7 +203,11 @@ def test_scoring_by_engines_against_the_plain_way(tmp_path: Path, capsys: pytest
         )
         assert float(rows[name][5]) == pytest.approx(rate / 1e12, rel=1e-3)
         assert float(rows[name][6].rstrip("%")) == pytest.approx(100 * rate / report["peak"], abs=0.06)
-    assert "aten::convolution" in "".join(lines)
+    assert "aten::mkldnn_convolution" in "".join(lines)
+    kinds = {line.split()[2]: line.split()[1] for line in lines if len(line.split()) == 3 and "%" in line}
+    assert list(kinds) == ["copies", "pooling", "normalisation", "warp", "products", "other"]
+    assert sum(float(share.rstrip("%")) for share in kinds.values()) == pytest.approx(100, abs=0.4)
+    assert float(kinds["products"].rstrip("%")) > 0
     assert lines[-1].split()[:3] == ["of", "it", "warp"]
     assert report["failed"] == {}
 
@@ -223,6 +227,24 @@ def test_an_engine_that_fails_is_named_and_the_others_are_timed(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
     assert lines[4].endswith("RuntimeError: no such kernel")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128", "products"),
+        ("nvjet_sm90_tst_96x384_64x3_1x2_h_bz_coopA_relubias_TNN", "products"),
+        ("void nhwcAddPaddingKernel<__nv_bfloat16, __nv_bfloat16, float, true, (cudnnKernelDataType_t)2>", "copies"),
+        ("Memcpy DtoD (Device -> Device)", "copies"),
+        ("void at::native::(anonymous namespace)::CatArrayBatchedCopy_vectorized<at::native::OpaqueType>", "copies"),
+        ("_max_pool", "pooling"),
+        ("_response_norm", "normalisation"),
+        ("_warp", "warp"),
+        ("void at::native::vectorized_elementwise_kernel<8, at::native::BinaryFunctor>", "other"),
+    ],
+)
+def test_kinds_of_kernels(kernel: str, kind: str) -> None:
+    assert benchmark_scoring.find_kind(kernel) == kind
 
 
 def test_operations_are_those_of_the_paper() -> None:

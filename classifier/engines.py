@@ -13,19 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from classifier.inception import Convolution
-from classifier.packed_input import pack_stem
+from classifier.packed_input import PackedConvolution, pack_stem
 from classifier.response_norm import ResponseNorm
 from detection.folding import fold_batch_norm
 
-Engine = Literal["plain", "eager", "fused"]
+Engine = Literal["plain", "eager", "fused", "fused_stem"]
 """What is done to a network.
 
 plain: nothing. eager: batch normalisation is folded, memory is channels_last. fused: moreover a convolution, its bias
 and ReLU are one kernel of cuDNN, the first one reads packed images, kernels of ours pool, normalise and warp, and
-batches are replayed as CUDA graphs.
+batches are replayed as CUDA graphs. fused_stem: the first convolution is a kernel of ours, too.
 """
 
-ENGINES: tuple[Engine, ...] = ("plain", "eager", "fused")
+FUSED: tuple[Engine, ...] = ("fused", "fused_stem")
+ENGINES: tuple[Engine, ...] = ("plain", "eager", *FUSED)
 
 LEAST_CAPABILITY = (8, 0)
 """Of a GPU for "fused": the first with bfloat16."""
@@ -73,14 +74,16 @@ def _try_kernel(device: torch.device) -> None:
 
 
 def prepare(network: nn.Module, engine: Engine, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The network on its device, changed in place; by "fused" it may read packed images afterwards."""
+    """The network on its device, changed in place; if fused it may read packed images afterwards."""
     if engine == "plain":
         return network.to(device, dtype)
     fold_batch_norm(network)
-    if engine == "fused":
+    if engine in FUSED:
         pack_stem(network)
         _replace(network, Convolution, fused)
         if device.type == "cuda":
+            if engine == "fused_stem":
+                _replace(network, FusedConvolution, first_fused)
             _replace(network, ResponseNorm, OnePassResponseNorm)
             _replace(network, nn.MaxPool2d, OnePassMaxPool)
     return cast(nn.Module, network.to(device, dtype, memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -121,6 +124,22 @@ def fused(layer: Convolution) -> nn.Module:
     if not all(isinstance(one, nn.Identity) for one in between):
         return layer
     return FusedConvolution(convolution)
+
+
+class FirstConvolution(FusedConvolution):
+    """A `PackedConvolution` with its bias and a ReLU, on a GPU."""
+
+    def forward(self, packed: Tensor) -> Tensor:
+        from classifier.kernels import packed_convolution  # noqa: PLC0415  Triton is only where there are GPUs
+
+        return packed_convolution(packed, self.convolution.weight, cast(Tensor, self.convolution.bias))
+
+
+def first_fused(layer: FusedConvolution) -> FusedConvolution:
+    """The same by our kernel, if it is one of packed images, of channels that suit the kernel."""
+    convolution = layer.convolution
+    suits = convolution.out_channels >= 16 and convolution.out_channels.bit_count() == 1
+    return FirstConvolution(convolution) if isinstance(convolution, PackedConvolution) and suits else layer
 
 
 class OnePassResponseNorm(nn.Module):

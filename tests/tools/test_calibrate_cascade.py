@@ -57,14 +57,14 @@ def test_trials_are_what_evaluation_finds_with_these_thresholds(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[int] = []
-    original = LoadedNetwork.outputs
+    original = LoadedNetwork.outputs_of
 
-    def counting(self: LoadedNetwork, regions: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+    def counting(self: LoadedNetwork, regions: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
         shown.append(len(regions))
-        return original(self, regions, mirrored=mirrored)
+        return original(self, regions, prepared=prepared, mirrored=mirrored)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LoadedNetwork, "outputs", counting)
+        patch.setattr(LoadedNetwork, "outputs_of", counting)
         report = calibrated(options, tmp_path / "a.json", "--max_loss", "0")
     assert sum(shown) == 2 * report["regions"]  # each region once by each member
     assert report["images"] == 12

@@ -28,6 +28,7 @@ from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
+from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import SampleKey
 
 UNCOUNTED = -1
@@ -72,6 +73,9 @@ class RegionSamples(Dataset[RegionSample], ABC):
         per_image: regions R of each.
         augmentation: draws what is changed in the pixels.
         seed: of all draws.
+
+    Attributes:
+        read: gives the pixels of a file; by default it is decoded each time.
     """
 
     def __init__(self, count: int, *, per_image: int, augmentation: Augmentation, seed: int) -> None:
@@ -79,6 +83,7 @@ class RegionSamples(Dataset[RegionSample], ABC):
         self.per_image = per_image
         self.augmentation = augmentation
         self.seed = seed
+        self.read: ImageReader = read_image
 
     def __len__(self) -> int:
         return self.count
@@ -86,7 +91,7 @@ class RegionSamples(Dataset[RegionSample], ABC):
     def __getitem__(self, key: SampleKey) -> RegionSample:
         generator = key.generator(self.seed)
         path = self.path(key.record)
-        image = read_image(path)
+        image = self.read(path)
         regions = self.draw(key, image.shape[:2], generator)
         return RegionSample(image, regions, self.augmentation.draw(self.per_image, generator), path)
 

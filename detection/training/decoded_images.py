@@ -137,7 +137,8 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
                 _decoding(images, workers=workers) as decoded,
             ):
                 for image, (file_size, pixels) in zip(images, decoded, strict=True):
-                    entries[str(image.absolute())] = _Entry(file_size, *pixels.shape[:2], start)
+                    height, width = pixels.shape[:2]
+                    entries[str(image.absolute())] = _Entry(file_size, height, width, start)
                     start += file.write(pixels.data)
                     progress.update()
             unfinished.replace(path)

@@ -27,7 +27,8 @@ class Ensemble:
         members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the networks; by default bfloat16 on a GPU and float32 elsewhere.
-        batch_size: regions that pass through a network at once; halved where they do not fit into memory.
+        batch_size: regions that pass through a network at once, halved where they do not fit into memory; by default
+            what suits the device.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
         refine: whether to refine boxes for each class, by the members that can.
         cascade_threshold: 0-1; None is exact, all members score all regions.
@@ -43,7 +44,7 @@ class Ensemble:
         *,
         device: str | None = None,
         precision: Precision | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         mirror: bool = False,
         refine: bool = True,
         cascade_threshold: float | None = None,

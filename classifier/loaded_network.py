@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from classifier.batch_graphs import BatchGraphs, next_size
 from classifier.box_coder import mirror_deltas
+from classifier.engines import find_engine, prepare
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import find_weights, load_region_network
 from detection.device import Precision, find_device, find_precision, is_out_of_memory, naming_failed_device
 from detection.errors import InputError
-from detection.folding import fold_batch_norm
 from detection.pixels import normalise
 
 Output = TypeVar("Output")
+
+BATCH_SIZE = 64
+"""On a CPU, where more is slower."""
+
+GPU_BATCH_PIXELS = 256 * 224 * 224
+"""On a GPU: 256 regions at 224 pixels, 3,136 at 64."""
 
 
 class Crop(NamedTuple):
@@ -35,7 +42,7 @@ class LoadedNetwork:
         weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
-        batch_size: regions that pass through the network at once.
+        batch_size: regions that pass through the network at once; by default what suits the device.
         refine: whether to refine boxes, if the network can.
 
     Attributes:
@@ -47,9 +54,15 @@ class LoadedNetwork:
     """
 
     def __init__(
-        self, weights: str, *, device: str | None, precision: Precision | None, batch_size: int, refine: bool = True
+        self,
+        weights: str,
+        *,
+        device: str | None,
+        precision: Precision | None,
+        batch_size: int | None,
+        refine: bool = True,
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
         network, self.description = load_region_network(self.path)
@@ -59,21 +72,32 @@ class LoadedNetwork:
             )
         self.crop = Crop(self.description.input_size, self.description.context)
         self.refines = refine and self.description.box_regression
-        self.batch_size = batch_size
         self.device = find_device(device)
         self.dtype = find_precision(precision, self.device)
+        self.batch_size = batch_size or default_batch_size(self.device, self.crop.size)
+        self.engine = find_engine(self.device)
+        self.graphs = BatchGraphs() if self.engine.graphs and self.device.type == "cuda" else None
         with naming_failed_device(self.device):
-            self.network = fold_batch_norm(network).to(  # type: ignore[call-overload]
-                self.device, self.dtype, memory_format=torch.channels_last
-            )
+            self.network: Any = prepare(network, self.engine, self.device, self.dtype)
 
     @torch.inference_mode()
+    def inputs(self, regions: Tensor) -> Tensor:
+        """What the network reads of warped regions [N, 3, S, S], in its own numbers."""
+        layout = torch.channels_last if self.engine.fold else torch.contiguous_format
+        return normalise(regions).to(self.dtype).contiguous(memory_format=layout)
+
     def outputs(self, regions: Tensor, *, mirrored: bool = False) -> RegionOutputs:
         """What the network says of warped regions [N, 3, S, S], or of their mirror images, in float32.
 
         Deltas are those of the regions in either case.
         """
-        batches = self._in_batches(self._mirrored if mirrored else self.network, regions)
+        return self.outputs_of(regions, prepared=False, mirrored=mirrored)
+
+    @torch.inference_mode()
+    def outputs_of(self, regions: Tensor, *, prepared: bool, mirrored: bool = False) -> RegionOutputs:
+        """The same of regions that `inputs` may have prepared, since several networks read them."""
+        function = self._mirrored if mirrored else self.network
+        batches = self._in_batches("mirrored" if mirrored else "outputs", function, regions, prepared=prepared)
         logits = torch.cat([batch.logits for batch in batches]).float()
         if not self.refines:
             return RegionOutputs(logits, None)
@@ -83,34 +107,47 @@ class LoadedNetwork:
     @torch.inference_mode()
     def features(self, regions: Tensor) -> Tensor:
         """What the heads read of warped regions [N, 3, S, S]: float32 [N, F]."""
-        return torch.cat(self._in_batches(self.network.features, regions)).float()
+        return torch.cat(self._in_batches("features", self.network.features, regions, prepared=False)).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Of logits [N, C + 1], or margins [N, C], as `outputs` gives them: [N, C + 1], column 0 is background."""
         return svm_probabilities(logits) if self.description.head == "svm" else logits.softmax(dim=1)
 
-    def _in_batches(self, function: Callable[[Tensor], Output], regions: Tensor) -> list[Output]:
+    def _in_batches(
+        self, name: str, function: Callable[[Tensor], Output], regions: Tensor, *, prepared: bool
+    ) -> list[Output]:
         """What `function` gives for one batch after the other; an empty one where there are no regions."""
         found: list[Output] = []
         start = 0
         while not found or start < len(regions):
-            batch = regions[start : start + self.batch_size]
+            size = self.batch_size if self.graphs is None else next_size(len(regions) - start, self.batch_size)
+            batch = regions[start : start + size]
             try:
-                found.append(function(self._inputs(batch)))
+                found.append(self._compute(name, function, batch if prepared else self.inputs(batch), size))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or len(batch) <= 1:
                     raise
                 self.batch_size = len(batch) // 2
+                if self.graphs is not None:
+                    self.graphs.clear()
                 continue
             start += len(batch)
         return found
+
+    def _compute(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor, size: int) -> Output:
+        if self.graphs is None or not len(inputs):
+            return function(inputs)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=self.engine.tuned):
+            return self.graphs(name, function, inputs, size)
 
     def _mirrored(self, inputs: Tensor) -> RegionOutputs:
         outputs: RegionOutputs = self.network(inputs.flip(3))
         return outputs
 
-    def _inputs(self, regions: Tensor) -> Tensor:
-        return normalise(regions).to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+def default_batch_size(device: torch.device, size: int) -> int:
+    """Regions of `size` pixels that are scored fastest together."""
+    return BATCH_SIZE if device.type == "cpu" else max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 
 def svm_probabilities(margins: Tensor) -> Tensor:

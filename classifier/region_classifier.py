@@ -21,7 +21,8 @@ class RegionClassifier(LoadedNetwork):
         weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
-        batch_size: regions that pass through the network at once; halved where they do not fit into memory.
+        batch_size: regions that pass through the network at once, halved where they do not fit into memory; by default
+            what suits the device.
         mirror: whether the scores of each region are averaged with those of its mirror image.
         refine: whether to refine boxes for each class, if the network can.
 
@@ -36,7 +37,7 @@ class RegionClassifier(LoadedNetwork):
         *,
         device: str | None = None,
         precision: Precision | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         mirror: bool = False,
         refine: bool = True,
     ) -> None:

@@ -17,7 +17,10 @@ from detection.contracts import RegionScores
 from detection.device import naming_failed_device
 
 REGION_BYTES = 1 << 28
-"""Bounds the memory of warped regions: 5,461 of them at 64 pixels, 434 at 227."""
+"""Bounds the memory of warped regions on a CPU: 5,461 of them at 64 pixels, 434 at 227."""
+
+GPU_REGION_BYTES = 1 << 30
+"""The same on a GPU: 1,783 regions at 224 pixels."""
 
 
 class Scores(NamedTuple):
@@ -60,7 +63,7 @@ def score_regions(
     with naming_failed_device(device), torch.inference_mode():
         for group in in_groups(images, boxes, device, at_once=_at_once(networks)):
             indices, regions = zip(*group, strict=True)
-            scores = _score_group(networks, regions, mirror=mirror, cascade_threshold=cascade_threshold or 0.0)
+            scores = _score_group(networks, regions, mirror=mirror, cascade_threshold=cascade_threshold)
             for index, of_part in zip(indices, _to_arrays(scores, regions), strict=True):
                 parts[index].append(of_part)
     return [_join(of_image) for of_image in parts]
@@ -70,20 +73,23 @@ def _at_once(networks: Sequence[LoadedNetwork]) -> int:
     """Regions that are warped together: whole batches within `REGION_BYTES`, or else one batch."""
     batch_size = networks[0].batch_size
     bytes_each = 12 * max(network.crop.size for network in networks) ** 2
-    return max(1, REGION_BYTES // bytes_each // batch_size) * batch_size
+    bound = REGION_BYTES if networks[0].device.type == "cpu" else GPU_REGION_BYTES
+    return max(1, bound // bytes_each // batch_size) * batch_size
 
 
 def _score_group(
-    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float
+    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float | None
 ) -> Scores:
     first, *others = networks
-    warped = _warp(group, first.crop)
-    leading = _score(first, warped, group, mirror=mirror)
+    inputs = first.inputs(_warp(group, first.crop))
+    leading = _score(first, inputs, group, mirror=mirror)
     if not others:
         return leading
+    if not cascade_threshold:
+        return _mean([leading, *_score_by_others(networks, inputs, group, mirror=mirror)])
     goes_on = leading.probabilities[:, 1:].amax(dim=1) >= cascade_threshold
     chosen = _select(group, goes_on)
-    rest = _score_by_others(networks, warped[goes_on], chosen, mirror=mirror)
+    rest = _score_by_others(networks, inputs[goes_on], chosen, mirror=mirror)
     fused = _mean([leading.of(goes_on), *rest])
     probabilities = leading.probabilities.index_put((goes_on,), fused.probabilities)
     if fused.boxes is None:
@@ -93,23 +99,23 @@ def _score_group(
 
 
 def _score_by_others(
-    networks: Sequence[LoadedNetwork], warped: Tensor, group: Sequence[ImageRegions], *, mirror: bool
+    networks: Sequence[LoadedNetwork], inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool
 ) -> Iterator[Scores]:
     """What all networks but the first say of regions, which are warped as the first wants them."""
     first, *others = networks
     for crop in dict.fromkeys(network.crop for network in networks):
         if crop != first.crop:
-            warped = _warp(group, crop)
+            inputs = first.inputs(_warp(group, crop))
         for network in others:
             if network.crop == crop:
-                yield _score(network, warped, group, mirror=mirror)
+                yield _score(network, inputs, group, mirror=mirror)
 
 
-def _score(network: LoadedNetwork, warped: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:
-    """What a network says of regions [N, 3, S, S]; with `mirror` the mean with what it says of their mirror images."""
+def _score(network: LoadedNetwork, inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:
+    """What a network says of regions that it reads as `inputs`; with `mirror` the mean with their mirror images."""
     views = []
     for mirrored in (False, True) if mirror else (False,):
-        outputs = network.outputs(warped, mirrored=mirrored)
+        outputs = network.outputs_of(inputs, prepared=True, mirrored=mirrored)
         refined = None if outputs.deltas is None else _decode(outputs.deltas, group)
         views.append(Scores(network.probabilities(outputs.logits), refined))
     return _mean(views)

@@ -4,6 +4,7 @@ python -m tools.benchmark photos photo.jpg --repeat 5
 python -m tools.benchmark proposals
 python -m tools.benchmark training --config configs/tiny_imagenet.yaml --data FOLDER
 python -m tools.benchmark evaluation
+python -m tools.benchmark scoring --device cuda
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tools import benchmark_evaluation, benchmark_photos, benchmark_proposals, benchmark_training
+from tools import benchmark_evaluation, benchmark_photos, benchmark_proposals, benchmark_scoring, benchmark_training
 
 BENCHMARKS = {
     "photos": benchmark_photos.main,
     "proposals": benchmark_proposals.main,
     "training": benchmark_training.main,
     "evaluation": benchmark_evaluation.main,
+    "scoring": benchmark_scoring.main,
 }
 
 

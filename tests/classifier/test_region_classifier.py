@@ -250,13 +250,13 @@ def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypa
     expected = classify(images, boxes)
     monkeypatch.setattr(region_scoring, "REGION_BYTES", region_bytes)
     warped: list[int] = []
-    original = LoadedNetwork.outputs
+    original = LoadedNetwork.outputs_of
 
-    def counting(self: LoadedNetwork, of_group: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+    def counting(self: LoadedNetwork, of_group: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
         warped.append(len(of_group))
-        return original(self, of_group, mirrored=mirrored)
+        return original(self, of_group, prepared=prepared, mirrored=mirrored)
 
-    monkeypatch.setattr(LoadedNetwork, "outputs", counting)
+    monkeypatch.setattr(LoadedNetwork, "outputs_of", counting)
     found = classify(images, boxes)
     at_once = {0: 2, 3: 2, 7: 6}[region_bytes // (12 * 32**2)]  # whole batches
     assert warped == [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)

@@ -23,6 +23,7 @@ from tools import (
     benchmark_evaluation,
     benchmark_photos,
     benchmark_proposals,
+    benchmark_scoring,
     benchmark_training,
 )
 
@@ -179,3 +180,53 @@ def test_proposals_of_a_bad_image(tmp_path: Path, capsys: pytest.CaptureFixture[
     missing = tmp_path / "none.jpg"
     assert benchmark.main(["proposals", "--images", str(missing), "--sizes"]) == 1
     assert str(missing) in capsys.readouterr().err
+
+
+SCORING = ["scoring", "--device", "cpu", "--regions", "5", "--networks", "2", "--input_size", "32", "--context", "2"]
+SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]
+
+
+def test_scoring_by_engines_against_the_plain_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "scoring.json"
+    options = ["--box_regression", "--engines", "eager", "gemm_merged", "--profile", "--json", str(file)]
+    assert benchmark.main([*SCORING, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    report = json.loads(file.read_text())
+    assert lines[0].startswith("CPU, ")
+    assert lines[0].endswith("float32")
+    rows = {line.split()[0]: line.split() for line in lines if line.endswith(("e-06", "e-07", "e-08", "e-09", "e+00"))}
+    assert list(rows) == list(report["seconds"]) == ["plain", "eager", "gemm_merged"]
+    for name, seconds in report["seconds"].items():
+        rate = report["operations"] / (sum(seconds) / 2)
+        assert [float(value.rstrip("msx%")) for value in rows[name][1:4]] == pytest.approx(
+            [1e3 * sum(seconds) / 2, 1e3 * min(seconds), 1e3 * max(seconds)], abs=0.006
+        )
+        assert float(rows[name][5]) == pytest.approx(rate / 1e12, rel=1e-3)
+        assert float(rows[name][6].rstrip("%")) == pytest.approx(100 * rate / report["peak"], abs=0.06)
+    assert "aten::convolution" in "".join(lines)
+    assert lines[-1].split()[:3] == ["of", "it", "warp"]
+    assert report["failed"] == {}
+
+
+def test_an_engine_that_fails_is_named_and_the_others_are_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = benchmark_scoring.time_engine
+
+    def failing(engine: str, *arguments: Any) -> Any:
+        if engine == "fused":
+            raise RuntimeError("no such kernel")
+        return original(engine, *arguments)
+
+    monkeypatch.setattr(benchmark_scoring, "time_engine", failing)
+    assert benchmark.main([*SCORING, "--engines", "fused", "eager"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
+    assert lines[4].endswith("RuntimeError: no such kernel")
+
+
+def test_operations_are_those_of_the_paper() -> None:
+    """Table 1 of arXiv 1409.4842 counts 1.5 G multiplications; its 1000 classes are a linear layer of 1024."""
+    options = benchmark_scoring.build_parser().parse_args(["--classes", "999"])
+    operations = benchmark_scoring.count_operations(benchmark_scoring.describe(options))
+    assert operations == pytest.approx(2 * 1.5e9, rel=0.07)

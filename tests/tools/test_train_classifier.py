@@ -215,7 +215,7 @@ def test_initial_weights_of_another_network(
 
 
 def test_boxes_are_refined(three_epochs: Options, data: Path, tmp_path: Path) -> None:
-    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "24"]
+    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "32"]
     assert train_classifier.main(options) == 0
     weights = tmp_path / "boxes.safetensors"
     export = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)]

@@ -18,6 +18,7 @@ from classifier.device_constant import device_constant
 from classifier.resampling import Interpolation
 from detection.arrays import BoolArray, FloatArray
 from detection.pixels import MEAN_RGB
+from detection.training.sample_order import normal_numbers
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a colour (ITU-R BT.601, as in Pillow)."""
@@ -31,6 +32,10 @@ PRINCIPAL_COLOURS = (
 
 COLOUR_VARIANCES = (0.2034, 0.0179, 0.0038)
 """Variance of the pixels along each of them, in the same measurement, for pixels in 0-1."""
+
+
+NUMBERS = 8
+"""Random numbers that a region takes."""
 
 
 class Draws(NamedTuple):
@@ -88,13 +93,14 @@ class Augmentation:
         self.photometric = photometric
         self.lighting = lighting
 
-    def draw(self, count: int, generator: np.random.Generator) -> Draws:
-        """Distortions of `count` regions."""
+    def draw(self, numbers: NDArray[np.float64]) -> Draws:
+        """Distortions of R regions, given `NUMBERS` uniform ones in 0-1 for each: [R, NUMBERS]."""
+        kinds = (numbers[:, 1] * len(self.interpolations)).astype(np.int64)
         return Draws(
-            generator.random(count) < self.mirror,
-            self.interpolations[generator.integers(len(self.interpolations), size=count)],
-            1 + self.photometric * generator.uniform(-1, 1, (count, 3)).astype(np.float32),
-            generator.normal(0, self.lighting, (count, 3)).astype(np.float32),
+            numbers[:, 0] < self.mirror,
+            self.interpolations[kinds],
+            (1 + self.photometric * (2 * numbers[:, 2:5] - 1)).astype(np.float32),
+            (self.lighting * normal_numbers(numbers[:, 5:8])).astype(np.float32),
         )
 
 

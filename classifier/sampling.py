@@ -1,4 +1,4 @@
-"""Regions to train on, drawn around the ground truth.
+"""Regions to train on, drawn around the ground truth, for all images of a batch at once.
 
 R-CNN (arXiv 1311.2524, section 2.3) takes its regions from the proposals: foreground with an IoU of at least 0.5 with
 a ground truth, background below. Where there are no cached proposals, boxes drawn at random around the ground
@@ -7,28 +7,37 @@ truth stand in for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import as_boxes, box_iou
+from detection.boxes import as_boxes, box_iou, paired_iou
+from detection.training.sample_order import RowNumbers, normal_numbers
 
 FOREGROUND_IOU = 0.5
 BACKGROUND = 0
 CANDIDATES = 48
 """Boxes drawn to pick one from; a tighter foreground rule needs more."""
 
-FIRST_CANDIDATES = 4
+FIRST_CANDIDATES = 8
 """So many of them are drawn first, since one of these nearly always fits."""
+
+FOREGROUND_SPREAD = 0.3
+"""Largest spread of a jittered ground truth: from tight boxes to the edge of what counts as foreground."""
+
+BACKGROUND_SPREAD = 0.7
+
+FIRST_BOXES, MORE_BOXES, CHOICES = range(3)
+"""Streams of random numbers."""
 
 NO_BOXES = as_boxes([])
 
 
 class SampledBoxes(NamedTuple):
-    """R regions of an image, to train on.
+    """R regions, to train on.
 
     `boxes` [R, 4] xyxy; `labels` [R], 0 for background and c + 1 for class c; `targets` [R, 4], the ground truth that a
     foreground region stands for, or a background region itself.
@@ -39,26 +48,56 @@ class SampledBoxes(NamedTuple):
     targets: FloatArray
 
 
-def foreground_quota(first: int, count: int, fraction: float) -> BoolArray:
-    """Which of the regions `first` to `first + count - 1` of an endless row are to be foreground [count].
+class Objects(NamedTuple):
+    """Objects of n images, M of the one that has most, at least one place each.
+
+    `boxes` [n, M, 4] xyxy in pixels, without area where an image has fewer; `labels` [n, M], 0-based; `counts` [n].
+    """
+
+    boxes: FloatArray
+    labels: IntArray
+    counts: IntArray
+
+    def of_rows(self, images: IntArray) -> Objects:
+        """Those of the images of some rows [N], by index."""
+        return Objects(self.boxes[images], self.labels[images], self.counts[images])
+
+
+class ObjectLists:
+    """Objects of many images, from which those of a batch are taken at once.
+
+    Args:
+        boxes: of each image, [M, 4].
+        labels: of each image, [M].
+    """
+
+    def __init__(self, boxes: Sequence[FloatArray], labels: Sequence[IntArray]) -> None:
+        self._counts = np.array([len(of_image) for of_image in boxes], np.int64)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._boxes = np.concatenate([*boxes, np.zeros((1, 4), np.float32)])  # the last one for empty places
+        self._labels = np.concatenate([*labels, np.zeros(1, np.int64)])
+
+    def __getitem__(self, images: IntArray) -> Objects:
+        """The objects of some images [n], by index."""
+        counts = self._counts[images]
+        each = np.arange(counts.max(initial=1))
+        places = np.where(each < counts[:, None], self._starts[images][:, None] + each, len(self._boxes) - 1)
+        return Objects(self._boxes[places], self._labels[places], counts)
+
+
+def foreground_quota(places: IntArray, fraction: float) -> BoolArray:
+    """Which of the regions at some places [N] of an endless row are to be foreground [N].
 
     They are spread so evenly that any n in a row hold `fraction` * n of them, rounded up or down: so does each batch.
     """
-    steps = np.floor(np.arange(first, first + count + 1) * fraction)
-    quota: BoolArray = steps[1:] > steps[:-1]
+    quota: BoolArray = np.floor((places + 1) * fraction) > np.floor(places * fraction)
     return quota
 
 
 def sample_jittered(
-    boxes: FloatArray,
-    labels: IntArray,
-    size: tuple[int, int],
-    *,
-    ignored: FloatArray = NO_BOXES,
-    foreground: BoolArray,
-    generator: np.random.Generator,
+    objects: Objects, sizes: IntArray, *, ignored: Objects, foreground: BoolArray, numbers: RowNumbers
 ) -> SampledBoxes:
-    """Draw regions of one image around its ground truth and label them by the rule of R-CNN.
+    """Draw N regions around ground truth and label them by the rule of R-CNN, one a row.
 
     Foreground is a jittered ground truth whose IoU is at least 0.5. Background is half of the time a near miss around a
     ground truth, else anywhere in the image, always below 0.5 with every ground truth and every ignored object. Where
@@ -66,68 +105,144 @@ def sample_jittered(
     in an image without objects, always background, apart from ignored ones as far as it goes).
 
     Args:
-        boxes: [M, 4] ground truth, xyxy in pixels.
-        labels: [M], 0-based foreground classes.
-        size: (height, width) of the image.
-        ignored: [I, 4] boxes of objects that are neither foreground nor background, xyxy in pixels.
-        foreground: [R], which of the regions are to be foreground.
-        generator: source of all randomness.
+        objects: of the image of each row.
+        sizes: [N, 2], height and width of the image.
+        ignored: objects that are neither foreground nor background.
+        foreground: [N], whether the region is to be foreground.
+        numbers: for these rows.
     """
-    regions = np.empty((len(foreground), 4), np.float32)
-    matched = np.full(len(foreground), -1)
-    for index, wanted in enumerate(foreground):
-        if len(boxes) and wanted:
-            matched[index] = generator.integers(len(boxes))
-            regions[index] = _foreground(boxes, int(matched[index]), size, generator)
-        else:
-            regions[index], matched[index] = _background(boxes, ignored, size, generator)
-    return _labelled(regions, matched, boxes, labels)
+    drawn = numbers(FIRST_BOXES, 2 + 4 * FIRST_CANDIDATES)
+    chosen = (drawn[:, 0] * objects.counts).astype(np.int64)
+    wanted = foreground & (objects.counts > 0)
+    around = wanted | ((objects.counts > 0) & (drawn[:, 1] < 0.5))
+    spread = np.where(wanted, FOREGROUND_SPREAD * drawn[:, 1], BACKGROUND_SPREAD)
+    plan = _Plan(objects, ignored, sizes, chosen, wanted, around, spread)
+    boxes, found, _ = plan.draw(drawn[:, 2:])
+    missing = np.flatnonzero(~found)
+    if len(missing):
+        plan = plan.of_rows(missing)
+        more, found_later, furthest = plan.draw(
+            numbers.of_rows(missing)(MORE_BOXES, 4 * (CANDIDATES - FIRST_CANDIDATES))
+        )
+        own = plan.objects.boxes[np.arange(len(missing)), plan.chosen]
+        own = _within(own[:, None, :2], own[:, None, 2:], plan.sizes)[:, 0]
+        instead = np.where(plan.objects.counts[:, None] > 0, own, furthest)
+        boxes[missing] = np.where(found_later[:, None], more, instead)
+        wanted[missing] |= ~found_later & (plan.objects.counts > 0)
+    return _labelled(boxes, np.where(wanted, chosen, -1), objects)
+
+
+class _Plan(NamedTuple):
+    """What is to be drawn in each row: around which object or anywhere, with which spread, foreground or not."""
+
+    objects: Objects
+    ignored: Objects
+    sizes: IntArray
+    chosen: IntArray
+    wanted: BoolArray
+    around: BoolArray
+    spread: NDArray[np.float64]
+
+    def of_rows(self, rows: IntArray) -> _Plan:
+        objects, ignored, *others = self
+        return _Plan(objects.of_rows(rows), ignored.of_rows(rows), *(each[rows] for each in others))
+
+    def draw(self, numbers: NDArray[np.float64]) -> tuple[FloatArray, BoolArray, FloatArray]:
+        """The first candidate that fits [N, 4], whether one does [N], and the one that overlaps the least [N, 4]."""
+        numbers = numbers.reshape(len(numbers), numbers.shape[1] // 4, 4)  # [N, K, 4]
+        rows = np.arange(len(numbers))
+        candidates = np.where(
+            self.around[:, None, None],
+            jitter_boxes(self.objects.boxes[rows, self.chosen], self.sizes, spread=self.spread, numbers=numbers),
+            random_boxes(self.sizes, numbers=numbers),
+        )
+        overlaps = paired_iou(candidates[:, :, None], self.objects.boxes[:, None])  # [N, K, M]
+        best = overlaps.max(axis=2)
+        own = np.take_along_axis(overlaps, self.chosen[:, None, None], axis=2)[..., 0]
+        stands_for_own = (own >= FOREGROUND_IOU) & (overlaps.argmax(axis=2) == self.chosen[:, None])
+        any_object = np.maximum(best, paired_iou(candidates[:, :, None], self.ignored.boxes[:, None]).max(axis=2))
+        fits = np.where(self.wanted[:, None], stands_for_own, any_object < FOREGROUND_IOU)
+        first = fits.argmax(axis=1)
+        return candidates[rows, first], fits[rows, first], candidates[rows, any_object.argmin(axis=1)]
 
 
 def sample_proposals(
-    boxes: FloatArray,
-    labels: IntArray,
-    proposals: FloatArray,
-    *,
-    foreground: BoolArray,
-    generator: np.random.Generator,
+    objects: Objects, proposals: FloatArray, counts: IntArray, *, foreground: BoolArray, numbers: RowNumbers
 ) -> SampledBoxes:
-    """Draw regions of one image from its proposals and its ground truth, by the rule of R-CNN (section 2.3).
+    """Draw regions of n images from their proposals and their ground truth, by the rule of R-CNN (section 2.3).
 
     A proposal with an IoU of at least 0.5 with a ground truth stands for the one that it overlaps most; all others are
     background. The ground truth joins the proposals. Where there is none of the kind that is wanted, the other is
     taken.
 
     Args:
-        boxes: [M, 4] ground truth, xyxy in pixels.
-        labels: [M], 0-based foreground classes.
-        proposals: [N, 4].
-        foreground: [R], which of the regions are to be foreground.
-        generator: source of all randomness.
+        objects: of the n images.
+        proposals: [P, 4] of all images, one after the other.
+        counts: [n] of them.
+        foreground: [n, R], which of the regions of each image are to be foreground.
+        numbers: for all n x R regions.
 
     Raises:
-        ValueError: if there are neither proposals nor ground truths.
+        ValueError: if there are neither proposals nor ground truths in an image.
     """
-    candidates = np.concatenate([boxes, proposals])
-    if not len(candidates):
+    totals = objects.counts + counts
+    if not totals.all():
         raise ValueError("expected proposals or ground truth to draw regions from, got none")
-    iou = box_iou(candidates, boxes) if len(boxes) else np.zeros((len(candidates), 1), np.float32)
-    matched = np.where(iou.max(axis=1) >= FOREGROUND_IOU, iou.argmax(axis=1), -1)
-    kinds = {True: np.flatnonzero(matched >= 0), False: np.flatnonzero(matched < 0)}
-    pools = [kinds[bool(wanted)] if kinds[bool(wanted)].size else kinds[not wanted] for wanted in foreground]
-    chosen = np.array([generator.choice(pool) for pool in pools], np.int64)
-    return _labelled(candidates[chosen], matched[chosen], boxes, labels)
+    candidates = np.empty((totals.sum(), 4), np.float32)
+    there = np.arange(objects.boxes.shape[1]) < objects.counts[:, None]
+    own = objects.boxes[there]  # of all images, one after the other
+    candidates[np.arange(len(own)) + np.repeat(np.cumsum(counts) - counts, objects.counts)] = own
+    candidates[np.arange(len(proposals)) + np.repeat(np.cumsum(objects.counts), counts)] = proposals
+    matched = _match(candidates, np.repeat(np.arange(len(totals)), totals), objects)
+
+    images = np.repeat(np.arange(len(totals)), foreground.shape[1])
+    before = np.cumsum(totals) - totals
+    picked = np.empty(len(images), np.int64)
+    share = numbers(CHOICES, 1)[:, 0]
+    is_object = matched >= 0
+    objects_before = np.concatenate([[0], np.cumsum(is_object)])  # among the candidates before each
+    of_objects = objects_before[before + totals] - objects_before[before]  # [n]
+    wanted = foreground.ravel()
+    wanted = np.where(wanted, of_objects[images] > 0, of_objects[images] == totals[images])
+    for kind in (True, False):
+        rows = np.flatnonzero(wanted == kind)
+        of_kind = np.flatnonzero(is_object == kind)  # candidates, ascending
+        kind_before = objects_before if kind else np.arange(len(objects_before)) - objects_before
+        first = kind_before[before[images[rows]]]
+        count = kind_before[(before + totals)[images[rows]]] - first
+        picked[rows] = of_kind[first + (share[rows] * count).astype(np.int64)] if len(rows) else 0
+    return _labelled(candidates[picked], matched[picked], objects.of_rows(images))
+
+
+def _match(boxes: FloatArray, images: IntArray, objects: Objects) -> IntArray:
+    """The object of its image that each box [P, 4] stands for [P], -1 for background."""
+    best = np.zeros(len(boxes), np.float32)
+    matched = np.full(len(boxes), -1)
+    for index in range(objects.boxes.shape[1]):  # one after the other, or crowded images would take much memory
+        overlaps = paired_iou(boxes, objects.boxes[images, index])
+        better = overlaps > best
+        matched[better] = index
+        best[better] = overlaps[better]
+    return np.where(best >= FOREGROUND_IOU, matched, -1)
+
+
+def keep_apart(ignored: Objects, boxes: FloatArray, counts: IntArray) -> tuple[FloatArray, IntArray]:
+    """Those of the boxes [P, 4] of n images that overlap every ignored object of theirs by an IoU of less than 0.5.
+
+    Both boxes and their number in each image, before and after, `counts` [n].
+    """
+    if not ignored.counts.any():
+        return boxes, counts
+    images = np.repeat(np.arange(len(counts)), counts)
+    kept = np.ones(len(boxes), np.bool_)
+    for index in range(ignored.boxes.shape[1]):
+        kept &= paired_iou(boxes, ignored.boxes[images, index]) < FOREGROUND_IOU
+    return boxes[kept], np.bincount(images[kept], minlength=len(counts))
 
 
 def apart_from(ignored: FloatArray, boxes: FloatArray) -> FloatArray:
     """Those of the boxes [N, 4] that overlap every ignored object [I, 4] by an IoU of less than 0.5, in their order."""
-    return boxes[_largest_iou(boxes, ignored) < FOREGROUND_IOU]
-
-
-def _largest_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
-    """The largest IoU of each box [N, 4] with any of the others [M, 4], 0 where there are none: [N]."""
-    largest: FloatArray = box_iou(boxes, others).max(axis=1, initial=0)
-    return largest
+    return boxes[box_iou(boxes, ignored).max(axis=1, initial=0) < FOREGROUND_IOU]
 
 
 def sample_crop(
@@ -152,100 +267,53 @@ def sample_crop(
     return np.concatenate([corner, corner + sides]).astype(np.float32)
 
 
-def _labelled(regions: FloatArray, matched: IntArray, boxes: FloatArray, labels: IntArray) -> SampledBoxes:
-    """Regions with the ground truths that they stand for, by index or -1 for background."""
-    targets, numbers = regions.copy(), np.full(len(regions), BACKGROUND, np.int64)
-    found = matched >= 0
-    targets[found], numbers[found] = boxes[matched[found]], labels[matched[found]] + 1
-    return SampledBoxes(regions, numbers, targets)
-
-
-def _foreground(boxes: FloatArray, chosen: int, size: tuple[int, int], generator: np.random.Generator) -> FloatArray:
-    """A jittered box whose best ground truth is `boxes[chosen]`, at IoU >= 0.5."""
-    spread = generator.uniform(0, 0.3)  # from tight boxes to the edge of what counts as foreground
-
-    def fits(candidates: FloatArray) -> BoolArray:
-        iou = box_iou(candidates, boxes)  # [candidates, M]
-        near: BoolArray = iou[:, chosen] >= FOREGROUND_IOU
-        return near & (iou.argmax(axis=1) == chosen) if len(boxes) > 1 else near
-
-    found = _first_fitting(
-        lambda count: jitter_boxes(boxes[chosen], size, spread=spread, count=count, generator=generator), fits
-    )
-    return _as_region(boxes[chosen], size) if found is None else found
-
-
-def _background(
-    boxes: FloatArray, ignored: FloatArray, size: tuple[int, int], generator: np.random.Generator
-) -> tuple[FloatArray, int]:
-    """A box below the foreground overlap with all objects and -1, or a ground truth and its index."""
-    around = None
-    if len(boxes) and generator.random() < 0.5:
-        around = boxes[int(generator.integers(len(boxes)))]
-
-    def draw(count: int) -> FloatArray:
-        if around is None:
-            return random_boxes(size, count=count, generator=generator)
-        return jitter_boxes(around, size, spread=0.7, count=count, generator=generator)
-
-    objects = np.concatenate([boxes, ignored]) if len(ignored) else boxes
-    found = _first_fitting(draw, lambda candidates: _largest_iou(candidates, objects) < FOREGROUND_IOU)
-    if found is not None:
-        return found, -1
-    if not len(boxes):
-        candidates = draw(CANDIDATES)
-        return candidates[_largest_iou(candidates, objects).argmin()], -1
-    chosen = int(generator.integers(len(boxes)))
-    return _as_region(boxes[chosen], size), chosen
-
-
-def _first_fitting(draw: Callable[[int], FloatArray], fits: Callable[[FloatArray], BoolArray]) -> FloatArray | None:
-    """The first of `CANDIDATES` boxes that fits, None if none does.
-
-    Args:
-        draw: gives so many boxes [N, 4].
-        fits: tells which of them do [N].
-    """
-    for count in (FIRST_CANDIDATES, CANDIDATES - FIRST_CANDIDATES):
-        candidates = draw(count)
-        fitting = fits(candidates)
-        first = int(fitting.argmax())
-        if fitting[first]:
-            found: FloatArray = candidates[first]
-            return found
-    return None
+def _labelled(regions: FloatArray, matched: IntArray, objects: Objects) -> SampledBoxes:
+    """Regions with the ground truths of their rows that they stand for, by index or -1 for background."""
+    rows, found = np.arange(len(regions)), matched >= 0
+    index = np.maximum(matched, 0)
+    targets = np.where(found[:, None], objects.boxes[rows, index], regions)
+    return SampledBoxes(regions, np.where(found, objects.labels[rows, index] + 1, BACKGROUND), targets)
 
 
 def jitter_boxes(
-    box: FloatArray, size: tuple[int, int], *, spread: float, count: int, generator: np.random.Generator
+    boxes: FloatArray, sizes: IntArray, *, spread: NDArray[np.float64], numbers: NDArray[np.float64]
 ) -> FloatArray:
-    """Boxes [count, 4] like `box` [4], each border moved by N(0, spread) of the box's side, cut at the image's borders.
+    """K boxes like each of N, each border moved by N(0, spread) of the box's side, cut at the image's borders.
 
     Degenerate results are widened to one pixel.
+
+    Args:
+        boxes: [N, 4].
+        sizes: [N, 2], height and width of the image.
+        spread: [N].
+        numbers: [N, K, 4] uniform in 0-1.
+
+    Returns:
+        [N, K, 4].
     """
-    corners = box.reshape(2, 2)
-    sides = np.maximum(corners[1] - corners[0], 1)
-    moved = corners + sides * generator.normal(0, spread, (count, 2, 2))  # [count, (low, high), (x, y)]
-    return _within(moved.min(axis=1), moved.max(axis=1), size)
+    corners = boxes.reshape(-1, 1, 2, 2)  # [N, 1, (low, high), (x, y)]
+    sides = np.maximum(corners[:, :, 1:] - corners[:, :, :1], 1)
+    moves = normal_numbers(numbers).reshape(*numbers.shape[:2], 2, 2) * spread[:, None, None, None]
+    moved = corners + sides * moves
+    return _within(moved.min(axis=2), moved.max(axis=2), sizes)
 
 
-def random_boxes(size: tuple[int, int], *, count: int, generator: np.random.Generator) -> FloatArray:
-    """Boxes [count, 4] anywhere in an image: each side log-uniform between an eighth and all of the image's."""
-    extent = np.array(size[::-1])
-    sides = extent * np.exp2(generator.uniform(-3, 0, (count, 2)))
-    low = generator.random((count, 2)) * (extent - sides)
-    return _within(low, low + sides, size)
+def random_boxes(sizes: IntArray, *, numbers: NDArray[np.float64]) -> FloatArray:
+    """Boxes [N, K, 4] anywhere in images: each side log-uniform between an eighth and all of the image's.
+
+    Args:
+        sizes: [N, 2], height and width of the image.
+        numbers: [N, K, 4] uniform in 0-1.
+    """
+    extent = sizes[:, None, ::-1]
+    sides = extent * np.exp2(-3 * numbers[..., :2])
+    low = numbers[..., 2:] * (extent - sides)
+    return _within(low, low + sides, sizes)
 
 
-def _as_region(box: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """A box [4] cut at the image's borders and at least a pixel wide and high."""
-    region: FloatArray = _within(box[None, :2], box[None, 2:], size)[0]
-    return region
-
-
-def _within(low: NDArray[np.floating], high: NDArray[np.floating], size: tuple[int, int]) -> FloatArray:
-    """Boxes [N, 4] from their corners [N, (x, y)], cut at the image's borders and at least a pixel wide and high."""
-    extent = np.array(size[::-1])
+def _within(low: NDArray[np.floating], high: NDArray[np.floating], sizes: IntArray) -> FloatArray:
+    """Boxes [N, K, 4] from their corners [N, K, (x, y)], cut at the borders and at least a pixel wide and high."""
+    extent = sizes[:, None, ::-1]
     low = np.minimum(np.maximum(low, 0), extent - 1)
     high = np.minimum(np.maximum(high, low + 1), extent)
-    return np.concatenate([low, high], axis=1, dtype=np.float32)
+    return np.concatenate([low, high], axis=2, dtype=np.float32)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from detection.tensor_file import build_network, find_file, read_tensors, write_tensors
+from detection.tensor_file import Storage, build_network, find_file, read_tensors, write_tensors
 
 SHIPPED = Path(__file__).parent / "weights"
 METADATA_KEY = "region_classifier"
@@ -79,8 +79,10 @@ def find_weights(name: str) -> Path:
     return find_file(name, SHIPPED)
 
 
-def save_weights(path: Path, network: nn.Module, description: NetworkDescription) -> None:
-    """Write a network's parameters and buffers, floating point ones in half precision, atomically.
+def save_weights(
+    path: Path, network: nn.Module, description: NetworkDescription, *, stored_as: Storage = "float16"
+) -> None:
+    """Write a network's parameters and buffers as float16, or the weights of its layers as int8, atomically.
 
     A `RegionNetwork` is stored as its trunk's tensors under their own names, and those of its head for boxes.
 
@@ -88,7 +90,7 @@ def save_weights(path: Path, network: nn.Module, description: NetworkDescription
         InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
     """
     tensors = {name.removeprefix(TRUNK_PREFIX): value for name, value in network.state_dict().items()}
-    write_tensors(path, tensors, key=METADATA_KEY, description=asdict(description))
+    write_tensors(path, tensors, key=METADATA_KEY, description=asdict(description), stored_as=stored_as)
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:

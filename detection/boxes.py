@@ -28,8 +28,9 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
 
 
 def box_area(boxes: FloatArray) -> FloatArray:
-    """Areas in square pixels: [N, 4] -> [N]."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    """Areas in square pixels: [..., 4] -> [...]."""
+    area: FloatArray = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return area
 
 
 def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
@@ -37,11 +38,14 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
 
     Two boxes without area have an IoU of 0.
     """
-    left_top = np.maximum(boxes[:, None, :2], others[None, :, :2])  # [N, M, 2]
-    right_bottom = np.minimum(boxes[:, None, 2:], others[None, :, 2:])  # [N, M, 2]
-    sides = np.maximum(right_bottom - left_top, 0)
-    intersection = sides[..., 0] * sides[..., 1]  # [N, M]
-    union = box_area(boxes)[:, None] + box_area(others)[None, :] - intersection
+    return paired_iou(boxes[:, None], others[None])
+
+
+def paired_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Intersection over union of boxes [..., 4] with others [..., 4], of shapes that broadcast: [...] in 0-1."""
+    sides = np.maximum(np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2]), 0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = box_area(boxes) + box_area(others) - intersection
     iou: FloatArray = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return iou
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.arrays import FloatArray, Image
+from detection.arrays import FloatArray, Image, IntArray
 from detection.boxes import as_boxes
 from detection.ground_truth import GroundTruth
 
@@ -93,6 +93,10 @@ class CachedProposals(Protocol):
         ...
 
     def __getitem__(self, image_id: str) -> Proposals: ...
+
+    def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        """The boxes [P, 4] of several images, one after the other, and the number of each [n]."""
+        ...
 
 
 class Classifier(Protocol):

@@ -9,7 +9,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,21 +20,43 @@ from detection.errors import InputError
 
 Built = TypeVar("Built")
 
+Storage = Literal["float16", "int8"]
+"""How weights are kept; as int8 those of convolutions and linear layers, in half of the bytes, with a scale each output
+channel (Krishnamoorthi, arXiv 1806.08342, section 3.1), and the rest as float16."""
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, key: str, description: dict[str, Any]) -> None:
-    """Write parameters and buffers, floating point ones in half precision, atomically.
+SCALE_SUFFIX = ".int8_scale"
+"""Of the name of the float32 tensor [outputs] that the int8 tensor of the name before it is to be multiplied by."""
+
+LARGEST_INT8 = 127
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    key: str,
+    description: dict[str, Any],
+    stored_as: Storage = "float16",
+) -> None:
+    """Write parameters and buffers in fewer bits than they have, atomically.
 
     Args:
         path: whose folder is made if need be.
         tensors: by name.
         key: of the description in the file's metadata; it tells the kinds of networks apart.
         description: whatever JSON can hold.
+        stored_as: see `Storage`.
 
     Raises:
         InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
     """
-    halved = {name: _half_precision(value).contiguous() for name, value in tensors.items()}
-    content = save(halved, metadata={key: json.dumps(description)})
+    stored: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if stored_as == "int8" and _is_of_layer(name, value):
+            stored[name], stored[name + SCALE_SUFFIX] = _to_int8(value.detach())
+        else:
+            stored[name] = _half_precision(value).contiguous()
+    content = save(stored, metadata={key: json.dumps(description)})
     unfinished = path.with_suffix(".unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +88,7 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(key)
-            tensors = {name: _full_precision(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 not a dict
+            tensors = _restored({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 not a dict
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected safetensors of {content}, cannot read it: {error}") from None
     if metadata is None:
@@ -110,5 +132,26 @@ def _half_precision(tensor: Tensor) -> Tensor:
     return half if torch.equal(half.isfinite(), tensor.isfinite()) else tensor
 
 
-def _full_precision(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+def _is_of_layer(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor is the weight of a convolution or linear layer, and all of it can be scaled."""
+    return name.endswith("weight") and tensor.ndim > 1 and bool(tensor.isfinite().all())
+
+
+def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """A tensor [outputs, ...] as int8, and the scales [outputs] that bring it back."""
+    rows = tensor.float().flatten(1)
+    scale = rows.abs().amax(dim=1) / LARGEST_INT8
+    steps = rows / torch.where(scale > 0, scale, 1).unsqueeze(1)
+    return steps.round().to(torch.int8).view(tensor.shape), scale
+
+
+def _restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in float32 that were stored in fewer bits."""
+    scales = {name.removesuffix(SCALE_SUFFIX): value for name, value in stored.items() if name.endswith(SCALE_SUFFIX)}
+    tensors = {}
+    for name, value in stored.items():
+        if name in scales:
+            tensors[name] = value * scales[name].view(-1, *[1] * (value.ndim - 1))
+        elif not name.endswith(SCALE_SUFFIX):
+            tensors[name] = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+    return tensors

@@ -14,6 +14,7 @@ from detection.boxes import as_boxes, box_area, clip_boxes
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image, read_image_size
+from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import SampleKey
 from proposals.mosaic_layout import Layout, Placement, Rectangle
 from proposals.squash import squash
@@ -50,6 +51,9 @@ class Mosaics(Dataset[Mosaic]):
         size: side S of the mosaics, in pixels.
         seed: of all draws.
 
+    Attributes:
+        read: gives the pixels of a file; by default it is decoded each time.
+
     Raises:
         InputError: if there are no images.
     """
@@ -61,6 +65,7 @@ class Mosaics(Dataset[Mosaic]):
         self.layout = layout
         self.size = size
         self.seed = seed
+        self.read: ImageReader = read_image
 
     def __len__(self) -> int:
         return len(self.records)
@@ -73,7 +78,7 @@ class Mosaics(Dataset[Mosaic]):
         paths = tuple(self.records[placement.record].path for placement in placements)
         sizes = []
         for placement, path in zip(placements, paths, strict=True):
-            picture = read_image(path)
+            picture = self.read(path)
             sizes.append(picture.shape[:2])
             self._paint(canvas, picture, placement)
         return Mosaic(canvas, *self._objects(placements, sizes), paths)

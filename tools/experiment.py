@@ -59,7 +59,13 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
 
 
 def add_run_options(parser: ArgumentParser, *, output: str) -> None:
-    """Add what does not depend on what is trained: averaged weights, checkpoints, logs, Lightning's trainer."""
+    """Add what does not depend on what is trained: decoded images, averaged weights, checkpoints, logs, the trainer."""
+    parser.add_argument(
+        "--decoded_images",
+        type=str | None,
+        default=None,
+        help="file that keeps the pixels of the training images, made by the first run; for small images",
+    )
     parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
     parser.add_argument(
         "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"

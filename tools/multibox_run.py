@@ -26,7 +26,7 @@ from proposals.priors import kmeans_priors
 from proposals.training import MultiBoxTraining
 from tools.experiment import add_run_options
 from tools.split_options import add_dataset_options
-from tools.training_run import require_same_tensors
+from tools.training_run import image_reader, require_same_tensors
 
 PRIORS = "network.priors"
 """Name of the priors in a checkpoint."""
@@ -124,9 +124,13 @@ def build_data(settings: Namespace, built: Namespace, module: MultiBoxTraining) 
         size=settings.input_size,
         seed=0,  # whatever the run, the same pictures
     )
+    training = None
+    if settings.action == "fit":
+        training = training_mosaics(settings, built)
+        training.read = image_reader(settings, [record.path for record in training.records])
     collation = MosaicCollation(module.network.priors.numpy())
     return TrainingData(
-        training_mosaics(settings, built) if settings.action == "fit" else None,
+        training,
         MeasuredMosaics(measured, min(settings.validation_count, len(measured))),
         batch_size=settings.batch_size,
         workers=settings.workers,

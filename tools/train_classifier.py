@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from classifier.weights_file import save_weights
 from detection.errors import InputError
+from detection.tensor_file import Storage
 from detection.training.checkpoints import read_checkpoint
 from proposals.cache import ProposalCache
 from tools.experiment import add_experiment_options
@@ -42,6 +43,7 @@ def build_parser() -> ArgumentParser:
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to go on from, or to measure")
     parser.add_argument("--weights", type=str | None, default=None, help="safetensors file that export writes")
+    parser.add_argument("--stored_as", type=Storage, default="float16", help="weights there; int8 is half as large")
     return parser
 
 
@@ -111,7 +113,7 @@ def export(settings: Namespace, built: Namespace) -> None:
     prefix = "network."
     state = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items()}
     network.load_state_dict({name: value for name, value in state.items() if not name.startswith("trunk.auxiliary.")})
-    save_weights(Path(settings.weights), network, description)
+    save_weights(Path(settings.weights), network, description, stored_as=settings.stored_as)
 
 
 if __name__ == "__main__":

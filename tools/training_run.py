@@ -21,9 +21,11 @@ from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTrain
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network
 from detection.contracts import CachedProposals
 from detection.errors import InputError
+from detection.image import read_image
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints, read_checkpoint
 from detection.training.data_module import TrainingData
+from detection.training.decoded_images import ImageReader, open_or_decode
 from tools.experiment import SET_BY_THE_TOOL
 from tools.memory_use import MemoryMonitor
 
@@ -75,6 +77,7 @@ def build_data(
             augmentation=built.augmentation,
             seed=settings.seed,
         )
+        training.read = image_reader(settings, [training.path(index) for index in range(len(training))])
     largest = max(module.training_sizes)
     return TrainingData(
         training,
@@ -87,6 +90,17 @@ def build_data(
         collation=RegionCollation(size=module.input_size, context=module.context),
         filler=uncounted,
     )
+
+
+def image_reader(settings: Namespace, images: Sequence[Path]) -> ImageReader:
+    """What gives the pixels of the images to train on.
+
+    Raises:
+        InputError: naming the image or file that cannot be used.
+    """
+    if settings.decoded_images is None:
+        return read_image
+    return open_or_decode(Path(settings.decoded_images), images, workers=settings.workers)
 
 
 def build_network(settings: Namespace, built: Namespace) -> RegionNetwork:

@@ -11,6 +11,7 @@ import torch
 from classifier.augmentation import (
     COLOUR_VARIANCES,
     GREY,
+    NUMBERS,
     PRINCIPAL_COLOURS,
     Augmentation,
     Distortions,
@@ -108,7 +109,7 @@ def test_mirror(pixels: Image) -> None:
 def test_regions_do_not_mix(pixels: Image) -> None:
     regions = torch.cat([centred(pixels), centred(255 - pixels), centred(pixels[::-1])])
     generator = np.random.default_rng(0)
-    drawn = [Augmentation().draw(1, generator) for _ in range(3)]
+    drawn = [Augmentation().draw(generator.random((1, NUMBERS))) for _ in range(3)]
     before = regions.clone()
     together = distort(regions, Distortions.of(drawn))
     assert torch.equal(regions, before)
@@ -122,7 +123,7 @@ def test_no_regions() -> None:
 
 
 def test_draws_have_the_published_ranges() -> None:
-    drawn = Augmentation().draw(4000, np.random.default_rng(0))
+    drawn = Augmentation().draw(np.random.default_rng(0).random((4000, NUMBERS)))
     assert abs(drawn.mirrored.mean() - 0.5) < 0.04  # 5 standard deviations of sqrt(1 / 4 / 4000)
     counts = np.bincount(drawn.interpolation, minlength=4)
     assert (np.abs(counts - 1000) < 137).all()  # sqrt(4000 * 1/4 * 3/4) = 27.4
@@ -136,7 +137,7 @@ def test_draws_have_the_published_ranges() -> None:
 
 def test_draws_can_be_switched_off() -> None:
     plain = Augmentation(mirror=0, interpolations=(Interpolation.AREA,), photometric=0, lighting=0)
-    drawn, nothing = plain.draw(5, np.random.default_rng(0)), no_distortions(5)
+    drawn, nothing = plain.draw(np.random.default_rng(0).random((5, NUMBERS))), no_distortions(5)
     assert drawn._fields == nothing._fields
     for name, values in drawn._asdict().items():
         expected = getattr(nothing, name)
@@ -146,7 +147,7 @@ def test_draws_can_be_switched_off() -> None:
 
 def test_draws_of_a_batch_follow_each_other() -> None:
     generator = np.random.default_rng(0)
-    drawn = [Augmentation().draw(count, generator) for count in (2, 1, 3)]
+    drawn = [Augmentation().draw(generator.random((count, NUMBERS))) for count in (2, 1, 3)]
     together = Distortions.of(drawn)
     for name, values in together._asdict().items():
         assert np.array_equal(values, np.concatenate([getattr(one, name) for one in drawn]))

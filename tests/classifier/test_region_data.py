@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from classifier.augmentation import Augmentation
 from classifier.region_data import GroundTruthRegions, ObjectSamples
 from classifier.tasks import Regions, WholeImages
-from detection.arrays import FloatArray
+from detection.arrays import FloatArray, IntArray
 from detection.boxes import as_boxes, box_iou
 from detection.contracts import Proposals
 from detection.datasets import DataSet
@@ -37,6 +37,10 @@ class Known(dict[str, Proposals]):
         for record in records:
             if record.image_id not in self:
                 raise InputError(f"memory: expected proposals of {record.image_id}")
+
+    def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        boxes = [self[image_id].boxes for image_id in image_ids]
+        return np.concatenate(boxes), np.array([len(of_image) for of_image in boxes])
 
 
 def known(boxes: FloatArray, image_id: str = "a") -> Known:
@@ -93,6 +97,28 @@ def test_jittered_regions_leave_out_the_ignored_object(record: GroundTruth) -> N
     boxes, labels = draw(record, None, 0.5)
     assert labels == {0, 2}
     assert (box_iou(as_boxes(sorted(boxes)), BOXES[1:]) < 0.5).all()
+
+
+@pytest.mark.parametrize("proposals", [None, known(PROPOSED)])
+def test_samples_of_a_batch_are_those_one_by_one(record: GroundTruth, proposals: Known | None) -> None:
+    """With images among them that have nothing to draw from."""
+    alone = GroundTruth("b", record.path, BOXES[1:], LABELS[1:], IGNORED[1:])
+    everything = None if proposals is None else Known({**proposals, "b": Proposals(BOXES[1:], np.zeros(1, np.float32))})
+    samples = ObjectSamples(
+        [record, alone],
+        per_image=5,
+        foreground_fraction=0.5,
+        proposals=everything,
+        augmentation=Augmentation(),
+        seed=2,
+    )
+    keys = [SampleKey(0, 3, 0), SampleKey(0, 4, 1), SampleKey(1, 9, 0), SampleKey(1, 2, 1)]
+    for one, key in zip(samples.__getitems__(keys), keys, strict=True):
+        expected = samples[key]
+        assert one.path == expected.path
+        for parts in ("regions", "distortions"):
+            for found, wanted in zip(getattr(one, parts), getattr(expected, parts), strict=True):
+                assert np.array_equal(found, wanted)
 
 
 def test_ignored_objects_are_not_measured(record: GroundTruth) -> None:

@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 
 from classifier.sampling import (
+    ObjectLists,
+    Objects,
+    SampledBoxes,
     apart_from,
     foreground_quota,
     jitter_boxes,
+    keep_apart,
     random_boxes,
     sample_crop,
     sample_jittered,
     sample_proposals,
 )
-from detection.arrays import FloatArray, IntArray
+from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.boxes import as_boxes, box_iou
+from detection.training.sample_order import RowNumbers, SampleKey
 
 Size = tuple[int, int]
 
@@ -23,6 +28,51 @@ Size = tuple[int, int]
 SIZE = (40, 120)
 BOXES = as_boxes([(10, 5, 50, 35), (30, 5, 70, 35), (112, 30, 120, 40), (80, 2, 90, 12)])
 LABELS = np.array([4, 7, 0, 7], np.int64)
+
+
+def of_one_image(boxes: FloatArray, labels: IntArray | None = None) -> Objects:
+    return ObjectLists([boxes], [np.zeros(len(boxes), np.int64) if labels is None else labels])[np.array([0])]
+
+
+def numbers_for(count: int, seed: int = 0) -> RowNumbers:
+    return RowNumbers([SampleKey(0, 0, 0)], per_sample=count, seed=seed)
+
+
+def jittered(
+    boxes: FloatArray,
+    labels: IntArray,
+    size: Size,
+    *,
+    ignored: FloatArray | None = None,
+    foreground: BoolArray,
+    seed: int = 0,
+) -> SampledBoxes:
+    """So many regions of one image."""
+    rows = np.zeros(len(foreground), np.int64)
+    return sample_jittered(
+        of_one_image(boxes, labels).of_rows(rows),
+        np.array(size)[None].repeat(len(rows), axis=0),
+        ignored=of_one_image(as_boxes([]) if ignored is None else ignored).of_rows(rows),
+        foreground=foreground,
+        numbers=numbers_for(len(rows), seed),
+    )
+
+
+def proposed(
+    boxes: FloatArray, labels: IntArray, proposals: FloatArray, quota: BoolArray, seed: int = 0
+) -> SampledBoxes:
+    """So many regions of one image."""
+    return sample_proposals(
+        of_one_image(boxes, labels),
+        proposals,
+        np.array([len(proposals)]),
+        foreground=quota[None],
+        numbers=numbers_for(len(quota), seed),
+    )
+
+
+def quota_of(first: int, count: int, fraction: float) -> BoolArray:
+    return foreground_quota(np.arange(first, first + count), fraction)
 
 
 def sample(
@@ -35,8 +85,7 @@ def sample(
     seed: int = 0,
 ) -> tuple[FloatArray, IntArray]:
     labels = np.asarray(labels, np.int64)
-    quota = foreground_quota(0, count, fraction)
-    drawn = sample_jittered(boxes, labels, size, foreground=quota, generator=np.random.default_rng(seed))
+    drawn = jittered(boxes, labels, size, foreground=quota_of(0, count, fraction), seed=seed)
     found = drawn.labels > 0
     assert (drawn.targets[~found] == drawn.boxes[~found]).all()
     assert all(
@@ -86,16 +135,16 @@ def test_background_overlaps_all_ground_truths_by_less_than_half() -> None:
 
 def test_quota_of_a_quarter() -> None:
     # floor(k / 4) rises at k = 4, 8, ...: of regions 0-3 the last one is foreground.
-    assert foreground_quota(0, 8, 0.25).tolist() == [False, False, False, True] * 2
-    assert foreground_quota(2, 4, 0.25).tolist() == [False, True, False, False]
-    assert foreground_quota(5, 3, 0).tolist() == [False] * 3
-    assert foreground_quota(5, 3, 1).tolist() == [True] * 3
-    assert foreground_quota(9, 0, 0.5).shape == (0,)
+    assert quota_of(0, 8, 0.25).tolist() == [False, False, False, True] * 2
+    assert quota_of(2, 4, 0.25).tolist() == [False, True, False, False]
+    assert quota_of(5, 3, 0).tolist() == [False] * 3
+    assert quota_of(5, 3, 1).tolist() == [True] * 3
+    assert quota_of(9, 0, 0.5).shape == (0,)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 1 / 3, 0.65, 0.9])
 def test_every_stretch_holds_its_share_of_foreground(fraction: float) -> None:
-    quota = foreground_quota(1000, 5000, fraction)
+    quota = quota_of(1000, 5000, fraction)
     for count in (7, 32, 128):
         held = np.convolve(quota, np.ones(count), "valid")
         assert held.min() >= np.floor(count * fraction) - 1e-9
@@ -104,7 +153,7 @@ def test_every_stretch_holds_its_share_of_foreground(fraction: float) -> None:
 
 def test_foreground_is_drawn_where_it_is_wanted() -> None:
     _, targets = sample(count=2000, fraction=0.25)
-    assert ((targets > 0) == foreground_quota(0, 2000, 0.25)).all()
+    assert ((targets > 0) == quota_of(0, 2000, 0.25)).all()
 
 
 def test_every_ground_truth_is_as_likely() -> None:
@@ -170,6 +219,35 @@ def test_no_regions() -> None:
     assert targets.shape == (0,)
 
 
+def test_images_of_a_batch_are_drawn_as_if_alone() -> None:
+    """Whatever the others are: with more objects, with none, of other sizes, with more proposals."""
+    images = [BOXES, as_boxes([]), BOXES[1:2], BOXES[::-1]]
+    labels = [LABELS, LABELS[:0], LABELS[1:2], LABELS[::-1]]
+    ignored = [BOXES[:1], BOXES[1:3], as_boxes([]), as_boxes([])]
+    sizes = np.array([(40, 120), (200, 150), (40, 300), (50, 120)])
+    proposals = [PROPOSALS, PROPOSALS[:3], as_boxes([]), np.repeat(PROPOSALS, 5, axis=0)]
+    lists, left_out = ObjectLists(images, labels), ObjectLists(ignored, [np.zeros(len(one), int) for one in ignored])
+
+    def draw(rows: list[int]) -> tuple[SampledBoxes, SampledBoxes]:
+        numbers = RowNumbers([SampleKey(0, 7 + row, row) for row in rows], per_sample=30, seed=1)
+        quota = np.tile(quota_of(0, 30, 0.5), (len(rows), 1))
+        repeated = np.repeat(rows, 30)
+        around = sample_jittered(
+            lists[repeated], sizes[repeated], ignored=left_out[repeated], foreground=quota.ravel(), numbers=numbers
+        )
+        boxes = np.concatenate([proposals[row] for row in rows])
+        counts = np.array([len(proposals[row]) for row in rows])
+        of_proposals = sample_proposals(lists[np.array(rows)], boxes, counts, foreground=quota, numbers=numbers)
+        return around, of_proposals
+
+    together, alone = draw([0, 1, 2, 3]), [draw([row]) for row in range(4)]
+    for kind in (0, 1):
+        for field in range(3):
+            expected = np.concatenate([one[kind][field] for one in alone])
+            assert np.array_equal(together[kind][field], expected)
+    assert set(together[0].labels.tolist()) == {0, 1, 5, 8}
+
+
 def test_generator_decides() -> None:
     regions, targets = sample(seed=3)
     again, targets_again = sample(seed=3)
@@ -189,8 +267,12 @@ def test_inputs_stay() -> None:
 def jitter(
     box: Sequence[float], spread: float, size: Size = (1000, 1000), count: int = 100, seed: int = 0
 ) -> FloatArray:
-    generator = np.random.default_rng(seed)
-    return jitter_boxes(np.array(box, np.float32), size, spread=spread, count=count, generator=generator)
+    numbers = numbers_for(1, seed)(0, 4 * count).reshape(1, count, 4)
+    return jitter_boxes(np.array([box], np.float32), np.array([size]), spread=np.array([spread]), numbers=numbers)[0]
+
+
+def anywhere(size: Size, count: int) -> FloatArray:
+    return random_boxes(np.array([size]), numbers=numbers_for(1)(0, 4 * count).reshape(1, count, 4))[0]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +310,7 @@ def test_wild_jitter_is_valid() -> None:
 
 
 def test_random_boxes_are_between_an_eighth_and_all_of_the_image() -> None:
-    boxes = random_boxes((80, 640), count=2000, generator=np.random.default_rng(0))
+    boxes = anywhere((80, 640), 2000)
     assert boxes.shape == (2000, 4)
     assert boxes.dtype == np.float32
     assert_valid(boxes, (80, 640))
@@ -241,7 +323,7 @@ def test_random_boxes_are_between_an_eighth_and_all_of_the_image() -> None:
 
 
 def test_random_boxes_are_anywhere() -> None:
-    boxes = random_boxes((80, 640), count=2000, generator=np.random.default_rng(0))
+    boxes = anywhere((80, 640), 2000)
     left_top = boxes[:, :2]
     free = np.array([640, 80]) - (boxes[:, 2:] - left_top)
     # Uniform in 0-1: mean 1/2 within 5 * sqrt(1 / 12 / 2000) = 0.032, standard deviation sqrt(1 / 12) = 0.289.
@@ -252,7 +334,7 @@ def test_random_boxes_are_anywhere() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2)])
 def test_random_boxes_in_tiny_images(size: Size) -> None:
-    assert_valid(random_boxes(size, count=200, generator=np.random.default_rng(0)), size)
+    assert_valid(anywhere(size, 200), size)
 
 
 @pytest.mark.parametrize("box", [[100, 100, 120, 120], [5, 5, 5, 9], [3, 3, 3.2, 3.2]])
@@ -270,9 +352,7 @@ PROPOSALS = as_boxes([(18, 5, 58, 35), (80, 2, 85, 12), (0, 0, 3, 3), (-10, 5, 3
 
 
 def from_proposals(proposals: FloatArray, quota: list[bool], seed: int = 0) -> tuple[set[tuple[float, ...]], set[int]]:
-    drawn = sample_proposals(
-        BOXES, LABELS, proposals, foreground=np.array(quota), generator=np.random.default_rng(seed)
-    )
+    drawn = proposed(BOXES, LABELS, proposals, np.array(quota), seed)
     assert drawn.boxes.shape == drawn.targets.shape == (len(quota), 4)
     return {tuple(box) for box in drawn.boxes.tolist()}, set(drawn.labels.tolist())
 
@@ -291,9 +371,7 @@ def test_background_proposals() -> None:
 
 def test_proposals_stand_for_the_ground_truth_that_they_overlap_most() -> None:
     # Shifted by 8 columns it overlaps ground truth 0 by 32 / 48 and ground truth 1 by 28 / 52.
-    drawn = sample_proposals(
-        BOXES[:2], LABELS[:2], PROPOSALS[:1], foreground=np.ones(50, bool), generator=np.random.default_rng(0)
-    )
+    drawn = proposed(BOXES[:2], LABELS[:2], PROPOSALS[:1], np.ones(50, bool))
     chosen = (drawn.boxes == PROPOSALS[0]).all(1)
     assert chosen.any()
     assert (drawn.labels[chosen] == LABELS[0] + 1).all()
@@ -302,17 +380,13 @@ def test_proposals_stand_for_the_ground_truth_that_they_overlap_most() -> None:
 
 def test_the_other_kind_is_taken_where_one_is_missing() -> None:
     assert from_proposals(as_boxes([]), [False] * 20)[1] == {1, 5, 8}
-    drawn = sample_proposals(
-        as_boxes([]), LABELS[:0], PROPOSALS, foreground=np.ones(20, bool), generator=np.random.default_rng(0)
-    )
+    drawn = proposed(as_boxes([]), LABELS[:0], PROPOSALS, np.ones(20, bool))
     assert set(drawn.labels.tolist()) == {0}
 
 
 def test_nothing_to_draw_from() -> None:
     with pytest.raises(ValueError, match="proposals or ground truth"):
-        sample_proposals(
-            as_boxes([]), LABELS[:0], as_boxes([]), foreground=np.ones(1, bool), generator=np.random.default_rng(0)
-        )
+        proposed(as_boxes([]), LABELS[:0], as_boxes([]), np.ones(1, bool))
 
 
 def test_boxes_apart_from_ignored_objects() -> None:
@@ -324,20 +398,24 @@ def test_boxes_apart_from_ignored_objects() -> None:
     assert apart_from(ignored, as_boxes([])).shape == (0, 4)
 
 
+def test_boxes_of_several_images_apart_from_ignored_objects() -> None:
+    ignored = ObjectLists(
+        [as_boxes([]), as_boxes([(0, 0, 10, 10), (50, 50, 60, 60)]), as_boxes([(0, 0, 5, 10)])],
+        [LABELS[:0], LABELS[:2], LABELS[:1]],
+    )[np.arange(3)]
+    boxes = as_boxes([(0, 0, 10, 10), (0, 0, 5, 10), (20, 20, 30, 30), (50, 50, 60, 60), (0, 0, 5, 10)])
+    kept, counts = keep_apart(ignored, boxes, np.array([1, 3, 1]))
+    assert kept.tolist() == boxes[[0, 2]].tolist()
+    assert counts.tolist() == [1, 1, 0]
+
+
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_background_is_apart_from_ignored_objects(count: int) -> None:
     # The whole left half is ignored, a common place for random boxes.
     boxes, labels, ignored = BOXES[:count], LABELS[:count], as_boxes([(0, 0, 60, 40), (80, 0, 120, 40)])
 
     def overlaps(ignored_boxes: FloatArray) -> FloatArray:
-        drawn = sample_jittered(
-            boxes,
-            labels,
-            SIZE,
-            ignored=ignored_boxes,
-            foreground=np.zeros(400, bool),
-            generator=np.random.default_rng(0),
-        )
+        drawn = jittered(boxes, labels, SIZE, ignored=ignored_boxes, foreground=np.zeros(400, bool))
         assert set(drawn.labels.tolist()) == {0}
         largest: FloatArray = box_iou(drawn.boxes, ignored).max(axis=1)
         return largest
@@ -349,14 +427,7 @@ def test_background_is_apart_from_ignored_objects(count: int) -> None:
 def test_image_without_room_beside_an_ignored_object() -> None:
     # Every box a pixel wide overlaps it by half or more.
     for size, ignored in (((1, 1), (0, 0, 1, 1)), ((1, 2), (0, 0, 2, 1))):
-        drawn = sample_jittered(
-            as_boxes([]),
-            LABELS[:0],
-            size,
-            ignored=as_boxes([ignored]),
-            foreground=np.ones(20, bool),
-            generator=np.random.default_rng(0),
-        )
+        drawn = jittered(as_boxes([]), LABELS[:0], size, ignored=as_boxes([ignored]), foreground=np.ones(20, bool))
         assert set(drawn.labels.tolist()) == {0}
         assert_valid(drawn.boxes, size)
 

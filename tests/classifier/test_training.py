@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch.nn import functional
 
-from classifier.augmentation import Augmentation, Distortions, distort, no_distortions
+from classifier.augmentation import NUMBERS, Augmentation, Distortions, distort, no_distortions
 from classifier.box_coder import encode_boxes
 from classifier.box_loss import box_regression_loss, paired_iou
 from classifier.googlenet import GoogLeNet
@@ -33,7 +33,7 @@ def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
         torch.from_numpy(boxes),
         torch.from_numpy(generator.integers(0, 3, count)),
         torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
-        Distortions.of([Augmentation().draw(count, generator)]),
+        Distortions.of([Augmentation().draw(generator.random((count, NUMBERS)))]),
         tuple(Path(f"{index}.png") for index in range(count)),
     )
 

@@ -242,3 +242,30 @@ def test_description_that_does_not_fit(path: Path, description: NetworkDescripti
 def test_malformed_description(path: Path, metadata: str) -> None:
     save_file(load_file(path), path, metadata={METADATA_KEY: metadata})
     assert_refused(path, "fit their description")
+
+
+def test_int8_is_half_as_large_and_nearly_the_same(network: nn.Module, tmp_path: Path) -> None:
+    half, quarter = tmp_path / "float16.safetensors", tmp_path / "int8.safetensors"
+    save_weights(half, network, DESCRIPTION)
+    save_weights(quarter, network, DESCRIPTION, stored_as="int8")
+    assert quarter.stat().st_size < 0.75 * half.stat().st_size  # names and scales weigh much in so small a network
+    restored = load_weights(quarter)[0].state_dict()
+    for name, value in network.state_dict().items():
+        if value.ndim < 2:
+            torch.testing.assert_close(restored[name], value, rtol=1e-3, atol=1e-6)
+            continue
+        step = value.flatten(1).abs().amax(dim=1) / 127  # of each output channel
+        assert ((restored[name] - value).flatten(1).abs() <= 0.5001 * step.unsqueeze(1)).all()
+
+
+def test_int8_keeps_channels_without_weights_and_what_cannot_be_scaled(network: nn.Module, tmp_path: Path) -> None:
+    weight = network.get_parameter("linear.weight")
+    with torch.no_grad():
+        weight[0] = 0
+        network.get_parameter("stem.3.0.weight")[0, 0] = torch.inf
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, DESCRIPTION, stored_as="int8")
+    stored = load_file(path)
+    assert stored["linear.weight"].dtype == torch.int8
+    assert stored["stem.3.0.weight"].dtype == torch.float16
+    assert (load_weights(path)[0].state_dict()["linear.weight"][0] == 0).all()

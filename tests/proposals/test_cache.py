@@ -74,6 +74,17 @@ def test_proposals_may_be_changed(path: Path) -> None:
     assert_is_whole(cache)
 
 
+def test_boxes_of_several_images(path: Path) -> None:
+    cache = ProposalCache(path)
+    first, _, third, *_ = SIZES
+    wanted = [third, first, third]
+    boxes, counts = cache.boxes_of(wanted)
+    assert boxes.dtype == np.float32
+    assert counts.tolist() == [len(cache[image_id]) for image_id in wanted]
+    assert np.array_equal(boxes, np.concatenate([cache[image_id].boxes for image_id in wanted]))
+    assert cache.boxes_of([])[0].shape == (0, 4)
+
+
 def test_pickled_cache_is_its_path(path: Path) -> None:
     pickled = pickle.dumps(ProposalCache(path))
     assert len(pickled) < 300

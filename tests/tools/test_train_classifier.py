@@ -167,6 +167,15 @@ def test_starts_from_other_weights(
     assert logged(tmp_path, "train_loss")[0] < 0.7 * logged(uninterrupted, "train_loss")[0]
 
 
+def test_decoded_images_give_the_same_run(
+    logged: Logged, three_epochs: Options, uninterrupted: Path, tmp_path: Path
+) -> None:
+    decoded = tmp_path / "train.decoded"
+    assert train_classifier.main([*three_epochs(tmp_path), "--decoded_images", str(decoded)]) == 0
+    assert decoded.stat().st_size > 0
+    assert logged(tmp_path, "train_loss") == logged(uninterrupted, "train_loss")
+
+
 def test_network_from_elsewhere(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = [*three_epochs(tmp_path), "--network", "torchvision.models.resnet18"]
     assert train_classifier.main(options) == 1
@@ -206,7 +215,7 @@ def test_initial_weights_of_another_network(
 
 
 def test_boxes_are_refined(three_epochs: Options, data: Path, tmp_path: Path) -> None:
-    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "24"]
+    options = [*three_epochs(tmp_path), "--box_regression", "true", "--trainer.max_epochs", "32"]
     assert train_classifier.main(options) == 0
     weights = tmp_path / "boxes.safetensors"
     export = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)]

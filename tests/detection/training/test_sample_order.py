@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from detection.training.sample_order import ResumableBatches, SampleKey
+from detection.training.sample_order import ResumableBatches, RowNumbers, SampleKey, normal_numbers
 
 
 def batches(
@@ -97,3 +97,29 @@ def test_place_is_looked_up_at_each_epoch() -> None:
             steps += 1
     assert epochs == [0, 0, 1, 1, 2, 2]
     assert np.array_equal(sorted(key.record for batch in order for key in batch), range(8))
+
+
+def test_numbers_of_a_row_follow_from_its_place() -> None:
+    keys = [SampleKey(0, 5, 0), SampleKey(0, 6, 9), SampleKey(1, 7, 0), SampleKey(0, 0, 3), SampleKey(0, 6, 1)]
+    numbers = RowNumbers(keys, per_sample=3, seed=1)
+    together = numbers(0, 5)
+    assert together.shape == (15, 5)
+    for index, key in enumerate(keys):
+        alone = RowNumbers([key], per_sample=3, seed=1)(0, 5)
+        assert np.array_equal(alone, together[3 * index : 3 * index + 3])
+    assert np.array_equal(together[3:6], together[12:])  # the record does not matter
+    assert len(np.unique(together)) == 12 * 5
+    assert np.array_equal(numbers.of_rows(np.array([8, 2]))(0, 5), together[[8, 2]])
+    for other in (RowNumbers(keys, per_sample=3, seed=2)(0, 5), numbers(1, 5)):
+        assert not np.isin(other, together).any()
+
+
+def test_numbers_are_uniform_and_those_made_of_them_normal() -> None:
+    numbers = RowNumbers([SampleKey(0, place, 0) for place in range(1000)], per_sample=1, seed=0)(0, 7)
+    assert ((numbers >= 0) & (numbers < 1)).all()
+    assert np.abs(np.histogram(numbers, 10, (0, 1))[0] - 700).max() < 5 * 25.1  # sqrt(7000 * 0.1 * 0.9)
+    assert (np.abs(np.corrcoef(numbers.T) - np.eye(7)) < 0.16).all()  # 5 / sqrt(1000)
+    normal = normal_numbers(numbers)
+    assert abs(normal.mean()) < 5 / 7000**0.5
+    assert abs(normal.std() - 1) < 5 / 14000**0.5
+    assert np.isfinite(normal_numbers(np.zeros(1))).all()

@@ -51,6 +51,10 @@ class Draws(NamedTuple):
     gains: FloatArray
     lighting: FloatArray
 
+    def part(self, rows: slice) -> Draws:
+        """Those of some of the regions."""
+        return Draws(self.mirrored[rows], self.interpolation[rows], self.gains[rows], self.lighting[rows])
+
 
 class Distortions(NamedTuple):
     """The draws of a batch of N regions, on its device.

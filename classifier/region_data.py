@@ -105,9 +105,7 @@ class RegionSamples(Dataset[RegionSample], ABC):
         draws = self.augmentation.draw(numbers(DISTORTIONS, NUMBERS))
         parts = (slice(start, start + self.per_image) for start in range(0, len(numbers), self.per_image))
         return [
-            RegionSample(
-                image, SampledBoxes(*(each[part] for each in regions)), Draws(*(each[part] for each in draws)), path
-            )
+            RegionSample(image, regions.part(part), draws.part(part), path)
             for image, part, path in zip(images, parts, paths, strict=True)
         ]
 
@@ -229,8 +227,7 @@ class ObjectSamples(RegionSamples):
             foreground=foreground[usable],
             numbers=numbers.of_rows(np.flatnonzero(rows)),
         )
-        for of_all, of_some in zip(regions, some, strict=True):
-            of_all[rows] = of_some
+        regions.boxes[rows], regions.labels[rows], regions.targets[rows] = some
         return regions
 
     def _jittered(self, records: IntArray, sizes: IntArray, foreground: BoolArray, numbers: RowNumbers) -> SampledBoxes:

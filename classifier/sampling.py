@@ -47,6 +47,10 @@ class SampledBoxes(NamedTuple):
     labels: IntArray
     targets: FloatArray
 
+    def part(self, rows: slice) -> SampledBoxes:
+        """Some of the regions."""
+        return SampledBoxes(self.boxes[rows], self.labels[rows], self.targets[rows])
+
 
 class Objects(NamedTuple):
     """Objects of n images, M of the one that has most, at least one place each.
@@ -144,8 +148,15 @@ class _Plan(NamedTuple):
     spread: NDArray[np.float64]
 
     def of_rows(self, rows: IntArray) -> _Plan:
-        objects, ignored, *others = self
-        return _Plan(objects.of_rows(rows), ignored.of_rows(rows), *(each[rows] for each in others))
+        return _Plan(
+            self.objects.of_rows(rows),
+            self.ignored.of_rows(rows),
+            self.sizes[rows],
+            self.chosen[rows],
+            self.wanted[rows],
+            self.around[rows],
+            self.spread[rows],
+        )
 
     def draw(self, numbers: NDArray[np.float64]) -> tuple[FloatArray, BoolArray, FloatArray]:
         """The first candidate that fits [N, 4], whether one does [N], and the one that overlaps the least [N, 4]."""
@@ -242,7 +253,8 @@ def keep_apart(ignored: Objects, boxes: FloatArray, counts: IntArray) -> tuple[F
 
 def apart_from(ignored: FloatArray, boxes: FloatArray) -> FloatArray:
     """Those of the boxes [N, 4] that overlap every ignored object [I, 4] by an IoU of less than 0.5, in their order."""
-    return boxes[box_iou(boxes, ignored).max(axis=1, initial=0) < FOREGROUND_IOU]
+    kept: FloatArray = boxes[box_iou(boxes, ignored).max(axis=1, initial=0) < FOREGROUND_IOU]
+    return kept
 
 
 def sample_crop(

@@ -91,7 +91,7 @@ def normal_numbers(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=16)
 def _philox_key(seed: int, epoch: int, stream: int) -> NDArray[np.uint64]:
-    return np.random.SeedSequence((seed, epoch, stream)).generate_state(2, np.uint64)
+    return np.asarray(np.random.SeedSequence((seed, epoch, stream)).generate_state(2, np.uint64), np.uint64)
 
 
 class ResumableBatches(Sampler[list[SampleKey]]):

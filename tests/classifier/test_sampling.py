@@ -268,11 +268,12 @@ def jitter(
     box: Sequence[float], spread: float, size: Size = (1000, 1000), count: int = 100, seed: int = 0
 ) -> FloatArray:
     numbers = numbers_for(1, seed)(0, 4 * count).reshape(1, count, 4)
-    return jitter_boxes(np.array([box], np.float32), np.array([size]), spread=np.array([spread]), numbers=numbers)[0]
+    boxes = jitter_boxes(np.array([box], np.float32), np.array([size]), spread=np.array([spread]), numbers=numbers)
+    return boxes.reshape(count, 4)
 
 
 def anywhere(size: Size, count: int) -> FloatArray:
-    return random_boxes(np.array([size]), numbers=numbers_for(1)(0, 4 * count).reshape(1, count, 4))[0]
+    return random_boxes(np.array([size]), numbers=numbers_for(1)(0, 4 * count).reshape(1, count, 4)).reshape(count, 4)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from detection.arrays import FloatArray
 
@@ -36,7 +33,7 @@ class BetaCalibration:
         self.b = b
         self.offset = offset
 
-    def __call__(self, scores: NDArray[np.floating[Any]]) -> FloatArray:
+    def __call__(self, scores: FloatArray) -> FloatArray:
         """Shares of the same shape, float32 in 0-1, of scores in 0-1."""
         low = np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)
         logits = self.a * np.log(low) - self.b * np.log1p(-low) + self.offset

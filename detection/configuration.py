@@ -19,7 +19,7 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
 
     Args:
         config: a file like `configs/detector.yaml`.
-        device: "cpu", "cuda", ...; overrides what the file says of the classifier.
+        device: "cpu", "cuda", ...; overrides what the file says of the networks.
 
     Raises:
         InputError: naming the file, if it is missing, not YAML, or has an unknown key or an unusable value; or if the
@@ -59,8 +59,24 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
         parsed = parser.parse_object({"detector": settings})
         if device is not None:
             parsed["detector.classify.init_args.device"] = device
+            _set_device(parsed.detector.propose, device)
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
         raise InputError(f"{source}: expected the settings of a detector: {reason}") from None
     return detector
+
+
+def _set_device(settings: Any, device: str) -> None:
+    """Name the device wherever one can be named in the settings of a proposer."""
+    from jsonargparse import Namespace  # noqa: PLC0415
+
+    if isinstance(settings, list):
+        for part in settings:
+            _set_device(part, device)
+    elif isinstance(settings, Namespace):
+        for key, value in vars(settings).items():
+            if key == "device":
+                settings[key] = device
+            else:
+                _set_device(value, device)

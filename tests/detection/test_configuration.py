@@ -11,13 +11,16 @@ import pytest
 import torch
 import yaml
 
+from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
 from detection.arrays import FloatArray, Image
 from detection.configuration import DEFAULT_CONFIG, build_detector, load_detector, read_yaml
 from detection.contracts import RegionScores
-from detection.detector import MAX_DETECTIONS, SCORE_THRESHOLD
+from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
 from detection.nms import NMS_IOU_THRESHOLD
+from proposals.merge import MergedProposer
+from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.whole_image import WholeImage
 
@@ -26,20 +29,41 @@ Settings = dict[str, Any]
 
 def test_default_is_the_shipped_detector(photo_pixels: Image) -> None:
     detector = load_detector(device="cpu")
-    assert isinstance(detector.propose, SelectiveSearch)
-    assert len(detector.class_names) >= 200
-    assert detector(photo_pixels).class_names == detector.class_names
+    assert isinstance(detector.propose, MergedProposer)
+    assert isinstance(detector.classify, Ensemble)
+    assert len(detector.classify.networks) == 1 + 6  # the leader of the cascade, and the paper's six
+    assert len(detector.class_names) == 200
+    found = detector(photo_pixels)
+    assert found.class_names == detector.class_names
+    assert len(detector.propose(photo_pixels)) <= 500
 
 
 def test_default_file_with_other_weights(tiny_weights: Path) -> None:
     settings = read_yaml(DEFAULT_CONFIG)
-    settings["classify"]["init_args"]["weights"] = str(tiny_weights)
+    settings["classify"]["init_args"]["members"] = [str(tiny_weights)] * 2
     detector = build_detector(settings, source="test", device="cpu")
-    assert isinstance(detector.propose, SelectiveSearch)
-    defaults = (SCORE_THRESHOLD, NMS_IOU_THRESHOLD, MAX_DETECTIONS)
-    # GoogLeNet's doubled superpixels at R-CNN's width; thresholds as `Detector` has them by default
-    assert (detector.propose.scales, detector.propose.width, detector.propose.min_side) == ((100, 200), 500, 20)
-    assert (detector.score_threshold, detector.nms_iou_threshold, detector.max_detections) == defaults
+    assert isinstance(detector.propose, MergedProposer)
+    multibox, search = detector.propose.proposers
+    assert isinstance(multibox, MultiBoxProposer)
+    assert isinstance(search, SelectiveSearch)
+    # GoogLeNet's 200 boxes, and its doubled superpixels at R-CNN's width
+    assert multibox.max_boxes == 200
+    assert (search.scales, search.width, search.min_side) == ((100, 200), 500, 20)
+    assert (detector.nms_iou_threshold, detector.max_detections) == (NMS_IOU_THRESHOLD, MAX_DETECTIONS)
+
+
+def test_device_is_that_of_all_networks(tmp_path: Path, tiny_weights: Path) -> None:
+    settings = read_yaml(DEFAULT_CONFIG)
+    settings["classify"]["init_args"] |= {"members": [str(tiny_weights)] * 2, "device": "cuda:99"}
+    settings["propose"]["init_args"]["proposers"][0]["init_args"]["device"] = "cuda:98"
+    detector = load_detector(written(tmp_path, settings), device="cpu")
+    assert isinstance(detector.classify, Ensemble)
+    assert isinstance(detector.propose, MergedProposer)
+    assert isinstance(detector.propose.proposers[0], MultiBoxProposer)
+    devices = [*(network.device for network in detector.classify.networks), detector.propose.proposers[0].device]
+    assert [str(device) for device in devices] == ["cpu"] * 3
+    with pytest.raises(InputError, match="device cuda:98: expected cpu"):
+        load_detector(written(tmp_path, settings))
 
 
 def test_values_of_the_file_arrive(tmp_path: Path, detector_settings: Settings) -> None:

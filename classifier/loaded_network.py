@@ -80,10 +80,9 @@ class LoadedNetwork:
         self.batch_size = batch_size or default_batch_size(self.device, self.crop.size)
         with naming_failed_device(self.device):
             self.engine = find_engine(self.device)
+            self.network: Any = prepare(network, self.engine, self.device, self.dtype)
         self.uses_kernels = self.engine == "fused" and self.device.type == "cuda"
         self.graphs = BatchGraphs() if self.uses_kernels else None
-        with naming_failed_device(self.device):
-            self.network: Any = prepare(network, self.engine, self.device, self.dtype)
         self.reads_packed = reads_packed(self.network)
 
     @torch.inference_mode()
@@ -160,7 +159,7 @@ class LoadedNetwork:
 
 
 def default_batch_size(device: torch.device, size: int) -> int:
-    """Regions of `size` pixels that are scored fastest together."""
+    """Regions of `size` pixels that pass through a network at once unless the user says otherwise."""
     return BATCH_SIZE if device.type == "cpu" else max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 

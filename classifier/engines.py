@@ -13,20 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from classifier.inception import Convolution
-from classifier.packed_input import PackedConvolution, pack_stem
+from classifier.packed_input import pack_stem
 from classifier.response_norm import ResponseNorm
 from detection.folding import fold_batch_norm
 
-Engine = Literal["plain", "eager", "fused", "fused_stem"]
+Engine = Literal["plain", "eager", "fused"]
 """What is done to a network.
 
 plain: nothing. eager: batch normalisation is folded, memory is channels_last. fused: moreover a convolution, its bias
 and ReLU are one kernel of cuDNN, the first one reads packed images, kernels of ours pool, normalise and warp, and
-batches are replayed as CUDA graphs. fused_stem: the first convolution is a kernel of ours, too.
+batches are replayed as CUDA graphs.
 """
 
-FUSED: tuple[Engine, ...] = ("fused", "fused_stem")
-ENGINES: tuple[Engine, ...] = ("plain", "eager", *FUSED)
+ENGINES: tuple[Engine, ...] = ("plain", "eager", "fused")
 
 LEAST_CAPABILITY = (8, 0)
 """Of a GPU for "fused": the first with bfloat16."""
@@ -78,12 +77,10 @@ def prepare(network: nn.Module, engine: Engine, device: torch.device, dtype: tor
     if engine == "plain":
         return network.to(device, dtype)
     fold_batch_norm(network)
-    if engine in FUSED:
+    if engine == "fused":
         pack_stem(network)
         _replace(network, Convolution, fused)
         if device.type == "cuda":
-            if engine == "fused_stem":
-                _replace(network, FusedConvolution, first_fused)
             _replace(network, ResponseNorm, OnePassResponseNorm)
             _replace(network, nn.MaxPool2d, OnePassMaxPool)
     return cast(nn.Module, network.to(device, dtype, memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -124,22 +121,6 @@ def fused(layer: Convolution) -> nn.Module:
     if not all(isinstance(one, nn.Identity) for one in between):
         return layer
     return FusedConvolution(convolution)
-
-
-class FirstConvolution(FusedConvolution):
-    """A `PackedConvolution` with its bias and a ReLU, on a GPU."""
-
-    def forward(self, packed: Tensor) -> Tensor:
-        from classifier.kernels import packed_convolution  # noqa: PLC0415  Triton is only where there are GPUs
-
-        return packed_convolution(packed, self.convolution.weight, cast(Tensor, self.convolution.bias))
-
-
-def first_fused(layer: FusedConvolution) -> FusedConvolution:
-    """The same by our kernel, if it is one of packed images, of channels that suit the kernel."""
-    convolution = layer.convolution
-    suits = convolution.out_channels >= 16 and convolution.out_channels.bit_count() == 1
-    return FirstConvolution(convolution) if isinstance(convolution, PackedConvolution) and suits else layer
 
 
 class OnePassResponseNorm(nn.Module):

@@ -98,31 +98,6 @@ def _max_pool(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     tl.store(end + OUT_W * C, lower.to(target.dtype.element_ty), mask=(out_row + 1 < OUT_H)[:, None])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _packed_convolution(  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    source, weight, bias, target, WIDTH: tl.constexpr, OUT_H: tl.constexpr, OUT_W: tl.constexpr, OUT: tl.constexpr,
-    PIXELS_IN: tl.constexpr, PROGRAMS: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    """`PROGRAMS` an image, each with outputs whose 4x4 blocks begin at the next `BLOCK` blocks of the image.
-
-    The four blocks of a row of the kernel are 64 neighbouring values in memory, so it is four matrix products.
-    """
-    image = (tl.program_id(0) // PROGRAMS).to(tl.int64)
-    place = tl.program_id(0) % PROGRAMS * BLOCK + tl.arange(0, BLOCK)
-    row, column = place // WIDTH, place % WIDTH
-    inside = ((row < OUT_H) & (column < OUT_W))[:, None]
-    value, kernel = tl.arange(0, 64), tl.arange(0, OUT)
-    blocks = source + image * (PIXELS_IN * 16) + place[:, None] * 16 + value[None, :]
-    weights = weight + kernel[None, :] * 256 + value[:, None]
-    sums = tl.zeros([BLOCK, OUT], tl.float32)
-    for down in tl.static_range(4):
-        values = tl.load(blocks + down * (WIDTH * 16), mask=inside, other=0)
-        sums = tl.dot(values, tl.load(weights + down * 64), sums)
-    sums = tl.maximum(sums + tl.load(bias + kernel).to(tl.float32)[None, :], 0)
-    goal = target + image * (OUT_H * OUT_W * OUT) + ((row * OUT_W + column) * OUT)[:, None] + kernel[None, :]
-    tl.store(goal, sums.to(target.dtype.element_ty), mask=inside)
-
-
 def response_norm(features: Tensor) -> Tensor:
     """What `ResponseNorm` computes, in one pass: [B, C, H, W] -> the same; C is a multiple of `VECTOR`."""
     features = features.contiguous(memory_format=torch.channels_last)
@@ -146,26 +121,6 @@ def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_m
     _max_pool[(count * programs,)](
         features, output, channels, *size, out_height, out_width, kernel, stride, padding, programs, vector, BLOCK
     )
-    return output
-
-
-def packed_convolution(packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What a `PackedConvolution` and a ReLU compute: [B, 16, H, W], [C, 16, 4, 4], [C] -> [B, C, H - 3, W - 3].
-
-    C is a power of two from 16.
-    """
-    packed, weight = (one.contiguous(memory_format=torch.channels_last) for one in (packed, weight))
-    count, _, height, width = packed.shape
-    channels = len(weight)
-    output = torch.empty(
-        (count, channels, height - 3, width - 3),
-        dtype=packed.dtype, device=packed.device, memory_format=torch.channels_last,
-    )  # fmt: skip
-    programs = triton.cdiv((height - 3) * width, BLOCK)
-    _packed_convolution[(count * programs,)](
-        packed, weight, bias, output, width, height - 3, width - 3, channels, height * width, programs, BLOCK,
-        num_warps=8, num_stages=1,
-    )  # fmt: skip
     return output
 
 

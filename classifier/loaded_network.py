@@ -10,7 +10,7 @@ from torch import Tensor
 
 from classifier.batch_graphs import BatchGraphs, next_size
 from classifier.box_coder import mirror_deltas
-from classifier.engines import FUSED, find_engine, prepare
+from classifier.engines import find_engine, prepare
 from classifier.packed_input import pack, reads_packed, unpack
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import find_weights, load_region_network
@@ -80,10 +80,9 @@ class LoadedNetwork:
         self.batch_size = batch_size or default_batch_size(self.device, self.crop.size)
         with naming_failed_device(self.device):
             self.engine = find_engine(self.device)
-        self.uses_kernels = self.engine in FUSED and self.device.type == "cuda"
-        self.graphs = BatchGraphs() if self.uses_kernels else None
-        with naming_failed_device(self.device):
             self.network: Any = prepare(network, self.engine, self.device, self.dtype)
+        self.uses_kernels = self.engine == "fused" and self.device.type == "cuda"
+        self.graphs = BatchGraphs() if self.uses_kernels else None
         self.reads_packed = reads_packed(self.network)
 
     @torch.inference_mode()
@@ -160,7 +159,7 @@ class LoadedNetwork:
 
 
 def default_batch_size(device: torch.device, size: int) -> int:
-    """Regions of `size` pixels that are scored fastest together."""
+    """Regions of `size` pixels that pass through a network at once unless the user says otherwise."""
     return BATCH_SIZE if device.type == "cpu" else max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 

@@ -1,4 +1,4 @@
-"""Images as a first convolution of 7x7 and stride 2 reads them fastest: blocks of 2x2 pixels as 16 channels.
+"""Images for tensor cores, for a first convolution of 7x7 and stride 2: blocks of 2x2 pixels as 16 channels.
 
 Tensor cores take channels by the eight, and an image has three. A block of 2x2 pixels, each with an empty fourth
 colour, has 16 channels, (row, column, colour) from slow to fast; a kernel of 7x7 that steps by 2 pixels is then one of

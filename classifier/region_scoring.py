@@ -81,7 +81,7 @@ def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Ten
 
 
 def _at_once(networks: Sequence[LoadedNetwork]) -> int:
-    """Regions that are warped together: whole batches within `REGION_BYTES`, or else one batch."""
+    """Regions that are warped together: whole batches within the bound of the device, or else one batch."""
     batch_size = networks[0].batch_size
     bytes_each = 12 * max(network.crop.size for network in networks) ** 2
     bound = REGION_BYTES if networks[0].device.type == "cpu" else GPU_REGION_BYTES

@@ -58,6 +58,11 @@ def test_batches_suit_the_device() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: Engine, mirrored: bool) -> None:
+    """To 5% of a standard deviation, since cuDNN rounds what it multiplies to the 11 bits of TensorFloat-32.
+
+    That rounding, imitated on a CPU, moves features by up to 2.4%.
+    """
+
     def load(name: Engine) -> LoadedNetwork:
         with using(name):
             return LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
@@ -65,11 +70,12 @@ def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: Engine, mirrored: bo
     regions = torch.randn((21, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
     expected, network = load("plain"), load(engine)
     for order in (regions, regions.flip(0), regions[:13]):  # eager, captured, replayed
-        found = network.outputs(order, mirrored=mirrored)
-        torch.testing.assert_close(
-            found.logits, expected.outputs(order, mirrored=mirrored).logits, atol=2e-2, rtol=1e-2
+        pairs = (
+            (network.outputs(order, mirrored=mirrored).logits, expected.outputs(order, mirrored=mirrored).logits),
+            (network.features(order), expected.features(order)),
         )
-        torch.testing.assert_close(network.features(order), expected.features(order), atol=2e-2, rtol=1e-2)
+        for found, right in pairs:
+            torch.testing.assert_close(found, right, atol=0.05 * float(right.std()), rtol=0)
     if network.graphs is not None:
         assert network.graphs.usable
         assert any(captured is not None for captured in network.graphs.captured.values())

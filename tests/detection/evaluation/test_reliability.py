@@ -15,7 +15,7 @@ def draws(calibration: BetaCalibration, count: int) -> tuple[NDArray[np.float64]
     """Scores, and what is right when these are its true shares."""
     generator = np.random.default_rng(0)
     scores = generator.uniform(0, 1, count)
-    return scores, generator.uniform(0, 1, count) < calibration(scores)
+    return scores, generator.uniform(0, 1, count) < calibration(scores.astype(np.float32))
 
 
 def test_bins_by_hand() -> None:
@@ -42,14 +42,14 @@ def test_finds_what_the_draws_came_from(numbers: tuple[float, float, float]) -> 
 
 def test_calibration_makes_scores_reliable() -> None:
     scores, right = draws(BetaCalibration(0.6, 0.2, -1.5), 50_000)
-    calibrated = fit_calibration(scores[:25_000], right[:25_000])(scores[25_000:]).astype(np.float64)
+    calibrated = fit_calibration(scores[:25_000], right[:25_000])(scores[25_000:].astype(np.float32)).astype(np.float64)
     assert reliability(scores, right).expected_error > 0.2
     assert reliability(calibrated, right[25_000:]).expected_error < 0.015
 
 
 def test_mean_share_is_that_of_what_is_right() -> None:
     scores, right = draws(BetaCalibration(1.2, 0.5, -3), 5000)  # a property of the most likely offset
-    assert fit_calibration(scores, right)(scores).mean() == pytest.approx(right.mean(), abs=1e-4)
+    assert fit_calibration(scores, right)(scores.astype(np.float32)).mean() == pytest.approx(right.mean(), abs=1e-4)
 
 
 def test_scores_of_zero_and_one() -> None:

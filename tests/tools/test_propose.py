@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from detection.arrays import Image
+from detection.arrays import FloatArray, Image, IntArray
 from detection.boxes import as_boxes
 from detection.configuration import build_detector
 from detection.contracts import Proposals
@@ -356,13 +356,13 @@ def test_training_draws_from_the_cache(
     options: list[str], filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     read: list[str] = []
-    original = ProposalCache.__getitem__
+    original = ProposalCache.boxes_of
 
-    def noted(self: ProposalCache, image_id: str) -> Proposals:
-        read.append(image_id)
-        return original(self, image_id)
+    def noted(self: ProposalCache, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        read.extend(image_ids)
+        return original(self, image_ids)
 
-    monkeypatch.setattr(ProposalCache, "__getitem__", noted)
+    monkeypatch.setattr(ProposalCache, "boxes_of", noted)
     assert run_training([*options, "--proposals", str(filled), "--output", str(tmp_path)]) == 0
     assert sorted(read) == sorted(str(index) for index in range(12))
 

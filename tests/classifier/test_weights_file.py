@@ -113,14 +113,24 @@ def test_files_from_before_there_were_heads_load(path: Path) -> None:
     assert network.box_head is None
 
 
-def test_shipped_weights_load() -> None:
-    network, description = load_region_network(find_weights("tiny_imagenet.safetensors"))
-    assert find_weights("tiny_imagenet.safetensors") == SHIPPED / "tiny_imagenet.safetensors"
-    assert (description.head, description.box_regression, description.num_outputs) == ("softmax", False, 201)
+@pytest.mark.parametrize(
+    ("name", "size", "refines"),
+    [
+        *((f"tiny_imagenet{number}", 64, True) for number in ("", "_2", "_3", "_4", "_5", "_6")),
+        ("tiny_imagenet_lead", 48, True),
+        ("tiny_imagenet_pretrained", 64, False),
+    ],
+)
+def test_shipped_weights_load(name: str, size: int, refines: bool) -> None:
+    path = find_weights(f"{name}.safetensors")
+    assert path == SHIPPED / f"{name}.safetensors"
+    network, description = load_region_network(path)
+    assert (description.head, description.num_outputs, description.input_size) == ("softmax", 201, size)
+    assert description.box_regression == refines
     with torch.inference_mode():
-        outputs = network(torch.zeros(1, 3, 64, 64))
+        outputs = network(torch.zeros(1, 3, size, size))
     assert outputs.logits.shape == (1, 201)
-    assert outputs.deltas is None
+    assert (outputs.deltas is not None) == refines
 
 
 def test_other_names_are_paths(tmp_path: Path) -> None:

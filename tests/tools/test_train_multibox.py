@@ -61,6 +61,7 @@ def small_experiment(data: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         "layout": layout,
         "validation_layout": {"cells": 1},
         "input_size": 64,
+        "training_sizes": None,
         "head": {"width": 16, "points": 3, "hidden": 32},
         "priors": 40,
         "prior_mosaics": 60,

@@ -71,7 +71,7 @@ def uncounted(sample: RegionSample) -> RegionSample:
 class RegionSamples(Dataset[RegionSample], ABC):
     """What a training run draws from: `samples[key]` is a function of the seed and the key.
 
-    Loaders ask for those of a batch at once, which takes a fifth of the time.
+    Loaders ask for those of a batch at once, whose random numbers and overlaps are computed together.
 
     Args:
         count: number of images.

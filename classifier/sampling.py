@@ -221,7 +221,7 @@ def sample_proposals(
         kind_before = objects_before if kind else np.arange(len(objects_before)) - objects_before
         first = kind_before[before[images[rows]]]
         count = kind_before[(before + totals)[images[rows]]] - first
-        picked[rows] = of_kind[first + (share[rows] * count).astype(np.int64)] if len(rows) else 0
+        picked[rows] = of_kind[first + (share[rows] * count).astype(np.int64)]
     return _labelled(candidates[picked], matched[picked], objects.of_rows(images))
 
 

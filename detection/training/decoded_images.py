@@ -1,7 +1,7 @@
 """Images that are decoded once and kept in a file, so that loaders need not decode them again in each epoch.
 
-It pays where images are small and epochs many: half of a loader's time goes into decoding a picture of 64 px. The file
-takes three bytes a pixel: 1.2 GB for the 100,000 pictures of Tiny ImageNet, but 0.5 MB for each photo of 500 px.
+It pays where images are small and epochs many. The file takes three bytes a pixel: 1.2 GB for the 100,000 pictures of
+Tiny ImageNet, but 0.5 MB for each photo of 500 px.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ ImageReader = Callable[[Path], Image]
 """Gives the pixels of an image file, uint8 [H, W, 3]."""
 
 FORMAT = "inception-rcnn decoded images 1"
+
+REMEDY = "delete it and its index, and the next run makes them anew"
 
 AT_ONCE = 64
 """Images that a process decodes before it hands them over."""
@@ -98,9 +100,6 @@ class DecodedImages:
                     f"{self.path}: expected the pixels of {path} of {size} bytes, got those of a file of "
                     f"{entry.file_size} bytes; {REMEDY}"
                 )
-
-
-REMEDY = "delete it and its index, and the next run makes them anew"
 
 
 def open_or_decode(path: Path, images: Sequence[Path], *, workers: int) -> DecodedImages:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -59,7 +60,7 @@ class RowNumbers:
 
     def of_rows(self, rows: NDArray[np.int64]) -> RowNumbers:
         """The numbers of some of the rows [n], by index."""
-        some = RowNumbers([], per_sample=1, seed=self.seed)
+        some = copy(self)
         some._epochs, some._places = self._epochs[rows], self._places[rows]
         return some
 

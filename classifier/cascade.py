@@ -1,4 +1,4 @@
-"""What a cascade of two stages chooses between: the scores of the first member alone, and those of all members."""
+"""What a cascade chooses between: the mean scores of its first members, and those of all members."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from detection.contracts import RegionScores
 
 
 class Stages(NamedTuple):
-    """Scores of the same N regions of an image, by the `first` member and by all, `fused`."""
+    """Scores of the same N regions of an image by the `first` members, and by all, `fused`.
+
+    Those that are not `reached` [N] were stopped by earlier members, and have the same scores in both.
+    """
 
     first: RegionScores
     fused: RegionScores
+    reached: BoolArray
 
     def goes_on(self, threshold: float) -> BoolArray:
-        """Whether the first member gives a class `threshold` or more: [N]."""
-        rows: BoolArray = self.first.probabilities[:, 1:].max(axis=1) >= threshold
+        """Whether the first members reach a region and give some class `threshold` or more: [N]."""
+        rows: BoolArray = self.reached & (self.first.probabilities[:, 1:].max(axis=1) >= threshold)
         return rows
 
     def choose(self, regions: FloatArray, threshold: float) -> RegionScores:
-        """What a cascade with `threshold` says of the `regions` [N, 4], which a first member may leave unrefined."""
+        """What a cascade with `threshold` says of the `regions` [N, 4], which the first members may leave unrefined."""
         rows = self.goes_on(threshold)
         probabilities = np.where(rows[:, None], self.fused.probabilities, self.first.probabilities)
         if self.fused.boxes is None:
@@ -32,23 +36,18 @@ class Stages(NamedTuple):
         return RegionScores(probabilities, np.where(rows[:, None, None], self.fused.boxes, stopped))
 
 
-def join_stages(first: RegionScores, rest: RegionScores, *, members: int, refining: int) -> Stages:
-    """Both stages, given the scores of the first member and the mean of the others'.
-
-    Args:
-        first: of one member.
-        rest: of the others.
-        members: how many there are without the first.
-        refining: those among them that refine boxes.
-    """
-    probabilities = _mean(first.probabilities, rest.probabilities, members)
-    if first.boxes is None or rest.boxes is None:
-        return Stages(first, RegionScores(probabilities, rest.boxes if first.boxes is None else first.boxes))
-    return Stages(first, RegionScores(probabilities, _mean(first.boxes, rest.boxes, refining)))
+def join_stages(parts: Sequence[Stages]) -> Stages:
+    """The stages of an image whose regions came in several parts, at least one."""
+    first, fused, reached = zip(*parts, strict=True)
+    return Stages(join_scores(first), join_scores(fused), np.concatenate(reached))
 
 
-def _mean(one: FloatArray, mean_of_others: FloatArray, others: int) -> FloatArray:
-    return ((one + others * mean_of_others) / (others + 1)).astype(np.float32, copy=False)
+def join_scores(parts: Sequence[RegionScores]) -> RegionScores:
+    """The scores of an image whose regions came in several parts, at least one."""
+    boxes = [part.boxes for part in parts if part.boxes is not None]
+    return RegionScores(
+        np.concatenate([part.probabilities for part in parts]), np.concatenate(boxes) if boxes else None
+    )
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:

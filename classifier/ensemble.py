@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from classifier.cascade import Stages, join_stages
+from classifier.cascade import Stages
 from classifier.image_classifier import require_same_classes
 from classifier.loaded_network import LoadedNetwork
-from classifier.region_scoring import score_regions
+from classifier.region_scoring import score_regions, stage_regions
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.device import Precision
@@ -19,19 +19,21 @@ class Ensemble:
 
     Refined boxes are the mean of those of the members that refine boxes; where none does, regions stay as they are.
 
-    In a cascade, the first member scores all regions, and only those to which it gives some class a probability of at
-    least `cascade_threshold` go on to the others. The first member's scores stand for the rest, with its boxes, or the
-    regions themselves if it does not refine them. `tools.calibrate_cascade` finds the threshold.
+    In a cascade, the first member scores all regions. Only those in which it gives some class a probability of at least
+    the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which the
+    mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all members that are
+    left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member so far refines
+    them. `tools.calibrate_cascade` finds the thresholds, one after the other.
 
     Args:
         members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the networks; by default bfloat16 on a GPU and float32 elsewhere.
+        precision: of the networks; by default what is fastest, see `find_precision`.
         batch_size: regions that pass through a network at once, halved where they do not fit into memory; by default
             what suits the device.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
         refine: whether to refine boxes for each class, by the members that can.
-        cascade_threshold: 0-1; None is exact, all members score all regions.
+        cascade_thresholds: 0-1, at most one for each member but the last; None is exact, all members score all regions.
 
     Raises:
         InputError: if weights cannot be used or are not of the same classes and head, or the device is not there.
@@ -47,12 +49,17 @@ class Ensemble:
         batch_size: int | None = None,
         mirror: bool = False,
         refine: bool = True,
-        cascade_threshold: float | None = None,
+        cascade_thresholds: list[float] | None = None,
     ) -> None:
         if not members:
             raise ValueError("members must name at least one weights file, got none")
-        if cascade_threshold is not None and not 0 <= cascade_threshold <= 1:
-            raise ValueError(f"cascade_threshold must lie in 0-1, got {cascade_threshold}")
+        self.cascade_thresholds = tuple(cascade_thresholds or ())
+        if not all(0 <= threshold <= 1 for threshold in self.cascade_thresholds):
+            raise ValueError(f"cascade_thresholds must lie in 0-1, got {cascade_thresholds}")
+        if len(self.cascade_thresholds) >= len(members):
+            raise ValueError(
+                f"cascade_thresholds must be fewer than the {len(members)} members, got {cascade_thresholds}"
+            )
         self.networks = [
             LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size, refine=refine)
             for name in members
@@ -60,7 +67,6 @@ class Ensemble:
         for network in self.networks[1:]:
             require_same_answers(network, self.networks[0])
         self.mirror = mirror
-        self.cascade_threshold = cascade_threshold
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -68,22 +74,22 @@ class Ensemble:
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
-        return score_regions(self.networks, images, boxes, mirror=self.mirror, cascade_threshold=self.cascade_threshold)
+        return score_regions(
+            self.networks, images, boxes, mirror=self.mirror, cascade_thresholds=self.cascade_thresholds
+        )
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
-        """What the first member, and what all members say of the regions of each image, whatever the cascade.
+        """What one threshold more would choose between, for the regions of each image.
 
         Raises:
-            ValueError: if there is but one member.
+            ValueError: if there are not two members to which no threshold belongs.
         """
-        if len(self.networks) < 2:
-            raise ValueError("stages need an ensemble of at least two members, got one")
-        others = self.networks[1:]
-        refining = sum(network.refines for network in others)
-        first = score_regions(self.networks[:1], images, boxes, mirror=self.mirror)
-        rest = score_regions(others, images, boxes, mirror=self.mirror)
-        pairs = zip(first, rest, strict=True)
-        return [join_stages(*pair, members=len(others), refining=refining) for pair in pairs]
+        thresholds = self.cascade_thresholds
+        if len(self.networks) < len(thresholds) + 2:
+            raise ValueError(
+                f"stages need two members without a threshold, got {len(self.networks)} with {len(thresholds)}"
+            )
+        return stage_regions(self.networks, images, boxes, mirror=self.mirror, cascade_thresholds=thresholds)
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:

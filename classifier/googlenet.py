@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from classifier.inception import Convolution, InceptionTrunk, initialise
+from detection.quantisation import QuantisedMean
 
 AUXILIARY_AFTER = ("4a", "4d")
 
@@ -27,6 +28,13 @@ class AuxiliaryHead(nn.Sequential):
             nn.Dropout(0.7),
             nn.Linear(1024, num_classes),
         )
+
+
+class SpatialMean(nn.Module):
+    """The mean over all places: [B, C, H, W] -> [B, C]."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=(2, 3))
 
 
 class GoogLeNet(InceptionTrunk):
@@ -67,6 +75,7 @@ class GoogLeNet(InceptionTrunk):
         )
         sides = AUXILIARY_AFTER if auxiliary_heads else ()
         self.auxiliary = nn.ModuleDict({name: AuxiliaryHead(self.channels[name], num_classes) for name in sides})
+        self.average: nn.Module = SpatialMean()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(self.channels["5b"], num_classes)
         self.auxiliary.apply(initialise)
@@ -78,6 +87,12 @@ class GoogLeNet(InceptionTrunk):
     def features(self, images: Tensor) -> Tensor:
         """The pooled features that the linear layer reads: [B, 3, S, S] -> [B, F], F = 1024 at width 1."""
         return self._pooled(images, heads={})[0]
+
+    def quantise(self) -> dict[str, float]:
+        """Compute in bytes up to the pooled features, which are float32; see `InceptionTrunk.quantise`."""
+        scales = super().quantise()
+        self.average = QuantisedMean(input_scale=scales["5b"])
+        return scales
 
     def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The features [B, F], and logits [B, num_classes] of each auxiliary head in order of depth."""
@@ -102,4 +117,4 @@ class GoogLeNet(InceptionTrunk):
         for name, features in self.walk(images):
             if name in heads:
                 logits.append(heads[name](features))
-        return features.mean(dim=(2, 3)), logits
+        return self.average(features), logits

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from classifier.weights_file import find_weights, load_weights
-from detection.device import Precision, find_device, find_precision
+from detection.device import Precision, find_device, find_precision, number_type
 from detection.errors import InputError
 from detection.folding import fold_batch_norm
 from detection.pixels import normalise
+from detection.quantisation import Quantisable, can_quantise
 
 
 class ImageClassifier:
@@ -21,7 +23,7 @@ class ImageClassifier:
         weights: a safetensors file, or the bare name of a shipped one. A network trained on regions may be taken too;
             its background is left out of the softmax.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        precision: of the network; by default what is fastest, see `find_precision`.
         batch_size: crops that pass through the network at once.
 
     Raises:
@@ -43,7 +45,10 @@ class ImageClassifier:
         network, self.description = load_weights(self.path)
         self.batch_size = batch_size
         self.device = find_device(device)
-        self.dtype = find_precision(precision, self.device)
+        self.precision = find_precision(precision, self.device, can_quantise=can_quantise(network), source=self.path)
+        if self.precision == "int8":
+            cast(Quantisable, network).quantise()
+        self.dtype = number_type(self.precision)
         self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property

@@ -6,13 +6,14 @@ Networks for classes (`classifier.googlenet`) and for proposals (`proposals.mult
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from classifier.pixel_scale import PixelScale
 from classifier.response_norm import ResponseNorm
+from detection.quantisation import FirstConvolution, QuantisedMaxPool, activation_scale, quantised
 
 
 class InceptionWidths(NamedTuple):
@@ -73,7 +74,7 @@ class Inception(nn.Module):
 
     def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
         super().__init__()
-        self.branch1x1 = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
+        self.branch1x1: nn.Sequential = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
         self.branch3x3 = nn.Sequential(
             Convolution(in_channels, widths.reduce3x3, 1, batch_norm=batch_norm),
             Convolution(widths.reduce3x3, widths.conv3x3, 3, batch_norm=batch_norm),
@@ -91,6 +92,21 @@ class Inception(nn.Module):
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)
         return torch.cat([branch(features) for branch in branches], dim=1)
 
+    def quantise(self, input_scale: float) -> float:
+        """Compute in bytes, in place, from some of `input_scale`; returns the scale of the output."""
+        pool, projection = self.branch_pool
+        ends = (self.branch1x1, self.branch3x3[1], self.branch5x5[1], projection)
+        output_scale = max(activation_scale(end) for end in ends)
+        self.branch1x1 = quantised(self.branch1x1, input_scale=input_scale, output_scale=output_scale)
+        for branch in (self.branch3x3, self.branch5x5):
+            reduce, last = branch
+            scale = activation_scale(reduce)
+            branch[0] = quantised(reduce, input_scale=input_scale, output_scale=scale)
+            branch[1] = quantised(last, input_scale=scale, output_scale=output_scale)
+        self.branch_pool[0] = QuantisedMaxPool(pool)
+        self.branch_pool[1] = quantised(projection, input_scale=input_scale, output_scale=output_scale)
+        return output_scale
+
 
 class InceptionTrunk(nn.Module):
     """All of GoogLeNet below its last pooling: zero-mean RGB [B, 3, S, S] -> feature maps, for any S of at least 32.
@@ -105,6 +121,7 @@ class InceptionTrunk(nn.Module):
 
     Attributes:
         channels: of the output of each inception module, "3a" to "5b".
+        can_quantise: whether `quantise` will do.
 
     Raises:
         ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
@@ -124,6 +141,7 @@ class InceptionTrunk(nn.Module):
         if width_multiplier <= 0:
             raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
         self.channels: dict[str, int] = {}
+        self.can_quantise = batch_norm
         self.scale = PixelScale((127.5, 127.5, 127.5), 127.5) if torchvision_details else nn.Identity()
         self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
         self.blocks = nn.ModuleDict()
@@ -133,8 +151,8 @@ class InceptionTrunk(nn.Module):
             widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
             self.blocks[name] = Inception(channels, widths, batch_norm=batch_norm, kernel_5x5=kernel_5x5)
             channels = self.channels[name] = widths.total
-        self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.last_pool = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
+        self.pool: nn.Module = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+        self.last_pool: nn.Module = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
         self.apply(initialise)
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -155,6 +173,22 @@ class InceptionTrunk(nn.Module):
             features = block(features)
             yield name, features
 
+    def quantise(self) -> dict[str, float]:
+        """Compute in bytes from now on, which changes the network in place; maps are uint8 then.
+
+        Returns:
+            What the bytes of each inception module's output are to be multiplied by.
+
+        Raises:
+            ValueError: without batch normalisation, which says how large activations get.
+        """
+        scale = _quantise_stem(self.stem)
+        scales = {}
+        for name, block in self.blocks.items():
+            scale = scales[name] = cast(Inception, block).quantise(scale)
+        self.pool, self.last_pool = (QuantisedMaxPool(pool) for pool in (self.pool, self.last_pool))
+        return scales
+
 
 def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
     """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
@@ -171,6 +205,19 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
         norms[1],
         pool if stride == 8 else nn.Identity(),
     )
+
+
+def _quantise_stem(stem: nn.Sequential) -> float:
+    """Change a stem in place; returns the scale of its output."""
+    first, reduce, last = (place for place, layer in enumerate(stem) if isinstance(layer, Convolution))
+    scales = {place: activation_scale(stem[place]) for place in (first, reduce, last)}
+    stem[first] = FirstConvolution(stem[first], output_scale=scales[first])
+    stem[reduce] = quantised(stem[reduce], input_scale=scales[first], output_scale=scales[reduce])
+    stem[last] = quantised(stem[last], input_scale=scales[reduce], output_scale=scales[last])
+    for place, layer in enumerate(stem):
+        if isinstance(layer, nn.MaxPool2d):
+            stem[place] = QuantisedMaxPool(layer)
+    return scales[last]
 
 
 def initialise(module: nn.Module) -> None:

@@ -14,7 +14,14 @@ from classifier.engines import find_engine, prepare
 from classifier.packed_input import pack, reads_packed, unpack
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import find_weights, load_region_network
-from detection.device import Precision, find_device, find_precision, is_out_of_memory, naming_failed_device
+from detection.device import (
+    Precision,
+    find_device,
+    find_precision,
+    is_out_of_memory,
+    naming_failed_device,
+    number_type,
+)
 from detection.errors import InputError
 from detection.pixels import normalise
 
@@ -42,11 +49,12 @@ class LoadedNetwork:
     Args:
         weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        precision: of the network; by default what is fastest, see `find_precision`.
         batch_size: regions that pass through the network at once; by default what suits the device.
         refine: whether to refine boxes, if the network can.
 
     Attributes:
+        precision: of the network.
         refines: whether it does.
         uses_kernels: whether `classifier.warp_kernel` is to prepare what it reads.
         reads_packed: whether it reads images as `classifier.packed_input` packs them.
@@ -76,10 +84,14 @@ class LoadedNetwork:
         self.crop = Crop(self.description.input_size, self.description.context)
         self.refines = refine and self.description.box_regression
         self.device = find_device(device)
-        self.dtype = find_precision(precision, self.device)
         self.batch_size = batch_size or default_batch_size(self.device, self.crop.size)
         with naming_failed_device(self.device):
             self.engine = find_engine(self.device)
+            quantisable = self.engine == "eager" and network.can_quantise
+            self.precision = find_precision(precision, self.device, can_quantise=quantisable, source=self.path)
+            self.dtype = number_type(self.precision)
+            if self.precision == "int8":
+                network.quantise()
             self.network: Any = prepare(network, self.engine, self.device, self.dtype)
         self.uses_kernels = self.engine == "fused" and self.device.type == "cuda"
         self.graphs = BatchGraphs() if self.uses_kernels else None

@@ -20,7 +20,7 @@ class RegionClassifier(LoadedNetwork):
     Args:
         weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        precision: of the network; by default what is fastest, see `find_precision`.
         batch_size: regions that pass through the network at once, halved where they do not fit into memory; by default
             what suits the device.
         mirror: whether the scores of each region are averaged with those of its mirror image.

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 
+from detection.quantisation import Quantisable, can_quantise
+
 
 class Trunk(Protocol):
     """What `RegionNetwork` needs of a network besides being an `nn.Module`."""
@@ -60,6 +62,15 @@ class RegionNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> RegionOutputs:
         return self.heads(self.features(images))
+
+    @property
+    def can_quantise(self) -> bool:
+        """Whether `quantise` will do."""
+        return can_quantise(self.trunk)
+
+    def quantise(self) -> None:
+        """Let the trunk compute in bytes, in place; see `InceptionTrunk.quantise`."""
+        cast(Quantisable, self.trunk).quantise()
 
     def features(self, images: Tensor) -> Tensor:
         """What both heads read: [B, 3, S, S] -> [B, F]."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from classifier.box_coder import decode_boxes
+from classifier.cascade import Stages, join_scores, join_stages
 from classifier.loaded_network import Crop, LoadedNetwork
 from classifier.regions import ImageRegions, in_groups
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.device import naming_failed_device
+
+Part = TypeVar("Part")
 
 REGION_BYTES = 1 << 28
 """Bounds the memory of warped regions on a CPU: 5,461 of them at 64 pixels, 434 at 227."""
@@ -34,13 +37,21 @@ class Scores(NamedTuple):
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
 
 
+class StagedScores(NamedTuple):
+    """What `classifier.cascade.Stages` holds, on the device."""
+
+    first: Scores
+    fused: Scores
+    reached: Tensor
+
+
 def score_regions(
     networks: Sequence[LoadedNetwork],
     images: Sequence[Image],
     boxes: Sequence[FloatArray],
     *,
     mirror: bool = False,
-    cascade_threshold: float | None = None,
+    cascade_thresholds: Sequence[float] = (),
 ) -> list[RegionScores]:
     """The mean of what networks say of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3].
 
@@ -51,22 +62,28 @@ def score_regions(
         images: which share batches.
         boxes: of each image.
         mirror: average what each network says of a region and of its mirror image.
-        cascade_threshold: regions that the first network gives no class this probability are not shown to the others;
-            its scores stand for them. None shows all regions to all networks.
+        cascade_thresholds: for the first networks but the last of all. After each of them, a region goes on to the next
+            network if the mean so far gives some class at least this probability; else that mean stands.
 
     Raises:
         InputError: if the memory of the device is not enough, even for one region at once.
         DeviceError: if the device is lost.
     """
-    device = networks[0].device
-    parts: list[list[RegionScores]] = [[] for _ in images]
-    with naming_failed_device(device), torch.inference_mode():
-        for group in in_groups(images, boxes, device, at_once=_at_once(networks)):
-            indices, regions = zip(*group, strict=True)
-            scores = _score_group(networks, regions, mirror=mirror, cascade_threshold=cascade_threshold)
-            for index, of_part in zip(indices, _to_arrays(scores, regions), strict=True):
-                parts[index].append(of_part)
-    return [_join(of_image) for of_image in parts]
+    parts = _by_image(_fused, networks, images, boxes, mirror=mirror, thresholds=cascade_thresholds)
+    return [join_scores(of_image) for of_image in parts]
+
+
+def stage_regions(
+    networks: Sequence[LoadedNetwork],
+    images: Sequence[Image],
+    boxes: Sequence[FloatArray],
+    *,
+    mirror: bool = False,
+    cascade_thresholds: Sequence[float] = (),
+) -> list[Stages]:
+    """What one threshold more would choose between; arguments and errors are those of `score_regions`."""
+    parts = _by_image(_stages, networks, images, boxes, mirror=mirror, thresholds=cascade_thresholds)
+    return [join_stages(of_image) for of_image in parts]
 
 
 def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Tensor:
@@ -80,6 +97,27 @@ def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Ten
         return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
 
 
+def _by_image(
+    read: Callable[[StagedScores, Sequence[int]], list[Part]],
+    networks: Sequence[LoadedNetwork],
+    images: Sequence[Image],
+    boxes: Sequence[FloatArray],
+    *,
+    mirror: bool,
+    thresholds: Sequence[float],
+) -> list[list[Part]]:
+    """What is read of the scores of each image, whose regions may come in several parts."""
+    device = networks[0].device
+    parts: list[list[Part]] = [[] for _ in images]
+    with naming_failed_device(device), torch.inference_mode():
+        for group in in_groups(images, boxes, device, at_once=_at_once(networks)):
+            indices, regions = zip(*group, strict=True)
+            staged = _score_in_turn(networks, regions, None, (), mirror=mirror, thresholds=thresholds)
+            for index, of_part in zip(indices, read(staged, [len(part) for part in regions]), strict=True):
+                parts[index].append(of_part)
+    return parts
+
+
 def _at_once(networks: Sequence[LoadedNetwork]) -> int:
     """Regions that are warped together: whole batches within the bound of the device, or else one batch."""
     batch_size = networks[0].batch_size
@@ -88,25 +126,46 @@ def _at_once(networks: Sequence[LoadedNetwork]) -> int:
     return max(1, bound // bytes_each // batch_size) * batch_size
 
 
-def _score_group(
-    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, mirror: bool, cascade_threshold: float | None
-) -> Scores:
-    first, *others = networks
-    inputs = prepare_inputs(first, group)
-    leading = _score(first, inputs, group, mirror=mirror)
-    if not others:
-        return leading
-    if not cascade_threshold:
-        return _mean([leading, *_score_by_others(networks, inputs, group, mirror=mirror)])
-    goes_on = leading.probabilities[:, 1:].amax(dim=1) >= cascade_threshold
-    chosen = _select(group, goes_on)
-    rest = _score_by_others(networks, inputs[goes_on], chosen, mirror=mirror)
-    fused = _mean([leading.of(goes_on), *rest])
-    probabilities = leading.probabilities.index_put((goes_on,), fused.probabilities)
-    if fused.boxes is None:
+def _score_in_turn(
+    networks: Sequence[LoadedNetwork],
+    group: Sequence[ImageRegions],
+    inputs: Tensor | None,
+    so_far: Sequence[Scores],
+    *,
+    mirror: bool,
+    thresholds: Sequence[float],
+) -> StagedScores:
+    """The mean of the scores `so_far` and of what the networks say of regions, until thresholds stop them.
+
+    `inputs` are those of the first of these networks; None if they are yet to be prepared.
+    """
+    network, *others = networks
+    inputs = prepare_inputs(network, group) if inputs is None else inputs
+    so_far = [*so_far, _score(network, inputs, group, mirror=mirror)]
+    mean = _mean(so_far)
+    if not thresholds:
+        fused = _mean([*so_far, *_score_by_others(networks, inputs, group, mirror=mirror)]) if others else mean
+        return StagedScores(mean, fused, torch.ones(len(inputs), dtype=torch.bool, device=inputs.device))
+    goes_on = mean.probabilities[:, 1:].amax(dim=1) >= thresholds[0]
+    rest = _score_in_turn(
+        others,
+        _select(group, goes_on),
+        inputs[goes_on] if _reads(others[0]) == _reads(network) else None,
+        [one.of(goes_on) for one in so_far],
+        mirror=mirror,
+        thresholds=thresholds[1:],
+    )
+    first, fused = (_put(mean, goes_on, later, group) for later in (rest.first, rest.fused))
+    return StagedScores(first, fused, goes_on.index_put((goes_on,), rest.reached))
+
+
+def _put(scores: Scores, rows: Tensor, later: Scores, group: Sequence[ImageRegions]) -> Scores:
+    """The scores of a group, in which those of the regions that are true in `rows` [N] are `later` ones."""
+    probabilities = scores.probabilities.index_put((rows,), later.probabilities)
+    if later.boxes is None:
         return Scores(probabilities, None)
-    boxes = _unrefined(group, fused.boxes) if leading.boxes is None else leading.boxes
-    return Scores(probabilities, boxes.index_put((goes_on,), fused.boxes))
+    boxes = _unrefined(group, later.boxes) if scores.boxes is None else scores.boxes
+    return Scores(probabilities, boxes.index_put((rows,), later.boxes))
 
 
 def _score_by_others(
@@ -164,19 +223,21 @@ def _unrefined(group: Sequence[ImageRegions], like: Tensor) -> Tensor:
     return boxes[:, None].expand(-1, like.shape[1], -1)
 
 
-def _to_arrays(scores: Scores, group: Sequence[ImageRegions]) -> list[RegionScores]:
-    """The scores of each part of the group."""
-    ends = np.cumsum([len(part) for part in group])[:-1]
+def _fused(staged: StagedScores, counts: Sequence[int]) -> list[RegionScores]:
+    """The scores by all networks, of so many regions each."""
+    return _split(staged.fused, counts)
+
+
+def _stages(staged: StagedScores, counts: Sequence[int]) -> list[Stages]:
+    """Both scores, of so many regions each."""
+    reached = np.split(staged.reached.cpu().numpy(), np.cumsum(counts)[:-1])
+    return [Stages(*one) for one in zip(_split(staged.first, counts), _fused(staged, counts), reached, strict=True)]
+
+
+def _split(scores: Scores, counts: Sequence[int]) -> list[RegionScores]:
+    ends = np.cumsum(counts)[:-1]
     probabilities = np.split(scores.probabilities.cpu().numpy(), ends)
     if scores.boxes is None:
         return [RegionScores(one) for one in probabilities]
     boxes = np.split(scores.boxes.cpu().numpy(), ends)
     return [RegionScores(*pair) for pair in zip(probabilities, boxes, strict=True)]
-
-
-def _join(parts: Sequence[RegionScores]) -> RegionScores:
-    """The scores of an image whose regions were in several groups."""
-    boxes = [part.boxes for part in parts if part.boxes is not None]
-    return RegionScores(
-        np.concatenate([part.probabilities for part in parts]), np.concatenate(boxes) if boxes else None
-    )

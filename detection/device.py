@@ -9,8 +9,10 @@ from typing import Literal
 import torch
 
 from detection.errors import DeviceError, InputError
+from detection.quantisation import runs_int8
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
+"""Numbers of a network. int8: convolutions read and write bytes (`detection.quantisation`), the rest is in float32."""
 
 
 def find_device(name: str | None) -> torch.device:
@@ -32,11 +34,35 @@ def find_device(name: str | None) -> torch.device:
     return device
 
 
-def find_precision(name: Precision | None, device: torch.device) -> torch.dtype:
-    """The named type of numbers, or what suits the device: bfloat16 on a GPU, float32 elsewhere."""
-    default: Precision = "bfloat16" if device.type == "cuda" else "float32"
-    dtype: torch.dtype = getattr(torch, name or default)
-    return dtype
+def find_precision(name: Precision | None, device: torch.device, *, can_quantise: bool, source: object) -> Precision:
+    """The named precision, or what is fastest: bfloat16 on a GPU, and on a CPU int8 where that can be, else float32.
+
+    Args:
+        name: of the user.
+        device: of the network.
+        can_quantise: whether the network can compute in bytes.
+        source: what an error names, such as the network's file.
+
+    Raises:
+        InputError: if int8 is asked for where it cannot be.
+    """
+    if name is None:
+        if device.type == "cuda":
+            return "bfloat16"
+        return "int8" if can_quantise and runs_int8() else "float32"
+    if name == "int8":
+        if device.type != "cpu":
+            raise InputError(f"{source}: precision int8 needs device cpu, got {device}")
+        if not can_quantise:
+            raise InputError(f"{source}: precision int8 needs a network with batch normalisation throughout")
+        if not runs_int8():
+            raise InputError(f"{source}: precision int8 needs a processor for which PyTorch has convolutions of bytes")
+    return name
+
+
+def number_type(precision: Precision) -> torch.dtype:
+    """The type of what a network reads, and of its weights that are not quantised."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -7,7 +7,7 @@ import torch
 
 from detection.arrays import FloatArray, Image, IntArray
 from detection.contracts import Proposals
-from detection.device import Precision, find_device, find_precision
+from detection.device import Precision, find_device, find_precision, number_type
 from detection.folding import fold_batch_norm
 from detection.nms import nms
 from proposals.multibox_network import MultiBox, as_input
@@ -35,7 +35,7 @@ class MultiBoxProposer:
     Args:
         weights: a safetensors file written by `tools.train_multibox export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default bfloat16 on a GPU and float32 elsewhere.
+        precision: of the network; by default what is fastest, see `find_precision`.
         max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.
         nms_iou_threshold: of the suppression.
 
@@ -57,11 +57,15 @@ class MultiBoxProposer:
             raise ValueError(
                 f"expected positive max_boxes and a threshold in 0-1, got {max_boxes=}, {nms_iou_threshold=}"
             )
-        network, self.description = load_multibox(find_multibox(weights))
+        path = find_multibox(weights)
+        network, self.description = load_multibox(path)
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
         self.device = find_device(device)
-        self.dtype = find_precision(precision, self.device)
+        self.precision = find_precision(precision, self.device, can_quantise=network.can_quantise, source=path)
+        if self.precision == "int8":
+            network.quantise()
+        self.dtype = number_type(self.precision)
         priors = network.priors.to(self.device)
         self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.priors = priors  # half of the digits would move the boxes

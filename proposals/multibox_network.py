@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detection.pixels import MEAN_RGB, normalise
+from detection.quantisation import can_quantise, quantised
 from proposals.box_coder import decode_residuals
 from proposals.prior_reader import prior_shapes, read_at_priors
 
@@ -25,6 +26,10 @@ class Trunk(Protocol):
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Maps [B, channels[name], H, W] of images [B, 3, S, S], by name."""
+        ...
+
+    def quantise(self) -> dict[str, float]:
+        """Compute in bytes from now on, in place, if it can; returns the scale of each map."""
         ...
 
 
@@ -94,6 +99,19 @@ class MultiBox(nn.Module):
         """
         boxes = decode_residuals(self.priors, outputs.residuals.float()).clamp(0, 1)
         return boxes, outputs.logits.float().sigmoid()
+
+    @property
+    def can_quantise(self) -> bool:
+        """Whether `quantise` will do."""
+        return can_quantise(self.trunk)
+
+    def quantise(self) -> None:
+        """Let the trunk compute in bytes, in place, and what reads its maps; needs evaluation mode."""
+        scales = cast(Trunk, self.trunk).quantise()
+        self.fine, self.coarse = (
+            quantised(layer, input_scale=scales[name], output_scale=None)
+            for layer, name in zip((self.fine, self.coarse), self.maps, strict=True)
+        )
 
     def _merged(self, images: Tensor) -> Tensor:
         """The sum of both maps: [B, width, H, W]."""

@@ -3,7 +3,7 @@
 python -m tools.benchmark scoring --device cuda --profile
 
 The networks have random weights, which cost what trained ones do. The plain way is each network as it was trained:
-nothing folded or fused, eager, in batches of 64, in the same numbers.
+nothing folded or fused, eager, in batches of 64, in the same numbers, or in float32 where those are int8.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from classifier.regions import upload
 from classifier.response_norm import ResponseNorm
 from classifier.weights_file import NetworkDescription, save_weights
 from detection.arrays import FloatArray, Image
-from detection.device import find_device
+from detection.device import Precision, find_device, number_type
 from detection.errors import InputError
 from tools.evaluation_report import write_json
 from tools.output_file import prepare_output
@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch_norm", action="store_true", help="in place of local response normalisation")
     parser.add_argument("--box_regression", action="store_true")
     parser.add_argument("--device", help="cpu, cuda, ...")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"))
+    parser.add_argument("--precision", choices=get_args(Precision))
     parser.add_argument("--batch_size", type=int, help="of all but the plain way")
     parser.add_argument("--engines", nargs="*", choices=ENGINES, help="default: the one that is used")
     parser.add_argument("--repeat", type=int, default=10, help="measured runs")
@@ -118,11 +118,11 @@ def save_networks(folder: Path, options: argparse.Namespace) -> list[str]:
 def measure(files: list[str], device: torch.device, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each way; prints a line as soon as it is measured."""
     image, boxes = random_image(options.regions)
-    dtype = Ensemble(files[:1], device=options.device, precision=options.precision).networks[0].dtype
+    precision = Ensemble(files[:1], device=options.device, precision=options.precision).networks[0].precision
     operations = count_all_operations(options)
-    peak = measure_peak(device, dtype)
+    peak = measure_peak(device, number_type(precision))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{name}, PyTorch {torch.__version__}, {str(dtype).removeprefix('torch.')}")
+    print(f"{name}, PyTorch {torch.__version__}, {precision}")
     print(f"{options.networks} networks, {options.regions} regions at {options.input_size} px, ", end="")
     print(f"{operations / 1e12:.4g} TFLOP; a matrix product reaches {peak / 1e12:.4g} TFLOP/s")
     print(f"  {'':12} {'median':>10} {'min':>10} {'max':>10} {'speed':>7} {'TFLOP/s':>8} {'of peak':>8}  differs by")
@@ -206,7 +206,8 @@ def time_engine(
 def build_ensemble(engine: str, files: list[str], options: argparse.Namespace) -> Ensemble:
     """The networks, as an engine computes them."""
     batch_size = PLAIN_BATCH_SIZE if engine == "plain" else options.batch_size
-    settings = {"device": options.device, "precision": options.precision, "batch_size": batch_size}
+    precision = "float32" if engine == "plain" and options.precision == "int8" else options.precision
+    settings = {"device": options.device, "precision": precision, "batch_size": batch_size}
     if not engine:
         return Ensemble(files, **settings)
     with using(cast(Engine, engine)):

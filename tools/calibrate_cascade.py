@@ -1,17 +1,19 @@
-r"""Find how many regions an ensemble's first member can settle alone without a loss of precision.
+r"""Find the next threshold of an ensemble's cascade: how many regions its first members can settle without a loss.
 
 python -m tools.calibrate_cascade --config configs/tiny_imagenet.yaml --data FOLDER --split val \
     --detector.classify classifier.ensemble.Ensemble --detector.classify.members '[a.safetensors, b.safetensors]'
 
-All members score all regions once; every threshold is then tried on these scores. Figures of the detector belong on
-another split than the one that chose its threshold.
+The first run finds the threshold of the first member. With that in `cascade_thresholds`, the next run finds the one
+after the second member, and so on. All members score the regions that get so far once; every threshold is then tried on
+these scores. Figures of the detector belong on another split than the one that chose its thresholds.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -101,7 +103,8 @@ def calibrate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:
         cache.require(records)
     trials = try_thresholds(detector, records, ImageProposals(detector.propose, cache), threads=settings.workers)
     rule = settings.rule or split.dataset.scoring_rule
-    return build_report(trials, split.chosen_objects, rule, max_loss=settings.max_loss)
+    found = build_report(trials, split.chosen_objects, rule, max_loss=settings.max_loss)
+    return {"earlier": list(cast(Ensemble, detector.classify).cascade_thresholds)} | found
 
 
 def try_thresholds(
@@ -109,8 +112,10 @@ def try_thresholds(
 ) -> Trials:
     """The detections of a detector, whose classifier has to be an ensemble, with each threshold."""
     ensemble = detector.classify
-    if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < 2:
-        raise InputError("detector.classify: expected a classifier.ensemble.Ensemble of two members or more")
+    if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < len(ensemble.cascade_thresholds) + 2:
+        raise InputError(
+            "detector.classify: expected a classifier.ensemble.Ensemble with two members or more that have no threshold"
+        )
     trials = Trials(detector)
     with tqdm(total=len(records), unit="image", disable=None) as progress:
         for group in propose_ahead(records, proposals, threads=threads, at_once=IMAGES_AT_ONCE):
@@ -145,9 +150,8 @@ def format_report(report: dict[str, Any]) -> str:
     lines += [f"{row['threshold']:9}  {row['share']:5.1%}  {text(row['mAP'])}" for row in report["trials"]]
     chosen = report["chosen"]
     loss = f"mAP ({report['rule']}) falls by {report['max_loss']:g} at most"
-    return "\n".join(
-        [*lines, f"cascade_threshold: {chosen['threshold'] or 'null'}    # {loss}, {chosen['share']:.1%} go on"]
-    )
+    thresholds = json.dumps([*report["earlier"], chosen["threshold"]])
+    return "\n".join([*lines, f"cascade_thresholds: {thresholds}    # {loss}, {chosen['share']:.1%} go on"])
 
 
 if __name__ == "__main__":

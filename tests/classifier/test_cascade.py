@@ -1,4 +1,4 @@
-"""Who goes on in a cascade, and how the threshold is chosen."""
+"""Who goes on in a cascade, and how a threshold is chosen."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from math import nan
 import numpy as np
 import pytest
 
-from classifier.cascade import Stages, join_stages, last_within
+from classifier.cascade import Stages, join_scores, join_stages, last_within
 from detection.contracts import RegionScores
 
 REGIONS = np.array([[0, 0, 10, 10], [5, 5, 20, 20], [1, 2, 3, 4]], np.float32)
+ALL = np.ones(3, np.bool_)
 
 
 def scores(*foreground: tuple[float, float], boxes: float | None = None) -> RegionScores:
@@ -25,7 +26,7 @@ FUSED = scores((0.75, 0.2), (0.3, 0.3), (0.1, 0.9))
 
 
 def test_regions_go_on_from_the_threshold_on() -> None:
-    stages = Stages(FIRST, FUSED)
+    stages = Stages(FIRST, FUSED, ALL)
     assert stages.goes_on(0.25).tolist() == [True, False, True]  # 0.25 just does, 0.125 does not
     chosen = stages.choose(REGIONS, 0.25)
     np.testing.assert_array_equal(chosen.probabilities[[0, 2]], FUSED.probabilities[[0, 2]])
@@ -35,34 +36,39 @@ def test_regions_go_on_from_the_threshold_on() -> None:
     assert not stages.goes_on(1).any()
 
 
+def test_what_was_stopped_before_does_not_go_on() -> None:
+    stages = Stages(FIRST, FUSED, np.array([False, True, True]))
+    assert stages.goes_on(0.25).tolist() == [False, False, True]
+    assert stages.goes_on(0).tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize(("first_box", "stopped_box"), [(2.0, [2.0] * 4), (None, [5, 5, 20, 20])])
 def test_boxes_of_those_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
     stages = Stages(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
-                    RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)))  # fmt: skip
+                    RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)), ALL)  # fmt: skip
     boxes = stages.choose(REGIONS, 0.25).boxes
     assert boxes is not None
     assert boxes.dtype == np.float32
     assert boxes.tolist() == [[[7] * 4] * 2, [stopped_box] * 2, [[7] * 4] * 2]
 
 
-def test_stages_are_means_over_members() -> None:
-    rest = scores((0.5, 0.2), (0.1, 0.25), (0.3, 0.3), boxes=1.0)
-    # One and three others: (0.25 + 3 * 0.5) / 4 = 0.4375; of them two refine, so boxes are (4 + 2 * 1) / 3 = 2.
-    stages = join_stages(
-        RegionScores(FIRST.probabilities, np.full((3, 2, 4), 4, np.float32)), rest, members=3, refining=2
-    )
-    assert stages.fused.probabilities[0, 1] == pytest.approx(0.4375)
-    assert stages.fused.boxes is not None
-    np.testing.assert_allclose(stages.fused.boxes, np.full((3, 2, 4), 2))
-    only_rest = join_stages(FIRST, rest, members=3, refining=2)
-    assert only_rest.fused.boxes is rest.boxes
-    only_first = join_stages(rest, FIRST, members=3, refining=0)
-    assert only_first.fused.boxes is rest.boxes
-    assert join_stages(FIRST, FUSED, members=1, refining=0).fused.boxes is None
+def test_parts_of_an_image_are_joined_in_order() -> None:
+    parts = [Stages(scores((0.1, 0.2), boxes=1.0), scores((0.3, 0.4), boxes=2.0), np.array([True])),
+             Stages(scores(boxes=1.0), scores(boxes=2.0), np.zeros(0, np.bool_)),
+             Stages(scores((0.5, 0.25), boxes=3.0), scores((0.5, 0.5), boxes=4.0), np.array([False]))]  # fmt: skip
+    first, fused, reached = join_stages(parts)
+    assert first.probabilities[:, 1].tolist() == pytest.approx([0.1, 0.5])
+    assert fused.probabilities[:, 2].tolist() == pytest.approx([0.4, 0.5])
+    assert first.boxes is not None
+    assert fused.boxes is not None
+    assert first.boxes[:, 0, 0].tolist() == [1, 3]
+    assert fused.boxes[:, 0, 0].tolist() == [2, 4]
+    assert reached.tolist() == [True, False]
+    assert join_scores([FIRST, FUSED]).boxes is None
 
 
 def test_no_regions() -> None:
-    stages = join_stages(scores(), scores(boxes=1.0), members=2, refining=1)
+    stages = Stages(scores(), scores(boxes=1.0), ALL[:0])
     assert stages.goes_on(0.5).shape == (0,)
     chosen = stages.choose(REGIONS[:0], 0.5)
     assert chosen.probabilities.shape == (0, 3)

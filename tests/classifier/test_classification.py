@@ -71,7 +71,7 @@ def naive_average(models: Sequence[tuple[nn.Module, NetworkDescription]], image:
 
 
 def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) -> None:
-    classifiers = [ImageClassifier(str(path), device="cpu", batch_size=7) for path in weights]
+    classifiers = [ImageClassifier(str(path), device="cpu", precision="float32", batch_size=7) for path in weights]
     actual = average_probabilities(classifiers, images, [10, 1])
     assert actual.shape == (2, 2, 3, 3)
     networks = [load_weights(path) for path in weights]
@@ -84,7 +84,7 @@ def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) 
 
 
 def test_repeated_crops_count_as_often_as_they_come(weights: list[Path], images: list[Image]) -> None:
-    classifier, square = ImageClassifier(str(weights[0]), device="cpu"), images[2]
+    classifier, square = ImageClassifier(str(weights[0]), device="cpu", precision="float32"), images[2]
     all_crops = cut_crops(square, evaluation_crops((40, 40), 144), size=32, device=classifier.device)
     expected = classifier.probabilities(all_crops).mean(dim=0).numpy()
     np.testing.assert_allclose(average_probabilities([classifier], [square], [144])[0, 0, 0], expected, atol=1e-5)
@@ -99,7 +99,7 @@ def test_each_crop_is_scored_once(weights: list[Path], images: list[Image], monk
         return probabilities(self, crops)
 
     monkeypatch.setattr(ImageClassifier, "probabilities", counted)
-    average_probabilities([ImageClassifier(str(weights[0]), device="cpu")], images, [1, 10, 144])
+    average_probabilities([ImageClassifier(str(weights[0]), device="cpu", precision="float32")], images, [1, 10, 144])
     assert scored == [126 + 126 + 42]  # see tests of the crops
 
 
@@ -113,14 +113,16 @@ def test_models_of_one_size_share_the_crops(
         return torch.zeros(1, 3, size, size, device=device)
 
     monkeypatch.setattr(classification, "cut_crops", counted)
-    classifiers = [ImageClassifier(str(path), device="cpu") for path in [weights[0], weights[1], weights[0]]]
+    classifiers = [
+        ImageClassifier(str(path), device="cpu", precision="float32") for path in [weights[0], weights[1], weights[0]]
+    ]
     average_probabilities(classifiers, images[:1], [1])
     assert cut == [32, 40]
 
 
 @pytest.mark.parametrize("missing", ["classifiers", "images", "counts"])
 def test_nothing_to_average(weights: list[Path], images: list[Image], missing: str) -> None:
-    classifiers = [ImageClassifier(str(weights[0]), device="cpu")]
+    classifiers = [ImageClassifier(str(weights[0]), device="cpu", precision="float32")]
     with pytest.raises(ValueError, match="expected classifiers, images and counts, got"):
         average_probabilities(
             classifiers if missing != "classifiers" else [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +76,7 @@ IMAGES, REGIONS = [image(0), image(1)[:20, :30].copy(), image(2)], [BOXES, BOXES
 
 
 def single(member: str) -> list[RegionScores]:
-    return RegionClassifier(member, device="cpu")(IMAGES, REGIONS)
+    return RegionClassifier(member, device="cpu", precision="float32")(IMAGES, REGIONS)
 
 
 def naive_mean(of_members: list[list[RegionScores]], index: int) -> tuple[FloatArray, FloatArray]:
@@ -91,7 +91,7 @@ def naive_mean(of_members: list[list[RegionScores]], index: int) -> tuple[FloatA
 
 def test_is_the_mean_of_its_members(mixed: list[str]) -> None:
     of_members = [single(member) for member in mixed]
-    found = Ensemble(mixed, device="cpu", batch_size=2)(IMAGES, REGIONS)
+    found = Ensemble(mixed, device="cpu", precision="float32", batch_size=2)(IMAGES, REGIONS)
     assert len(found) == 3
     for index, scores in enumerate(found):
         probabilities, boxes = naive_mean(of_members, index)
@@ -104,7 +104,7 @@ def test_is_the_mean_of_its_members(mixed: list[str]) -> None:
 
 
 def test_one_member_is_a_region_classifier(mixed: list[str]) -> None:
-    ensemble, alone = Ensemble(mixed[1:2], device="cpu")(IMAGES, REGIONS), single(mixed[1])
+    ensemble, alone = Ensemble(mixed[1:2], device="cpu", precision="float32")(IMAGES, REGIONS), single(mixed[1])
     for scores, expected in zip(ensemble, alone, strict=True):
         np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
         assert scores.boxes is not None
@@ -112,22 +112,26 @@ def test_one_member_is_a_region_classifier(mixed: list[str]) -> None:
         np.testing.assert_array_equal(scores.boxes, expected.boxes)
 
 
-def test_without_box_regression_there_are_no_boxes(write: Write) -> None:
-    members = [write(6), write(7)]
-    for threshold in (None, 0.5):
-        assert Ensemble(members, device="cpu", cascade_threshold=threshold)([image()], [BOXES])[0].boxes is None
+@pytest.mark.parametrize("thresholds", [None, [0.5], [0.4, 0.5]])
+def test_without_box_regression_there_are_no_boxes(write: Write, thresholds: list[float] | None) -> None:
+    members = [write(6), write(7), write(8)]
+    assert (
+        Ensemble(members, device="cpu", precision="float32", cascade_thresholds=thresholds)([image()], [BOXES])[0].boxes
+        is None
+    )
 
 
 def test_boxes_are_refined_only_if_asked_for(mixed: list[str]) -> None:
-    refining, plain = (Ensemble(mixed, device="cpu", refine=refine) for refine in (True, False))
+    refining, plain = (Ensemble(mixed, device="cpu", precision="float32", refine=refine) for refine in (True, False))
     assert refining([image()], [BOXES])[0].boxes is not None
     assert plain([image()], [BOXES])[0].boxes is None
     (stages,) = plain.stages([image()], [BOXES])
     assert stages.first.boxes is stages.fused.boxes is None
 
 
-def test_no_images_and_no_regions(mixed: list[str]) -> None:
-    ensemble = Ensemble(mixed, device="cpu", cascade_threshold=0.5)
+@pytest.mark.parametrize("thresholds", [[0.5], [1.0, 1.0]])
+def test_no_images_and_no_regions(mixed: list[str], thresholds: list[float]) -> None:
+    ensemble = Ensemble(mixed, device="cpu", precision="float32", cascade_thresholds=thresholds)
     assert ensemble([], []) == []
     (scores,) = ensemble([image()], [BOXES[:0]])
     assert scores.probabilities.shape == (0, 4)
@@ -135,17 +139,56 @@ def test_no_images_and_no_regions(mixed: list[str]) -> None:
     assert scores.boxes.shape == (0, 3, 4)
 
 
+def naive_cascade(
+    of_members: list[list[RegionScores]], thresholds: Sequence[float], index: int, region: int
+) -> tuple[FloatArray, FloatArray]:
+    """Probabilities [C + 1] and boxes [C, 4] of a region of an image, one member after the other."""
+    taken = 0
+    while True:
+        taken = taken + 1 if taken < len(thresholds) else len(of_members)
+        scores = [one[index] for one in of_members[:taken]]
+        mean = np.mean([one.probabilities[region] for one in scores], axis=0)
+        if taken == len(of_members) or mean[1:].max() < thresholds[taken - 1]:
+            refined = [one.boxes[region] for one in scores if one.boxes is not None]
+            return mean, np.mean(refined, axis=0) if refined else REGIONS[index][region]
+
+
 @pytest.mark.parametrize("batch_size", [1, 64])
-@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)], ids=["first does not refine", "first refines"])
-def test_cascade_is_the_choice_between_stages(
-    mixed: list[str], order: tuple[int, ...], batch_size: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 4), (3, 0, 2, 1)], ids=["second refines", "first", "last"])
+def test_cascade_is_a_naive_one(
+    mixed: list[str], order: tuple[int, ...], steps: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = [mixed[index] for index in order]
-    stages = Ensemble(members, device="cpu").stages(IMAGES, REGIONS)
-    leading = np.concatenate([one.first.probabilities[:, 1:].max(axis=1) for one in stages])
+    of_members = [single(member) for member in members]
+    means = [np.mean([one[0].probabilities for one in of_members[: count + 1]], axis=0) for count in range(steps)]
+    middle = [float(np.sort(mean[:, 1:].max(axis=1))[2:4].mean()) for mean in means]  # between the third and the fourth
     monkeypatch.setattr(region_scoring, "REGION_BYTES", 0)  # many groups
+    seen = set()
+    for thresholds in (middle, [0.0] * steps, [1.0] * steps, [0.0] * (steps - 1) + middle[-1:]):
+        ensemble = Ensemble(
+            members, device="cpu", precision="float32", batch_size=batch_size, cascade_thresholds=thresholds
+        )
+        for index, scores in enumerate(ensemble(IMAGES, REGIONS)):
+            assert scores.boxes is not None
+            for region in range(len(REGIONS[index])):
+                probabilities, boxes = naive_cascade(of_members, thresholds, index, region)
+                np.testing.assert_allclose(scores.probabilities[region], probabilities, atol=1e-5)
+                np.testing.assert_allclose(scores.boxes[region], np.broadcast_to(boxes, (3, 4)), atol=1e-3)
+                seen.add(round(float(probabilities[1]), 4))
+    assert len(seen) > len(BOXES)  # thresholds did matter
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], steps: int) -> None:
+    members = [mixed[1], mixed[0], mixed[2], mixed[3]]
+    best = np.concatenate([one.probabilities[:, 1:].max(axis=1) for one in single(members[0])])
+    earlier = [float(np.median(best))] * steps
+    stages = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=earlier).stages(IMAGES, REGIONS)
+    leading = np.concatenate([one.first.probabilities[one.reached, 1:].max(axis=1) for one in stages])
+    assert len(leading) == (4 if earlier else 8)
     for threshold in (0.0, float(np.median(leading)), 1.0):
-        ensemble = Ensemble(members, device="cpu", batch_size=batch_size, cascade_threshold=threshold)
+        ensemble = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=[*earlier, threshold])
         for scores, of_image, boxes in zip(ensemble(IMAGES, REGIONS), stages, REGIONS, strict=True):
             expected = of_image.choose(boxes, threshold)
             np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-5)
@@ -154,21 +197,17 @@ def test_cascade_is_the_choice_between_stages(
             np.testing.assert_allclose(scores.boxes, expected.boxes, atol=1e-3)
 
 
-def test_threshold_of_zero_is_exact(mixed: list[str]) -> None:
-    exact, zero = (Ensemble(mixed, device="cpu", cascade_threshold=one)(IMAGES, REGIONS) for one in (None, 0.0))
-    for expected, scores in zip(exact, zero, strict=True):
-        np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
-
-
 def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None:
     leading = single(mixed[0])[0].probabilities[:, 1:].max(axis=1)
     threshold = float(np.sort(leading)[-3:-1].mean())  # the best two regions
-    ensemble = Ensemble(mixed[:3], device="cpu", cascade_threshold=threshold)
     shown: list[int] = []
-    for network in ensemble.networks:
-        network.network.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
-    ensemble([image()], [BOXES])
-    assert shown == [5, 2, 2]
+    for thresholds, expected in (([threshold], [5, 2, 2]), ([threshold, 0.0], [5, 2, 2]), ([threshold, 1.0], [5, 2])):
+        ensemble = Ensemble(mixed[:3], device="cpu", precision="float32", cascade_thresholds=thresholds)
+        for network in ensemble.networks:
+            network.network.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
+        shown.clear()
+        ensemble([image()], [BOXES])
+        assert [count for count in shown if count] == expected
 
 
 def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +225,7 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
 
     monkeypatch.setattr(ImageRegions, "warp", counting)
     monkeypatch.setattr(regions, "shrink_to", noting)
-    Ensemble(mixed, device="cpu")([image()], [BOXES])
+    Ensemble(mixed, device="cpu", precision="float32")([image()], [BOXES])
     assert warped == [32, 48]
     assert len(uploaded) == 1
 
@@ -202,8 +241,8 @@ def mirrored(picture: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
 def test_mirror_is_the_mean_with_the_mirrored_image(mixed: list[str], kind: str) -> None:
     def build(*, mirror: bool) -> RegionClassifier | Ensemble:
         if kind == "single":
-            return RegionClassifier(mixed[1], device="cpu", mirror=mirror)
-        return Ensemble(mixed[:2], device="cpu", mirror=mirror)
+            return RegionClassifier(mixed[1], device="cpu", precision="float32", mirror=mirror)
+        return Ensemble(mixed[:2], device="cpu", precision="float32", mirror=mirror)
 
     picture, boxes = mirrored(image(), BOXES)
     plain, turned = (build(mirror=False)([one], [of_one])[0] for one, of_one in ((image(), BOXES), (picture, boxes)))
@@ -220,27 +259,32 @@ def test_mirror_is_the_mean_with_the_mirrored_image(mixed: list[str], kind: str)
 def test_members_of_other_classes_are_refused(write: Write) -> None:
     first, longer, other = write(1), write(1, names=("cat", "dog", "cow", "hen")), write(1, names=("cat", "hen", "cow"))
     with pytest.raises(InputError, match=f"^{other}: expected the classes of {first}, class 1 is 'hen', not 'dog'$"):
-        Ensemble([first, other], device="cpu")
+        Ensemble([first, other], device="cpu", precision="float32")
     with pytest.raises(InputError, match=f"^{longer}: expected the 3 classes of {first}, got 4$"):
-        Ensemble([first, longer], device="cpu")
+        Ensemble([first, longer], device="cpu", precision="float32")
 
 
 def test_members_of_another_head_are_refused(write: Write) -> None:
     first, svm = write(1), write(1, head="svm")
     with pytest.raises(InputError, match=f"^{svm}: expected head 'softmax' as in {first}, got 'svm'$"):
-        Ensemble([first, first, svm], device="cpu")
+        Ensemble([first, first, svm], device="cpu", precision="float32")
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_arguments_out_of_range(mixed: list[str], threshold: float) -> None:
-    with pytest.raises(ValueError, match="cascade_threshold must lie in 0-1"):
-        Ensemble(mixed, cascade_threshold=threshold)
+    with pytest.raises(ValueError, match="cascade_thresholds must lie in 0-1"):
+        Ensemble(mixed, cascade_thresholds=[0.5, threshold])
+    with pytest.raises(ValueError, match=r"cascade_thresholds must be fewer than the 2 members, got \[0.1, 0.2\]"):
+        Ensemble(mixed[:2], cascade_thresholds=[0.1, 0.2])
     with pytest.raises(ValueError, match="members must name at least one weights file"):
         Ensemble([])
-    with pytest.raises(ValueError, match="at least two members"):
-        Ensemble(mixed[:1], device="cpu").stages([image()], [BOXES])
+    for count, thresholds in ((1, []), (2, [0.5])):
+        with pytest.raises(ValueError, match=f"two members without a threshold, got {count} with {len(thresholds)}"):
+            Ensemble(mixed[:count], device="cpu", precision="float32", cascade_thresholds=thresholds).stages(
+                [image()], [BOXES]
+            )
 
 
 def test_missing_member_is_named(mixed: list[str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"^{tmp_path}/none.safetensors: no such weights file"):
-        Ensemble([mixed[0], str(tmp_path / "none.safetensors")], device="cpu")
+        Ensemble([mixed[0], str(tmp_path / "none.safetensors")], device="cpu", precision="float32")

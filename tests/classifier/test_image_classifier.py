@@ -43,7 +43,7 @@ def test_softmax_of_a_network_for_whole_images(whole_image_weights: Path, crops:
     network, _ = load_weights(whole_image_weights)
     with torch.inference_mode():
         expected = network(normalise(crops)).softmax(1)
-    classify = ImageClassifier(str(whole_image_weights), device="cpu", batch_size=2)
+    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32", batch_size=2)
     torch.testing.assert_close(classify.probabilities(crops), expected, atol=1e-5, rtol=1e-4)
     assert classify.class_names == ("cat", "cup", "rocket")
     assert classify.input_size == 32
@@ -54,14 +54,14 @@ def test_background_is_left_out(tiny_weights: Path, crops: torch.Tensor) -> None
     with torch.inference_mode():
         with_background = network(normalise(crops)).softmax(1)
     expected = with_background[:, 1:] / (1 - with_background[:, :1])  # renormalised: what is known not to be background
-    probabilities = ImageClassifier(str(tiny_weights), device="cpu").probabilities(crops)
+    probabilities = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
     assert probabilities.shape == (5, 3)
     torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_features_are_what_the_linear_layer_reads(tiny_weights: Path, crops: torch.Tensor) -> None:
     network, _ = load_weights(tiny_weights)
-    features = ImageClassifier(str(tiny_weights), device="cpu", batch_size=3).features(crops)
+    features = ImageClassifier(str(tiny_weights), device="cpu", precision="float32", batch_size=3).features(crops)
     with torch.inference_mode():
         logits = network(normalise(crops))
         torch.testing.assert_close(network.linear(features), logits, atol=1e-4, rtol=1e-4)  # type: ignore[operator]
@@ -72,7 +72,7 @@ def test_network_without_features(
 ) -> None:
     _, description = load_weights(whole_image_weights)
     monkeypatch.setattr(image_classifier, "load_weights", lambda _: (Featureless().eval(), description))
-    classify = ImageClassifier(str(whole_image_weights), device="cpu")
+    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32")
     assert classify.probabilities(crops).shape == (5, 3)
     with pytest.raises(InputError, match=r"whole\.safetensors: expected a network with features\(\)"):
         classify.features(crops)

@@ -61,7 +61,7 @@ def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
     regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
         expected = network(normalise(regions)).softmax(1).numpy()
-    scores = RegionClassifier(str(weights), device="cpu")([image()], [BOXES])[0]
+    scores = RegionClassifier(str(weights), device="cpu", precision="float32")([image()], [BOXES])[0]
     assert scores.boxes is None
     assert scores.probabilities.dtype == np.float32
     np.testing.assert_allclose(scores.probabilities, expected, atol=1e-4)
@@ -90,7 +90,7 @@ def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: P
     regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
         outputs = network(normalise(regions))
-    scores = RegionClassifier(str(rcnn_weights), device="cpu", batch_size=2)([image()], [BOXES])[0]
+    scores = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)([image()], [BOXES])[0]
     np.testing.assert_allclose(scores.probabilities[:, 1:], outputs.logits.sigmoid(), atol=1e-4)
     assert scores.boxes is not None
     assert scores.boxes.dtype == np.float32
@@ -101,7 +101,10 @@ def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: P
 
 
 def test_boxes_are_refined_only_if_asked_for(rcnn_weights: Path) -> None:
-    refining, plain = (RegionClassifier(str(rcnn_weights), device="cpu", refine=refine) for refine in (True, False))
+    refining, plain = (
+        RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", refine=refine)
+        for refine in (True, False)
+    )
     scores, unrefined = (classify([image()], [BOXES])[0] for classify in (refining, plain))
     assert scores.boxes is not None
     assert unrefined.boxes is None
@@ -109,7 +112,7 @@ def test_boxes_are_refined_only_if_asked_for(rcnn_weights: Path) -> None:
 
 
 def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
     scores = classify([image()], [BOXES])[0]
     assert scores.boxes is not None
     detector = Detector(
@@ -123,7 +126,7 @@ def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
 
 
 def test_each_image_has_its_own_borders(rcnn_weights: Path) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
     images = [image(0)[:20, :30].copy(), image(1), image(2)]
     together = classify(images, [BOXES, BOXES[:0], BOXES[2:]])
     for scores, picture, boxes in zip(together, images, [BOXES, BOXES[:0], BOXES[2:]], strict=True):
@@ -141,7 +144,7 @@ def test_each_image_has_its_own_borders(rcnn_weights: Path) -> None:
 def test_boxes_of_a_shrunk_image_are_refined_in_its_own_pixels(
     rcnn_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu")
+    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
     large = np.kron(image(), np.ones((4, 4, 1), np.uint8))  # four times as high and wide, and shrunk without loss
     small = classify([image()], [BOXES])[0]
     monkeypatch.setattr(regions, "MAX_PIXELS", 30 * 40)
@@ -165,7 +168,7 @@ def test_svm_scores_keep_the_order_of_the_margins() -> None:
 
 def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
     network, _ = load_region_network(rcnn_weights)
-    classify = RegionClassifier(str(rcnn_weights), device="cpu", batch_size=2)
+    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)
     regions = classify.warp(image(), BOXES)
     with torch.inference_mode():
         expected = network.features(normalise(regions))
@@ -186,7 +189,7 @@ def test_huge_images_are_shrunk_with_their_boxes() -> None:
 
 
 def test_images_share_batches_without_mixing(weights: Path) -> None:
-    classify = RegionClassifier(str(weights), device="cpu", batch_size=4)
+    classify = RegionClassifier(str(weights), device="cpu", precision="float32", batch_size=4)
     images, boxes = [image(0), image(1), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
     together = classify(images, boxes)
     assert [len(scores.probabilities) for scores in together] == [5, 0, 3]
@@ -195,7 +198,7 @@ def test_images_share_batches_without_mixing(weights: Path) -> None:
 
 
 def test_no_images_and_no_regions(weights: Path) -> None:
-    classify = RegionClassifier(str(weights), device="cpu")
+    classify = RegionClassifier(str(weights), device="cpu", precision="float32")
     assert classify([], []) == []
     assert classify([image()], [BOXES[:0]])[0].probabilities.shape == (0, 4)
 

@@ -166,7 +166,7 @@ def test_is_the_network_on_the_squashed_image(weights: Path, photo_pixels: Image
     with torch.inference_mode():
         outputs = network(as_input(torch.from_numpy(squash(photo_pixels, (64, 64)))[None]))
         expected, confidences = network.predictions(outputs)
-    boxes, found = MultiBoxProposer(str(weights), device="cpu").predict(photo_pixels)
+    boxes, found = MultiBoxProposer(str(weights), device="cpu", precision="float32").predict(photo_pixels)
     np.testing.assert_allclose(boxes, expected[0], atol=1e-3)
     np.testing.assert_allclose(found, confidences[0], atol=1e-4)
     assert np.ptp(found) > 0.01

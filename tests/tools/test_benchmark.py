@@ -12,6 +12,7 @@ import skimage.data
 from lightning.pytorch import Trainer
 
 from classifier.ensemble import Ensemble
+from classifier.region_classifier import RegionClassifier
 from detection.arrays import FloatArray
 from detection.configuration import load_detector
 from detection.detector import Detector
@@ -49,12 +50,12 @@ def test_photos_stage_by_stage_and_against_baselines(
 
 
 def test_plain_loop_finds_what_the_detector_finds(
-    photo: Path, detector_config: Path, monkeypatch: pytest.MonkeyPatch
+    photo: Path, detector_config: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the comparison would be of two different things; cropping by PIL differs a little."""
     detector = load_detector(detector_config)
-    networks = benchmark_photos.networks_of(detector)
-    loop = benchmark_baselines.PlainLoop(detector, networks, sampled=10_000)
+    classify = RegionClassifier(str(tiny_weights), device="cpu", precision="float32")
+    loop = benchmark_baselines.PlainLoop(detector, [classify], sampled=10_000)
     found: list[FloatArray] = []
     original = benchmark_baselines.PlainLoop._probabilities
 
@@ -65,7 +66,7 @@ def test_plain_loop_finds_what_the_detector_finds(
     monkeypatch.setattr(benchmark_baselines.PlainLoop, "_probabilities", keeping)
     assert loop(str(photo)) > 0
     image = read_image(photo)
-    expected = detector.classify([image], [detector.propose(image).boxes])[0].probabilities
+    expected = classify([image], [detector.propose(image).boxes])[0].probabilities
     assert np.median(np.abs(np.array(found) - expected)) < 0.02
     assert np.array(found).shape == expected.shape
 

@@ -37,7 +37,7 @@ def options_of_an_ensemble(
         },
         "classify": {
             "class_path": "classifier.ensemble.Ensemble",
-            "init_args": {"members": [str(tiny_weights), str(other)], "device": "cpu"},
+            "init_args": {"members": [str(tiny_weights), str(other)], "device": "cpu", "precision": "float32"},
         },
         "score_threshold": 0.0,
     }
@@ -51,6 +51,14 @@ def calibrated(options: Sequence[str], path: Path, *more: str) -> dict[str, Any]
     assert calibrate_cascade.main([*options, "--json", str(path), *more]) == 0
     report: dict[str, Any] = json.loads(path.read_text(), parse_constant=pytest.fail)
     return report
+
+
+def evaluated(options: Sequence[str], path: Path, thresholds: list[float]) -> float:
+    """The precision that evaluation finds with these thresholds."""
+    setting = ["--detector.classify.init_args.cascade_thresholds", json.dumps(thresholds)]
+    assert evaluate.main(["run", *options, *setting, "--resamples", "0", "--json", str(path)]) == 0
+    precision: float = json.loads(path.read_text())["mAP"]
+    return precision
 
 
 def test_trials_are_what_evaluation_finds_with_these_thresholds(
@@ -76,14 +84,29 @@ def test_trials_are_what_evaluation_finds_with_these_thresholds(
     assert shares[-1] < 0.1
     partial = next(row for row, share in enumerate(shares) if share < 0.9)
     for row in (0, partial):
-        setting = ["--detector.classify.init_args.cascade_threshold", str(trials[row]["threshold"])]
-        target = tmp_path / f"{row}.json"
-        assert evaluate.main(["run", *options, *setting, "--resamples", "0", "--json", str(target)]) == 0
-        assert json.loads(target.read_text())["mAP"] == pytest.approx(trials[row]["mAP"], abs=1e-6)
+        precision = evaluated(options, tmp_path / f"{row}.json", [trials[row]["threshold"]])
+        assert precision == pytest.approx(trials[row]["mAP"], abs=1e-6)
     chosen = report["chosen"]
     assert chosen in trials
     assert chosen["mAP"] >= trials[0]["mAP"]
-    assert f"cascade_threshold: {chosen['threshold'] or 'null'} " in capsys.readouterr().out
+    assert f"cascade_thresholds: [{chosen['threshold']}] " in capsys.readouterr().out
+
+
+def test_the_next_threshold_is_tried_on_what_the_first_lets_pass(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = yaml.safe_load(Path(options[3]).read_text())["classify"]["init_args"]["members"]
+    options += ["--detector.classify.init_args.members", json.dumps([members[1], *members])]
+    first = calibrated(options, tmp_path / "a.json")["trials"]
+    earlier = next(trial for trial in first if trial["share"] < 0.9)
+    options += ["--detector.classify.init_args.cascade_thresholds"]
+    report = calibrated([*options, json.dumps([earlier["threshold"]])], tmp_path / "b.json")
+    trials = report["trials"]
+    assert trials[0] == earlier | {"threshold": 0.0}  # which all that is left passes
+    later = next(trial for trial in trials if trial["share"] < earlier["share"] / 2)
+    thresholds = [earlier["threshold"], later["threshold"]]
+    assert evaluated(options[:-1], tmp_path / "c.json", thresholds) == pytest.approx(later["mAP"], abs=1e-6)
+    assert f"cascade_thresholds: [{thresholds[0]}, {report['chosen']['threshold']}] " in capsys.readouterr().out
 
 
 def test_any_loss_allows_the_highest_threshold(options: list[str], tmp_path: Path) -> None:
@@ -95,5 +118,7 @@ def test_any_loss_allows_the_highest_threshold(options: list[str], tmp_path: Pat
 def test_a_single_network_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     members = yaml.safe_load(Path(options[3]).read_text())["classify"]["init_args"]["members"][:1]
     assert calibrate_cascade.main([*options, "--detector.classify.init_args.members", json.dumps(members)]) == 1
-    expected = "detector.classify: expected a classifier.ensemble.Ensemble of two members or more"
+    expected = (
+        "detector.classify: expected a classifier.ensemble.Ensemble with two members or more that have no threshold"
+    )
     assert capsys.readouterr().err == f"calibrate_cascade: {expected}\n"

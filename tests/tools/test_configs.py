@@ -42,7 +42,7 @@ def test_ensemble_is_a_detector() -> None:
     detector = load_detector(CONFIGS / "ensemble.yaml", device="cpu")
     assert isinstance(detector.classify, Ensemble)
     assert len(detector.classify.networks) == 6
-    assert detector.classify.cascade_threshold is None
+    assert detector.classify.cascade_thresholds == ()
 
 
 def test_calibration_takes_an_ensemble_in_place_of_the_experiments_classifier() -> None:

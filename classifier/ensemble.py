@@ -19,11 +19,11 @@ class Ensemble:
 
     Refined boxes are the mean of those of the members that refine boxes; where none does, regions stay as they are.
 
-    In a cascade, the first member scores all regions. Only those in which it gives some class a probability of at least
-    the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which the
-    mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all members that are
-    left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member so far refines
-    them. `tools.calibrate_cascade` finds the thresholds, one after the other.
+    In a cascade, the first member scores all regions. Only those whose `classifier.cascade.promise` by its scores is at
+    least the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which
+    that of the mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all
+    members that are left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member
+    so far refines them. `tools.calibrate_cascade` finds the thresholds, one after the other.
 
     Args:
         members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from classifier.pixel_scale import PixelScale
 from classifier.response_norm import ResponseNorm
-from detection.quantisation import FirstConvolution, QuantisedMaxPool, activation_scale, quantised
+from detection.pixels import MEAN_RGB, normalise
+from detection.quantisation import QuantisedMaxPool, activation_scale, quantised, quantised_first
 
 
 class InceptionWidths(NamedTuple):
@@ -182,7 +183,9 @@ class InceptionTrunk(nn.Module):
         Raises:
             ValueError: without batch normalisation, which says how large activations get.
         """
-        scale = _quantise_stem(self.stem)
+        pixels = normalise(torch.tensor([[0.0], [255.0]]) - torch.tensor(MEAN_RGB))  # black and white
+        low, high = self.scale(pixels.view(2, 3, 1, 1)).aminmax()
+        scale = _quantise_stem(self.stem, low.item(), high.item())
         scales = {}
         for name, block in self.blocks.items():
             scale = scales[name] = cast(Inception, block).quantise(scale)
@@ -207,11 +210,11 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
     )
 
 
-def _quantise_stem(stem: nn.Sequential) -> float:
-    """Change a stem in place; returns the scale of its output."""
+def _quantise_stem(stem: nn.Sequential, low: float, high: float) -> float:
+    """Change a stem, which reads numbers within `low` and `high`, in place; returns the scale of its output."""
     first, reduce, last = (place for place, layer in enumerate(stem) if isinstance(layer, Convolution))
     scales = {place: activation_scale(stem[place]) for place in (first, reduce, last)}
-    stem[first] = FirstConvolution(stem[first], output_scale=scales[first])
+    stem[first] = quantised_first(stem[first], low=low, high=high, output_scale=scales[first])
     stem[reduce] = quantised(stem[reduce], input_scale=scales[first], output_scale=scales[reduce])
     stem[last] = quantised(stem[last], input_scale=scales[reduce], output_scale=scales[last])
     for place, layer in enumerate(stem):

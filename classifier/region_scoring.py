@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from classifier.box_coder import decode_boxes
-from classifier.cascade import Stages, join_scores, join_stages
+from classifier.cascade import Stages, join_scores, join_stages, promise
 from classifier.loaded_network import Crop, LoadedNetwork
 from classifier.regions import ImageRegions, in_groups
 from detection.arrays import FloatArray, Image
@@ -63,7 +63,7 @@ def score_regions(
         boxes: of each image.
         mirror: average what each network says of a region and of its mirror image.
         cascade_thresholds: for the first networks but the last of all. After each of them, a region goes on to the next
-            network if the mean so far gives some class at least this probability; else that mean stands.
+            network if the `promise` of the mean so far is at least this; else that mean stands.
 
     Raises:
         InputError: if the memory of the device is not enough, even for one region at once.
@@ -146,7 +146,7 @@ def _score_in_turn(
     if not thresholds:
         fused = _mean([*so_far, *_score_by_others(networks, inputs, group, mirror=mirror)]) if others else mean
         return StagedScores(mean, fused, torch.ones(len(inputs), dtype=torch.bool, device=inputs.device))
-    goes_on = mean.probabilities[:, 1:].amax(dim=1) >= thresholds[0]
+    goes_on = promise(mean.probabilities) >= thresholds[0]
     rest = _score_in_turn(
         others,
         _select(group, goes_on),

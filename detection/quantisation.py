@@ -55,10 +55,10 @@ def runs_int8() -> bool:
     layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
     layer.weight.copy_(dequantise(*quantise_weights(layer.weight)))
     try:
-        found = QuantisedConvolution(layer, input_scale=1.0, output_scale=None)(inputs)
+        found = QuantisedConvolution(layer, input_scale=1.0, input_zero=100, output_scale=None)(inputs)
     except (AttributeError, RuntimeError):
         return False
-    return torch.allclose(found, layer(inputs.float()), rtol=1e-4, atol=1e-2)
+    return torch.allclose(found, layer(inputs.float() - 100), rtol=1e-4, atol=1e-2)
 
 
 def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,9 +95,12 @@ class QuantisedConvolution(nn.Module):
         convolution: in float32, without groups.
         input_scale: what the bytes that it reads are to be multiplied by.
         output_scale: the same of those that it writes; None for float32.
+        input_zero: the byte that stands for zero in what it reads.
     """
 
-    def __init__(self, convolution: nn.Conv2d, *, input_scale: float, output_scale: float | None) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, *, input_scale: float, output_scale: float | None, input_zero: int = 0
+    ) -> None:
         super().__init__()
         weights, self.weight_scale = quantise_weights(convolution.weight.detach())
         self.zero_points = torch.zeros(len(weights), dtype=torch.int64)
@@ -108,9 +111,11 @@ class QuantisedConvolution(nn.Module):
             list(convolution.dilation),
             convolution.groups,
         )
-        self.input_scale = input_scale
+        self.input_scale, self.input_zero = input_scale, input_zero
         self.output_scale = output_scale
-        self.weight = torch.ops.onednn.qconv_prepack(weights, self.weight_scale, input_scale, 0, *self.geometry)
+        self.weight = torch.ops.onednn.qconv_prepack(
+            weights, self.weight_scale, input_scale, input_zero, *self.geometry
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         to_bytes = self.output_scale is not None
@@ -119,14 +124,14 @@ class QuantisedConvolution(nn.Module):
             torch.ops.onednn.qconv2d_pointwise(
                 features.contiguous(memory_format=torch.channels_last),
                 self.input_scale,
-                0,  # the byte that stands for zero
+                self.input_zero,
                 self.weight,
                 self.weight_scale,
                 self.zero_points,
                 self.bias,
                 *self.geometry,
                 self.output_scale or 1.0,
-                0,
+                0,  # the byte that stands for zero in what it writes
                 torch.uint8 if to_bytes else torch.float32,
                 "relu" if to_bytes else "none",
                 [],
@@ -146,20 +151,30 @@ def folded(layer: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(cast(nn.Conv2d, convolution), cast(nn.BatchNorm2d, norm))
 
 
-class FirstConvolution(nn.Module):
-    """A convolution of pixels in float32 that writes bytes: [B, 3, H, W] -> uint8 [B, C, H', W'] after a ReLU."""
+class QuantisedInput(nn.Module):
+    """Images as bytes: float32 [B, 3, H, W] -> uint8, from which `zero` is to be subtracted before `scale` multiplies.
 
-    def __init__(self, layer: nn.Module, *, output_scale: float) -> None:
+    Args:
+        low: the least that an image may hold, below zero.
+        high: the most, above zero.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.convolution = folded(layer)
-        with torch.no_grad():
-            self.convolution.weight /= output_scale
-            cast(nn.Parameter, self.convolution.bias).div_(output_scale)
+        self.scale = (high - low) / LARGEST_ACTIVATION
+        self.zero = round(-low / self.scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.convolution(images)
         # By way of int16, since PyTorch has no vectorised conversion from float32 to bytes.
-        return features.round_().clamp_(0, LARGEST_ACTIVATION).to(torch.int16).to(torch.uint8)
+        places = (images / self.scale + self.zero).round_()
+        return places.clamp_(0, LARGEST_ACTIVATION).to(torch.int16).to(torch.uint8)
+
+
+def quantised_first(layer: nn.Module, *, low: float, high: float, output_scale: float) -> nn.Sequential:
+    """A convolution of images within `low` and `high`, its batch normalisation and a ReLU, as one of bytes."""
+    read = QuantisedInput(low, high)
+    scales = {"input_scale": read.scale, "output_scale": output_scale}
+    return nn.Sequential(read, QuantisedConvolution(folded(layer), **scales, input_zero=read.zero))
 
 
 class QuantisedMaxPool(nn.Module):

@@ -38,8 +38,8 @@ from tools.image_proposals import ImageProposals, open_cache, propose_ahead
 from tools.output_file import prepare_output
 from tools.split_options import add_limit_option
 
-THRESHOLDS = (0.0, *np.geomspace(0.001, 1, 25).round(4).tolist())
-"""Those that are tried: exact mode, then eight of each power of ten."""
+THRESHOLDS = (0.0, *np.arange(0.02, 0.5, 0.02).round(2).tolist(), *np.arange(0.5, 1.05, 0.1).round(1).tolist())
+"""Those that are tried: exact mode, then more where they are more likely."""
 
 MAX_LOSS = 0.001
 """Of mean average precision, 0-1: 0.1 point."""

@@ -48,10 +48,12 @@ def test_little_is_wasted() -> None:
 
 
 def test_batches_suit_the_device() -> None:
-    assert default_batch_size(torch.device("cpu"), 224) == 64
-    assert default_batch_size(torch.device("cuda"), 224) == 704
-    assert default_batch_size(torch.device("cuda"), 64) == 8624
-    assert default_batch_size(torch.device("cuda"), 2000) == 64
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert default_batch_size(cpu, "float32", 224) == 64
+    assert default_batch_size(cpu, "int8", 224) == 128
+    assert default_batch_size(gpu, "bfloat16", 224) == 704
+    assert default_batch_size(gpu, "bfloat16", 64) == 8624
+    assert default_batch_size(gpu, "bfloat16", 2000) == 64
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -6,8 +6,9 @@ from math import nan
 
 import numpy as np
 import pytest
+import torch
 
-from classifier.cascade import Stages, join_scores, join_stages, last_within
+from classifier.cascade import Stages, join_scores, join_stages, last_within, promise
 from detection.contracts import RegionScores
 
 REGIONS = np.array([[0, 0, 10, 10], [5, 5, 20, 20], [1, 2, 3, 4]], np.float32)
@@ -21,13 +22,20 @@ def scores(*foreground: tuple[float, float], boxes: float | None = None) -> Regi
     return RegionScores(probabilities, refined)
 
 
-FIRST = scores((0.25, 0.1), (0.1, 0.125), (0.0, 0.5))
+FIRST = scores((0.25, 0.0), (0.1, 0.125), (0.0, 0.5))
 FUSED = scores((0.75, 0.2), (0.3, 0.3), (0.1, 0.9))
+
+
+def test_promise_by_hand() -> None:
+    # Background, then two classes; the geometric means are those of 0.5 and 0.5, of 0.5 and 0.9, of 0 and 0.
+    probabilities = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.4, 0.5], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(promise(probabilities), torch.tensor([0.5, 0.45**0.5, 0.0]))
+    assert promise(torch.zeros(0, 3)).shape == (0,)
 
 
 def test_regions_go_on_from_the_threshold_on() -> None:
     stages = Stages(FIRST, FUSED, ALL)
-    assert stages.goes_on(0.25).tolist() == [True, False, True]  # 0.25 just does, 0.125 does not
+    assert stages.goes_on(0.25).tolist() == [True, False, True]  # the first just does
     chosen = stages.choose(REGIONS, 0.25)
     np.testing.assert_array_equal(chosen.probabilities[[0, 2]], FUSED.probabilities[[0, 2]])
     np.testing.assert_array_equal(chosen.probabilities[1], FIRST.probabilities[1])

@@ -139,6 +139,12 @@ def test_no_images_and_no_regions(mixed: list[str], thresholds: list[float]) -> 
     assert scores.boxes.shape == (0, 3, 4)
 
 
+def promise(probabilities: FloatArray) -> FloatArray:
+    """The geometric mean of the best class and of all that is not background: [..., C + 1] -> [...]."""
+    promised: FloatArray = np.sqrt(probabilities[..., 1:].max(axis=-1) * probabilities[..., 1:].sum(axis=-1))
+    return promised
+
+
 def naive_cascade(
     of_members: list[list[RegionScores]], thresholds: Sequence[float], index: int, region: int
 ) -> tuple[FloatArray, FloatArray]:
@@ -148,7 +154,7 @@ def naive_cascade(
         taken = taken + 1 if taken < len(thresholds) else len(of_members)
         scores = [one[index] for one in of_members[:taken]]
         mean = np.mean([one.probabilities[region] for one in scores], axis=0)
-        if taken == len(of_members) or mean[1:].max() < thresholds[taken - 1]:
+        if taken == len(of_members) or promise(mean) < thresholds[taken - 1]:
             refined = [one.boxes[region] for one in scores if one.boxes is not None]
             return mean, np.mean(refined, axis=0) if refined else REGIONS[index][region]
 
@@ -162,7 +168,7 @@ def test_cascade_is_a_naive_one(
     members = [mixed[index] for index in order]
     of_members = [single(member) for member in members]
     means = [np.mean([one[0].probabilities for one in of_members[: count + 1]], axis=0) for count in range(steps)]
-    middle = [float(np.sort(mean[:, 1:].max(axis=1))[2:4].mean()) for mean in means]  # between the third and the fourth
+    middle = [float(np.sort(promise(mean))[2:4].mean()) for mean in means]  # between the third and the fourth
     monkeypatch.setattr(region_scoring, "REGION_BYTES", 0)  # many groups
     seen = set()
     for thresholds in (middle, [0.0] * steps, [1.0] * steps, [0.0] * (steps - 1) + middle[-1:]):
@@ -182,10 +188,10 @@ def test_cascade_is_a_naive_one(
 @pytest.mark.parametrize("steps", [0, 1])
 def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], steps: int) -> None:
     members = [mixed[1], mixed[0], mixed[2], mixed[3]]
-    best = np.concatenate([one.probabilities[:, 1:].max(axis=1) for one in single(members[0])])
+    best = np.concatenate([promise(one.probabilities) for one in single(members[0])])
     earlier = [float(np.median(best))] * steps
     stages = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=earlier).stages(IMAGES, REGIONS)
-    leading = np.concatenate([one.first.probabilities[one.reached, 1:].max(axis=1) for one in stages])
+    leading = np.concatenate([promise(one.first.probabilities[one.reached]) for one in stages])
     assert len(leading) == (4 if earlier else 8)
     for threshold in (0.0, float(np.median(leading)), 1.0):
         ensemble = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=[*earlier, threshold])
@@ -198,7 +204,7 @@ def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], st
 
 
 def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None:
-    leading = single(mixed[0])[0].probabilities[:, 1:].max(axis=1)
+    leading = promise(single(mixed[0])[0].probabilities)
     threshold = float(np.sort(leading)[-3:-1].mean())  # the best two regions
     shown: list[int] = []
     for thresholds, expected in (([threshold], [5, 2, 2]), ([threshold, 0.0], [5, 2, 2]), ([threshold, 1.0], [5, 2])):

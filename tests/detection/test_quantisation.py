@@ -14,14 +14,15 @@ from detection.device import Precision, find_precision, number_type
 from detection.errors import InputError
 from detection.quantisation import (
     LARGEST_PAIR,
-    FirstConvolution,
     QuantisedConvolution,
+    QuantisedInput,
     QuantisedMaxPool,
     QuantisedMean,
     activation_scale,
     dequantise,
     quantise_weights,
     quantised,
+    quantised_first,
     runs_int8,
 )
 
@@ -123,14 +124,26 @@ def test_a_layer_is_folded_and_quantised() -> None:
     assert (found - expected.clamp(max=255 * output_scale)).abs().mean() < 0.01 * expected.mean()
 
 
-def test_first_convolution_writes_bytes() -> None:
+def test_images_as_bytes_by_hand() -> None:
+    read = QuantisedInput(-2.0, 3.1)
+    assert (read.scale, read.zero) == (pytest.approx(0.02), 100)
+    images = torch.tensor([-2.0, -0.02, 0.0, 0.029, 0.031, 3.1, 9.0, -9.0]).view(1, 1, 2, 4)
+    assert read(images).flatten().tolist() == [0, 99, 100, 101, 102, 255, 255, 0]
+    assert read(images).dtype == torch.uint8
+
+
+@needs_int8
+def test_first_convolution() -> None:
     one = layer(3, 8, 7, stride=2)
-    images, scale = torch.randn(2, 3, 32, 33, generator=torch.Generator().manual_seed(1)), 0.01
+    generator = torch.Generator().manual_seed(1)
+    images, scale = torch.rand(2, 3, 32, 33, generator=generator) * 5 - 2, 0.01
     expected = one(images) / scale
-    found = FirstConvolution(one, output_scale=scale)(images)
+    found = quantised_first(one, low=-2, high=3, output_scale=scale)(images)
     assert found.dtype == torch.uint8
     assert (expected > 255).any()
-    assert (found - expected.clamp(max=255)).abs().max() < 0.501
+    difference = (found - expected.clamp(max=255)).abs()
+    assert difference.max() < 0.05 * 255  # in the corners too, where the padding is zero, and not the byte 0
+    assert difference.mean() < 0.01 * 255
 
 
 def test_activation_scale_by_hand() -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 DEVIATIONS = 5
 """Above its mean, up to which a channel's activations are told apart; larger ones are cut off. With 4, 5 and 6, the
@@ -146,9 +146,13 @@ def quantised(layer: nn.Module, *, input_scale: float, output_scale: float | Non
 
 
 def folded(layer: nn.Module) -> nn.Conv2d:
-    """The convolution of a layer with the batch normalisation after it folded in."""
-    convolution, norm, *_ = layer.children()
-    return fuse_conv_bn_eval(cast(nn.Conv2d, convolution), cast(nn.BatchNorm2d, norm))
+    """The convolution of a layer, into which the batch normalisation after it is folded, in place."""
+    convolution, norm = cast(tuple[nn.Conv2d, nn.BatchNorm2d], tuple(layer.children())[:2])
+    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    convolution.weight, convolution.bias = fuse_conv_bn_weights(  # which spares the copy that fuse_conv_bn_eval makes
+        convolution.weight, convolution.bias, *cast(tuple[Tensor, Tensor, float, Tensor, Tensor], statistics)
+    )
+    return convolution
 
 
 class QuantisedInput(nn.Module):

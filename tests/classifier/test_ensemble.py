@@ -140,8 +140,8 @@ def test_no_images_and_no_regions(mixed: list[str], thresholds: list[float]) -> 
 
 
 def promise(probabilities: FloatArray) -> FloatArray:
-    """The geometric mean of the best class and of all that is not background: [..., C + 1] -> [...]."""
-    promised: FloatArray = np.sqrt(probabilities[..., 1:].max(axis=-1) * probabilities[..., 1:].sum(axis=-1))
+    """The geometric mean of the best class, twice, and of all that is not background: [..., C + 1] -> [...]."""
+    promised: FloatArray = np.cbrt(probabilities[..., 1:].max(axis=-1) ** 2 * probabilities[..., 1:].sum(axis=-1))
     return promised
 
 

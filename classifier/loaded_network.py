@@ -30,8 +30,11 @@ Output = TypeVar("Output")
 BATCH_SIZE = 64
 """On a CPU, where more is slower."""
 
-INT8_BATCH_SIZE = 128
-"""On a CPU in int8, which needs less memory."""
+INT8_BATCH_PIXELS = 128 * 64 * 64
+"""On a CPU in int8, which needs less memory: 128 regions at 64 pixels, 227 at 48."""
+
+INT8_LEAST_BATCH_SIZE = 32
+"""Of larger regions."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """On a GPU: 704 regions at 224 pixels, 8,624 at 64; twice that holds what selective search finds in a photograph."""
@@ -176,7 +179,7 @@ class LoadedNetwork:
 def default_batch_size(device: torch.device, precision: Precision, size: int) -> int:
     """Regions of `size` pixels that pass through a network at once unless the user says otherwise."""
     if device.type == "cpu":
-        return INT8_BATCH_SIZE if precision == "int8" else BATCH_SIZE
+        return max(INT8_LEAST_BATCH_SIZE, INT8_BATCH_PIXELS // size**2) if precision == "int8" else BATCH_SIZE
     return max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 

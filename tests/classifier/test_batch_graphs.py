@@ -50,7 +50,9 @@ def test_little_is_wasted() -> None:
 def test_batches_suit_the_device() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert default_batch_size(cpu, "float32", 224) == 64
-    assert default_batch_size(cpu, "int8", 224) == 128
+    assert default_batch_size(cpu, "int8", 64) == 128
+    assert default_batch_size(cpu, "int8", 48) == 227
+    assert default_batch_size(cpu, "int8", 224) == 32
     assert default_batch_size(gpu, "bfloat16", 224) == 704
     assert default_batch_size(gpu, "bfloat16", 64) == 8624
     assert default_batch_size(gpu, "bfloat16", 2000) == 64

@@ -16,7 +16,7 @@ import yaml
 from classifier.weights_file import NetworkDescription, save_weights
 from detection.arrays import Image
 
-pytest.register_assert_rewrite("tests.detection.image_files")
+pytest.register_assert_rewrite("tests.classifier.sampling_examples", "tests.detection.image_files")
 
 
 @pytest.fixture(scope="session")

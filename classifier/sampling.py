@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import as_boxes, paired_iou
+from detection.boxes import paired_iou
 from detection.training.sample_order import RowNumbers, normal_numbers
 
 FOREGROUND_IOU = 0.5
@@ -32,8 +32,6 @@ BACKGROUND_SPREAD = 0.7
 
 FIRST_BOXES, MORE_BOXES, CHOICES = range(3)
 """Streams of random numbers."""
-
-NO_BOXES = as_boxes([])
 
 
 class SampledBoxes(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import as_boxes, box_iou, paired_iou
+from detection.boxes import paired_iou
 from detection.training.sample_order import RowNumbers, normal_numbers
 
 FOREGROUND_IOU = 0.5
@@ -32,8 +32,6 @@ BACKGROUND_SPREAD = 0.7
 
 FIRST_BOXES, MORE_BOXES, CHOICES = range(3)
 """Streams of random numbers."""
-
-NO_BOXES = as_boxes([])
 
 
 class SampledBoxes(NamedTuple):
@@ -252,9 +250,9 @@ def keep_apart(ignored: Objects, boxes: FloatArray, counts: IntArray) -> tuple[F
 
 
 def apart_from(ignored: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Those of the boxes [N, 4] that overlap every ignored object [I, 4] by an IoU of less than 0.5, in their order."""
-    kept: FloatArray = boxes[box_iou(boxes, ignored).max(axis=1, initial=0) < FOREGROUND_IOU]
-    return kept
+    """`keep_apart` for one image: its boxes [N, 4] that are apart from its ignored objects [I, 4]."""
+    objects = ObjectLists([ignored], [np.zeros(len(ignored), np.int64)])[np.array([0])]
+    return keep_apart(objects, boxes, np.array([len(boxes)]))[0]
 
 
 def sample_crop(

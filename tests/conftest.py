@@ -16,6 +16,8 @@ import yaml
 from classifier.weights_file import NetworkDescription, save_weights
 from detection.arrays import Image
 
+pytest.register_assert_rewrite("tests.classifier.sampling_examples", "tests.detection.image_files")
+
 
 @pytest.fixture(scope="session")
 def photo_pixels() -> Image:

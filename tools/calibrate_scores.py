@@ -34,6 +34,9 @@ from tools.text_table import format_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAME = "calibrate_scores"
+"""What its errors and warnings begin with."""
+
 SEED = 1
 """Of which images are in which half."""
 
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(parser, sys.argv[1:] if arguments is None else arguments)
         json_file = prepare_output(settings.json) if settings.json is not None else None
         plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
-        metrics = score_settings(parser, settings)[0]
+        metrics = score_settings(parser, settings, tool=NAME)[0]
         judged = judge(metrics)
         before, after = measure(judged, len(metrics.objects.index.image_ids), settings.detections)
         calibration = fit(judged, np.arange(len(judged.scores)), settings.detections)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if plot_file is not None:
             draw_reliability(before, after).savefig(plot_file)
     except InputError as error:
-        print(f"calibrate_scores: {error.line}", file=sys.stderr)
+        print(f"{NAME}: {error.line}", file=sys.stderr)
         return 1
     return 0
 

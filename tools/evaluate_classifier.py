@@ -34,6 +34,7 @@ from detection.errors import InputError
 from detection.image import read_image
 from tools.output_file import prepare_output, prepare_plot
 from tools.split_options import add_limit_option, add_split_options, evenly_spaced
+from tools.text_table import format_table
 
 TOP = 5
 """Answers that the challenge allows for an image."""
@@ -141,14 +142,16 @@ def error_grid(best: IntArray, labels: IntArray, counts: Sequence[int]) -> list[
 def confusions(
     predicted: IntArray, labels: IntArray, class_names: Sequence[str], *, limit: int
 ) -> list[dict[str, Any]]:
-    """The pairs of classes most often confused; `share` is that of the images of the true class, 0-1."""
+    """The pairs of classes most often confused; `share` is that of the `class_images` of the true class, 0-1."""
     counts = confusion_counts(predicted, labels, len(class_names))
+    totals = counts.sum(axis=1).tolist()
     return [
         {
             "class": class_names[label],
             "taken_for": class_names[other],
             "images": images,
-            "share": images / int(counts[label].sum()),
+            "class_images": totals[label],
+            "share": images / totals[label],
         }
         for label, other, images in worst_confusions(counts, limit)
     ]
@@ -162,12 +165,12 @@ def format_report(report: dict[str, Any]) -> str:
         for row in report["errors"]
     ]
     if report["confusions"]:
-        width = max(len("class"), *(len(row["class"]) for row in report["confusions"]))
-        lines += ["", f"most often confused\n{'class':{width}}  images  share  taken for"]
-        lines += [
-            f"{row['class']:{width}}  {row['images']:6}  {row['share']:5.0%}  {row['taken_for']}"
+        rows = [  # with both counts, as a share of few images says little
+            [f"{row['class']} taken for {row['taken_for']}", f"{row['images']} of {row['class_images']}",
+             f"{row['share']:.0%}"]
             for row in report["confusions"]
-        ]
+        ]  # fmt: skip
+        lines += ["", format_table([["most often confused", "images", "share"], *rows])]
     return "\n".join(lines)
 
 

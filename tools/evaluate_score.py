@@ -62,14 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score_settings(parser: ArgumentParser, settings: Namespace) -> tuple[DetectionMetrics, list[str]]:
-    """The score of the detections that the options name, and what is doubtful about it.
+def score_settings(
+    parser: ArgumentParser, settings: Namespace, *, tool: str = "evaluate"
+) -> tuple[DetectionMetrics, list[str]]:
+    """The score of the detections that the options name, and what is doubtful about it, which `tool` says too.
 
     Raises:
         InputError: naming the file and line, for anything that cannot be scored.
     """
     truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
-    detections, warnings = read_split_detections(settings, truth)
+    detections, warnings = read_split_detections(settings, truth, tool=tool)
     return score(truth.objects, detections, truth.rule, blacklist=truth.blacklist), warnings
 
 

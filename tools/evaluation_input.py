@@ -98,19 +98,21 @@ def _read_blacklist(file: str | None, objects: ObjectTable, dataset: DataSet | N
     return read_blacklist(Path(file), images, wnids | labels, expected=expected)
 
 
-def read_split_detections(settings: Namespace, truth: SplitTruth) -> tuple[DetectionTable, list[str]]:
-    """The detections of the options, and what is doubtful about them, said on standard error too.
+def read_split_detections(
+    settings: Namespace, truth: SplitTruth, *, tool: str = "evaluate"
+) -> tuple[DetectionTable, list[str]]:
+    """The detections of the options, and what is doubtful about them, which `tool` says on standard error too.
 
     Raises:
         InputError: naming the file and line, for anything that cannot be scored.
     """
     detections = read_detections(Path(settings.detections), truth.objects, any_score=settings.any_score)
-    return detections, warn(truth.objects, detections)
+    return detections, warn(truth.objects, detections, tool=tool)
 
 
-def warn(objects: ObjectTable, detections: DetectionTable) -> list[str]:
-    """Print what is doubtful, and return it."""
+def warn(objects: ObjectTable, detections: DetectionTable, *, tool: str = "evaluate") -> list[str]:
+    """Print what is doubtful, in the name of `tool`, and return it."""
     doubts = implausibilities(objects, detections)
     for doubt in doubts:
-        print(f"evaluate: warning: {doubt}", file=sys.stderr)
+        print(f"{tool}: warning: {doubt}", file=sys.stderr)
     return doubts

@@ -1,3 +1,5 @@
+"""`sample_jittered` and its quota: regions around ground truth, foreground and background, by image and by batch."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -5,74 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from classifier.sampling import (
-    ObjectLists,
-    Objects,
-    SampledBoxes,
-    apart_from,
-    foreground_quota,
-    jitter_boxes,
-    keep_apart,
-    random_boxes,
-    sample_crop,
-    sample_jittered,
-    sample_proposals,
-)
-from detection.arrays import BoolArray, FloatArray, IntArray
+from classifier.sampling import ObjectLists, SampledBoxes, sample_jittered, sample_proposals
+from detection.arrays import FloatArray, IntArray
 from detection.boxes import as_boxes, box_iou
 from detection.training.sample_order import RowNumbers, SampleKey
-
-Size = tuple[int, int]
-
-# 40 high, 120 wide. Two that overlap by a third (20 of 60 columns), one in the corner, one apart.
-SIZE = (40, 120)
-BOXES = as_boxes([(10, 5, 50, 35), (30, 5, 70, 35), (112, 30, 120, 40), (80, 2, 90, 12)])
-LABELS = np.array([4, 7, 0, 7], np.int64)
-
-
-def of_one_image(boxes: FloatArray, labels: IntArray | None = None) -> Objects:
-    return ObjectLists([boxes], [np.zeros(len(boxes), np.int64) if labels is None else labels])[np.array([0])]
-
-
-def numbers_for(count: int, seed: int = 0) -> RowNumbers:
-    return RowNumbers([SampleKey(0, 0, 0)], per_sample=count, seed=seed)
-
-
-def jittered(
-    boxes: FloatArray,
-    labels: IntArray,
-    size: Size,
-    *,
-    ignored: FloatArray | None = None,
-    foreground: BoolArray,
-    seed: int = 0,
-) -> SampledBoxes:
-    """So many regions of one image."""
-    rows = np.zeros(len(foreground), np.int64)
-    return sample_jittered(
-        of_one_image(boxes, labels).of_rows(rows),
-        np.array(size)[None].repeat(len(rows), axis=0),
-        ignored=of_one_image(as_boxes([]) if ignored is None else ignored).of_rows(rows),
-        foreground=foreground,
-        numbers=numbers_for(len(rows), seed),
-    )
-
-
-def proposed(
-    boxes: FloatArray, labels: IntArray, proposals: FloatArray, quota: BoolArray, seed: int = 0
-) -> SampledBoxes:
-    """So many regions of one image."""
-    return sample_proposals(
-        of_one_image(boxes, labels),
-        proposals,
-        np.array([len(proposals)]),
-        foreground=quota[None],
-        numbers=numbers_for(len(quota), seed),
-    )
-
-
-def quota_of(first: int, count: int, fraction: float) -> BoolArray:
-    return foreground_quota(np.arange(first, first + count), fraction)
+from tests.classifier.sampling_examples import BOXES, LABELS, PROPOSALS, SIZE, Size, assert_valid, jittered, quota_of
 
 
 def sample(
@@ -93,14 +32,6 @@ def sample(
         for target, label in zip(drawn.targets[found], drawn.labels[found], strict=True)
     )
     return drawn.boxes, drawn.labels
-
-
-def assert_valid(regions: FloatArray, size: Size) -> None:
-    """Within the image, and at least one pixel wide and high, but for rounding in float32."""
-    height, width = size
-    assert (regions >= 0).all()
-    assert (regions <= [width, height, width, height]).all()
-    assert (regions[:, 2:] - regions[:, :2] > 1 - 1e-4).all()
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 1.0])
@@ -264,80 +195,6 @@ def test_inputs_stay() -> None:
     assert np.array_equal(labels, LABELS)
 
 
-def jitter(
-    box: Sequence[float], spread: float, size: Size = (1000, 1000), count: int = 100, seed: int = 0
-) -> FloatArray:
-    numbers = numbers_for(1, seed)(0, 4 * count).reshape(1, count, 4)
-    boxes = jitter_boxes(np.array([box], np.float32), np.array([size]), spread=np.array([spread]), numbers=numbers)
-    return boxes.reshape(count, 4)
-
-
-def anywhere(size: Size, count: int) -> FloatArray:
-    return random_boxes(np.array([size]), numbers=numbers_for(1)(0, 4 * count).reshape(1, count, 4)).reshape(count, 4)
-
-
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        ((3, 4, 30, 20), (3, 4, 30, 20)),
-        ((0, 0, 64, 48), (0, 0, 64, 48)),
-        ((-5, -6, 99, 88), (0, 0, 64, 48)),  # cut at 64 x 48
-        ((5, 5, 5, 9), (5, 5, 6, 9)),  # without width: widened to one pixel
-        ((5, 9, 8, 9), (5, 9, 8, 10)),
-        ((5, 5, 5.5, 5.25), (5, 5, 6, 6)),
-        ((64, 10, 64, 20), (63, 10, 64, 20)),  # at the right border, inwards
-        ((10, 48, 20, 48), (10, 47, 20, 48)),
-        ((70, 60, 90, 80), (63, 47, 64, 48)),  # outside: the last pixel
-        ((-9, -9, -1, -1), (0, 0, 1, 1)),
-    ],
-)
-def test_jitter_without_spread_is_the_box_within_the_image(box: Sequence[float], expected: Sequence[float]) -> None:
-    assert jitter(box, 0, (48, 64), count=2).tolist() == [list(expected)] * 2
-
-
-def test_jitter_is_in_units_of_the_sides() -> None:
-    # 40 wide and 10 high, spread 0.1: x borders vary by 4, y borders by 1. The standard deviation of 4000 draws is
-    # within 1 / sqrt(8000) = 1.1% of that, the mean within 0.016 of it; five times that much is let pass.
-    moved = jitter((300, 500, 340, 510), 0.1, count=4000) - np.array([300, 500, 340, 510], np.float32)
-    np.testing.assert_allclose(moved.std(axis=0), [4, 1, 4, 1], rtol=0.056)
-    np.testing.assert_allclose(moved.mean(axis=0) / [4, 1, 4, 1], 0, atol=0.08)
-    assert (np.abs(np.corrcoef(moved.T) - np.eye(4)) < 0.08).all()  # each border for itself
-
-
-def test_wild_jitter_is_valid() -> None:
-    boxes = jitter((1, 2, 60, 3), 5, (48, 64), count=2000)
-    assert_valid(boxes, (48, 64))
-    assert len(np.unique(boxes, axis=0)) > 100
-
-
-def test_random_boxes_are_between_an_eighth_and_all_of_the_image() -> None:
-    boxes = anywhere((80, 640), 2000)
-    assert boxes.shape == (2000, 4)
-    assert boxes.dtype == np.float32
-    assert_valid(boxes, (80, 640))
-    sides = (boxes[:, 2:] - boxes[:, :2]) / [640, 80]
-    assert (sides > 1 / 8 - 1e-5).all()
-    # Log-uniform: log2 is uniform in -3 to 0, so each third has one octave of the sides. 667, standard deviation 21.
-    for low in (1 / 8, 1 / 4, 1 / 2):
-        within = ((sides >= low) & (sides < 2 * low)).sum(axis=0)
-        assert (np.abs(within - 2000 / 3) < 105).all()
-
-
-def test_random_boxes_are_anywhere() -> None:
-    boxes = anywhere((80, 640), 2000)
-    left_top = boxes[:, :2]
-    free = np.array([640, 80]) - (boxes[:, 2:] - left_top)
-    # Uniform in 0-1: mean 1/2 within 5 * sqrt(1 / 12 / 2000) = 0.032, standard deviation sqrt(1 / 12) = 0.289.
-    place = left_top[free.min(axis=1) > 1] / free[free.min(axis=1) > 1]
-    np.testing.assert_allclose(place.mean(axis=0), 0.5, atol=0.033)
-    np.testing.assert_allclose(place.std(axis=0), 0.289, atol=0.02)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (3, 2)])
-def test_random_boxes_in_tiny_images(size: Size) -> None:
-    assert_valid(anywhere(size, 200), size)
-
-
 @pytest.mark.parametrize("box", [[100, 100, 120, 120], [5, 5, 5, 9], [3, 3, 3.2, 3.2]])
 def test_unusable_ground_truth_still_gives_regions_within_the_image(box: list[float]) -> None:
     boxes, labels = np.array([box], np.float32), np.array([0])
@@ -345,69 +202,6 @@ def test_unusable_ground_truth_still_gives_regions_within_the_image(box: list[fl
     assert ((regions[:, 2:] - regions[:, :2]) >= 1).all()
     assert (regions >= 0).all()
     assert (regions <= 64).all()
-
-
-# With ground truth 0 (40 x 30): shifted by 8 of 40 columns, IoU 32 / 48 = 2/3; by 20, 20 / 60 = 1/3.
-# Of ground truth 3 (10 x 10) the left half: IoU 1/2, which is foreground.
-PROPOSALS = as_boxes([(18, 5, 58, 35), (80, 2, 85, 12), (0, 0, 3, 3), (-10, 5, 30, 35)])
-
-
-def from_proposals(proposals: FloatArray, quota: list[bool], seed: int = 0) -> tuple[set[tuple[float, ...]], set[int]]:
-    drawn = proposed(BOXES, LABELS, proposals, np.array(quota), seed)
-    assert drawn.boxes.shape == drawn.targets.shape == (len(quota), 4)
-    return {tuple(box) for box in drawn.boxes.tolist()}, set(drawn.labels.tolist())
-
-
-def test_foreground_proposals_and_ground_truth() -> None:
-    boxes, labels = from_proposals(PROPOSALS, [True] * 200)
-    assert boxes == {tuple(box) for box in [*BOXES.tolist(), *PROPOSALS[:2].tolist()]}
-    assert labels == {1, 5, 8}
-
-
-def test_background_proposals() -> None:
-    boxes, labels = from_proposals(PROPOSALS, [False] * 100)
-    assert boxes == {tuple(box) for box in PROPOSALS[2:].tolist()}
-    assert labels == {0}
-
-
-def test_proposals_stand_for_the_ground_truth_that_they_overlap_most() -> None:
-    # Shifted by 8 columns it overlaps ground truth 0 by 32 / 48 and ground truth 1 by 28 / 52.
-    drawn = proposed(BOXES[:2], LABELS[:2], PROPOSALS[:1], np.ones(50, bool))
-    chosen = (drawn.boxes == PROPOSALS[0]).all(1)
-    assert chosen.any()
-    assert (drawn.labels[chosen] == LABELS[0] + 1).all()
-    assert (drawn.targets[chosen] == BOXES[0]).all()
-
-
-def test_the_other_kind_is_taken_where_one_is_missing() -> None:
-    assert from_proposals(as_boxes([]), [False] * 20)[1] == {1, 5, 8}
-    drawn = proposed(as_boxes([]), LABELS[:0], PROPOSALS, np.ones(20, bool))
-    assert set(drawn.labels.tolist()) == {0}
-
-
-def test_nothing_to_draw_from() -> None:
-    with pytest.raises(ValueError, match="proposals or ground truth"):
-        proposed(as_boxes([]), LABELS[:0], as_boxes([]), np.ones(1, bool))
-
-
-def test_boxes_apart_from_ignored_objects() -> None:
-    # With (0, 0, 10, 10): the left half, IoU 1/2, which is too much; a little less than half; beside it; itself.
-    ignored = as_boxes([(0, 0, 10, 10), (50, 50, 60, 60)])
-    boxes = as_boxes([(0, 0, 5, 10), (0, 0, 4.99, 10), (10, 0, 20, 10), (0, 0, 10, 10), (50, 50, 60, 60)])
-    assert apart_from(ignored, boxes).tolist() == boxes[1:3].tolist()
-    assert apart_from(as_boxes([]), boxes).tolist() == boxes.tolist()
-    assert apart_from(ignored, as_boxes([])).shape == (0, 4)
-
-
-def test_boxes_of_several_images_apart_from_ignored_objects() -> None:
-    ignored = ObjectLists(
-        [as_boxes([]), as_boxes([(0, 0, 10, 10), (50, 50, 60, 60)]), as_boxes([(0, 0, 5, 10)])],
-        [LABELS[:0], LABELS[:2], LABELS[:1]],
-    )[np.arange(3)]
-    boxes = as_boxes([(0, 0, 10, 10), (0, 0, 5, 10), (20, 20, 30, 30), (50, 50, 60, 60), (0, 0, 5, 10)])
-    kept, counts = keep_apart(ignored, boxes, np.array([1, 3, 1]))
-    assert kept.tolist() == boxes[[0, 2]].tolist()
-    assert counts.tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
@@ -431,37 +225,3 @@ def test_image_without_room_beside_an_ignored_object() -> None:
         drawn = jittered(as_boxes([]), LABELS[:0], size, ignored=as_boxes([ignored]), foreground=np.ones(20, bool))
         assert set(drawn.labels.tolist()) == {0}
         assert_valid(drawn.boxes, size)
-
-
-@pytest.mark.parametrize("size", [(100, 100), (60, 200), (300, 90)])
-def test_crops_have_the_area_and_aspect_asked_for(size: Size) -> None:
-    generator = np.random.default_rng(0)
-    crops = np.stack(
-        [sample_crop(size, area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=generator) for _ in range(2000)]
-    )
-    assert_valid(crops, size)
-    sides = crops[:, 2:] - crops[:, :2]
-    share, aspect = sides.prod(1) / (size[0] * size[1]), sides[:, 0] / sides[:, 1]
-    assert share.min() > 0.08 - 1e-4
-    assert aspect.min() > 3 / 4 - 1e-4
-    assert aspect.max() < 4 / 3 + 1e-4
-    assert (share < 0.15).any()
-    if size == (100, 100):
-        # Small ones always fit, so their aspect is log-uniform: half of them are wider than high.
-        small = share < 0.5
-        assert abs((aspect[small] > 1).mean() - 0.5) < 0.08
-        # A uniform area in 0.08-1: (0.3 - 0.08) / 0.92 = 24% of the draws are below 0.3; some above do not fit.
-        assert 0.2 < (share < 0.3).mean() < 0.35
-
-
-def test_crop_of_a_strip_is_central() -> None:
-    # 10 x 1000: an aspect of 4/3 at most leaves 13.3 columns, 1.3% of the area; 8% never fits.
-    crop = sample_crop((10, 1000), area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=np.random.default_rng(0))
-    np.testing.assert_allclose(crop, [500 - 20 / 3, 0, 500 + 20 / 3, 10], rtol=1e-5)
-    crop = sample_crop((1000, 10), area=(0.08, 1), aspect=(3 / 4, 4 / 3), generator=np.random.default_rng(0))
-    np.testing.assert_allclose(crop, [0, 500 - 20 / 3, 10, 500 + 20 / 3], rtol=1e-5)
-
-
-def test_whole_image_as_crop() -> None:
-    crop = sample_crop((30, 40), area=(1, 1), aspect=(4 / 3, 4 / 3), generator=np.random.default_rng(0))
-    np.testing.assert_allclose(crop, [0, 0, 40, 30], atol=1e-4)

@@ -1,20 +1,24 @@
-"""A data set of squares in two colours, an experiment small enough for tests, and runs of it."""
+"""A data set of squares in two colours, experiments small enough for tests, and runs of them."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 import yaml
 
-from tools import train_classifier
+from tools import propose, train_classifier
 
 WNIDS = ("n01", "n02")
 COLOURS = ((220, 30, 30), (30, 30, 220))
+
+SEARCHED_WIDTH = 100
+"""The pictures of `tiny_images` are 40 wide, so their boxes lie on multiples of 0.4 pixels, which are rounded."""
 
 
 def write_picture(path: Path, label: int, generator: np.random.Generator) -> str:
@@ -46,26 +50,26 @@ def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root.parent
 
 
-@pytest.fixture(name="config", scope="session")
-def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("experiment")
-    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
-    settings |= {
-        "batch_size": 8,
-        "workers": 0,
-        "output": str(folder / "run"),
-        "average_decay": 0.98,
-        "input_size": 32,
-        "learning_rate": 0.05,
-    }
+def small_settings(folder: Path, *, batch_size: int, max_epochs: int) -> dict[str, Any]:
+    """The settings of `configs/tiny_imagenet.yaml` with a small network, for one process on the CPU."""
+    settings: dict[str, Any] = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    settings |= {"batch_size": batch_size, "workers": 0, "output": str(folder / "run"), "input_size": 32}
     settings["network"]["init_args"]["width_multiplier"] = 0.125
     settings["trainer"] = {
-        "max_epochs": 10,
+        "max_epochs": max_epochs,
         "accelerator": "cpu",
         "devices": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+    return settings
+
+
+@pytest.fixture(name="config", scope="session")
+def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiment")
+    settings = small_settings(folder, batch_size=8, max_epochs=10)
+    settings |= {"average_decay": 0.98, "learning_rate": 0.05}
     settings["detector"]["classify"]["init_args"]["weights"] = str(folder / "trained.safetensors")
     path = folder / "experiment.yaml"
     path.write_text(yaml.safe_dump(settings))
@@ -117,3 +121,38 @@ def run_in_one_go(three_epochs: Callable[[Path], list[str]], tmp_path_factory: p
     folder = tmp_path_factory.mktemp("uninterrupted")
     assert train_classifier.main(three_epochs(folder)) == 0
     return folder
+
+
+@pytest.fixture(name="search_config", scope="session")
+def small_experiment_with_selective_search(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiment")
+    settings = small_settings(folder, batch_size=4, max_epochs=1) | {"train_split": "val"}
+    settings["detector"]["propose"]["init_args"]["width"] = SEARCHED_WIDTH
+    settings["detector"]["classify"]["init_args"] = {"weights": str(tiny_weights), "device": "cpu"}
+    path = folder / "experiment.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(name="search_options", scope="session")
+def options_of_the_experiment_with_selective_search(search_config: Path, tiny_images: Path) -> list[str]:
+    return ["--config", str(search_config), "--data", str(tiny_images)]
+
+
+def fill(options: list[str], path: Path, *more: str) -> int:
+    return propose.main([*options, "--split", "val", "--output", str(path), *more])
+
+
+@pytest.fixture(name="filled", scope="session")
+def filled_cache(search_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the proposals of `search_config` on `tiny_images`."""
+    path = tmp_path_factory.mktemp("cache") / "val.proposals"
+    assert fill(search_options, path) == 0
+    return path
+
+
+def message(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a failing run prints."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]

@@ -67,6 +67,15 @@ def test_scores_become_shares(options: list[str], tmp_path: Path, capsys: pytest
     assert 0.2 < printed["score_threshold"] < 0.6
 
 
+def test_warnings_name_the_tool(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "truth.json"
+    truth = json.loads(path.read_text())
+    path.write_text(json.dumps(truth | {"categories": [*truth["categories"], {"id": 2, "name": "owl"}]}))
+    assert calibrate_scores.main(options) == 0
+    warning = "classes without objects are left out of the mean, 1 of them: owl"
+    assert capsys.readouterr().err == f"calibrate_scores: warning: {warning}\n"
+
+
 def test_plot(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "plots" / "reliability.png"
     assert calibrate_scores.main([*options, "--plot", str(path)]) == 0

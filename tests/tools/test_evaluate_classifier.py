@@ -103,8 +103,20 @@ def test_confusions_with_names_and_shares() -> None:
     labels: IntArray = np.array([0, 0, 0, 0, 1])
     predicted: IntArray = np.array([1, 1, 1, 0, 0])
     assert confusions(predicted, labels, ("cat", "dog"), limit=5) == [
-        {"class": "cat", "taken_for": "dog", "images": 3, "share": 0.75},
-        {"class": "dog", "taken_for": "cat", "images": 1, "share": 1.0},
+        {"class": "cat", "taken_for": "dog", "images": 3, "class_images": 4, "share": 0.75},
+        {"class": "dog", "taken_for": "cat", "images": 1, "class_images": 1, "share": 1.0},
+    ]
+
+
+def test_confusions_are_printed_with_how_many_images_they_are_a_share_of() -> None:
+    found = confusions(np.array([1] * 75 + [0] * 26), np.array([0] * 100 + [1]), ("cat", "guinea pig"), limit=5)
+    errors = [{"models": 1, "crops": 1, "top1_error": 0.75, "top5_error": 0.0}]
+    text = format_report({"images": 101, "split": "val", "errors": errors, "confusions": found})
+    assert text.splitlines()[3:] == [
+        "",
+        "most often confused          images  share",
+        "cat taken for guinea pig  75 of 100    75%",
+        "guinea pig taken for cat     1 of 1   100%",
     ]
 
 

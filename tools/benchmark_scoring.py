@@ -111,6 +111,8 @@ def save_networks(folder: Path, options: argparse.Namespace) -> list[str]:
         network = describe(options).build_region_network()
         with torch.no_grad():
             cast(nn.Linear, network.trunk.linear).weight *= 10  # or the probabilities would hardly differ
+            if options.batch_norm:  # whose statistics int8 goes by
+                network.train()(torch.randn(32, 3, options.input_size, options.input_size))
         save_weights(path, network, describe(options))
     return [str(path) for path in paths]
 

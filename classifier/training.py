@@ -103,7 +103,7 @@ class ClassifierTraining(SupervisedTraining):
 
     def training_step(self, batch: RegionBatch) -> Tensor:
         loss, logits = self._loss(batch)
-        self.watch(loss, batch.paths)
+        self.watch(loss, batch.files)
         self.log("train_top1", (logits.argmax(1) == batch.labels).float().mean(), prog_bar=True)
         return loss
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -68,7 +67,7 @@ class SupervisedTraining(LightningModule):
         self.training_sizes = tuple(training_sizes)
         self.frozen = tuple(frozen)
         self._freeze()
-        self._unchecked: list[tuple[Tensor, Sequence[Path]]] = []
+        self._unchecked: list[tuple[Tensor, str]] = []
         self._validated = False
         self._steps: int | None = None
 
@@ -88,15 +87,15 @@ class SupervisedTraining(LightningModule):
             self.network.get_submodule(name).eval()
         return self
 
-    def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
-        """Log the loss of a training step, and see to it that it is checked; `paths` are the files of the batch.
+    def watch(self, loss: Tensor, files: str) -> None:
+        """Log the loss of a training step, and see to it that it is checked; `files` names those of the batch.
 
         Raises:
             InputError: as `raise_if_diverged`.
         """
         if len(self._unchecked) == CHECKED_STEPS:
             self.raise_if_diverged()
-        self._unchecked.append((loss.detach(), paths))
+        self._unchecked.append((loss.detach(), files))
         self.log("train_loss", loss, prog_bar=True)
 
     def raise_if_diverged(self) -> None:
@@ -109,9 +108,8 @@ class SupervisedTraining(LightningModule):
         if not unchecked:
             return
         losses = torch.stack([loss for loss, _ in unchecked]).tolist()
-        for loss, (_, paths) in zip(losses, unchecked, strict=True):
+        for loss, (_, files) in zip(losses, unchecked, strict=True):
             if not math.isfinite(loss):
-                files = ", ".join(str(path) for path in paths)
                 raise InputError(
                     f"step {self.global_step} or up to {len(losses)} earlier: expected a finite loss, got {loss}; "
                     f"lower the learning rate, or look for a broken sample among {files}"

@@ -133,7 +133,11 @@ class SupervisedTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(
-            self._parameter_groups(), self.learning_rate, momentum=self.momentum, nesterov=self.nesterov
+            self._parameter_groups(),
+            self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fused=self._can_fuse() or None,
         )
         self.trainer.fit_loop.setup_data()
         batches = int(self.trainer.num_training_batches)
@@ -144,6 +148,14 @@ class SupervisedTraining(LightningModule):
         self._steps = int(steps)
         scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _can_fuse(self) -> bool:
+        """Whether a step is one kernel: on a GPU, where each is launched by the host.
+
+        Not where gradients are clipped or scaled: Lightning leaves that to an optimiser that is fused.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return self.device.type == "cuda" and not self.trainer.gradient_clip_val and not scaled
 
     def _freeze(self) -> None:
         modules = dict(self.network.named_modules())

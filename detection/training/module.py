@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -17,6 +17,12 @@ from detection.training.schedules import Schedule
 
 CHECKED_STEPS = 20
 """Losses that are checked at once."""
+
+SHOWN_STEPS = 20
+"""Between two updates of what a progress bar shows, for which the host waits for a GPU."""
+
+Measure = Callable[[], Tensor]
+"""Computes a scalar when it is asked for."""
 
 
 class SupervisedTraining(LightningModule):
@@ -68,6 +74,7 @@ class SupervisedTraining(LightningModule):
         self.frozen = tuple(frozen)
         self._freeze()
         self._unchecked: list[tuple[Tensor, str]] = []
+        self._measures: dict[str, Measure] = {}
         self._validated = False
         self._steps: int | None = None
 
@@ -87,16 +94,29 @@ class SupervisedTraining(LightningModule):
             self.network.get_submodule(name).eval()
         return self
 
-    def watch(self, loss: Tensor, files: str) -> None:
-        """Log the loss of a training step, and see to it that it is checked; `files` names those of the batch.
+    def watch(self, loss: Tensor, files: str, **measures: Measure) -> None:
+        """See to it that the loss of a training step is checked, and logged if it is time, as are other measures.
+
+        Args:
+            loss: a scalar.
+            files: names those of the batch.
+            measures: by the names that they are logged under; computed only if they are.
 
         Raises:
             InputError: as `raise_if_diverged`.
         """
         if len(self._unchecked) == CHECKED_STEPS:
             self.raise_if_diverged()
-        self._unchecked.append((loss.detach(), files))
-        self.log("train_loss", loss, prog_bar=True)
+        value = loss.detach()
+        self._unchecked.append((value, files))
+        self._measures = {"train_loss": lambda: value, **measures}
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Log what is watched when somebody sees it: Lightning would take milliseconds to do so at each step."""
+        every = (self.trainer.log_every_n_steps, SHOWN_STEPS)  # type: ignore[attr-defined]  # set by a part of it
+        if self.trainer.should_stop or any(steps and self.global_step % steps == 0 for steps in every):
+            self.log_dict({name: measure() for name, measure in self._measures.items()}, prog_bar=True)
+        self._measures = {}
 
     def raise_if_diverged(self) -> None:
         """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.

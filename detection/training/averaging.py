@@ -54,13 +54,14 @@ class AveragedWeights(EMAWeightAveraging):
 def move_average(average: Sequence[Tensor], current: Sequence[Tensor], *, left: float) -> None:
     """Change `average` in place to `left` (0-1) of itself and the rest of `current`; whole numbers become `current`."""
     pairs = list(zip(average, current, strict=True))
-    whole, fractional = ([pair for pair in pairs if pair[0].is_floating_point() is kind] for kind in (False, True))
-    if whole:
-        torch._foreach_copy_(*map(list, zip(*whole, strict=True)))
-    if fractional:
-        old, new = map(list, zip(*fractional, strict=True))
-        torch._foreach_mul_(old, left)
-        torch._foreach_add_(old, torch._foreach_mul(new, 1 - left))
+    for fractional in (False, True):
+        old = [one for one, _ in pairs if one.is_floating_point() is fractional]
+        new = [other for one, other in pairs if one.is_floating_point() is fractional]
+        if old and fractional:
+            torch._foreach_mul_(old, left)
+            torch._foreach_add_(old, torch._foreach_mul(new, 1 - left))
+        elif old:
+            torch._foreach_copy_(old, new)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -18,9 +18,6 @@ from detection.training.schedules import Schedule
 CHECKED_STEPS = 20
 """Losses that are checked at once."""
 
-SHOWN_STEPS = 20
-"""Between two updates of what a progress bar shows, for which the host waits for a GPU."""
-
 Measure = Callable[[], Tensor]
 """Computes a scalar when it is asked for."""
 
@@ -29,6 +26,7 @@ class SupervisedTraining(LightningModule):
     """A network that is trained by SGD, with a learning rate that follows a schedule.
 
     A subclass has `training_step`, which hands its loss to `watch`, and logs `val_loss` for schedules that look at it.
+    `measures` are those of the last step, by name.
 
     Args:
         network: in channels-last memory format from here on.
@@ -74,7 +72,7 @@ class SupervisedTraining(LightningModule):
         self.frozen = tuple(frozen)
         self._freeze()
         self._unchecked: list[tuple[Tensor, str]] = []
-        self._measures: dict[str, Measure] = {}
+        self.measures: dict[str, Measure] = {}
         self._validated = False
         self._steps: int | None = None
 
@@ -95,12 +93,12 @@ class SupervisedTraining(LightningModule):
         return self
 
     def watch(self, loss: Tensor, files: str, **measures: Measure) -> None:
-        """See to it that the loss of a training step is checked, and logged if it is time, as are other measures.
+        """See to it that the loss of a training step is checked, and logged when it is time, with other measures.
 
         Args:
             loss: a scalar.
             files: names those of the batch.
-            measures: by the names that they are logged under; computed only if they are.
+            measures: by the names that they are logged under; computed only when somebody sees them.
 
         Raises:
             InputError: as `raise_if_diverged`.
@@ -109,14 +107,17 @@ class SupervisedTraining(LightningModule):
             self.raise_if_diverged()
         value = loss.detach()
         self._unchecked.append((value, files))
-        self._measures = {"train_loss": lambda: value, **measures}
+        self.measures = {"train_loss": lambda: value, **measures}
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Log what is watched when somebody sees it: Lightning would take milliseconds to do so at each step."""
-        every = (self.trainer.log_every_n_steps, SHOWN_STEPS)  # type: ignore[attr-defined]  # set by a part of it
-        if self.trainer.should_stop or any(steps and self.global_step % steps == 0 for steps in every):
-            self.log_dict({name: measure() for name, measure in self._measures.items()}, prog_bar=True)
-        self._measures = {}
+        """Log the measures of a step that goes into the log.
+
+        Of every step it would take Lightning milliseconds. What it is told to show in its progress bar it reads after
+        every step, for which it waits for a GPU; so the bar asks for `measures` itself.
+        """
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a part of it
+        if self.trainer.should_stop or (every and self.global_step % every == 0):
+            self.log_dict({name: measure() for name, measure in self.measures.items()})
 
     def raise_if_diverged(self) -> None:
         """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.

@@ -20,6 +20,8 @@ from detection.arrays import BoolArray, FloatArray
 from detection.pixels import MEAN_RGB
 from detection.training.sample_order import normal_numbers
 
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a colour (ITU-R BT.601, as in Pillow)."""
 
@@ -148,7 +150,7 @@ def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tens
     """
     grey = device_constant(GREY, average.device)
     brightness, contrast, saturation = distortions.gains.view(-1, 3, 1, 1).unbind(1)  # [N, 1, 1]
-    own_grey = saturation * torch.eye(3, device=average.device) + (1 - saturation) * grey.expand(3, 3)
+    own_grey = saturation * device_constant(IDENTITY, average.device) + (1 - saturation) * grey.expand(3, 3)
     shift = (1 - contrast) * brightness * (average @ grey).view(-1, 1, 1)
     return brightness * contrast * own_grey, shift.expand(-1, 3, 1)
 

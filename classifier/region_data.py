@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,6 +30,7 @@ from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from detection.training.decoded_images import ImageReader
+from detection.training.sample_files import file_names
 from detection.training.sample_order import RowNumbers, SampleKey
 
 DISTORTIONS = 100
@@ -42,7 +44,7 @@ class RegionBatch(NamedTuple):
     """N regions, each in a small picture of its own (`classifier.chips`).
 
     `images` uint8 [N, h, w, 3]; `boxes` [N, 4] xyxy in pixels of these; `labels` [N], outputs of the network; `targets`
-    [N, 4] as in `SampledBoxes`; `distortions` of N regions; `paths` of the images, for messages.
+    [N, 4] as in `SampledBoxes`; `distortions` of N regions; `files` names the images, for messages.
     """
 
     images: Tensor
@@ -50,7 +52,20 @@ class RegionBatch(NamedTuple):
     labels: Tensor
     targets: Tensor
     distortions: Distortions
-    paths: tuple[Path, ...]
+    files: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For loader processes: each tensor costs a connection to the one that made it, so only the images are one."""
+        images, boxes, labels, targets, (mirrored, interpolation, gains, lighting), files = self
+        small = (boxes, labels, targets, mirrored, gains, lighting)
+        return _received_batch, (images, tuple(tensor.numpy() for tensor in small), interpolation, files)
+
+
+def _received_batch(
+    images: Tensor, small: tuple[NDArray[Any], ...], interpolation: NDArray[np.uint8], files: str
+) -> RegionBatch:
+    boxes, labels, targets, mirrored, gains, lighting = map(torch.from_numpy, small)
+    return RegionBatch(images, boxes, labels, targets, Distortions(mirrored, interpolation, gains, lighting), files)
 
 
 class RegionSample(NamedTuple):
@@ -308,5 +323,5 @@ class RegionCollation:
             torch.from_numpy(labels),
             targets_in_chips,
             Distortions.of([sample.distortions for sample in samples]),
-            tuple(sample.path for sample in samples),
+            file_names(sample.path for sample in samples),
         )

@@ -99,12 +99,12 @@ class ClassifierTraining(SupervisedTraining):
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make dropout a function of seed, batch and process, so that a resumed run draws the same."""
         state = np.random.SeedSequence((self.seed, self.global_step, batch_idx, self.global_rank))
-        torch.manual_seed(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        seed_device(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)), self.device)
 
     def training_step(self, batch: RegionBatch) -> Tensor:
         loss, logits = self._loss(batch)
-        self.watch(loss, batch.paths)
-        self.log("train_top1", (logits.argmax(1) == batch.labels).float().mean(), prog_bar=True)
+        outputs, labels = logits.detach(), batch.labels
+        self.watch(loss, batch.files, train_top1=lambda: (outputs.argmax(1) == labels).float().mean())
         return loss
 
     def _loss(self, batch: RegionBatch) -> tuple[Tensor, Tensor]:
@@ -183,6 +183,16 @@ class ClassifierTraining(SupervisedTraining):
         """Say what the outputs mean, and which layers learn faster."""
         checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
         checkpoint[NEW_LAYERS_KEY] = sorted(self.new_layers)
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed what computes on a device: `torch.manual_seed`, which looks for all kinds of devices, takes far longer."""
+    if device.type not in ("cpu", "cuda"):
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _as_input(regions: Tensor) -> Tensor:

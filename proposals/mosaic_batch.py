@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from detection.arrays import BoolArray, FloatArray
 from detection.boxes import box_iou
+from detection.training.sample_files import file_names
 from proposals.matching import match_priors
 from proposals.mosaics import Mosaic
 
@@ -23,15 +23,15 @@ class MosaicBatch(NamedTuple):
     """B mosaics with P objects in all.
 
     `images` uint8 [B, S, S, 3]; `matched` [P, 2], the image and the prior of each object; `boxes` [P, 4], normalised;
-    `counted` [B, K] bool, the priors that are background unless they are matched, none in a filler; `paths` of the
-    files, for messages.
+    `counted` [B, K] bool, the priors that are background unless they are matched, none in a filler; `files` names
+    those that the mosaics are made of, for messages.
     """
 
     images: Tensor
     matched: Tensor
     boxes: Tensor
     counted: Tensor
-    paths: tuple[Path, ...]
+    files: str
 
 
 class MosaicCollation:
@@ -56,7 +56,7 @@ class MosaicCollation:
             torch.from_numpy(np.concatenate(matched)),
             torch.from_numpy(np.concatenate(boxes)),
             torch.from_numpy(np.stack([self._counted(mosaic) for mosaic in mosaics])),
-            tuple(path for mosaic in mosaics for path in mosaic.paths),
+            file_names(path for mosaic in mosaics for path in mosaic.paths),
         )
 
     def _counted(self, mosaic: Mosaic) -> BoolArray:

@@ -71,7 +71,7 @@ class MultiBoxTraining(SupervisedTraining):
 
     def training_step(self, batch: MosaicBatch) -> Tensor:
         loss = self.loss(self.network(self._shrunk(as_input(batch.images))), batch)
-        self.watch(loss, batch.paths)
+        self.watch(loss, batch.files)
         return loss
 
     def _shrunk(self, inputs: Tensor) -> Tensor:

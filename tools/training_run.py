@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from classifier.image_classifier import require_same_classes
@@ -28,6 +28,7 @@ from detection.training.data_module import TrainingData
 from detection.training.decoded_images import ImageReader, open_or_decode
 from tools.experiment import SET_BY_THE_TOOL
 from tools.memory_use import MemoryMonitor
+from tools.progress import Progress
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """Beginnings of the names of parameters that belong to the classes."""
@@ -185,7 +186,7 @@ def build_trainer(
         *extra,
     ]
     if options.get("enable_progress_bar") is not False:
-        callbacks.append(TQDMProgressBar(PROGRESS_STEPS))
+        callbacks.append(Progress(PROGRESS_STEPS))
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch import Tensor, nn
 
 EVERY_STEPS = 4
 """The weights enter the average every so many steps; with every step it would be nearly the same, but slower."""
@@ -12,14 +18,51 @@ EVERY_STEPS = 4
 class AveragedWeights(EMAWeightAveraging):
     """An exponential average that lies on the device of the network.
 
+    Lightning's, but all tensors enter it in a few calls, where that makes ten for each, and no GPU is asked whether it
+    is the first time. Batch normalisation's counts of batches are copied, not averaged.
+
     Args:
         decay: share of the average that is left after a step, 0-1.
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(decay=decay**EVERY_STEPS, update_every_n_steps=EVERY_STEPS)
+        self._left = decay**EVERY_STEPS
+        super().__init__(decay=self._left, update_every_n_steps=EVERY_STEPS)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make room for the average on the device where the network is going to be; it is not there yet."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Find the tensors, which stay where they are, and see whether a resumed run has begun with the average."""
+        if self._average_model is None:
+            raise RuntimeError("AveragedWeights was not set up to fit")
+        self._average, self._current = _tensors(self._average_model.module), _tensors(pl_module)
+        self._begun = bool(self._average_model.n_averaged > 0)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Let the weights enter the average, if it is time."""
+        step = trainer.global_step  # with accumulated gradients, several batches make a step
+        if self._average_model is None or step <= self._latest_update_step or not self.should_update(step - 1):
+            return
+        move_average(self._average, self._current, left=self._left if self._begun else 0.0)
+        self._average_model.n_averaged += 1
+        self._begun, self._latest_update_step = True, step
+
+
+def move_average(average: Sequence[Tensor], current: Sequence[Tensor], *, left: float) -> None:
+    """Change `average` in place to `left` (0-1) of itself and the rest of `current`; whole numbers become `current`."""
+    pairs = list(zip(average, current, strict=True))
+    for fractional in (False, True):
+        old = [one for one, _ in pairs if one.is_floating_point() is fractional]
+        new = [other for one, other in pairs if one.is_floating_point() is fractional]
+        if old and fractional:
+            torch._foreach_mul_(old, left)
+            torch._foreach_add_(old, torch._foreach_mul(new, 1 - left))
+        elif old:
+            torch._foreach_copy_(old, new)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in chain(module.parameters(), module.buffers())]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -19,11 +18,15 @@ from detection.training.schedules import Schedule
 CHECKED_STEPS = 20
 """Losses that are checked at once."""
 
+Measure = Callable[[], Tensor]
+"""Computes a scalar when it is asked for."""
+
 
 class SupervisedTraining(LightningModule):
     """A network that is trained by SGD, with a learning rate that follows a schedule.
 
     A subclass has `training_step`, which hands its loss to `watch`, and logs `val_loss` for schedules that look at it.
+    `measures` are those of the last step, by name.
 
     Args:
         network: in channels-last memory format from here on.
@@ -68,7 +71,8 @@ class SupervisedTraining(LightningModule):
         self.training_sizes = tuple(training_sizes)
         self.frozen = tuple(frozen)
         self._freeze()
-        self._unchecked: list[tuple[Tensor, Sequence[Path]]] = []
+        self._unchecked: list[tuple[Tensor, str]] = []
+        self.measures: dict[str, Measure] = {}
         self._validated = False
         self._steps: int | None = None
 
@@ -88,16 +92,32 @@ class SupervisedTraining(LightningModule):
             self.network.get_submodule(name).eval()
         return self
 
-    def watch(self, loss: Tensor, paths: Sequence[Path]) -> None:
-        """Log the loss of a training step, and see to it that it is checked; `paths` are the files of the batch.
+    def watch(self, loss: Tensor, files: str, **measures: Measure) -> None:
+        """See to it that the loss of a training step is checked, and logged when it is time, with other measures.
+
+        Args:
+            loss: a scalar.
+            files: names those of the batch.
+            measures: by the names that they are logged under; computed only when somebody sees them.
 
         Raises:
             InputError: as `raise_if_diverged`.
         """
         if len(self._unchecked) == CHECKED_STEPS:
             self.raise_if_diverged()
-        self._unchecked.append((loss.detach(), paths))
-        self.log("train_loss", loss, prog_bar=True)
+        value = loss.detach()
+        self._unchecked.append((value, files))
+        self.measures = {"train_loss": lambda: value, **measures}
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Log the measures of a step that goes into the log.
+
+        Of every step it would take Lightning milliseconds. What it is told to show in its progress bar it reads after
+        every step, for which it waits for a GPU; so the bar asks for `measures` itself.
+        """
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a part of it
+        if self.trainer.should_stop or (every and self.global_step % every == 0):
+            self.log_dict({name: measure() for name, measure in self.measures.items()})
 
     def raise_if_diverged(self) -> None:
         """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.
@@ -109,9 +129,8 @@ class SupervisedTraining(LightningModule):
         if not unchecked:
             return
         losses = torch.stack([loss for loss, _ in unchecked]).tolist()
-        for loss, (_, paths) in zip(losses, unchecked, strict=True):
+        for loss, (_, files) in zip(losses, unchecked, strict=True):
             if not math.isfinite(loss):
-                files = ", ".join(str(path) for path in paths)
                 raise InputError(
                     f"step {self.global_step} or up to {len(losses)} earlier: expected a finite loss, got {loss}; "
                     f"lower the learning rate, or look for a broken sample among {files}"
@@ -135,7 +154,11 @@ class SupervisedTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(
-            self._parameter_groups(), self.learning_rate, momentum=self.momentum, nesterov=self.nesterov
+            self._parameter_groups(),
+            self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fused=self._can_fuse() or None,
         )
         self.trainer.fit_loop.setup_data()
         batches = int(self.trainer.num_training_batches)
@@ -146,6 +169,14 @@ class SupervisedTraining(LightningModule):
         self._steps = int(steps)
         scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _can_fuse(self) -> bool:
+        """Whether a step is one kernel: on a GPU, where each is launched by the host.
+
+        Not where gradients are clipped or scaled: Lightning leaves that to an optimiser that is fused.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        return self.device.type == "cuda" and not self.trainer.gradient_clip_val and not scaled
 
     def _freeze(self) -> None:
         modules = dict(self.network.named_modules())

@@ -104,7 +104,7 @@ def test_smaller_images_are_filled_up_with_the_mean(dataset: TinyImageNet) -> No
     assert batch.images.shape == (2, 40, 40, 3)
     assert np.array_equal(batch.images[1, :30, :20].numpy(), small.image)
     assert batch.images[1, 30:].float().mean((0, 1)).tolist() == pytest.approx(np.round(MEAN_RGB).tolist())
-    assert batch.paths == (large.path, small.path)
+    assert batch.files == f"{large.path}, {small.path}"
 
 
 def test_classes_without_objects_are_named(dataset: TinyImageNet) -> None:

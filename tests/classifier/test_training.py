@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from classifier.training import ClassifierTraining, _mirrored_boxes
 from classifier.warp import warp_regions
 from detection.errors import InputError
 from detection.pixels import normalise
+from detection.training.sample_files import file_names
 
 UNCHANGED = Distortions.of([no_distortions(6)])
 
@@ -34,7 +37,7 @@ def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
         torch.from_numpy(generator.integers(0, 3, count)),
         torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
         Distortions.of([Augmentation().draw(generator.random((count, NUMBERS)))]),
-        tuple(Path(f"{index}.png") for index in range(count)),
+        file_names(Path(f"{index}.png") for index in range(count)),
     )
 
 
@@ -53,6 +56,16 @@ def test_measuring_sees_what_the_detector_sees() -> None:
     batch = batch_of()._replace(distortions=UNCHANGED)
     expected = warp_regions(batch.images, batch.boxes[:, None], size=32, context=2)[:, 0]
     torch.testing.assert_close(training().regions(batch), normalise(expected), atol=1e-4, rtol=0)
+
+
+def test_batches_come_out_of_a_loader_process_as_they_were() -> None:
+    batch = batch_of()
+    received = pickle.loads(ForkingPickler.dumps(batch))
+    assert isinstance(received, RegionBatch)
+    for sent, there in zip((*batch[:4], *batch.distortions), (*received[:4], *received.distortions), strict=True):
+        assert type(there) is type(sent)
+        np.testing.assert_array_equal(np.asarray(there), np.asarray(sent), strict=True)
+    assert received.files == batch.files == "0.png, 1.png, 2.png, 3.png, 4.png, 5.png"
 
 
 def test_training_may_use_a_smaller_input() -> None:
@@ -199,10 +212,9 @@ def test_weights_decay_and_new_layers_learn_faster() -> None:
 def test_diverged_loss_names_the_files() -> None:
     module = training()
     module.raise_if_diverged()  # before the first step there is nothing to check
-    paths = tuple(Path(f"{index}.png") for index in range(4))
-    module._unchecked = [(torch.tensor(1.5), paths[:2]), (torch.tensor(0.5), paths[2:])]
+    module._unchecked = [(torch.tensor(1.5), "0.png, 1.png"), (torch.tensor(0.5), "2.png, 3.png")]
     module.raise_if_diverged()
-    module._unchecked = [(torch.tensor(1.5), paths[:2]), (torch.tensor(float("inf")), paths[2:])]
-    with pytest.raises(InputError, match=r"expected a finite loss, got inf.*2\.png, 3\.png$"):
+    module._unchecked = [(torch.tensor(1.5), "0.png, 1.png"), (torch.tensor(float("inf")), "2.png, 3.png")]
+    with pytest.raises(InputError, match=r"expected a finite loss, got inf.*among 2\.png, 3\.png$"):
         module.raise_if_diverged()
     module.raise_if_diverged()  # said once

@@ -6,11 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from classifier.region_classifier import RegionClassifier
 from classifier.region_data import RegionBatch
@@ -144,10 +146,11 @@ def test_actions_that_need_a_checkpoint(
 def test_loss_that_is_not_finite(
     three_epochs: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, seen = ClassifierTraining.distorted_regions, []
+    original = ClassifierTraining.distorted_regions
+    seen: list[str] = []
 
     def broken_at_step_12(self: ClassifierTraining, batch: RegionBatch) -> torch.Tensor:
-        seen.append([str(path) for path in batch.paths])
+        seen.append(batch.files)
         return original(self, batch) * (float("nan") if self.global_step == 12 else 1)
 
     monkeypatch.setattr(ClassifierTraining, "distorted_regions", broken_at_step_12)
@@ -155,8 +158,44 @@ def test_loss_that_is_not_finite(
     assert train_classifier.main(options) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert "expected a finite loss, got nan" in message
-    assert all(path in message for path in seen[12])
+    assert message.endswith(f" {seen[12]}")
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+class ValuesRead(TorchDispatchMode):
+    """Counts how often a value of a tensor is read, for which the host would wait for a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        self.count += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*arguments, **(options or {}))
+
+
+def test_steps_that_are_not_logged_read_no_values(
+    three_epochs: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, reads = ClassifierTraining.on_train_batch_start, ValuesRead()
+    seen: list[int] = []
+
+    def counting(self: ClassifierTraining, batch: RegionBatch, batch_idx: int) -> None:
+        if self.global_step == 1:
+            reads.__enter__()
+        elif self.global_step == 8:
+            seen.append(reads.count)
+            float(torch.ones(1))  # is counted
+            seen.append(reads.count)
+            reads.__exit__(None, None, None)
+        original(self, batch, batch_idx)
+
+    monkeypatch.setattr(ClassifierTraining, "on_train_batch_start", counting)
+    options = [*three_epochs(tmp_path), "--trainer.max_epochs", "1", "--trainer.log_every_n_steps", "50"]
+    assert train_classifier.main([*options, "--checkpoint_steps", "50", "--trainer.enable_progress_bar", "true"]) == 0
+    assert seen == [0, 1]
 
 
 def test_starts_from_other_weights(

@@ -40,7 +40,7 @@ def test_default_is_the_shipped_detector(photo_pixels: Image) -> None:
 
 def test_default_file_with_other_weights(tiny_weights: Path) -> None:
     settings = read_yaml(DEFAULT_CONFIG)
-    settings["classify"]["init_args"]["members"] = [str(tiny_weights)] * 2
+    settings["classify"]["init_args"] |= {"members": [str(tiny_weights)] * 2, "cascade_thresholds": [0.1]}
     detector = build_detector(settings, source="test", device="cpu")
     assert isinstance(detector.propose, MergedProposer)
     multibox, search = detector.propose.proposers
@@ -54,7 +54,8 @@ def test_default_file_with_other_weights(tiny_weights: Path) -> None:
 
 def test_device_is_that_of_all_networks(tmp_path: Path, tiny_weights: Path) -> None:
     settings = read_yaml(DEFAULT_CONFIG)
-    settings["classify"]["init_args"] |= {"members": [str(tiny_weights)] * 2, "device": "cuda:99"}
+    networks = {"members": [str(tiny_weights)] * 2, "cascade_thresholds": [0.1], "device": "cuda:99"}
+    settings["classify"]["init_args"] |= networks
     settings["propose"]["init_args"]["proposers"][0]["init_args"]["device"] = "cuda:98"
     detector = load_detector(written(tmp_path, settings), device="cpu")
     assert isinstance(detector.classify, Ensemble)

@@ -166,7 +166,7 @@ class ValuesRead(TorchDispatchMode):
     """Counts how often a value of a tensor is read, for which the host would wait for a GPU."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(
@@ -184,12 +184,12 @@ def test_steps_that_are_not_logged_read_no_values(
 
     def counting(self: ClassifierTraining, batch: RegionBatch, batch_idx: int) -> None:
         if self.global_step == 1:
-            reads.__enter__()
+            reads.__enter__()  # type: ignore[no-untyped-call]
         elif self.global_step == 8:
             seen.append(reads.count)
             float(torch.ones(1))  # is counted
             seen.append(reads.count)
-            reads.__exit__(None, None, None)
+            reads.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         original(self, batch, batch_idx)
 
     monkeypatch.setattr(ClassifierTraining, "on_train_batch_start", counting)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from classifier.inception import Convolution
 from classifier.packed_input import pack_stem
 from classifier.response_norm import ResponseNorm
+from detection.device import Precision, number_type, to_device
 from detection.folding import fold_batch_norm
 
 Engine = Literal["plain", "eager", "fused"]
@@ -72,18 +73,18 @@ def _try_kernel(device: torch.device) -> None:
         OnePassResponseNorm(ResponseNorm(8))(torch.zeros(1, 8, 1, 1, device=device)).cpu()
 
 
-def prepare(network: nn.Module, engine: Engine, device: torch.device, dtype: torch.dtype) -> nn.Module:
+def prepare(network: nn.Module, engine: Engine, device: torch.device, precision: Precision) -> nn.Module:
     """The network on its device, changed in place; if fused it may read packed images afterwards."""
     if engine == "plain":
-        return network.to(device, dtype)
-    fold_batch_norm(network)
+        return network.to(device, number_type(precision))
     if engine == "fused":
+        fold_batch_norm(network)
         pack_stem(network)
         _replace(network, Convolution, fused)
         if device.type == "cuda":
             _replace(network, ResponseNorm, OnePassResponseNorm)
             _replace(network, nn.MaxPool2d, OnePassMaxPool)
-    return cast(nn.Module, network.to(device, dtype, memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return to_device(network, device, precision)
 
 
 def _replace(network: nn.Module, kind: type[nn.Module], replacement: Callable[[Any], nn.Module]) -> None:

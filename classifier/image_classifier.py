@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from classifier.weights_file import find_weights, load_weights
-from detection.device import Precision, find_device, find_precision, number_type
+from detection.device import Precision, find_device, find_precision, number_type, to_device
 from detection.errors import InputError
-from detection.folding import fold_batch_norm
 from detection.pixels import normalise
-from detection.quantisation import Quantisable, can_quantise
+from detection.quantisation import can_quantise
 
 
 class ImageClassifier:
@@ -46,10 +45,8 @@ class ImageClassifier:
         self.batch_size = batch_size
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device, can_quantise=can_quantise(network), source=self.path)
-        if self.precision == "int8":
-            cast(Quantisable, network).quantise()
         self.dtype = number_type(self.precision)
-        self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = to_device(network, self.device, self.precision)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from classifier.pixel_scale import PixelScale
 from classifier.response_norm import ResponseNorm
 from detection.pixels import MEAN_RGB, normalise
-from detection.quantisation import QuantisedMaxPool, activation_scale, quantised, quantised_first
+from detection.quantisation import QuantisedInput, QuantisedMaxPool, activation_scale, quantised, quantised_first
 
 
 class InceptionWidths(NamedTuple):
@@ -221,6 +221,14 @@ def _quantise_stem(stem: nn.Sequential, low: float, high: float) -> float:
         if isinstance(layer, nn.MaxPool2d):
             stem[place] = QuantisedMaxPool(layer)
     return scales[last]
+
+
+def first_quantised(network: nn.Module) -> QuantisedInput | None:
+    """What makes bytes of the input itself in a network that computes in bytes; None elsewhere."""
+    modules = list(network.modules())
+    if any(isinstance(module, PixelScale) for module in modules):  # which comes before it
+        return None
+    return next((module for module in modules if isinstance(module, QuantisedInput)), None)
 
 
 def initialise(module: nn.Module) -> None:

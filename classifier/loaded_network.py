@@ -11,6 +11,7 @@ from torch import Tensor
 from classifier.batch_graphs import BatchGraphs, next_size
 from classifier.box_coder import mirror_deltas
 from classifier.engines import find_engine, prepare
+from classifier.inception import first_quantised
 from classifier.packed_input import pack, reads_packed, unpack
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import find_weights, load_region_network
@@ -64,6 +65,7 @@ class LoadedNetwork:
         refines: whether it does.
         uses_kernels: whether `classifier.warp_kernel` is to prepare what it reads.
         reads_packed: whether it reads images as `classifier.packed_input` packs them.
+        reads_bytes: how it makes bytes of what it reads, and so may read those; None if it does not.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -95,13 +97,12 @@ class LoadedNetwork:
             quantisable = self.engine == "eager" and network.can_quantise
             self.precision = find_precision(precision, self.device, can_quantise=quantisable, source=self.path)
             self.dtype = number_type(self.precision)
-            if self.precision == "int8":
-                network.quantise()
-            self.network: Any = prepare(network, self.engine, self.device, self.dtype)
+            self.network: Any = prepare(network, self.engine, self.device, self.precision)
         self.batch_size = batch_size or default_batch_size(self.device, self.precision, self.crop.size)
         self.uses_kernels = self.engine == "fused" and self.device.type == "cuda"
         self.graphs = BatchGraphs() if self.uses_kernels else None
         self.reads_packed = reads_packed(self.network)
+        self.reads_bytes = first_quantised(self.network)
 
     @torch.inference_mode()
     def inputs(self, regions: Tensor) -> Tensor:

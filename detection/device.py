@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
+from torch import nn
 
 from detection.errors import DeviceError, InputError
-from detection.quantisation import runs_int8
+from detection.folding import fold_batch_norm
+from detection.quantisation import Quantisable, runs_int8
 
 Precision = Literal["float32", "bfloat16", "int8"]
 """Numbers of a network. int8: convolutions read and write bytes (`detection.quantisation`), the rest is in float32."""
@@ -63,6 +65,14 @@ def find_precision(name: Precision | None, device: torch.device, *, can_quantise
 def number_type(precision: Precision) -> torch.dtype:
     """The type of what a network reads, and of its weights that are not quantised."""
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def to_device(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """The network on its device, changed in place for evaluation: quantised or not, normalisation folded."""
+    if precision == "int8":
+        cast(Quantisable, network).quantise()
+    fold_batch_norm(network)
+    return cast(nn.Module, network.to(device, number_type(precision), memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

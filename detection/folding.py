@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -17,8 +18,16 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     if network.training:
         raise ValueError("fold_batch_norm needs a network in evaluation mode")
     for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for (name, first), (next_name, second) in pairwise(list(sequence.named_children())):
+        for (_, first), (next_name, second) in pairwise(list(sequence.named_children())):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(sequence, name, fuse_conv_bn_eval(first, second))
+                fold_into(first, second)
                 setattr(sequence, next_name, nn.Identity())
     return network
+
+
+def fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Let a convolution do, in place, what the normalisation after it does in evaluation mode."""
+    statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
+    convolution.weight, convolution.bias = fuse_conv_bn_weights(
+        convolution.weight, convolution.bias, *cast(tuple[Tensor, Tensor, float, Tensor, Tensor], statistics)
+    )

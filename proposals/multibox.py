@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from detection.arrays import FloatArray, Image, IntArray
 from detection.contracts import Proposals
-from detection.device import Precision, find_device, find_precision, number_type
-from detection.folding import fold_batch_norm
+from detection.device import Precision, find_device, find_precision, number_type, to_device
 from detection.nms import nms
 from proposals.multibox_network import MultiBox, as_input
 from proposals.multibox_weights import find_multibox, load_multibox
@@ -63,11 +64,9 @@ class MultiBoxProposer:
         self.nms_iou_threshold = nms_iou_threshold
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device, can_quantise=network.can_quantise, source=path)
-        if self.precision == "int8":
-            network.quantise()
         self.dtype = number_type(self.precision)
         priors = network.priors.to(self.device)
-        self.network = fold_batch_norm(network).to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = to_device(network, self.device, self.precision)
         self.network.priors = priors  # half of the digits would move the boxes
 
     def __call__(self, image: Image) -> Proposals:

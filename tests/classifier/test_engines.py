@@ -53,7 +53,7 @@ def test_engines_agree(engine: Engine, batch_norm: bool, torchvision_details: bo
     images = torch.randn(3, 3, 63, 64, generator=torch.Generator().manual_seed(1))
     expected = build()(images)
     assert expected.std() > 1e-3
-    prepared = prepare(build(), engine, CPU, torch.float32)
+    prepared = prepare(build(), engine, CPU, "float32")
     assert reads_packed(prepared) == (engine == "fused" and not torchvision_details)
     found = prepared(pack(images) if reads_packed(prepared) else images)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from detection.tensor_file import Storage, build_network, find_file, read_tensors, write_tensors
+from detection.tensor_file import Storage, WithoutInitialisation, build_network, find_file, read_tensors, write_tensors
 
 SHIPPED = Path(__file__).parent / "weights"
 METADATA_KEY = "region_classifier"
@@ -110,7 +110,8 @@ def load_region_network(path: Path) -> tuple[RegionNetwork, NetworkDescription]:
 
 def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[RegionNetwork, NetworkDescription]:
     description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
-    network = description.build_region_network()
+    with WithoutInitialisation():
+        network = description.build_region_network()
     network.load_state_dict({_name_in_network(name): tensor for name, tensor in tensors.items()})
     return network.eval(), description
 

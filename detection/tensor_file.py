@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from detection.errors import InputError
 
@@ -28,6 +29,9 @@ SCALE_SUFFIX = ".int8_scale"
 """Of the name of the float32 tensor [outputs] that the int8 tensor of the name before it is to be multiplied by."""
 
 LARGEST_INT8 = 127
+
+INITIALISING = frozenset({Tensor.normal_, Tensor.uniform_})
+"""What functions of `torch.nn.init` do that cannot be told to leave it."""
 
 
 def write_tensors(
@@ -98,6 +102,22 @@ def read_tensors(
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
+
+
+class WithoutInitialisation(TorchFunctionMode):
+    """Modules that are built meanwhile hold whatever memory held: for those that are to be filled from a file."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: Sequence[Any] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = options or {}
+        if function in INITIALISING or getattr(function, "__module__", "") == "torch.nn.init":
+            return arguments[0] if arguments else options["tensor"]
+        return function(*arguments, **options)
 
 
 def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detection.tensor_file import build_network, find_file, read_tensors, write_tensors
+from detection.tensor_file import WithoutInitialisation, build_network, find_file, read_tensors, write_tensors
 from proposals.multibox_network import MultiBox
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -72,6 +72,7 @@ def load_multibox(path: Path) -> tuple[MultiBox, MultiBoxDescription]:
 
 def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[MultiBox, MultiBoxDescription]:
     description = MultiBoxDescription(**fields)
-    network = description.build()
+    with WithoutInitialisation():
+        network = description.build()
     network.load_state_dict(tensors)
     return network.eval(), description

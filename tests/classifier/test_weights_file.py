@@ -133,6 +133,13 @@ def test_shipped_weights_load(name: str, size: int, refines: bool) -> None:
     assert (outputs.deltas is not None) == refines
 
 
+def test_loading_draws_no_random_numbers(path: Path) -> None:
+    before = torch.get_rng_state()
+    load_weights(path)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_other_names_are_paths(tmp_path: Path) -> None:
     assert find_weights(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from classifier.box_coder import decode_boxes
 from classifier.cascade import Stages, join_scores, join_stages, promise
-from classifier.loaded_network import Crop, LoadedNetwork
+from classifier.loaded_network import LoadedNetwork
 from classifier.regions import ImageRegions, in_groups
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
@@ -90,11 +90,19 @@ def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Ten
     """What a network reads of the regions of a group."""
     size, context = network.crop
     if not network.uses_kernels:
-        return network.inputs(torch.cat([part.warp(network.crop) for part in group]))
+        read = network.reads_bytes
+        if read is None:
+            return network.inputs(_joined([part.warp(network.crop) for part in group]))
+        return _joined([part.warp_to_bytes(network.crop, read) for part in group])
     from classifier.warp_kernel import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
 
     with torch.inference_mode(), torch.cuda.device(network.device):
         return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Parts one after the other, without a copy where there is one."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _by_image(
@@ -181,9 +189,10 @@ def _score_by_others(
             yield _score(network, inputs, group, mirror=mirror)
 
 
-def _reads(network: LoadedNetwork) -> tuple[Crop, bool]:
+def _reads(network: LoadedNetwork) -> tuple[object, ...]:
     """What tells the inputs of networks apart."""
-    return network.crop, network.reads_packed
+    read = network.reads_bytes
+    return network.crop, network.reads_packed, read and (read.scale, read.zero)
 
 
 def _score(network: LoadedNetwork, inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:

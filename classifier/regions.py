@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from classifier.loaded_network import Crop
-from classifier.warp import warp_regions
+from classifier.warp import warp_regions, warp_to_bytes
 from detection.arrays import BoolArray, FloatArray, Image
+from detection.pixels import SCALE
+from detection.quantisation import QuantisedInput
 
 MAX_PIXELS = 32_000_000
 """Larger images are shrunk before regions are cut out, which takes 36 bytes a pixel."""
@@ -42,6 +44,17 @@ class ImageRegions:
         """Input of a network for each region: [N, 3, S, S]."""
         windows = torch.from_numpy(self.windows)
         return warp_regions(self.pixels[None], windows[None], size=crop.size, context=crop.context)[0]
+
+    def warp_to_bytes(self, crop: Crop, read: QuantisedInput) -> Tensor:
+        """The same in the bytes of a network whose first step is `read`, which takes what `normalise` gives."""
+        return warp_to_bytes(
+            self.pixels,
+            torch.from_numpy(self.windows),
+            size=crop.size,
+            context=crop.context,
+            scale=read.scale / SCALE,
+            zero=read.zero,
+        )
 
 
 def upload(image: Image, boxes: FloatArray, device: torch.device) -> ImageRegions:

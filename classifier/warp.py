@@ -14,14 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from classifier.device_constant import device_constant
 from classifier.resampling import resampling_weights
+from classifier.warp_sampling import REGIONS_AT_ONCE, of_regions, sample
 from detection.pixels import MEAN_RGB
-
-REGIONS_AT_ONCE = 256
-"""Bounds the memory of the sampling grids; of no influence on the result."""
 
 
 def context_boxes(boxes: Tensor, *, size: int, context: int) -> Tensor:
@@ -70,13 +67,39 @@ def warp_regions(
         raise ValueError(f"images must have shape [B, H, W, 3], got {list(images.shape)}")
     if boxes.ndim != 3 or boxes.shape[0] != len(images) or boxes.shape[-1] != 4:
         raise ValueError(f"boxes must have shape [{len(images)}, N, 4], got {list(boxes.shape)}")
-    centred = images.permute(0, 3, 1, 2).float() - device_constant(mean, images.device).view(3, 1, 1)
     windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context).flatten(0, 1)
     image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
-    if interpolation is not None:
-        regions = _multiply(centred, windows, size, image_index, interpolation.ravel())
+    if interpolation is None and images.device.type == "cpu":
+        from classifier import warp_loops  # noqa: PLC0415  Numba takes a while to import
+
+        regions = warp_loops.sample(images, windows, size, image_index, mean)
         return regions.view(*boxes.shape[:2], 3, size, size)
-    return _sample(centred, windows, size, image_index).view(*boxes.shape[:2], 3, size, size)
+    centred = images.permute(0, 3, 1, 2).float() - device_constant(mean, images.device).view(3, 1, 1)
+    if interpolation is None:
+        regions = sample(centred, windows, size, image_index)
+    else:
+        regions = _multiply(centred, windows, size, image_index, interpolation.ravel())
+    return regions.view(*boxes.shape[:2], 3, size, size)
+
+
+def warp_to_bytes(image: Tensor, boxes: Tensor, *, size: int, context: int, scale: float, zero: int) -> Tensor:
+    """What `warp_regions` makes of one image on a CPU, as bytes: the value divided by `scale`, `zero` being zero.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        boxes: [N, 4] xyxy in pixels; parts outside the image become `zero`.
+        size: side S of the output, in pixels.
+        context: pixels of the output on each side that show the surroundings of the box.
+        scale: of values 0-255, minus the mean.
+        zero: 0-255.
+
+    Returns:
+        [N, 3, S, S] uint8.
+    """
+    from classifier import warp_loops  # noqa: PLC0415
+
+    windows = context_boxes(boxes.double(), size=size, context=context)
+    return warp_loops.sample_bytes(image, windows, size, MEAN_RGB, scale=scale, zero=zero)
 
 
 def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: NDArray[np.uint8]) -> Tensor:
@@ -92,91 +115,8 @@ def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, 
         both = resampling_weights(low, high, size, length=max(width, height), kinds=np.tile(kinds[chunk], 2))
         columns, rows = both.view(2, -1, *both.shape[1:])
         columns, rows = columns[..., :width], rows[..., :height]
-        images = turned[chunk] if len(turned) == len(windows) else _of_regions(turned, image_index[chunk])
+        images = turned[chunk] if len(turned) == len(windows) else of_regions(turned, image_index[chunk])
         narrow = columns @ images  # [n, S, H * 3]
         lying = narrow.view(-1, size, height, 3).transpose(1, 2).reshape(-1, height, size * 3)
         output[chunk] = (rows @ lying).view(-1, size, size, 3)
     return output.permute(0, 3, 1, 2)
-
-
-def _sample(centred: Tensor, windows: Tensor, size: int, image_index: Tensor) -> Tensor:
-    """Regions [n, 3, S, S] by samples of the image, or of its integral image."""
-    output = torch.empty((len(windows), 3, size, size), device=centred.device)
-    # An axis is shrunk where the footprint of an output pixel is a pixel or more. The three cases agree where they
-    # meet; they differ in how many samples an output pixel needs: 1, 1 and 4.
-    shrunk = windows[:, 2:] - windows[:, :2] >= size  # [B * N, 2]
-    enlarged = (~shrunk).all(1)
-    for chunk in _chunks(enlarged):
-        output[chunk] = _interpolate(_of_regions(centred, image_index[chunk]), windows[chunk], size)
-    if not enlarged.all():
-        integral = _integral_image(centred)
-        for case, shared_edges in ((shrunk.all(1), True), (shrunk.any(1) & ~shrunk.all(1), False)):
-            for chunk in _chunks(case):
-                source = _of_regions(integral, image_index[chunk])
-                output[chunk] = _average(source, windows[chunk], size, shared_edges=shared_edges)
-    return output
-
-
-def _chunks(selected: Tensor) -> list[Tensor]:
-    """Indices of the selected regions, a bounded number at a time."""
-    return list(selected.nonzero().squeeze(1).split(REGIONS_AT_ONCE))
-
-
-def _of_regions(sources: Tensor, image_index: Tensor) -> Tensor:
-    """The source of each region, [B, ...] -> [n, ...], without a copy where there is one image."""
-    return sources.expand(len(image_index), *sources.shape[1:]) if len(sources) == 1 else sources[image_index]
-
-
-def _integral_image(centred: Tensor) -> Tensor:
-    """Sums over all that is above and left of each pixel corner: [B, 3, H, W] -> float64 [B, 3, H + 1, W + 1]."""
-    return functional.pad(centred.double(), (1, 0, 1, 0)).cumsum_(2).cumsum_(3)
-
-
-def _interpolate(centred: Tensor, windows: Tensor, size: int) -> Tensor:
-    """Bilinear samples at the centres of the output pixels: [n, 3, H, W], [n, 4] -> [n, 3, S, S]."""
-    x, y = (_centres(windows[:, axis], windows[:, axis + 2], size) for axis in (0, 1))
-    grid = _sampling_grid(x, y, *centred.shape[-2:]).to(centred.dtype)
-    return functional.grid_sample(centred, grid, padding_mode="zeros", align_corners=False)
-
-
-def _average(integral: Tensor, windows: Tensor, size: int, *, shared_edges: bool) -> Tensor:
-    """Means over the footprints of the output pixels: [n, 3, H + 1, W + 1], [n, 4] -> [n, 3, S, S].
-
-    The integral image is constant beyond the borders, so the outside counts as zero.
-    """
-    edges = _shared_edges if shared_edges else _separate_edges
-    x, y = (edges(windows[:, axis], windows[:, axis + 2], size) for axis in (0, 1))  # [n, E]
-    height, width = integral.shape[-2] - 1, integral.shape[-1] - 1
-    grid = _sampling_grid(x, y, height, width)
-    corners = functional.grid_sample(integral, grid, padding_mode="border", align_corners=True)  # [n, 3, E, E]
-    step = 1 if shared_edges else size
-    rows = corners[..., step:, :] - corners[..., :-step, :]
-    sums = rows[..., step:] - rows[..., :-step]  # [n, 3, S, S]
-    area = (y[:, step:] - y[:, :-step]).unsqueeze(2) * (x[:, step:] - x[:, :-step]).unsqueeze(1)  # [n, S, S]
-    return (sums / area.unsqueeze(1)).float()
-
-
-def _centres(low: Tensor, high: Tensor, size: int) -> Tensor:
-    """Centres of `size` output pixels that tile low-high: [n] -> [n, S]."""
-    steps = torch.arange(size, device=low.device, dtype=low.dtype) + 0.5
-    return low.unsqueeze(1) + (high - low).unsqueeze(1) * (steps / size)
-
-
-def _shared_edges(low: Tensor, high: Tensor, size: int) -> Tensor:
-    """Edges of output pixels that tile low-high, each the end of one pixel and the start of the next: [n, S + 1]."""
-    steps = torch.arange(size + 1, device=low.device, dtype=low.dtype)
-    return low.unsqueeze(1) + (high - low).unsqueeze(1) * (steps / size)
-
-
-def _separate_edges(low: Tensor, high: Tensor, size: int) -> Tensor:
-    """Starts, then ends of footprints at least one pixel wide, which overlap where low-high is enlarged: [n, 2 S]."""
-    half = ((high - low) / size).clamp(min=1).unsqueeze(1) / 2
-    centres = _centres(low, high, size)
-    return torch.cat([centres - half, centres + half], dim=1)
-
-
-def _sampling_grid(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
-    """Positions in pixels [n, P], [n, Q] as the grid [n, Q, P, 2] of `grid_sample`, where -1 and 1 are the borders."""
-    horizontal = (2 * x / width - 1).unsqueeze(1).expand(-1, y.shape[1], -1)
-    vertical = (2 * y / height - 1).unsqueeze(2).expand(-1, -1, x.shape[1])
-    return torch.stack([horizontal, vertical], dim=-1)

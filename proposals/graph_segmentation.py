@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
-from proposals.compilation import compiled
+from detection.compilation import compiled
 
 NUMBER = np.uint64(0xFFFFFFFF)
 """Of an edge: the lower half of its entry."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray
-from proposals.compilation import compiled
+from detection.compilation import compiled
 from proposals.region_features import RegionFeatures
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
-from proposals.compilation import compiled
+from detection.compilation import compiled
 from proposals.texture import BINS
 
 COLOR_BINS = 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from proposals.compilation import compiled
+from detection.compilation import compiled
 
 
 def neighbour_pairs(labels: NDArray[np.int32]) -> NDArray[np.int32]:

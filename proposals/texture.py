@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
-from proposals.compilation import compiled
+from detection.compilation import compiled
 
 BINS = 10
 """Of the histogram of a direction."""

@@ -14,9 +14,13 @@ from torch import Tensor, nn
 from classifier.engines import using
 from classifier.googlenet import GoogLeNet
 from classifier.image_classifier import ImageClassifier
+from classifier.loaded_network import LoadedNetwork
 from classifier.region_classifier import RegionClassifier
+from classifier.region_scoring import prepare_inputs
+from classifier.regions import upload
 from classifier.weights_file import NetworkDescription, save_weights
 from detection.arrays import FloatArray, Image
+from detection.device import Precision
 from detection.errors import InputError
 from detection.quantisation import QuantisedConvolution, activation_scale, runs_int8
 from proposals.multibox import MultiBoxProposer
@@ -48,6 +52,40 @@ def test_shipped_classifiers_hardly_change(weights: str, photo_pixels: Image) ->
     side = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
     moved = np.abs(exact.boxes - rough.boxes).max(axis=2) / side[:, None]
     assert moved.mean() < 0.01
+
+
+@needs_int8
+def test_regions_are_warped_to_bytes(photo_pixels: Image) -> None:
+    image = photo_pixels.copy()
+    regions = upload(image, some_boxes(image), torch.device("cpu"))
+    network = LoadedNetwork(SHIPPED[0], device="cpu", precision="int8", batch_size=None)
+
+    inputs = prepare_inputs(network, [regions])
+
+    assert inputs.dtype == torch.uint8
+    found = network.outputs_of(inputs, prepared=True).logits.softmax(dim=1)
+    expected = network.outputs(regions.warp(network.crop)).logits.softmax(dim=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+
+
+@needs_int8
+@pytest.mark.parametrize(("torchvision_details", "precision"), [(True, "int8"), (False, "float32")])
+def test_other_networks_read_numbers(tmp_path: Path, torchvision_details: bool, precision: Precision) -> None:
+    details = {"batch_norm": True, "width_multiplier": 0.125, "torchvision_details": torchvision_details}
+    description = NetworkDescription(
+        class_path="classifier.googlenet.GoogLeNet",
+        init_args=details,
+        class_names=("cat", "dog"),
+        background=True,
+        input_size=32,
+        context=2,
+    )
+    save_weights(tmp_path / "weights.safetensors", description.build(), description)
+    network = LoadedNetwork(str(tmp_path / "weights.safetensors"), device="cpu", precision=precision, batch_size=None)
+    image = np.zeros((40, 50, 3), np.uint8)
+
+    assert network.reads_bytes is None
+    assert prepare_inputs(network, [upload(image, some_boxes(image), network.device)]).dtype == torch.float32
 
 
 @needs_int8

@@ -9,9 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from classifier import warp
-from classifier.warp import context_boxes, warp_regions
-from detection.pixels import MEAN_RGB, normalise
+from classifier import warp_loops, warp_sampling
+from classifier.warp import context_boxes, warp_regions, warp_to_bytes
+from detection.pixels import MEAN_RGB, SCALE, normalise
+from detection.quantisation import QuantisedInput
 
 Array = NDArray[np.float64]
 
@@ -26,6 +27,21 @@ def warp_one(image: NDArray[np.uint8], box: Sequence[float], size: int, context:
         0, 0
     ].numpy()
     return output
+
+
+def sample_one(image: NDArray[np.uint8], box: Sequence[float], size: int, context: int) -> NDArray[np.float32]:
+    """What a GPU without Triton does."""
+    centred = torch.from_numpy(image).permute(2, 0, 1)[None] - torch.tensor(MEAN_RGB).view(3, 1, 1)
+    windows = context_boxes(torch.tensor([box], dtype=torch.float64), size=size, context=context)
+    output: NDArray[np.float32] = warp_sampling.sample(centred, windows, size, torch.tensor([0]))[0].numpy()
+    return output
+
+
+def random_boxes(count: int, width: int, height: int) -> torch.Tensor:
+    """Boxes [N, 4] of all sizes, some of which reach beyond the image."""
+    sides = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([width, height]) * 1.2 + 1
+    corners = torch.rand(count, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([width, height]) - 5
+    return torch.cat([corners, corners + sides], dim=1)
 
 
 def naive_weights(low: float, high: float, size: int, length: int) -> Array:
@@ -72,7 +88,8 @@ def naive_warp(image: NDArray[np.uint8], box: Sequence[float], size: int, contex
 def test_agrees_with_the_naive_crop(box: list[float], context: int) -> None:
     image = random_image(60, 80)
     expected = naive_warp(image, box, 24, context)
-    np.testing.assert_allclose(warp_one(image, box, 24, context), expected, atol=0.01)
+    np.testing.assert_allclose(warp_one(image, box, 24, context), expected, atol=1e-3)
+    np.testing.assert_allclose(sample_one(image, box, 24, context), expected, atol=0.01)
 
 
 def test_identity() -> None:
@@ -114,11 +131,29 @@ def test_regions_of_several_images_are_those_of_each() -> None:
 
 
 def test_number_of_regions_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = torch.from_numpy(random_image(40, 50))[None]
-    boxes = torch.tensor([[[float(i), 0.0, i + 4.0 * i + 2, 30.0] for i in range(9)]])
-    expected = warp_regions(image, boxes, size=16)
-    monkeypatch.setattr(warp, "REGIONS_AT_ONCE", 2)
-    torch.testing.assert_close(warp_regions(image, boxes, size=16), expected)
+    image, boxes = random_image(40, 50), random_boxes(9, 50, 40)
+    expected = warp_regions(torch.from_numpy(image)[None], boxes[None], size=16)
+    sampled = [sample_one(image, box, 16, 0) for box in boxes.tolist()]
+    monkeypatch.setattr(warp_loops, "CHUNK", 2)
+    monkeypatch.setattr(warp_sampling, "REGIONS_AT_ONCE", 2)
+
+    assert torch.equal(warp_regions(torch.from_numpy(image)[None], boxes[None], size=16), expected)
+    for box, of_box in zip(boxes.tolist(), sampled, strict=True):
+        np.testing.assert_allclose(sample_one(image, box, 16, 0), of_box, atol=1e-4)
+
+
+def test_bytes_are_the_nearest_to_what_a_network_would_read() -> None:
+    image, boxes = torch.from_numpy(random_image(90, 120)), random_boxes(50, 120, 90)
+    read = QuantisedInput((0 - max(MEAN_RGB)) * SCALE, (255 - min(MEAN_RGB)) * SCALE)
+    expected = read(normalise(warp_regions(image[None], boxes[None], size=24, context=2)[0]))
+
+    found = warp_to_bytes(image, boxes, size=24, context=2, scale=read.scale / SCALE, zero=read.zero)
+
+    assert found.dtype == torch.uint8
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (found.int() - expected.int()).abs().max() <= 1
+    assert (found != expected).float().mean() < 1e-3  # halves, after roundings in float32
+    assert len(expected.unique()) > 200
 
 
 def test_input_is_unchanged() -> None:

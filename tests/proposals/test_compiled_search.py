@@ -15,7 +15,7 @@ import pytest
 import skimage.data
 
 from detection.arrays import FloatArray, Image
-from proposals.compilation import compiled
+from detection.compilation import compiled
 from proposals.selective_search import SelectiveSearch
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -1,0 +1,232 @@
+"""Warped regions on a CPU, in compiled loops and threads: one pass over each region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from detection.arrays import FloatArray, Image, IntArray
+from detection.compilation import compiled
+
+Array = NDArray[np.float64]
+
+CHUNK = 32
+"""Regions that a thread takes at once."""
+
+
+class Edges(NamedTuple):
+    """Starts and ends of S footprints along an axis: S + 1 edges where an end is the next start, else S and S.
+
+    `pixels` [E] are the whole ones before an edge, `shares` [E] how much of the next one is before it; `covered` [S] is
+    the share of a footprint that is within the image.
+    """
+
+    pixels: IntArray
+    shares: Array
+    covered: Array
+
+
+def sample(images: Tensor, windows: Tensor, size: int, image_index: Tensor, mean: tuple[float, float, float]) -> Tensor:
+    """Means over the footprints of output pixels, minus `mean`; see `warp_regions`.
+
+    Args:
+        images: [B, H, W, 3] uint8.
+        windows: [N, 4] float64 xyxy in pixels of the images.
+        size: side S of the output.
+        image_index: [N], rising: the image of each window.
+        mean: RGB, 0-255.
+
+    Returns:
+        [N, 3, S, S] float32, in channels_last memory.
+    """
+    output = np.empty((len(windows), size, size, 3), np.float32)
+    ends = np.searchsorted(image_index.numpy(), np.arange(len(images) + 1))
+    for image, start, end in zip(images.contiguous().numpy(), ends[:-1], ends[1:], strict=True):
+        of_image = windows[start:end].numpy()
+        warp = partial(_warp, image, sums_for(image, of_image, size), np.array(mean))
+        _in_threads(warp, of_image, output[start:end])
+    return torch.from_numpy(output).permute(0, 3, 1, 2)
+
+
+def sample_bytes(
+    image: Tensor, windows: Tensor, size: int, mean: tuple[float, float, float], *, scale: float, zero: int
+) -> Tensor:
+    """The same of one image [H, W, 3], in bytes: those of networks that compute in bytes, see `QuantisedInput`.
+
+    Args:
+        image: [H, W, 3] uint8.
+        windows: [N, 4] float64 xyxy in pixels of the image.
+        size: side S of the output.
+        mean: RGB, 0-255.
+        scale: what a step from one byte to the next is worth, in values of 0-255.
+        zero: the byte that stands for the mean.
+
+    Returns:
+        [N, 3, S, S] uint8, in channels_last memory.
+    """
+    output = np.empty((len(windows), size, size, 3), np.uint8)
+    pixels, corners = image.contiguous().numpy(), windows.numpy()
+    sums = sums_for(pixels, corners, size)
+
+    _in_threads(partial(_warp_to_bytes, pixels, sums, np.array(mean), scale, zero), corners, output)
+    return torch.from_numpy(output).permute(0, 3, 1, 2)
+
+
+def _in_threads(warp: Callable[[Array, NDArray[Any]], None], windows: Array, output: NDArray[Any]) -> None:
+    """Warp windows [N, 4] into the output [N, S, S, 3], a chunk at a time, in as many threads as PyTorch has."""
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(windows), CHUNK)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        # The list waits, and raises what a thread raised.
+        list(threads.map(warp, [windows[chunk] for chunk in chunks], [output[chunk] for chunk in chunks]))
+
+
+def sums_for(image: Image, windows: Array, size: int) -> Array:
+    """The integral image float64 [H + 1, W + 1, 3], or an empty one where all windows [N, 4] are enlarged."""
+    height, width = image.shape[:2]
+    if not (windows[:, 2:] - windows[:, :2] >= size).any():
+        return np.empty((0, 0, 3))
+    sums = np.zeros((height + 1, width + 1, 3))
+    _integrate(image, sums)
+    return sums
+
+
+@compiled
+def _integrate(image: Image, sums: Array) -> None:
+    """Sums over all that is above and left of each pixel corner, into `sums`, whose first row and column are zero."""
+    height, width = image.shape[:2]
+    for y in range(height):
+        red, green, blue = 0, 0, 0
+        for x in range(width):
+            red += image[y, x, 0]
+            green += image[y, x, 1]
+            blue += image[y, x, 2]
+            sums[y + 1, x + 1, 0] = sums[y, x + 1, 0] + red
+            sums[y + 1, x + 1, 1] = sums[y, x + 1, 1] + green
+            sums[y + 1, x + 1, 2] = sums[y, x + 1, 2] + blue
+
+
+@compiled
+def _warp(image: Image, sums: Array, mean: Array, windows: Array, output: FloatArray) -> None:
+    """Each of the windows [N, 4] into its place of the output [N, S, S, 3]."""
+    size = output.shape[1]
+    for region in range(len(windows)):
+        left, top, right, bottom = windows[region]
+        if right - left < size and bottom - top < size:
+            _interpolate(image, windows[region], mean, output[region])
+        else:
+            _average(sums, windows[region], mean, output[region])
+
+
+@compiled
+def _warp_to_bytes(  # noqa: PLR0917  compiled functions take no keywords
+    image: Image, sums: Array, mean: Array, scale: float, zero: int, windows: Array, output: Image
+) -> None:
+    """The same, as the nearest bytes after a division by `scale`, zero being `zero`."""
+    values = np.empty((1, *output.shape[1:]), np.float32)
+    source = values.ravel()
+    for region in range(len(windows)):
+        _warp(image, sums, mean, windows[region : region + 1], values)
+        target = output[region].ravel()
+        for place in range(len(source)):
+            target[place] = np.uint8(min(max(source[place] / scale + zero, 0.0), 255.0) + 0.5)
+
+
+@compiled
+def _taps(low: float, high: float, size: int, length: int) -> tuple[IntArray, Array]:
+    """Between which two pixels the centres of output pixels are, and the weights of those: [S, 2] each.
+
+    A pixel outside of the image has no weight.
+    """
+    pixels, weights = np.empty((size, 2), np.int64), np.empty((size, 2))
+    for place in range(size):
+        centre = low + (high - low) * ((place + 0.5) / size) - 0.5
+        first = int(np.floor(centre))
+        for tap in range(2):
+            pixel = first + tap
+            weights[place, tap] = (1 - abs(centre - pixel)) if 0 <= pixel < length else 0.0
+            pixels[place, tap] = min(max(pixel, 0), length - 1)
+    return pixels, weights
+
+
+@compiled
+def _interpolate(image: Image, window: Array, mean: Array, output: FloatArray) -> None:
+    """Bilinear samples of the image at the centres of the output pixels."""
+    size = len(output)
+    columns, horizontal = _taps(window[0], window[2], size, image.shape[1])
+    rows, vertical = _taps(window[1], window[3], size, image.shape[0])
+    for y in range(size):
+        upper, lower = rows[y]
+        above, below = vertical[y]
+        for x in range(size):
+            left, right = columns[x]
+            before, after = horizontal[x]
+            covered = (above + below) * (before + after)
+            for colour in range(3):
+                of_upper = before * image[upper, left, colour] + after * image[upper, right, colour]
+                of_lower = before * image[lower, left, colour] + after * image[lower, right, colour]
+                output[y, x, colour] = above * of_upper + below * of_lower - covered * mean[colour]
+
+
+@compiled
+def _edges(low: float, high: float, size: int, length: int) -> Edges:
+    """Of the footprints of output pixels that tile low-high, at least one pixel wide."""
+    shared = high - low >= size
+    count = size + 1 if shared else 2 * size
+    half = max((high - low) / size, 1.0) / 2
+    pixels, shares, covered = np.empty(count, np.int64), np.empty(count), np.empty(size)
+    places = np.empty(count)
+    for edge in range(count):
+        if shared:
+            place = low + (high - low) * (edge / size)
+        else:
+            centre = low + (high - low) * ((edge % size + 0.5) / size)
+            place = centre - half if edge < size else centre + half
+        places[edge] = min(max(place, 0.0), float(length))
+        pixels[edge] = min(int(places[edge]), length - 1)
+        shares[edge] = places[edge] - pixels[edge]
+    step = 1 if shared else size
+    for place in range(size):
+        covered[place] = (places[place + step] - places[place]) / (2 * half)
+    return Edges(pixels, shares, covered)
+
+
+@compiled
+def _sum_above(sums: Array, rows: Edges, row_edge: int, columns: Edges, line: Array) -> None:
+    """Sums over all that is above an edge of rows and left of each of E edges of columns, into `line` [E, 3]."""
+    row, row_share = rows.pixels[row_edge], rows.shares[row_edge]
+    for edge in range(len(columns.pixels)):
+        column, share = columns.pixels[edge], columns.shares[edge]
+        for colour in range(3):
+            first, second = sums[row, column, colour], sums[row + 1, column, colour]
+            first += share * (sums[row, column + 1, colour] - first)
+            second += share * (sums[row + 1, column + 1, colour] - second)
+            line[edge, colour] = first + row_share * (second - first)
+
+
+@compiled
+def _average(sums: Array, window: Array, mean: Array, output: FloatArray) -> None:
+    """Means over the footprints of the output pixels; outside of the image is nothing."""
+    size = len(output)
+    height, width = sums.shape[0] - 1, sums.shape[1] - 1
+    columns = _edges(window[0], window[2], size, width)
+    rows = _edges(window[1], window[3], size, height)
+    step_x, step_y = len(columns.pixels) - size, len(rows.pixels) - size
+    area = max((window[2] - window[0]) / size, 1.0) * max((window[3] - window[1]) / size, 1.0)
+    upper, lower = np.empty((len(columns.pixels), 3)), np.empty((len(columns.pixels), 3))
+    for y in range(size):
+        if y == 0 or step_y > 1:
+            _sum_above(sums, rows, y, columns, upper)
+        _sum_above(sums, rows, y + step_y, columns, lower)
+        for x in range(size):
+            covered = rows.covered[y] * columns.covered[x]
+            for colour in range(3):
+                total = lower[x + step_x, colour] - lower[x, colour] - upper[x + step_x, colour] + upper[x, colour]
+                output[y, x, colour] = total / area - covered * mean[colour]
+        upper, lower = lower, upper

@@ -67,11 +67,11 @@ def build_parser() -> argparse.ArgumentParser:
 def run() -> None:
     """Run the command as a process of its own."""
     status = main()
-    if status == INTERRUPTED:  # Python would wait for threads that are still at an image, which nobody wants any more
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written. Python would wait for threads that are still at an image after Ctrl-C, which nobody wants any
+    # more, and take a second to take down what it has loaded.
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -66,7 +66,10 @@ def runs_int8() -> bool:
 def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel."""
     pairs = nn.functional.pad(weights, (0, 0, 0, 0, 0, weights.shape[1] % 2)).unflatten(1, (-1, 2))
-    largest = torch.maximum(pairs.clamp_min(0).sum(dim=2), -pairs.clamp_max(0).sum(dim=2)).amax(dim=(1, 2, 3))
+    first, second = pairs.unbind(dim=2)
+    above = first.clamp_min(0) + second.clamp_min(0)
+    below = first.clamp_max(0) + second.clamp_max(0)
+    largest = torch.maximum(above, -below).amax(dim=(1, 2, 3))
     scales = (largest / LARGEST_PAIR).clamp_min(SMALLEST)
     return (weights / scales.view(-1, 1, 1, 1)).round().to(torch.int8), scales
 

@@ -27,16 +27,12 @@ from detection.detections import Detections
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import score
-from detection.ground_truth import GroundTruth
 from detection.tables import ObjectTable, detection_table
-from tools.evaluate_run import IMAGES_AT_ONCE, build_dataset, build_detector, read_split
-from tools.evaluate_score import RuleName
+from tools.evaluate_run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
 from tools.evaluation_analysis import number
 from tools.evaluation_report import text, write_json
-from tools.experiment import add_experiment_options
-from tools.image_proposals import ImageProposals, open_cache, propose_ahead
+from tools.image_proposals import propose_ahead
 from tools.output_file import prepare_output
-from tools.split_options import add_limit_option
 
 THRESHOLDS = (0.0, *np.arange(0.02, 0.5, 0.02).round(2).tolist(), *np.arange(0.5, 1.05, 0.1).round(1).tolist())
 """Those that are tried: exact mode, then more where they are more likely."""
@@ -65,10 +61,7 @@ class Trials:
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
     parser = ArgumentParser(prog="python -m tools.calibrate_cascade", description="Find an ensemble's threshold.")
-    add_experiment_options(parser, detector_required=True)
-    parser.add_argument("--split", type=str, default="val")
-    add_limit_option(parser)
-    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    add_measured_split(parser)
     parser.add_argument("--max_loss", type=NonNegativeFloat, default=MAX_LOSS, help="of mAP, which is 0-1")
     parser.add_argument("--json", type=str | None, default=None, help="file for the threshold and all trials")
     return parser
@@ -95,22 +88,15 @@ def calibrate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:
     Raises:
         InputError: naming what cannot be used: a classifier that is no ensemble, an image, a cache of proposals.
     """
-    cache = open_cache(settings, settings.detector.propose)
-    split = read_split(settings, build_dataset(parser, settings))
-    detector = build_detector(parser, settings, split.dataset)
-    records = [entry.record for entry in split.chosen]
-    if cache is not None:
-        cache.require(records)
-    trials = try_thresholds(detector, records, ImageProposals(detector.propose, cache), threads=settings.workers)
-    rule = settings.rule or split.dataset.scoring_rule
-    found = build_report(trials, split.chosen_objects, rule, max_loss=settings.max_loss)
-    return {"earlier": list(cast(Ensemble, detector.classify).cascade_thresholds)} | found
+    measured = open_measured(parser, settings)
+    trials = try_thresholds(measured, threads=settings.workers)
+    found = build_report(trials, measured.split.chosen_objects, measured.rule, max_loss=settings.max_loss)
+    return {"earlier": list(cast(Ensemble, measured.detector.classify).cascade_thresholds)} | found
 
 
-def try_thresholds(
-    detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int
-) -> Trials:
+def try_thresholds(measured: Measured, *, threads: int) -> Trials:
     """The detections of a detector, whose classifier has to be an ensemble, with each threshold."""
+    detector, records = measured.detector, measured.records
     ensemble = detector.classify
     if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < len(ensemble.cascade_thresholds) + 2:
         raise InputError(
@@ -118,7 +104,7 @@ def try_thresholds(
         )
     trials = Trials(detector)
     with tqdm(total=len(records), unit="image", disable=None) as progress:
-        for group in propose_ahead(records, proposals, threads=threads, at_once=IMAGES_AT_ONCE):
+        for group in propose_ahead(records, measured.proposals, threads=threads, at_once=IMAGES_AT_ONCE):
             boxes = [one.proposals.boxes for one in group]
             for one, of_image, stages in zip(
                 group, boxes, ensemble.stages([one.image for one in group], boxes), strict=True

@@ -68,10 +68,7 @@ class Split(NamedTuple):
 def build_parser() -> ArgumentParser:
     """The options of the action."""
     parser = ArgumentParser(prog="python -m tools.evaluate run", description="Measure a detector on a split.")
-    add_experiment_options(parser, detector_required=True)
-    parser.add_argument("--split", type=str, default="val")
-    add_limit_option(parser)
-    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
+    add_measured_split(parser)
     parser.add_argument(
         "--results",
         type=str | None,
@@ -82,6 +79,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--html", type=str | None, default=None, help="file for the report as a page for a browser")
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
     return parser
+
+
+def add_measured_split(parser: ArgumentParser) -> None:
+    """Add the options of an experiment with a detector, which images to measure it on, and by which rule."""
+    add_experiment_options(parser, detector_required=True)
+    parser.add_argument("--split", type=str, default="val")
+    add_limit_option(parser)
+    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +107,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = {entry.record.image_id: entry.record.path for entry in split.chosen}
         write_page(html_file, report, metrics, paths.get)
     return 0
+
+
+class Measured(NamedTuple):
+    """A detector, and the images to measure it on with where their proposals come from."""
+
+    detector: Detector
+    split: Split
+    rule: str
+    records: Sequence[GroundTruth]
+    proposals: ImageProposals
+
+
+def open_measured(parser: ArgumentParser, settings: Namespace) -> Measured:
+    """What the options of `add_measured_split` say.
+
+    Raises:
+        InputError: naming what cannot be used: a file of the detector, the split, a cache of proposals.
+    """
+    cache = open_cache(settings, settings.detector.propose)
+    split = read_split(settings, build_dataset(parser, settings))
+    detector = build_detector(parser, settings, split.dataset)
+    records = [entry.record for entry in split.chosen]
+    if cache is not None:
+        cache.require(records)
+    rule = settings.rule or split.dataset.scoring_rule
+    return Measured(detector, split, rule, records, ImageProposals(detector.propose, cache))
 
 
 def build_dataset(parser: ArgumentParser, settings: Namespace) -> DataSet:

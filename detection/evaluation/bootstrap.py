@@ -70,7 +70,7 @@ def bootstrap_intervals(metrics: DetectionMetrics, draws: FloatArray, *, confide
     of_mean = unbiased_interval(nan_mean(resampled), metrics.mean_average_precision, confidence)
     pairs = zip(resampled, metrics.average_precision.tolist(), strict=True)
     of_classes = [unbiased_interval(values, estimate, confidence) for values, estimate in pairs]
-    return Intervals(_within_0_1(of_mean), [_within_0_1(one) for one in of_classes])
+    return Intervals(within_0_1(of_mean), [within_0_1(one) for one in of_classes])
 
 
 def unbiased_interval(values: NDArray[np.float64], estimate: float, confidence: float) -> Interval:
@@ -83,7 +83,8 @@ def unbiased_interval(values: NDArray[np.float64], estimate: float, confidence: 
     return Interval(float(low), float(high))
 
 
-def _within_0_1(interval: Interval) -> Interval:
+def within_0_1(interval: Interval) -> Interval:
+    """The part of an interval in which a precision can be."""
     return Interval(*np.clip(interval, 0, 1).tolist())
 
 

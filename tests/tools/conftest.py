@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import yaml
 
+from classifier.weights_file import NetworkDescription, save_weights
 from tools import propose, train_classifier
 
 WNIDS = ("n01", "n02")
@@ -156,3 +158,34 @@ def message(capsys: pytest.CaptureFixture[str]) -> str:
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
+
+
+@pytest.fixture
+def ensemble_options(
+    tiny_images: Path, tiny_weights: Path, tiny_description: NetworkDescription, tmp_path: Path
+) -> list[str]:
+    """Of a tool that measures: two tiny networks as one classifier."""
+    other = tmp_path / "other.safetensors"
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        network = tiny_description.build()
+        network.get_parameter("linear.weight").mul_(0.1)
+    save_weights(other, network, tiny_description)
+    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    settings |= {"workers": 1, "output": str(tmp_path / "run")}
+    del settings["detector"]
+    detector = {
+        "propose": {
+            "class_path": "proposals.selective_search.SelectiveSearch",
+            "init_args": {"width": 80, "min_side": 8},
+        },
+        "classify": {
+            "class_path": "classifier.ensemble.Ensemble",
+            "init_args": {"members": [str(tiny_weights), str(other)], "device": "cpu", "precision": "float32"},
+        },
+        "score_threshold": 0.0,
+    }
+    for name, content in (("experiment.yaml", settings), ("ensemble.yaml", detector)):
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    return ["--config", str(tmp_path / "experiment.yaml"), "--detector", str(tmp_path / "ensemble.yaml"),
+            "--data", str(tiny_images)]  # fmt: skip

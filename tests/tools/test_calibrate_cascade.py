@@ -13,38 +13,7 @@ import yaml
 
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_network import RegionOutputs
-from classifier.weights_file import NetworkDescription, save_weights
 from tools import calibrate_cascade, evaluate
-
-
-@pytest.fixture(name="options")
-def options_of_an_ensemble(
-    tiny_images: Path, tiny_weights: Path, tiny_description: NetworkDescription, tmp_path: Path
-) -> list[str]:
-    other = tmp_path / "other.safetensors"
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(1)
-        network = tiny_description.build()
-        network.get_parameter("linear.weight").mul_(0.1)
-    save_weights(other, network, tiny_description)
-    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
-    settings |= {"workers": 1, "output": str(tmp_path / "run")}
-    del settings["detector"]
-    detector = {
-        "propose": {
-            "class_path": "proposals.selective_search.SelectiveSearch",
-            "init_args": {"width": 80, "min_side": 8},
-        },
-        "classify": {
-            "class_path": "classifier.ensemble.Ensemble",
-            "init_args": {"members": [str(tiny_weights), str(other)], "device": "cpu", "precision": "float32"},
-        },
-        "score_threshold": 0.0,
-    }
-    for name, content in (("experiment.yaml", settings), ("ensemble.yaml", detector)):
-        (tmp_path / name).write_text(yaml.safe_dump(content))
-    return ["--config", str(tmp_path / "experiment.yaml"), "--detector", str(tmp_path / "ensemble.yaml"),
-            "--data", str(tiny_images)]  # fmt: skip
 
 
 def calibrated(options: Sequence[str], path: Path, *more: str) -> dict[str, Any]:
@@ -62,7 +31,7 @@ def evaluated(options: Sequence[str], path: Path, thresholds: list[float]) -> fl
 
 
 def test_trials_are_what_evaluation_finds_with_these_thresholds(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ensemble_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[int] = []
     original = LoadedNetwork.outputs_of
@@ -73,7 +42,7 @@ def test_trials_are_what_evaluation_finds_with_these_thresholds(
 
     with monkeypatch.context() as patch:
         patch.setattr(LoadedNetwork, "outputs_of", counting)
-        report = calibrated(options, tmp_path / "a.json", "--max_loss", "0")
+        report = calibrated(ensemble_options, tmp_path / "a.json", "--max_loss", "0")
     assert sum(shown) == 2 * report["regions"]  # each region once by each member
     assert report["images"] == 12
     trials = report["trials"]
@@ -84,7 +53,7 @@ def test_trials_are_what_evaluation_finds_with_these_thresholds(
     assert shares[-1] < 0.1
     partial = next(row for row, share in enumerate(shares) if share < 0.9)
     for row in (0, partial):
-        precision = evaluated(options, tmp_path / f"{row}.json", [trials[row]["threshold"]])
+        precision = evaluated(ensemble_options, tmp_path / f"{row}.json", [trials[row]["threshold"]])
         assert precision == pytest.approx(trials[row]["mAP"], abs=1e-6)
     chosen = report["chosen"]
     assert chosen in trials
@@ -93,31 +62,33 @@ def test_trials_are_what_evaluation_finds_with_these_thresholds(
 
 
 def test_the_next_threshold_is_tried_on_what_the_first_lets_pass(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ensemble_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    members = yaml.safe_load(Path(options[3]).read_text())["classify"]["init_args"]["members"]
-    options += ["--detector.classify.init_args.members", json.dumps([members[1], *members])]
-    first = calibrated(options, tmp_path / "a.json")["trials"]
+    members = yaml.safe_load(Path(ensemble_options[3]).read_text())["classify"]["init_args"]["members"]
+    ensemble_options += ["--detector.classify.init_args.members", json.dumps([members[1], *members])]
+    first = calibrated(ensemble_options, tmp_path / "a.json")["trials"]
     earlier = next(trial for trial in first if trial["share"] < 0.9)
-    options += ["--detector.classify.init_args.cascade_thresholds"]
-    report = calibrated([*options, json.dumps([earlier["threshold"]])], tmp_path / "b.json")
+    ensemble_options += ["--detector.classify.init_args.cascade_thresholds"]
+    report = calibrated([*ensemble_options, json.dumps([earlier["threshold"]])], tmp_path / "b.json")
     trials = report["trials"]
     assert trials[0] == earlier | {"threshold": 0.0}  # which all that is left passes
     later = next(trial for trial in trials if trial["share"] < earlier["share"] / 2)
     thresholds = [earlier["threshold"], later["threshold"]]
-    assert evaluated(options[:-1], tmp_path / "c.json", thresholds) == pytest.approx(later["mAP"], abs=1e-6)
+    assert evaluated(ensemble_options[:-1], tmp_path / "c.json", thresholds) == pytest.approx(later["mAP"], abs=1e-6)
     assert f"cascade_thresholds: [{thresholds[0]}, {report['chosen']['threshold']}] " in capsys.readouterr().out
 
 
-def test_any_loss_allows_the_highest_threshold(options: list[str], tmp_path: Path) -> None:
-    report = calibrated(options, tmp_path / "a.json", "--max_loss", "1", "--limit", "3")
+def test_any_loss_allows_the_highest_threshold(ensemble_options: list[str], tmp_path: Path) -> None:
+    report = calibrated(ensemble_options, tmp_path / "a.json", "--max_loss", "1", "--limit", "3")
     assert report["images"] == 3
     assert report["chosen"] == report["trials"][-1]
 
 
-def test_a_single_network_is_refused(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    members = yaml.safe_load(Path(options[3]).read_text())["classify"]["init_args"]["members"][:1]
-    assert calibrate_cascade.main([*options, "--detector.classify.init_args.members", json.dumps(members)]) == 1
+def test_a_single_network_is_refused(ensemble_options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    members = yaml.safe_load(Path(ensemble_options[3]).read_text())["classify"]["init_args"]["members"][:1]
+    assert (
+        calibrate_cascade.main([*ensemble_options, "--detector.classify.init_args.members", json.dumps(members)]) == 1
+    )
     expected = (
         "detector.classify: expected a classifier.ensemble.Ensemble with two members or more that have no threshold"
     )

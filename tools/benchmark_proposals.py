@@ -1,5 +1,7 @@
 """How long both engines of selective search take on the same images, and how many of their boxes are the same.
 
+Beside them one pass of MultiBox.
+
 python -m tools.benchmark proposals
 """
 
@@ -19,9 +21,10 @@ import numpy as np
 import skimage.data
 
 from detection.arrays import Image
-from detection.contracts import Proposals
+from detection.contracts import Proposals, Proposer
 from detection.errors import InputError
 from detection.image import read_image
+from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import ENGINES, SelectiveSearch
 from tools.output_file import prepare_output
 
@@ -56,11 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases = [(name, image, options.width) for name, image in read_images(options.images).items()]
         cases += [(f"{size}x{size}", mosaic(size), size) for size in options.sizes]
         print(f"{cv2.getNumThreads()} threads, OpenCV {cv2.__version__}, scales {options.scales}")
+        multibox = MultiBoxProposer("multibox.safetensors", device="cpu")
         print(f"first compiled search in this process: {time_first_search():.1f} s")
         results = []
         for name, image, width in cases:
-            engines = {engine: SelectiveSearch(tuple(options.scales), width, 0, engine) for engine in ENGINES}
-            results.append({"name": name, "width": width, **compare(image, engines, options.repeat)})
+            proposers: dict[str, Proposer] = {
+                engine: SelectiveSearch(tuple(options.scales), width, 0, engine) for engine in ENGINES
+            }
+            proposers["multibox"] = multibox
+            results.append({"name": name, "width": width, **compare(image, proposers, options.repeat)})
             print(format_result(results[-1]), flush=True)
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
@@ -92,18 +99,19 @@ def time_first_search() -> float:
     return timed(SelectiveSearch(width=64), mosaic(64))[0]
 
 
-def compare(image: Image, engines: dict[str, SelectiveSearch], rounds: int) -> dict[str, Any]:
-    """Seconds of each round and numbers of boxes by engine, and the share of boxes that both have."""
-    seconds: dict[str, list[float]] = {engine: [] for engine in engines}
+def compare(image: Image, proposers: dict[str, Proposer], rounds: int) -> dict[str, Any]:
+    """Seconds of each round and numbers of boxes by proposer, and the share of boxes that both engines have."""
+    seconds: dict[str, list[float]] = {name: [] for name in proposers}
     boxes: dict[str, set[tuple[float, ...]]] = {}
     for _ in range(rounds):
-        for engine, search in engines.items():
-            taken, proposals = timed(search, image)
-            seconds[engine].append(taken)
-            boxes[engine] = set(map(tuple, proposals.boxes.tolist()))
-    counts = {engine: len(found) for engine, found in boxes.items()}
-    both = set.intersection(*boxes.values())
-    return {"seconds": seconds, "boxes": counts, "identical": len(both) / max(counts.values())}
+        for name, propose in proposers.items():
+            taken, proposals = timed(propose, image)
+            seconds[name].append(taken)
+            boxes[name] = set(map(tuple, proposals.boxes.tolist()))
+    counts = {name: len(found) for name, found in boxes.items()}
+    both = set.intersection(*(boxes[engine] for engine in ENGINES))
+    identical = len(both) / max(counts[engine] for engine in ENGINES)
+    return {"seconds": seconds, "boxes": counts, "identical": identical}
 
 
 def format_result(result: dict[str, Any]) -> str:
@@ -119,8 +127,8 @@ def format_result(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def timed(search: SelectiveSearch, image: Image) -> tuple[float, Proposals]:
+def timed(propose: Proposer, image: Image) -> tuple[float, Proposals]:
     """Seconds, and the proposals."""
     start = time.perf_counter()
-    proposals = search(image)
+    proposals = propose(image)
     return time.perf_counter() - start, proposals

@@ -148,16 +148,18 @@ def test_synthetic_detections_are_as_many_as_asked_for() -> None:
     assert (detections.boxes_xywh >= 0).all()
 
 
-def test_proposals_of_both_engines(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_proposals_of_both_engines_and_multibox(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "times.json"
     options = ["--images", str(photo), "--width", "160", "--sizes", "120", "--repeat", "3", "--json", str(file)]
     assert benchmark.main(["proposals", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     results = json.loads(file.read_text())
     assert [(result["name"], result["width"]) for result in results] == [(str(photo), 160), ("120x120", 120)]
-    for result, (title, _, *rows, ratio) in zip(results, (lines[2:7], lines[7:]), strict=True):
+    for result, (title, _, *rows, ratio) in zip(results, (lines[2:8], lines[8:]), strict=True):
         assert title.startswith(f"{result['name']}, searched at width {result['width']}")
         assert result["identical"] >= 0.95
+        assert list(result["seconds"]) == ["compiled", "opencv", "multibox"]
+        assert 0 < result["boxes"]["multibox"] <= 200
         medians = []
         for row, (engine, seconds) in zip(rows, result["seconds"].items(), strict=True):
             least, median, most = sorted(seconds)

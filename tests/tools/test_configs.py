@@ -12,7 +12,7 @@ from detection.configuration import load_detector
 from tools import calibrate_cascade, evaluate_run, train_classifier, train_multibox
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml", "members.yaml"}
+OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml"}
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHERS)
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from classifier.augmentation import NUMBERS, Augmentation, Distortions, Draws, no_distortions
-from classifier.chips import cut_chips
+from classifier.augmentation import NUMBERS, Augmentation, no_distortions
+from classifier.region_batch import RegionSample
 from classifier.sampling import (
     ObjectLists,
     SampledBoxes,
@@ -24,63 +20,16 @@ from classifier.sampling import (
     sample_jittered,
     sample_proposals,
 )
-from detection.arrays import BoolArray, FloatArray, Image, IntArray
+from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.contracts import CachedProposals
 from detection.datasets import LabelledImage
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from detection.training.decoded_images import ImageReader
-from detection.training.sample_files import file_names
 from detection.training.sample_order import RowNumbers, SampleKey
 
 DISTORTIONS = 100
 """Stream of random numbers, beside those of `classifier.sampling`."""
-
-UNCOUNTED = -1
-"""Label of a region that only fills up a batch for measuring."""
-
-
-class RegionBatch(NamedTuple):
-    """N regions, each in a small picture of its own (`classifier.chips`).
-
-    `images` uint8 [N, h, w, 3]; `boxes` [N, 4] xyxy in pixels of these; `labels` [N], outputs of the network; `targets`
-    [N, 4] as in `SampledBoxes`; `distortions` of N regions; `files` names the images, for messages.
-    """
-
-    images: Tensor
-    boxes: Tensor
-    labels: Tensor
-    targets: Tensor
-    distortions: Distortions
-    files: str
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For loader processes: each tensor costs a connection to the one that made it, so only the images are one."""
-        images, boxes, labels, targets, (mirrored, interpolation, gains, lighting), files = self
-        small = (boxes, labels, targets, mirrored, gains, lighting)
-        return _received_batch, (images, tuple(tensor.numpy() for tensor in small), interpolation, files)
-
-
-def _received_batch(
-    images: Tensor, small: tuple[NDArray[Any], ...], interpolation: NDArray[np.uint8], files: str
-) -> RegionBatch:
-    boxes, labels, targets, mirrored, gains, lighting = map(torch.from_numpy, small)
-    return RegionBatch(images, boxes, labels, targets, Distortions(mirrored, interpolation, gains, lighting), files)
-
-
-class RegionSample(NamedTuple):
-    """R regions of one image."""
-
-    image: Image
-    regions: SampledBoxes
-    distortions: Draws
-    path: Path
-
-
-def uncounted(sample: RegionSample) -> RegionSample:
-    """The same regions with the label `UNCOUNTED`, to fill up the share of a process."""
-    labels = np.full_like(sample.regions.labels, UNCOUNTED)
-    return sample._replace(regions=sample.regions._replace(labels=labels))
 
 
 class RegionSamples(Dataset[RegionSample], ABC):
@@ -298,30 +247,3 @@ class CentralCrops(Dataset[RegionSample]):
         half = self.share * min(height, width) / 2
         box = np.array([[width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half]], np.float32)
         return RegionSample(image, SampledBoxes(box, np.array([label], np.int64), box), no_distortions(1), path)
-
-
-class RegionCollation:
-    """Turns samples into a batch of chips.
-
-    Args:
-        size: side of the network's input, in pixels.
-        context: pixels of the input that show the surroundings of a box on each side.
-    """
-
-    def __init__(self, *, size: int, context: int) -> None:
-        self.size = size
-        self.context = context
-
-    def __call__(self, samples: Sequence[RegionSample]) -> RegionBatch:
-        images = [sample.image for sample in samples for _ in sample.regions.boxes]
-        regions, labels, targets = map(np.concatenate, zip(*(sample.regions for sample in samples), strict=True))
-        chips = cut_chips(images, np.stack([regions, targets], axis=1), size=self.size, context=self.context)
-        boxes, targets_in_chips = torch.from_numpy(chips.boxes).unbind(1)
-        return RegionBatch(
-            torch.from_numpy(chips.pixels),
-            boxes,
-            torch.from_numpy(labels),
-            targets_in_chips,
-            Distortions.of([sample.distortions for sample in samples]),
-            file_names(sample.path for sample in samples),
-        )

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.drawn_boxes import jitter_boxes, random_boxes, within
 from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.boxes import paired_iou
-from detection.training.sample_order import RowNumbers, normal_numbers
+from detection.training.sample_order import RowNumbers
 
 FOREGROUND_IOU = 0.5
 BACKGROUND = 0
@@ -127,7 +128,7 @@ def sample_jittered(
             numbers.of_rows(missing)(MORE_BOXES, 4 * (CANDIDATES - FIRST_CANDIDATES))
         )
         own = plan.objects.boxes[np.arange(len(missing)), plan.chosen]
-        own = _within(own[:, None, :2], own[:, None, 2:], plan.sizes)[:, 0]
+        own = within(own[:, None, :2], own[:, None, 2:], plan.sizes)[:, 0]
         instead = np.where(plan.objects.counts[:, None] > 0, own, furthest)
         boxes[missing] = np.where(found_later[:, None], more, instead)
         wanted[missing] |= ~found_later & (plan.objects.counts > 0)
@@ -283,47 +284,3 @@ def _labelled(regions: FloatArray, matched: IntArray, objects: Objects) -> Sampl
     index = np.maximum(matched, 0)
     targets = np.where(found[:, None], objects.boxes[rows, index], regions)
     return SampledBoxes(regions, np.where(found, objects.labels[rows, index] + 1, BACKGROUND), targets)
-
-
-def jitter_boxes(
-    boxes: FloatArray, sizes: IntArray, *, spread: NDArray[np.float64], numbers: NDArray[np.float64]
-) -> FloatArray:
-    """K boxes like each of N, each border moved by N(0, spread) of the box's side, cut at the image's borders.
-
-    Degenerate results are widened to one pixel.
-
-    Args:
-        boxes: [N, 4].
-        sizes: [N, 2], height and width of the image.
-        spread: [N].
-        numbers: [N, K, 4] uniform in 0-1.
-
-    Returns:
-        [N, K, 4].
-    """
-    corners = boxes.reshape(-1, 1, 2, 2)  # [N, 1, (low, high), (x, y)]
-    sides = np.maximum(corners[:, :, 1:] - corners[:, :, :1], 1)
-    moves = normal_numbers(numbers).reshape(*numbers.shape[:2], 2, 2) * spread[:, None, None, None]
-    moved = corners + sides * moves
-    return _within(moved.min(axis=2), moved.max(axis=2), sizes)
-
-
-def random_boxes(sizes: IntArray, *, numbers: NDArray[np.float64]) -> FloatArray:
-    """Boxes [N, K, 4] anywhere in images: each side log-uniform between an eighth and all of the image's.
-
-    Args:
-        sizes: [N, 2], height and width of the image.
-        numbers: [N, K, 4] uniform in 0-1.
-    """
-    extent = sizes[:, None, ::-1]
-    sides = extent * np.exp2(-3 * numbers[..., :2])
-    low = numbers[..., 2:] * (extent - sides)
-    return _within(low, low + sides, sizes)
-
-
-def _within(low: NDArray[np.floating], high: NDArray[np.floating], sizes: IntArray) -> FloatArray:
-    """Boxes [N, K, 4] from their corners [N, K, (x, y)], cut at the borders and at least a pixel wide and high."""
-    extent = sizes[:, None, ::-1]
-    low = np.minimum(np.maximum(low, 0), extent - 1)
-    high = np.minimum(np.maximum(high, low + 1), extent)
-    return np.concatenate([low, high], axis=2, dtype=np.float32)

@@ -8,14 +8,8 @@ from collections.abc import Iterable
 from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation
-from classifier.region_data import (
-    CentralCrops,
-    CropSamples,
-    GroundTruthRegions,
-    ObjectSamples,
-    RegionSample,
-    RegionSamples,
-)
+from classifier.region_batch import RegionSample
+from classifier.region_data import CentralCrops, CropSamples, GroundTruthRegions, ObjectSamples, RegionSamples
 from detection.contracts import CachedProposals
 from detection.datasets import DataSet
 from detection.errors import InputError

@@ -13,7 +13,7 @@ from torch.nn import functional
 from classifier.augmentation import distort
 from classifier.box_loss import box_regression_loss
 from classifier.googlenet import GoogLeNet
-from classifier.region_data import UNCOUNTED, RegionBatch
+from classifier.region_batch import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.warp import warp_regions
 from detection.pixels import normalise

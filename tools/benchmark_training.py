@@ -23,7 +23,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
-from classifier.region_data import RegionBatch
+from classifier.region_batch import RegionBatch
 from detection.contracts import CachedProposals
 from detection.errors import InputError
 from tools.experiment import add_experiment_options

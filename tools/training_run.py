@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from classifier.image_classifier import require_same_classes
-from classifier.region_data import RegionCollation, uncounted
+from classifier.region_batch import RegionCollation, uncounted
 from classifier.region_network import RegionNetwork
 from classifier.training import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.weights_file import NetworkDescription, find_weights, load_region_network

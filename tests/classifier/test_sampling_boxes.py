@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from classifier.sampling import jitter_boxes, random_boxes
+from classifier.drawn_boxes import jitter_boxes, random_boxes
 from detection.arrays import FloatArray
 from tests.classifier.sampling_examples import Size, assert_valid, numbers_for
 

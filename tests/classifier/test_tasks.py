@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from classifier.augmentation import Augmentation
-from classifier.region_data import CropSamples, RegionCollation
+from classifier.region_batch import RegionCollation
+from classifier.region_data import CropSamples
 from classifier.tasks import Regions, WholeImages, require_all_classes
 from detection.datasets import LabelledImage, TinyImageNet
 from detection.errors import InputError

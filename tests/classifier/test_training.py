@@ -15,7 +15,7 @@ from classifier.augmentation import NUMBERS, Augmentation, Distortions, distort,
 from classifier.box_coder import encode_boxes
 from classifier.box_loss import box_regression_loss, paired_iou
 from classifier.googlenet import GoogLeNet
-from classifier.region_data import RegionBatch
+from classifier.region_batch import RegionBatch
 from classifier.region_network import RegionNetwork
 from classifier.resampling import Interpolation
 from classifier.training import ClassifierTraining, _mirrored_boxes

@@ -148,7 +148,7 @@ def test_synthetic_detections_are_as_many_as_asked_for() -> None:
     assert (detections.boxes_xywh >= 0).all()
 
 
-def test_proposals_of_both_engines_and_multibox(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_proposals_of_all_proposers(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "times.json"
     options = ["--images", str(photo), "--width", "160", "--sizes", "120", "--repeat", "3", "--json", str(file)]
     assert benchmark.main(["proposals", *options]) == 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from classifier.region_data import RegionBatch
+from classifier.region_batch import RegionBatch
 from classifier.training import ClassifierTraining
 from tools import train_classifier
 

@@ -14,8 +14,8 @@ import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from classifier.region_batch import RegionBatch
 from classifier.region_classifier import RegionClassifier
-from classifier.region_data import RegionBatch
 from classifier.training import ClassifierTraining
 from classifier.weights_file import load_weights
 from detection.boxes import box_iou

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifier.device_constant import device_constant
-from classifier.resampling import resampling_weights
+from classifier.resampling import Interpolation, resampling_weights
 from classifier.warp_sampling import REGIONS_AT_ONCE, of_regions, sample
 from detection.pixels import MEAN_RGB
 
@@ -67,13 +67,14 @@ def warp_regions(
         raise ValueError(f"images must have shape [B, H, W, 3], got {list(images.shape)}")
     if boxes.ndim != 3 or boxes.shape[0] != len(images) or boxes.shape[-1] != 4:
         raise ValueError(f"boxes must have shape [{len(images)}, N, 4], got {list(boxes.shape)}")
-    windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context).flatten(0, 1)
-    image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
-    if interpolation is None and images.device.type == "cpu":
+    windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context)
+    by_area = interpolation is None or bool((interpolation == Interpolation.AREA).all())
+    if by_area and images.device.type == "cpu":
         from classifier import warp_loops  # noqa: PLC0415  Numba takes a while to import
 
-        regions = warp_loops.sample(images, windows, size, image_index, mean)
-        return regions.view(*boxes.shape[:2], 3, size, size)
+        return warp_loops.sample(images, windows, size, mean)
+    windows = windows.flatten(0, 1)
+    image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
     centred = images.permute(0, 3, 1, 2).float() - device_constant(mean, images.device).view(3, 1, 1)
     if interpolation is None:
         regions = sample(centred, windows, size, image_index)

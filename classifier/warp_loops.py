@@ -33,26 +33,30 @@ class Edges(NamedTuple):
     covered: Array
 
 
-def sample(images: Tensor, windows: Tensor, size: int, image_index: Tensor, mean: tuple[float, float, float]) -> Tensor:
+def sample(images: Tensor, windows: Tensor, size: int, mean: tuple[float, float, float]) -> Tensor:
     """Means over the footprints of output pixels, minus `mean`; see `warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8.
-        windows: [N, 4] float64 xyxy in pixels of the images.
+        windows: [B, N, 4] float64 xyxy in pixels of the images.
         size: side S of the output.
-        image_index: [N], rising: the image of each window.
         mean: RGB, 0-255.
 
     Returns:
-        [N, 3, S, S] float32, in channels_last memory.
+        [B, N, 3, S, S] float32; the colours of a pixel are side by side in memory.
     """
-    output = np.empty((len(windows), size, size, 3), np.float32)
-    ends = np.searchsorted(image_index.numpy(), np.arange(len(images) + 1))
-    for image, start, end in zip(images.contiguous().numpy(), ends[:-1], ends[1:], strict=True):
-        of_image = windows[start:end].numpy()
-        warp = partial(_warp, image, sums_for(image, of_image, size), np.array(mean))
-        _in_threads(warp, of_image, output[start:end])
-    return torch.from_numpy(output).permute(0, 3, 1, 2)
+    output = np.empty((*windows.shape[:2], size, size, 3), np.float32)
+    pixels, corners, colour = images.contiguous().numpy(), windows.numpy(), np.array(mean)
+
+    def warp_image(image: Image, of_image: Array, target: FloatArray) -> None:
+        _warp(image, sums_for(image, of_image, size), colour, of_image, target)
+
+    if len(images) == 1:
+        _in_threads(partial(_warp, pixels[0], sums_for(pixels[0], corners[0], size), colour), corners[0], output[0])
+    else:
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            list(threads.map(warp_image, pixels, corners, output))  # waits, and raises what a thread raised
+    return torch.from_numpy(output).permute(0, 1, 4, 2, 3)
 
 
 def sample_bytes(
@@ -74,7 +78,6 @@ def sample_bytes(
     output = np.empty((len(windows), size, size, 3), np.uint8)
     pixels, corners = image.contiguous().numpy(), windows.numpy()
     sums = sums_for(pixels, corners, size)
-
     _in_threads(partial(_warp_to_bytes, pixels, sums, np.array(mean), scale, zero), corners, output)
     return torch.from_numpy(output).permute(0, 3, 1, 2)
 
@@ -83,7 +86,6 @@ def _in_threads(warp: Callable[[Array, NDArray[Any]], None], windows: Array, out
     """Warp windows [N, 4] into the output [N, S, S, 3], a chunk at a time, in as many threads as PyTorch has."""
     chunks = [slice(start, start + CHUNK) for start in range(0, len(windows), CHUNK)]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        # The list waits, and raises what a thread raised.
         list(threads.map(warp, [windows[chunk] for chunk in chunks], [output[chunk] for chunk in chunks]))
 
 

@@ -47,15 +47,11 @@ def sample(images: Tensor, windows: Tensor, size: int, mean: tuple[float, float,
     """
     output = np.empty((*windows.shape[:2], size, size, 3), np.float32)
     pixels, corners, colour = images.contiguous().numpy(), windows.numpy(), np.array(mean)
-
-    def warp_image(image: Image, of_image: Array, target: FloatArray) -> None:
-        _warp(image, sums_for(image, of_image, size), colour, of_image, target)
-
     if len(images) == 1:
-        _in_threads(partial(_warp, pixels[0], sums_for(pixels[0], corners[0], size), colour), corners[0], output[0])
+        warp = partial(_warp, pixels[0], _sums_for(pixels[0], corners[0], size), colour)
+        _in_threads(warp, corners[0], output[0])
     else:
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            list(threads.map(warp_image, pixels, corners, output))  # waits, and raises what a thread raised
+        _in_threads(partial(_warp_each, colour), pixels, corners, output)
     return torch.from_numpy(output).permute(0, 1, 4, 2, 3)
 
 
@@ -77,26 +73,37 @@ def sample_bytes(
     """
     output = np.empty((len(windows), size, size, 3), np.uint8)
     pixels, corners = image.contiguous().numpy(), windows.numpy()
-    sums = sums_for(pixels, corners, size)
+    sums = _sums_for(pixels, corners, size)
     _in_threads(partial(_warp_to_bytes, pixels, sums, np.array(mean), scale, zero), corners, output)
     return torch.from_numpy(output).permute(0, 3, 1, 2)
 
 
-def _in_threads(warp: Callable[[Array, NDArray[Any]], None], windows: Array, output: NDArray[Any]) -> None:
-    """Warp windows [N, 4] into the output [N, S, S, 3], a chunk at a time, in as many threads as PyTorch has."""
-    chunks = [slice(start, start + CHUNK) for start in range(0, len(windows), CHUNK)]
+def _in_threads(warp: Callable[..., None], *arrays: NDArray[Any]) -> None:
+    """Call a loop on a chunk of the rows of all arrays at a time, in as many threads as PyTorch has."""
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(arrays[0]), CHUNK)]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        list(threads.map(warp, [windows[chunk] for chunk in chunks], [output[chunk] for chunk in chunks]))
+        parts = ([array[chunk] for chunk in chunks] for array in arrays)
+        list(threads.map(warp, *parts))  # waits, and raises what a thread raised
 
 
-def sums_for(image: Image, windows: Array, size: int) -> Array:
+@compiled
+def _sums_for(image: Image, windows: Array, size: int) -> Array:
     """The integral image float64 [H + 1, W + 1, 3], or an empty one where all windows [N, 4] are enlarged."""
     height, width = image.shape[:2]
-    if not (windows[:, 2:] - windows[:, :2] >= size).any():
-        return np.empty((0, 0, 3))
-    sums = np.zeros((height + 1, width + 1, 3))
-    _integrate(image, sums)
-    return sums
+    for left, top, right, bottom in windows:
+        if right - left >= size or bottom - top >= size:
+            sums = np.zeros((height + 1, width + 1, 3))
+            _integrate(image, sums)
+            return sums
+    return np.empty((0, 0, 3))
+
+
+@compiled
+def _warp_each(mean: Array, images: Image, windows: Array, output: FloatArray) -> None:
+    """The windows [B, N, 4] of each of several images [B, H, W, 3] into the output [B, N, S, S, 3]."""
+    for row in range(len(images)):
+        sums = _sums_for(images[row], windows[row], output.shape[2])
+        _warp(images[row], sums, mean, windows[row], output[row])
 
 
 @compiled

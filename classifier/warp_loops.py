@@ -198,7 +198,7 @@ def _edges(low: float, high: float, size: int, length: int) -> Edges:
             centre = low + (high - low) * ((edge % size + 0.5) / size)
             place = centre - half if edge < size else centre + half
         places[edge] = min(max(place, 0.0), float(length))
-        pixels[edge] = min(int(places[edge]), length - 1)
+        pixels[edge] = min(max(int(places[edge]), 0), length - 1)  # so that nan reads nothing beyond the image
         shares[edge] = places[edge] - pixels[edge]
     step = 1 if shared else size
     for place in range(size):

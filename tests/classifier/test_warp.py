@@ -156,6 +156,14 @@ def test_bytes_are_the_nearest_to_what_a_network_would_read() -> None:
     assert len(expected.unique()) > 200
 
 
+def test_box_that_is_no_box_leaves_the_others_alone() -> None:
+    image = torch.from_numpy(random_image(40, 50))[None]
+    boxes = random_boxes(3, 50, 40)
+    wrong = torch.tensor([[float("nan")] * 4, [0, 0, float("inf"), 5], [1e30, 0, 2e30, 1e30]])
+    together = warp_regions(image, torch.cat([wrong, boxes])[None], size=16)[0]
+    assert torch.equal(together[3:], warp_regions(image, boxes[None], size=16)[0])
+
+
 def test_input_is_unchanged() -> None:
     image, boxes = torch.from_numpy(random_image(20, 20)), torch.tensor([[[1.0, 2.0, 15.0, 18.0]]])
     image_before, boxes_before = image.clone(), boxes.clone()

@@ -8,6 +8,7 @@ from classifier.cascade import Stages
 from classifier.image_classifier import require_same_classes
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_scoring import score_regions, stage_regions
+from classifier.regions import find_views
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.device import Precision
@@ -32,6 +33,8 @@ class Ensemble:
         batch_size: regions that pass through a network at once, halved where they do not fit into memory; by default
             what suits the device.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
+        scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
+            `classifier.regions.Views`.
         refine: whether to refine boxes for each class, by the members that can.
         cascade_thresholds: 0-1, at most one for each member but the last; None is exact, all members score all regions.
 
@@ -48,9 +51,11 @@ class Ensemble:
         precision: Precision | None = None,
         batch_size: int | None = None,
         mirror: bool = False,
+        scales: Sequence[float] = (1.0,),
         refine: bool = True,
         cascade_thresholds: list[float] | None = None,
     ) -> None:
+        self.views = find_views(mirror=mirror, scales=scales)
         if not members:
             raise ValueError("members must name at least one weights file, got none")
         self.cascade_thresholds = tuple(cascade_thresholds or ())
@@ -66,7 +71,6 @@ class Ensemble:
         ]
         for network in self.networks[1:]:
             require_same_answers(network, self.networks[0])
-        self.mirror = mirror
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -74,9 +78,7 @@ class Ensemble:
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
-        return score_regions(
-            self.networks, images, boxes, mirror=self.mirror, cascade_thresholds=self.cascade_thresholds
-        )
+        return score_regions(self.networks, images, boxes, views=self.views, cascade_thresholds=self.cascade_thresholds)
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
         """What one threshold more would choose between, for the regions of each image.
@@ -89,7 +91,7 @@ class Ensemble:
             raise ValueError(
                 f"stages need two members without a threshold, got {len(self.networks)} with {len(thresholds)}"
             )
-        return stage_regions(self.networks, images, boxes, mirror=self.mirror, cascade_thresholds=thresholds)
+        return stage_regions(self.networks, images, boxes, views=self.views, cascade_thresholds=thresholds)
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_scoring import score_regions
-from classifier.regions import upload
+from classifier.regions import find_views, upload
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.device import Precision
@@ -24,11 +24,13 @@ class RegionClassifier(LoadedNetwork):
         batch_size: regions that pass through the network at once, halved where they do not fit into memory; by default
             what suits the device.
         mirror: whether the scores of each region are averaged with those of its mirror image.
+        scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
+            `classifier.regions.Views`.
         refine: whether to refine boxes for each class, if the network can.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
-        ValueError: if `batch_size` is not positive.
+        ValueError: if `batch_size` or a scale is not positive.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class RegionClassifier(LoadedNetwork):
         precision: Precision | None = None,
         batch_size: int | None = None,
         mirror: bool = False,
+        scales: Sequence[float] = (1.0,),
         refine: bool = True,
     ) -> None:
+        views = find_views(mirror=mirror, scales=scales)
         super().__init__(weights, device=device, precision=precision, batch_size=batch_size, refine=refine)
-        self.mirror = mirror
+        self.views = views
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -50,7 +54,7 @@ class RegionClassifier(LoadedNetwork):
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
-        return score_regions([self], images, boxes, mirror=self.mirror)
+        return score_regions([self], images, boxes, views=self.views)
 
     def warp(self, image: Image, boxes: FloatArray) -> Tensor:
         """Input of the network for each region [N, 4] of an image: [N, 3, S, S]."""

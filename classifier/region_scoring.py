@@ -12,7 +12,7 @@ from torch import Tensor
 from classifier.box_coder import decode_boxes
 from classifier.cascade import Stages, join_scores, join_stages, promise
 from classifier.loaded_network import LoadedNetwork
-from classifier.regions import ImageRegions, in_groups
+from classifier.regions import ImageRegions, Views, in_groups
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.device import naming_failed_device
@@ -24,6 +24,8 @@ REGION_BYTES = 1 << 28
 
 GPU_REGION_BYTES = 1 << 30
 """The same on a GPU: 1,783 regions at 224 pixels."""
+
+ONE_VIEW = Views()
 
 
 class Scores(NamedTuple):
@@ -50,7 +52,7 @@ def score_regions(
     images: Sequence[Image],
     boxes: Sequence[FloatArray],
     *,
-    mirror: bool = False,
+    views: Views = ONE_VIEW,
     cascade_thresholds: Sequence[float] = (),
 ) -> list[RegionScores]:
     """The mean of what networks say of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3].
@@ -61,7 +63,7 @@ def score_regions(
         networks: of the same classes, on the same device.
         images: which share batches.
         boxes: of each image.
-        mirror: average what each network says of a region and of its mirror image.
+        views: of each region, over which each network's answers are averaged.
         cascade_thresholds: for the first networks but the last of all. After each of them, a region goes on to the next
             network if the `promise` of the mean so far is at least this; else that mean stands.
 
@@ -69,7 +71,7 @@ def score_regions(
         InputError: if the memory of the device is not enough, even for one region at once.
         DeviceError: if the device is lost.
     """
-    parts = _by_image(_fused, networks, images, boxes, mirror=mirror, thresholds=cascade_thresholds)
+    parts = _by_image(_fused, networks, images, boxes, views=views, thresholds=cascade_thresholds)
     return [join_scores(of_image) for of_image in parts]
 
 
@@ -78,11 +80,11 @@ def stage_regions(
     images: Sequence[Image],
     boxes: Sequence[FloatArray],
     *,
-    mirror: bool = False,
+    views: Views = ONE_VIEW,
     cascade_thresholds: Sequence[float] = (),
 ) -> list[Stages]:
     """What one threshold more would choose between; arguments and errors are those of `score_regions`."""
-    parts = _by_image(_stages, networks, images, boxes, mirror=mirror, thresholds=cascade_thresholds)
+    parts = _by_image(_stages, networks, images, boxes, views=views, thresholds=cascade_thresholds)
     return [join_stages(of_image) for of_image in parts]
 
 
@@ -111,25 +113,25 @@ def _by_image(
     images: Sequence[Image],
     boxes: Sequence[FloatArray],
     *,
-    mirror: bool,
+    views: Views,
     thresholds: Sequence[float],
 ) -> list[list[Part]]:
     """What is read of the scores of each image, whose regions may come in several parts."""
     device = networks[0].device
     parts: list[list[Part]] = [[] for _ in images]
     with naming_failed_device(device), torch.inference_mode():
-        for group in in_groups(images, boxes, device, at_once=_at_once(networks)):
+        for group in in_groups(images, boxes, device, at_once=_at_once(networks, views)):
             indices, regions = zip(*group, strict=True)
-            staged = _score_in_turn(networks, regions, None, (), mirror=mirror, thresholds=thresholds)
+            staged = _score_in_turn(networks, regions, None, (), views=views, thresholds=thresholds)
             for index, of_part in zip(indices, read(staged, [len(part) for part in regions]), strict=True):
                 parts[index].append(of_part)
     return parts
 
 
-def _at_once(networks: Sequence[LoadedNetwork]) -> int:
+def _at_once(networks: Sequence[LoadedNetwork], views: Views) -> int:
     """Regions that are warped together: whole batches within the bound of the device, or else one batch."""
     batch_size = networks[0].batch_size
-    bytes_each = 12 * max(network.crop.size for network in networks) ** 2
+    bytes_each = 12 * len(views.scales) * max(network.crop.size for network in networks) ** 2
     bound = REGION_BYTES if networks[0].device.type == "cpu" else GPU_REGION_BYTES
     return max(1, bound // bytes_each // batch_size) * batch_size
 
@@ -137,34 +139,40 @@ def _at_once(networks: Sequence[LoadedNetwork]) -> int:
 def _score_in_turn(
     networks: Sequence[LoadedNetwork],
     group: Sequence[ImageRegions],
-    inputs: Tensor | None,
+    inputs: Sequence[Tensor] | None,
     so_far: Sequence[Scores],
     *,
-    mirror: bool,
+    views: Views,
     thresholds: Sequence[float],
 ) -> StagedScores:
     """The mean of the scores `so_far` and of what the networks say of regions, until thresholds stop them.
 
-    `inputs` are those of the first of these networks; None if they are yet to be prepared.
+    `inputs` are those of the first of these networks, at each scale; None if they are yet to be prepared.
     """
     network, *others = networks
-    inputs = prepare_inputs(network, group) if inputs is None else inputs
-    so_far = [*so_far, _score(network, inputs, group, mirror=mirror)]
+    inputs = _prepare(network, group, views) if inputs is None else inputs
+    so_far = [*so_far, _score(network, inputs, group, views)]
     mean = _mean(so_far)
     if not thresholds:
-        fused = _mean([*so_far, *_score_by_others(networks, inputs, group, mirror=mirror)]) if others else mean
-        return StagedScores(mean, fused, torch.ones(len(inputs), dtype=torch.bool, device=inputs.device))
+        fused = _mean([*so_far, *_score_by_others(networks, inputs, group, views)]) if others else mean
+        probabilities = mean.probabilities
+        return StagedScores(mean, fused, torch.ones(len(probabilities), dtype=torch.bool, device=probabilities.device))
     goes_on = promise(mean.probabilities) >= thresholds[0]
     rest = _score_in_turn(
         others,
         _select(group, goes_on),
-        inputs[goes_on] if _reads(others[0]) == _reads(network) else None,
+        [one[goes_on] for one in inputs] if _reads(others[0]) == _reads(network) else None,
         [one.of(goes_on) for one in so_far],
-        mirror=mirror,
+        views=views,
         thresholds=thresholds[1:],
     )
     first, fused = (_put(mean, goes_on, later, group) for later in (rest.first, rest.fused))
     return StagedScores(first, fused, goes_on.index_put((goes_on,), rest.reached))
+
+
+def _prepare(network: LoadedNetwork, group: Sequence[ImageRegions], views: Views) -> list[Tensor]:
+    """What a network reads of the regions of a group, at each scale."""
+    return [prepare_inputs(network, [part.scaled(scale) for part in group]) for scale in views.scales]
 
 
 def _put(scores: Scores, rows: Tensor, later: Scores, group: Sequence[ImageRegions]) -> Scores:
@@ -177,16 +185,16 @@ def _put(scores: Scores, rows: Tensor, later: Scores, group: Sequence[ImageRegio
 
 
 def _score_by_others(
-    networks: Sequence[LoadedNetwork], inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool
+    networks: Sequence[LoadedNetwork], inputs: Sequence[Tensor], group: Sequence[ImageRegions], views: Views
 ) -> Iterator[Scores]:
     """What all networks but the first say of regions, which are prepared as the first wants them."""
     first, *others = networks
     for reads in dict.fromkeys(map(_reads, networks)):
         alike = [network for network in others if _reads(network) == reads]
         if alike and reads != _reads(first):
-            inputs = prepare_inputs(alike[0], group)
+            inputs = _prepare(alike[0], group, views)
         for network in alike:
-            yield _score(network, inputs, group, mirror=mirror)
+            yield _score(network, inputs, group, views)
 
 
 def _reads(network: LoadedNetwork) -> tuple[object, ...]:
@@ -195,14 +203,16 @@ def _reads(network: LoadedNetwork) -> tuple[object, ...]:
     return network.crop, network.reads_packed, read and (read.scale, read.zero)
 
 
-def _score(network: LoadedNetwork, inputs: Tensor, group: Sequence[ImageRegions], *, mirror: bool) -> Scores:
-    """What a network says of regions that it reads as `inputs`; with `mirror` the mean with their mirror images."""
-    views = []
-    for mirrored in (False, True) if mirror else (False,):
-        outputs = network.outputs_of(inputs, prepared=True, mirrored=mirrored)
-        refined = None if outputs.deltas is None else _decode(outputs.deltas, group)
-        views.append(Scores(network.probabilities(outputs.logits), refined))
-    return _mean(views)
+def _score(network: LoadedNetwork, inputs: Sequence[Tensor], group: Sequence[ImageRegions], views: Views) -> Scores:
+    """The mean of what a network says of all views of regions, which it reads as `inputs` at each scale."""
+    found = []
+    for scale, of_scale in zip(views.scales, inputs, strict=True):
+        regions = [part.scaled(scale) for part in group]
+        for mirrored in (False, True) if views.mirror else (False,):
+            outputs = network.outputs_of(of_scale, prepared=True, mirrored=mirrored)
+            refined = None if outputs.deltas is None else _decode(outputs.deltas, regions)
+            found.append(Scores(network.probabilities(outputs.logits), refined))
+    return _mean(found)
 
 
 def _mean(scores: Iterable[Scores]) -> Scores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,28 @@ from detection.quantisation import QuantisedInput
 
 MAX_PIXELS = 32_000_000
 """Larger images are shrunk before regions are cut out, which takes 36 bytes a pixel."""
+
+
+class Views(NamedTuple):
+    """How a region is looked at; what a network says of it is the mean over all views.
+
+    `mirror`: its mirror image too. `scales`: windows about it whose sides are so many times its own; each one refines
+    itself, as if it were the region.
+    """
+
+    mirror: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+
+def find_views(*, mirror: bool, scales: Sequence[float]) -> Views:
+    """The views that a user asks for.
+
+    Raises:
+        ValueError: if there are no scales, or one is not positive.
+    """
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales must be positive numbers, at least one, got {list(scales)}")
+    return Views(mirror, tuple(scales))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +63,10 @@ class ImageRegions:
     def __getitem__(self, rows: slice | BoolArray) -> ImageRegions:
         return replace(self, windows=self.windows[rows], boxes=self.boxes[rows])
 
+    def scaled(self, factor: float) -> ImageRegions:
+        """Regions about the same centres whose sides are so many times as long, beyond the image too."""
+        return replace(self, windows=scale_boxes(self.windows, factor), boxes=scale_boxes(self.boxes, factor))
+
     def warp(self, crop: Crop) -> Tensor:
         """Input of a network for each region: [N, 3, S, S]."""
         windows = torch.from_numpy(self.windows)
@@ -55,6 +82,16 @@ class ImageRegions:
             scale=read.scale / SCALE,
             zero=read.zero,
         )
+
+
+def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
+    """Boxes [N, 4] about the same centres, with sides `factor` times as long; the same digits for 1."""
+    if factor == 1:
+        return boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
+    scaled: FloatArray = np.concatenate([centres - halves, centres + halves], axis=1)
+    return scaled
 
 
 def upload(image: Image, boxes: FloatArray, device: torch.device) -> ImageRegions:

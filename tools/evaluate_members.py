@@ -97,7 +97,7 @@ def measure(measured: Measured, *, threads: int) -> Members:
     with tqdm(total=len(measured.records), unit="image", disable=None) as progress:
         for group in groups:
             images, boxes = [one.image for one in group], [one.proposals.boxes for one in group]
-            by_member = [score_regions([one], images, boxes, mirror=ensemble.mirror) for one in ensemble.networks]
+            by_member = [score_regions([one], images, boxes, views=ensemble.views) for one in ensemble.networks]
             for one, of_image, scores in zip(group, boxes, zip(*by_member, strict=True), strict=True):
                 means = [mean_scores(scores[: count + 1]) for count in range(len(scores))]
                 for target, found in ((alone, scores), (together, means)):

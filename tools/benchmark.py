@@ -5,6 +5,7 @@ python -m tools.benchmark proposals
 python -m tools.benchmark training --config configs/tiny_imagenet.yaml --data FOLDER
 python -m tools.benchmark evaluation
 python -m tools.benchmark scoring --device cuda
+python -m tools.benchmark growth --plot growth.png
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tools import benchmark_evaluation, benchmark_photos, benchmark_proposals, benchmark_scoring, benchmark_training
+from tools import (
+    benchmark_evaluation,
+    benchmark_growth,
+    benchmark_photos,
+    benchmark_proposals,
+    benchmark_scoring,
+    benchmark_training,
+)
 
 BENCHMARKS = {
     "photos": benchmark_photos.main,
@@ -20,6 +28,7 @@ BENCHMARKS = {
     "training": benchmark_training.main,
     "evaluation": benchmark_evaluation.main,
     "scoring": benchmark_scoring.main,
+    "growth": benchmark_growth.main,
 }
 
 

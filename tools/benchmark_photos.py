@@ -31,7 +31,7 @@ from detection.image import read_image
 from detection.pipeline import map_ahead
 from tools.benchmark_baselines import BASELINES, build_baseline
 from tools.evaluation_report import write_json
-from tools.output_file import prepare_output
+from tools.output_file import prepare_output, prepare_plot
 
 COLD_COMMAND = "from detection.cli import run; run()"
 
@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=int, default=8, help="photos of the folder, 0 for none")
     parser.add_argument("--threads", nargs="*", type=int, default=[proposing_threads()], help="that read ahead there")
     parser.add_argument("--json", help="file for all seconds")
+    parser.add_argument("--plot", help="PNG file for a bar chart")
     return parser
 
 
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         json_file = prepare_output(options.json) if options.json is not None else None
+        plot_file = prepare_plot(options.plot) if options.plot is not None else None
         detector = load_detector(options.config, options.device)
         networks = networks_of(detector)
         where = {"threads": torch.get_num_threads(), "device": str(networks[0].device), "torch": torch.__version__}
@@ -71,6 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report["folder"] = time_folders(detector, options)
             print(format_folder(report["folder"], options.folder))
         write_json(json_file, report)
+        if plot_file is not None:
+            from tools.benchmark_plots import draw_photos  # noqa: PLC0415  matplotlib is slow to import, and optional
+
+            draw_photos(report["photos"]).savefig(plot_file)
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
@@ -108,6 +114,7 @@ def time_photo(
         "regions": len(detector.propose(image)),
         "sampled": options.sampled,
         "stages": {stage: [run[stage] for run in runs] for stage in runs[0]},
+        "warm": [sum(run.values()) - run[PART] for run in runs],
         "cold": [time_cold(path, options) for _ in range(options.repeat)],
         "baselines": baselines,
     }
@@ -169,7 +176,7 @@ def format_photo(report: dict[str, Any]) -> str:
     """Median, least and most seconds of each stage with its share, and of all with how many times the warm total."""
     stages = dict(report["stages"])
     part = stages.pop(PART)
-    totals = [sum(run) for run in zip(*stages.values(), strict=True)]
+    totals = report["warm"]
     total = statistics.median(totals)
     height, width = report["size"]
     title = f"{report['path']}, {width}x{height} px, {report['regions']} regions, {len(totals)} runs"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 DOTS_PER_INCH = 150
 
@@ -39,13 +40,18 @@ def draw_growth(growth: Mapping[str, list[dict[str, Any]]]) -> Figure:
     `growth` is what `tools.benchmark growth` reports.
     """
     figure = Figure(figsize=(4 * len(growth), 3.6), dpi=DOTS_PER_INCH, layout="constrained")
-    for axes, (factor, rows) in zip(figure.subplots(1, len(growth), squeeze=False)[0], growth.items(), strict=True):
+    panels = figure.subplots(1, len(growth), squeeze=False, sharey=True)[0]
+    for axes, (factor, rows) in zip(panels, growth.items(), strict=True):
         for stage in rows[0]["seconds"]:
             medians = [statistics.median(row["seconds"][stage]) for row in rows]
             axes.plot([row["value"] for row in rows], medians, marker="o", label=stage)
-        axes.set(xscale="log", yscale="log", xlabel=factor, ylabel="seconds")
+        axes.set(xscale="log", yscale="log", xlabel=factor)
         axes.set_xticks([row["value"] for row in rows], [row["label"] for row in rows])
-        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
         axes.legend()
+    panels[0].set_ylabel("seconds")
     return figure

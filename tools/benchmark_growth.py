@@ -13,7 +13,8 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--sides", nargs="*", type=int, default=[250, 500, 1000, 2000], help="of square images, in pixels"
     )
     parser.add_argument("--regions", nargs="*", type=int, default=[125, 250, 500, 1000])
-    parser.add_argument("--members", nargs="*", type=int, default=[1, 2, 4, 7], help="the first so many networks")
+    parser.add_argument("--members", nargs="*", type=int, help="the first so many networks; default: 1, 2, 4 and all")
     parser.add_argument("--classes", nargs="*", type=int, default=[20, 200, 1000])
     parser.add_argument("--repeat", type=int, default=3, help="measured runs, after some that are not")
     parser.add_argument("--json", help="file for all seconds")
@@ -87,63 +88,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All seconds; prints each table as soon as it is measured.
+    """All seconds; prints a table for each of what grows.
 
     Raises:
         InputError: if the detector cannot be used, or has fewer networks than are to be timed.
     """
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
-    if max(options.members, default=0) > len(networks):
-        raise InputError(f"--members: expected at most the detector's {len(networks)} networks, got {options.members}")
-    if not any((options.sides, options.regions, options.members, options.classes)):
+    members = options.members
+    if members is None:
+        members = sorted({min(count, len(networks)) for count in (1, 2, 4, len(networks))})
+    if max(members, default=0) > len(networks):
+        raise InputError(f"--members: expected at most the detector's {len(networks)} networks, got {members}")
+    if not any((options.sides, options.regions, members, options.classes)):
         raise InputError("expected values of --sides, --regions, --members or --classes, got none")
     device = networks[0].device
     where = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
     print(f"device {where['device']}, {where['threads']} threads, PyTorch {where['torch']}, {options.repeat} runs")
 
-    def stages(**functions: Any) -> dict[str, list[float]]:
-        return {stage: time_runs(function, device, options.repeat) for stage, function in functions.items()}
-
     growth: dict[str, Growth] = {}
 
-    def add(factor: str, value: int, label: str, **functions: Any) -> None:
-        growth.setdefault(factor, []).append({"value": value, "label": label, "seconds": stages(**functions)})
+    def add(factor: str, value: int, label: str, **stages: Callable[[], Any]) -> None:
+        seconds = {stage: time_runs(function, device, options.repeat) for stage, function in stages.items()}
+        growth.setdefault(factor, []).append({"value": value, "label": label, "seconds": seconds})
 
     for side in options.sides:
         image = mosaic(side)
-        proposals = detector.propose(image)
-        add(
-            "pixels",
-            side**2,
-            f"{side}x{side}",
-            propose=lambda image=image: detector.propose(image),
-            score=lambda image=image, proposals=proposals: detector.score([image], [proposals]),
-        )
+        score = partial(detector.score, [image], [detector.propose(image)])
+        add("pixels", side**2, f"{side}x{side}", propose=partial(detector.propose, image), score=score)
     for count in options.regions:
         image, boxes = random_image(count)
-        add(
-            "regions",
-            count,
-            str(count),
-            score=lambda image=image, boxes=boxes: score_regions(networks[-1:], [image], [boxes]),
-        )
+        add("regions", count, str(count), score=partial(score_regions, networks[-1:], [image], [boxes]))
     image, boxes = random_image(REGIONS)
-    for count in options.members:
-        add("members", count, str(count), score=lambda count=count: score_regions(networks[:count], [image], [boxes]))
+    for count in members:
+        add("members", count, str(count), score=partial(score_regions, networks[:count], [image], [boxes]))
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         for count in options.classes:
             (path,) = save_networks(Path(folder), argparse.Namespace(**NETWORK, classes=count))
             classify = RegionClassifier(path, device=options.device)
             one = Detector(detector.propose, classify, score_threshold=0.005)
-            scores = classify([image], [boxes])[0]
-            add(
-                "classes",
-                count,
-                str(count),
-                score=lambda classify=classify: classify([image], [boxes]),
-                suppress=lambda one=one, scores=scores: one.suppress(boxes, scores),
-            )
+            suppress = partial(one.suppress, boxes, classify([image], [boxes])[0])
+            add("classes", count, str(count), score=partial(classify, [image], [boxes]), suppress=suppress)
     for factor, rows in growth.items():
         print(f"\n{format_growth(factor, rows)}")
     return where | {"runs": options.repeat, "growth": growth}

@@ -30,9 +30,8 @@ from detection.evaluation import score
 from detection.tables import ObjectTable, detection_table
 from tools.evaluate_run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
 from tools.evaluation_analysis import number
-from tools.evaluation_report import text, write_json
+from tools.evaluation_report import publish, text
 from tools.image_proposals import propose_ahead
-from tools.output_file import prepare_output
 
 THRESHOLDS = (0.0, *np.arange(0.02, 0.5, 0.02).round(2).tolist(), *np.arange(0.5, 1.05, 0.1).round(1).tolist())
 """Those that are tried: exact mode, then more where they are more likely."""
@@ -71,15 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score, try all thresholds, print them, and return the exit status."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        json_file = prepare_output(settings.json) if settings.json is not None else None
-        report = calibrate(parser, settings)
-        print(format_report(report))
-        write_json(json_file, report)
-    except InputError as error:
-        print(f"calibrate_cascade: {error.line}", file=sys.stderr)
-        return 1
-    return 0
+    return publish("calibrate_cascade", settings.json, lambda: calibrate(parser, settings), format_report)
 
 
 def calibrate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:

@@ -36,9 +36,8 @@ from detection.evaluation.bootstrap import (
 from detection.tables import detection_table
 from tools.evaluate_run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
 from tools.evaluation_analysis import number
-from tools.evaluation_report import bounds, text, write_json
+from tools.evaluation_report import bounds, publish, text
 from tools.image_proposals import propose_ahead
-from tools.output_file import prepare_output
 from tools.text_table import format_table
 
 
@@ -64,15 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score, print the table, and return the exit status."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        json_file = prepare_output(settings.json) if settings.json is not None else None
-        report = evaluate(parser, settings)
-        print(format_report(report))
-        write_json(json_file, report)
-    except InputError as error:
-        print(f"evaluate_members: {error.line}", file=sys.stderr)
-        return 1
-    return 0
+    return publish("evaluate_members", settings.json, lambda: evaluate(parser, settings), format_report)
 
 
 def evaluate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:

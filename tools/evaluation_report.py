@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.bootstrap import CONFIDENCE, SEED, Interval, bootstrap_intervals, draw_images
 from detection.formats.output import write_whole
 from tools.evaluation_analysis import analyse, number
 from tools.evaluation_tables import at_half, format_interval, format_tables
+from tools.output_file import prepare_output
 
 
 def build_report(metrics: DetectionMetrics, *, resamples: int, warnings: Sequence[str]) -> dict[str, Any]:
@@ -70,6 +73,21 @@ def format_report(report: dict[str, Any]) -> str:
 def text(value: float | None) -> str:
     """A number to print."""
     return "unknown" if value is None else f"{value:.4f}"
+
+
+def publish(
+    tool: str, json_name: str | None, make: Callable[[], dict[str, Any]], form: Callable[[dict[str, Any]], str]
+) -> int:
+    """Make a report, print it, and write it where a file is named; the exit status, 1 after an `InputError`."""
+    try:
+        json_file = prepare_output(json_name) if json_name is not None else None
+        report = make()
+        print(form(report))
+        write_json(json_file, report)
+    except InputError as error:
+        print(f"{tool}: {error.line}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def write_json(path: Path | None, report: dict[str, Any]) -> None:

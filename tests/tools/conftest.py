@@ -13,6 +13,8 @@ import pytest
 import torch
 import yaml
 
+from classifier.loaded_network import LoadedNetwork
+from classifier.region_network import RegionOutputs
 from classifier.weights_file import NetworkDescription, save_weights
 from tools import propose, train_classifier
 
@@ -189,3 +191,17 @@ def ensemble_options(
         (tmp_path / name).write_text(yaml.safe_dump(content))
     return ["--config", str(tmp_path / "experiment.yaml"), "--detector", str(tmp_path / "ensemble.yaml"),
             "--data", str(tiny_images)]  # fmt: skip
+
+
+@pytest.fixture
+def regions_shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many regions networks have been shown so far, one number a call."""
+    shown: list[int] = []
+    original = LoadedNetwork.outputs_of
+
+    def counting(self: LoadedNetwork, regions: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
+        shown.append(len(regions))
+        return original(self, regions, prepared=prepared, mirrored=mirrored)
+
+    monkeypatch.setattr(LoadedNetwork, "outputs_of", counting)
+    return shown

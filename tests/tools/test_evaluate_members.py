@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
-from classifier.loaded_network import LoadedNetwork
-from classifier.region_network import RegionOutputs
 from tools import evaluate, evaluate_members
 
 
@@ -35,22 +32,13 @@ def measured(options: list[str], path: Path, *more: str) -> dict[str, Any]:
 
 
 def test_figures_are_those_of_evaluation(
-    ensemble_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ensemble_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], regions_shown: list[int]
 ) -> None:
     first, second = members_of(ensemble_options)
-    shown: list[int] = []
-    original = LoadedNetwork.outputs_of
-
-    def counting(self: LoadedNetwork, regions: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
-        shown.append(len(regions))
-        return original(self, regions, prepared=prepared, mirrored=mirrored)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LoadedNetwork, "outputs_of", counting)
-        cascade = ["--detector.classify.init_args.cascade_thresholds", "[0.9]"]  # of no influence
-        report = measured(ensemble_options, tmp_path / "a.json", *cascade)
+    cascade = ["--detector.classify.init_args.cascade_thresholds", "[0.9]"]  # of no influence
+    report = measured(ensemble_options, tmp_path / "a.json", *cascade)
     printed = capsys.readouterr().out
-    assert sum(shown) == 2 * report["regions"]  # each region once by each member
+    assert sum(regions_shown) == 2 * report["regions"]  # each region once by each member
     assert report["images"] == 12
     assert [row["member"] for row in report["members"]] == [Path(first).name, Path(second).name]
     combinations = [

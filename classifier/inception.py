@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from classifier.max_pool import MaxPool
 from classifier.pixel_scale import PixelScale
 from classifier.response_norm import ResponseNorm
 from detection.pixels import MEAN_RGB, normalise
@@ -85,7 +86,7 @@ class Inception(nn.Module):
             Convolution(widths.reduce5x5, widths.conv5x5, kernel_5x5, batch_norm=batch_norm),
         )
         self.branch_pool = nn.Sequential(
-            nn.MaxPool2d(3, stride=1, padding=1),
+            MaxPool(3, stride=1, padding=1),
             Convolution(in_channels, widths.pool_projection, 1, batch_norm=batch_norm),
         )
 
@@ -152,8 +153,8 @@ class InceptionTrunk(nn.Module):
             widths = InceptionWidths(*(scaled_width(width, width_multiplier) for width in row))
             self.blocks[name] = Inception(channels, widths, batch_norm=batch_norm, kernel_5x5=kernel_5x5)
             channels = self.channels[name] = widths.total
-        self.pool: nn.Module = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.last_pool: nn.Module = nn.MaxPool2d(2 if torchvision_details else 3, stride=2, ceil_mode=True)
+        self.pool: nn.Module = MaxPool(3, stride=2, ceil_mode=True)
+        self.last_pool: nn.Module = MaxPool(2 if torchvision_details else 3, stride=2, ceil_mode=True)
         self.apply(initialise)
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -198,7 +199,7 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
     # The paper gives no parameters for the normalisation; these are AlexNet's.
     norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
-    pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    pool = MaxPool(3, stride=2, ceil_mode=True)
     return nn.Sequential(
         Convolution(3, first, 7, stride=2, batch_norm=batch_norm),
         pool,

@@ -51,6 +51,7 @@ class ClassifierTraining(SupervisedTraining):
         label_smoothing: share of the target spread over all classes, 0-1.
         box_weight: of the loss of refined boxes, where the network has them.
         frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
+        cuda_graphs: see `SupervisedTraining`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class ClassifierTraining(SupervisedTraining):
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
         frozen: Sequence[str] = (),
+        cuda_graphs: bool = True,
     ) -> None:
         super().__init__(
             network,
@@ -85,6 +87,7 @@ class ClassifierTraining(SupervisedTraining):
             new_layer_factor=new_layer_factor,
             training_sizes=training_sizes or (input_size,),
             frozen=frozen,
+            cuda_graphs=cuda_graphs,
         )
         self.network: RegionNetwork
         self.class_names = class_names
@@ -125,7 +128,11 @@ class ClassifierTraining(SupervisedTraining):
         trunk = self.network.trunk
         if isinstance(trunk, GoogLeNet) and len(trunk.auxiliary):
             return trunk.features_with_auxiliary(regions)
-        return self.network.features(regions), []
+        return self.computed(regions), []
+
+    def repeated(self, inputs: Tensor) -> Tensor:
+        """The features; what follows them has dropout, and takes little time."""
+        return self.network.features(inputs)
 
     def distorted_regions(self, batch: RegionBatch) -> Tensor:
         """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""

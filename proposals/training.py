@@ -36,6 +36,7 @@ class MultiBoxTraining(SupervisedTraining):
         training_sizes: sides to which the pictures are shrunk in training, each for an equal share of the steps; None
             to leave them as they are.
         frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
+        cuda_graphs: see `SupervisedTraining`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class MultiBoxTraining(SupervisedTraining):
         weight_decay: float = 5e-4,
         training_sizes: Sequence[int] | None = None,
         frozen: Sequence[str] = (),
+        cuda_graphs: bool = True,
     ) -> None:
         super().__init__(
             network,
@@ -62,6 +64,7 @@ class MultiBoxTraining(SupervisedTraining):
             weight_decay=weight_decay,
             training_sizes=training_sizes or (),
             frozen=frozen,
+            cuda_graphs=cuda_graphs,
         )
         self.network: MultiBox
         self.alpha = alpha
@@ -70,7 +73,7 @@ class MultiBoxTraining(SupervisedTraining):
         self._totals: list[Tensor] = []
 
     def training_step(self, batch: MosaicBatch) -> Tensor:
-        loss = self.loss(self.network(self._shrunk(as_input(batch.images))), batch)
+        loss = self.loss(self.computed(self._shrunk(as_input(batch.images))), batch)
         self.watch(loss, batch.files)
         return loss
 

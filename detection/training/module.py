@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from detection.errors import InputError
+from detection.training.graphs import TrainingGraphs
 from detection.training.schedules import Schedule
 
 CHECKED_STEPS = 20
@@ -40,6 +41,8 @@ class SupervisedTraining(LightningModule):
         training_sizes: sides of the network's input in training, in pixels, each for an equal share of the steps.
         frozen: names of modules, such as "trunk.stem", that keep their weights and statistics: a network for other
             classes or objects can go without training its first layers, which are the slowest.
+        cuda_graphs: whether a GPU replays `repeated` as a graph, see `detection.training.graphs`. It does not where
+            several processes train together or gradients of several batches add up.
 
     Raises:
         InputError: if the network has no such module, or all of it is frozen.
@@ -58,6 +61,7 @@ class SupervisedTraining(LightningModule):
         new_layer_factor: float = 1.0,
         training_sizes: Sequence[int] = (),
         frozen: Sequence[str] = (),
+        cuda_graphs: bool = True,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -70,6 +74,8 @@ class SupervisedTraining(LightningModule):
         self.new_layer_factor = new_layer_factor
         self.training_sizes = tuple(training_sizes)
         self.frozen = tuple(frozen)
+        self.cuda_graphs = cuda_graphs
+        self._graphs: TrainingGraphs | None = None
         self._freeze()
         self._unchecked: list[tuple[Tensor, str]] = []
         self.measures: dict[str, Measure] = {}
@@ -84,6 +90,23 @@ class SupervisedTraining(LightningModule):
     def training_size(self, progress: float) -> int:
         """Side of the network's input in training, in pixels, at `progress` 0-1 of the run."""
         return self.training_sizes[min(int(progress * len(self.training_sizes)), len(self.training_sizes) - 1)]
+
+    def repeated(self, inputs: Tensor) -> Any:
+        """What a training step computes of the network's input, the same each time; by default all of the network."""
+        return self.network(inputs)
+
+    def computed(self, inputs: Tensor) -> Any:
+        """`repeated`, by the fastest way there is."""
+        return self.repeated(inputs) if self._graphs is None else self._graphs(inputs)
+
+    def on_fit_start(self) -> None:
+        """Begin without graphs: the network may lie elsewhere than in an earlier run."""
+        alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
+        self._graphs = TrainingGraphs(self.network, self.repeated) if self.cuda_graphs and alone else None
+
+    def on_fit_end(self) -> None:
+        """Give the memory of the graphs back."""
+        self._graphs = None
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training, or with False to measuring, all but what is frozen."""

@@ -129,6 +129,33 @@ for channels in (8, 24, 3):
 """
 
 
+POOLING = """
+import torch
+from torch.nn.functional import max_pool2d
+from classifier.pooling_kernel import learning_max_pool
+generator = torch.Generator().manual_seed(0)
+for channels in (16, 3):
+    for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
+        for height, width in ((9, 11), (7, 10), (3, 4)):
+            found, expected = [], []
+            values = torch.randn(2, channels, height, width, generator=generator).clamp(min=-0.3)  # many are equal
+            values[0, 0, 1, 1] = float("nan")
+            for results in (found, expected):
+                features = values.to(DEVICE).contiguous(memory_format=torch.channels_last).requires_grad_()
+                if results is found:
+                    pooled = learning_max_pool(
+                        features, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode
+                    )
+                else:
+                    pooled = max_pool2d(features, kernel, stride, padding, ceil_mode=ceil_mode)
+                weights = torch.arange(pooled.numel(), device=DEVICE).view(pooled.shape) % 7 - 3.0
+                pooled.backward(weights)  # which is no channels_last
+                results += [pooled, features.grad]
+            for one, other in zip(found, expected):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-5, equal_nan=True)
+"""
+
+
 WARP = """
 import numpy, torch
 from classifier.loaded_network import Crop
@@ -166,7 +193,7 @@ torch.testing.assert_close(found[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
 """
 
 
-@pytest.mark.parametrize("code", [KERNELS, WARP], ids=["layers", "warp"])
+@pytest.mark.parametrize("code", [KERNELS, POOLING, WARP], ids=["layers", "pooling", "warp"])
 def test_kernels(code: str) -> None:
     """On a GPU, or in Triton's interpreter, which has to be chosen before Triton is imported."""
     pytest.importorskip("triton")

@@ -142,6 +142,7 @@ def test_nothing_depends_on_values_on_the_device() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_training_step_does_not_wait_for_the_gpu() -> None:
     module = training(box_classes=2).cuda()
     batch = move_data_to_device(batch_of(), torch.device("cuda"))

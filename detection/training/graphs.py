@@ -64,7 +64,8 @@ class TrainingGraphs:
         number_type = _autocast_type()
         numbers = torch.autocast("cuda", number_type, enabled=number_type is not None, cache_enabled=False)
         try:
-            with torch.random.fork_rng(devices=[inputs.device]), numbers:
+            with torch.random.fork_rng(devices=[inputs.device]), numbers, warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # nothing is accumulated here
                 form: Any = _Form(self.network, self.function)
                 graphed = torch.cuda.make_graphed_callables(form, (inputs.detach().clone(),), allow_unused_input=True)
         except RuntimeError as error:

@@ -43,11 +43,20 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
 
 def paired_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     """Intersection over union of boxes [..., 4] with others [..., 4], of shapes that broadcast: [...] in 0-1."""
-    sides = np.maximum(np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2]), 0)
-    intersection = sides[..., 0] * sides[..., 1]
-    union = box_area(boxes) + box_area(others) - intersection
+    x1, y1, x2, y2 = _columns(boxes)
+    other_x1, other_y1, other_x2, other_y2 = _columns(others)
+    width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
+    height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
+    intersection = width * height
+    union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - intersection
     iou: FloatArray = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return iou
+
+
+def _columns(boxes: FloatArray) -> FloatArray:
+    """Boxes [..., 4] as [4, ...]: each coordinate lies together in memory, or arithmetic takes six times as long."""
+    columns: FloatArray = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
+    return columns
 
 
 def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detection.arrays import BoolArray, FloatArray, IntArray
+from detection.arrays import FloatArray, IntArray
 from detection.boxes import box_iou
 from detection.contracts import RegionScores
 from detection.detections import Detections
@@ -13,7 +13,11 @@ NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value; GoogLeNet's paper gives none."""
 
 CANDIDATES_PER_CLASS = 1000
-"""The best so many regions of a class compete; bounds the matrix of overlaps."""
+"""The best so many regions of a class compete; bounds the overlaps that are computed."""
+
+ROWS_AT_ONCE = 64
+"""Boxes whose overlaps with all after them are computed together: few enough that these stay in the processor's cache,
+and that few are computed of boxes that turn out to be dropped."""
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:
@@ -28,23 +32,17 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
         Indices of the kept boxes, best first.
     """
     order = np.argsort(-scores, kind="stable")
-    overlapping = box_iou(boxes[order], boxes[order]) > float(iou_threshold)  # in the precision of the overlaps
-    kept: IntArray = order[_greedy(overlapping)].astype(np.int64)
+    ranked = boxes[order]
+    alive = np.ones(len(ranked), np.bool_)
+    for start in range(0, len(ranked), ROWS_AT_ONCE):
+        rows = start + np.flatnonzero(alive[start : start + ROWS_AT_ONCE])
+        overlapping = box_iou(ranked[rows], ranked[start:]) > float(iou_threshold)  # in the precision of the overlaps
+        for row, dropped in zip(rows, overlapping, strict=True):
+            if alive[row]:
+                dropped[row - start] = False  # itself; the better ones that it overlaps are dropped already
+                alive[start:][dropped] = False
+    kept: IntArray = order[alive].astype(np.int64)
     return kept
-
-
-def _greedy(overlapping: BoolArray) -> IntArray:
-    """Positions kept of boxes in falling order of score, given which pairs [N, N] overlap too much."""
-    alive = np.ones(len(overlapping), np.bool_)
-    kept = []
-    position = 0
-    while position < len(alive):
-        kept.append(position)
-        alive &= ~overlapping[position]
-        alive[position] = False
-        remaining = np.argmax(alive[position + 1 :]) if alive[position + 1 :].any() else len(alive)
-        position += 1 + int(remaining)
-    return np.array(kept, np.int64)
 
 
 def suppress(

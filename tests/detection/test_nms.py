@@ -105,6 +105,17 @@ def test_first_of_equal_scores_is_best() -> None:
     assert kept(boxes[::-1], [0.5, 0.5, 0.5], 0.3) == [0, 1]
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 30, 64])
+def test_rows_computed_together_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(nms_module, "ROWS_AT_ONCE", rows)
+    generator = np.random.default_rng(1)
+    boxes = random_boxes(generator, 30)
+    scores = (generator.integers(0, 12, 30) / 16).tolist()
+    expected = naive_nms(boxes, scores, Fraction(3, 10))
+    assert kept(boxes, scores, 0.3) == expected
+    assert 0 < len(expected) < 30
+
+
 def test_many_equal_scores_keep_their_order() -> None:
     # Many, as sorting that is not stable keeps the order of a few.
     apart = [(2 * x, 0, 2 * x + 1, 1) for x in range(300)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -66,8 +64,11 @@ class MultiBoxProposer:
         self.precision = find_precision(precision, self.device, can_quantise=network.can_quantise, source=path)
         self.dtype = number_type(self.precision)
         priors = network.priors.to(self.device)
-        self.network: Any = to_device(network, self.device, self.precision)
-        self.network.priors = priors  # half of the digits would move the boxes
+        to_device(network, self.device, self.precision)
+        network.priors = priors  # half of the digits would move the boxes
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            network.fix_priors()
+        self.network = network
 
     def __call__(self, image: Image) -> Proposals:
         """Proposals within an image, the most confident first."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from detection.pixels import MEAN_RGB, normalise
 from detection.quantisation import can_quantise, quantised
 from proposals.box_coder import decode_residuals
-from proposals.prior_reader import prior_shapes, read_at_priors
+from proposals.prior_reader import FixedPriors, prior_shapes, read_at_priors
 
 FIRST_CONFIDENCE = 0.01
 """Of every prediction before training, about the share of priors that have an object (our choice): with 0.5, the many
@@ -83,13 +83,13 @@ class MultiBox(nn.Module):
         self.hidden = nn.Linear(width * points**2 + 4, hidden)
         self.output = nn.Linear(hidden, 5)
         self.output_bias = nn.Parameter(torch.zeros(5 * len(priors)))  # flat, or it would decay like a weight
+        self.fixed: FixedPriors | None = None
         self._initialise()
 
     def forward(self, images: Tensor) -> MultiBoxOutputs:
-        features = read_at_priors(self._merged(images), self.priors, self.points)
-        shapes = prior_shapes(self.priors).to(features.dtype).expand(len(images), -1, -1)
-        hidden = functional.relu(self.hidden(torch.cat([features, shapes], dim=2)))
-        outputs = self.output(hidden) + self.output_bias.view(-1, 5)  # [B, K, 5]
+        merged = self._merged(images)
+        hidden = self._hidden(merged) if self.fixed is None else self.fixed(merged)
+        outputs = self.output(functional.relu(hidden)) + self.output_bias.view(-1, 5)  # [B, K, 5]
         return MultiBoxOutputs(outputs[..., :4], outputs[..., 4])
 
     def predictions(self, outputs: MultiBoxOutputs) -> tuple[Tensor, Tensor]:
@@ -99,6 +99,13 @@ class MultiBox(nn.Module):
         """
         boxes = decode_residuals(self.priors, outputs.residuals.float()).clamp(0, 1)
         return boxes, outputs.logits.float().sigmoid()
+
+    def fix_priors(self) -> None:
+        """Compute once what depends on the priors and the hidden layer alone; neither may change any more.
+
+        For a network in float32 on a CPU, from which no gradients are wanted.
+        """
+        self.fixed = FixedPriors(self.priors, self.points, self.hidden)
 
     @property
     def can_quantise(self) -> bool:
@@ -119,6 +126,12 @@ class MultiBox(nn.Module):
         fine, coarse = (maps[name] for name in self.maps)
         enlarged = functional.interpolate(self.coarse(coarse), fine.shape[2:], mode="bilinear", align_corners=False)
         return functional.relu(self.mix(functional.relu(self.fine(fine) + enlarged)))
+
+    def _hidden(self, merged: Tensor) -> Tensor:
+        """What the hidden layer makes of a map at each prior, before its ReLU: [B, K, hidden]."""
+        features = read_at_priors(merged, self.priors, self.points)
+        shapes = prior_shapes(self.priors).to(features.dtype).expand(len(features), -1, -1)
+        return cast(Tensor, self.hidden(torch.cat([features, shapes], dim=2)))
 
     def _initialise(self) -> None:
         """Every box is its prior, and no confidence is high."""

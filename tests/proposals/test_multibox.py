@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from detection.errors import InputError
 from proposals.multibox import MultiBox, MultiBoxProposer, select_boxes
 from proposals.multibox_network import FIRST_CONFIDENCE, as_input
 from proposals.multibox_weights import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox
-from proposals.prior_reader import prior_shapes, read_at_priors
+from proposals.prior_reader import FixedPriors, prior_shapes, read_at_priors
 from proposals.squash import squash
 
 TRUNK = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
@@ -103,6 +104,32 @@ def test_shapes_of_priors() -> None:
     # In the middle and as large as the image: 0 and log2(1) / 4 + 0.5; at the left, a quarter wide: 0.125 x 2 - 1.
     shapes = prior_shapes(torch.tensor([[0.0, 0, 1, 1], [0, 0.25, 0.25, 0.75]]))
     torch.testing.assert_close(shapes, torch.tensor([[0, 0, 0.5, 0.5], [-0.75, 0, 0, 0.25]]))
+
+
+@pytest.mark.parametrize("size", [(5, 8), (1, 1), (1, 3), (7, 1)])
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_fixed_priors_read_and_weigh_the_same(size: tuple[int, int], points: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    priors = torch.cat([random_priors(40), torch.tensor([[0.0, 0, 1, 1], [0, 0.5, 0.5, 1], [0.5, 0.5, 0.5, 0.5]])])
+    layer = torch.nn.Linear(6 * points**2 + 4, 16)
+    fixed = FixedPriors(priors, points, layer)
+    fixed(torch.zeros(1, 6, 4, 4))  # what is kept of another size does not count
+    features = torch.randn(3, 6, *size, generator=generator)
+    read = read_at_priors(features, priors, points)
+    expected = layer(torch.cat([read, prior_shapes(priors).expand(3, -1, -1)], dim=2))
+    assert not fixed(features).requires_grad
+    for arrangement in (features, features.contiguous(memory_format=torch.channels_last)):
+        torch.testing.assert_close(fixed(arrangement), expected.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_fixing_the_priors_changes_nothing_but_gradients(network: MultiBox) -> None:
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    fixed = deepcopy(network)
+    fixed.fix_priors()
+    expected, found = network(images), fixed(images)
+    torch.testing.assert_close(found.residuals, expected.residuals, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=1e-4)
+    assert list(fixed.state_dict()) == list(network.state_dict())
 
 
 def test_input_is_normalised_and_channels_last() -> None:

@@ -190,7 +190,8 @@ def quantised_first(layer: nn.Module, *, low: float, high: float, output_scale: 
 class QuantisedMaxPool(nn.Module):
     """`nn.MaxPool2d` of a square on bytes, one direction after the other: uint8 [B, C, H, W] -> uint8 [B, C, H', W'].
 
-    PyTorch's own has none for bytes in channels-last order.
+    PyTorch's own takes the channels in vectors and what is left over one by one: it is used where nothing is left over,
+    and there takes a quarter of the time.
     """
 
     def __init__(self, pool: nn.Module) -> None:
@@ -202,6 +203,10 @@ class QuantisedMaxPool(nn.Module):
         self.ceil_mode = pool.ceil_mode
 
     def forward(self, features: Tensor) -> Tensor:
+        if features.shape[1] % vector_length() == 0:
+            geometry = ([number] * 2 for number in (self.kernel_size, self.stride, self.padding, 1))
+            features = features.contiguous(memory_format=torch.channels_last)
+            return cast(Tensor, torch.ops.quantized.max_pool2d(features, *geometry, self.ceil_mode))
         return self._along(2, self._along(3, features))
 
     def _along(self, dim: int, features: Tensor) -> Tensor:
@@ -230,6 +235,12 @@ class QuantisedMaxPool(nn.Module):
             return room // self.stride + 1
         places = -(-room // self.stride) + 1
         return places - ((places - 1) * self.stride >= length + self.padding)
+
+
+@lru_cache
+def vector_length() -> int:
+    """Bytes that the processor's instructions take at once, in what PyTorch has for it."""
+    return 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
 
 
 def _maximum(reads: Sequence[Tensor], target: Tensor) -> None:

@@ -24,6 +24,7 @@ from detection.quantisation import (
     quantised,
     quantised_first,
     runs_int8,
+    vector_length,
 )
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -159,14 +160,18 @@ def test_activation_scale_by_hand() -> None:
             activation_scale(other)
 
 
+@pytest.mark.parametrize("channels", [3, vector_length()])
 @pytest.mark.parametrize("ceil_mode", [False, True])
 @pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 1, 1), (3, 2, 0), (2, 2, 0), (3, 2, 1), (5, 3, 2)])
-def test_max_pool_is_that_of_pytorch(kernel_size: int, stride: int, padding: int, ceil_mode: bool) -> None:
+def test_max_pool_is_that_of_pytorch(
+    kernel_size: int, stride: int, padding: int, ceil_mode: bool, channels: int
+) -> None:
     pool = nn.MaxPool2d(kernel_size, stride, padding, ceil_mode=ceil_mode)
     for height, width in itertools.product(range(kernel_size, 13), repeat=2):
-        inputs = random_bytes(2, 3, height, width, seed=height)
+        inputs = random_bytes(2, channels, height, width, seed=height)
         found = QuantisedMaxPool(pool)(inputs)
         assert found.dtype == torch.uint8
+        assert found.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(found.float(), pool(inputs.float()))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -92,7 +92,7 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(key)
-            tensors = _restored({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 not a dict
+        tensors = _restored(load(path.read_bytes()))  # together they take a third of the time
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected safetensors of {content}, cannot read it: {error}") from None
     if metadata is None:

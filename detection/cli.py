@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run() -> None:
     """Run the command as a process of its own."""
+    gc.disable()  # until the first image is done: imports make half a million objects that nearly all stay
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -126,6 +128,7 @@ def detect(options: argparse.Namespace, records: list[Record]) -> None:
                 if "detections" in record and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record))
                 progress.update()
+                gc.enable()  # which `run` has put off
     finally:
         _write_json(options.json, records)
 

@@ -208,6 +208,25 @@ main(["--help"])
         assert option in out
 
 
+def test_nothing_is_collected_before_the_first_image_is_done(folder: Path) -> None:
+    code = f"""
+import gc, sys
+from detection import cli
+
+class Watching:
+    def propose(self, image):
+        print(gc.isenabled(), file=sys.stderr)
+        raise cli.InputError("enough")
+
+cli.load_detector = lambda *_: Watching()
+cli.proposing_threads = lambda: 0
+sys.argv = ["detect", {str(folder)!r}, "--quiet", "--json", {str(folder / "found.json")!r}]
+cli.run()
+"""
+    _, err = run_python(code).communicate(timeout=120)
+    assert err.splitlines()[:2] == ["False", "True"]
+
+
 def test_a_reader_that_stops_reading_is_no_fault() -> None:
     """As in `detect ... | head`: no traceback, and no complaint of Python about standard output."""
     reading, writing = os.pipe()

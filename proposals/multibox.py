@@ -37,10 +37,12 @@ class MultiBoxProposer:
         precision: of the network; by default what is fastest, see `find_precision`.
         max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.
         nms_iou_threshold: of the suppression.
+        input_size: side in pixels at which pictures are seen; by default that of the weights. A larger one shows
+            smaller objects, and takes more time.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
-        ValueError: if `max_boxes` is not positive, or the threshold not within 0-1.
+        ValueError: if `max_boxes` or `input_size` is not positive, or the threshold not within 0-1.
     """
 
     def __init__(
@@ -51,13 +53,17 @@ class MultiBoxProposer:
         precision: Precision | None = None,
         max_boxes: int = MAX_BOXES,
         nms_iou_threshold: float = NMS_IOU_THRESHOLD,
+        input_size: int | None = None,
     ) -> None:
         if max_boxes < 1 or not 0 <= nms_iou_threshold <= 1:
             raise ValueError(
                 f"expected positive max_boxes and a threshold in 0-1, got {max_boxes=}, {nms_iou_threshold=}"
             )
+        if input_size is not None and input_size < 1:
+            raise ValueError(f"input_size must be positive, got {input_size}")
         path = find_multibox(weights)
         network, self.description = load_multibox(path)
+        self.input_size = input_size or self.description.input_size
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
         self.device = find_device(device)
@@ -80,7 +86,7 @@ class MultiBoxProposer:
     @torch.inference_mode()
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
         """All K boxes, normalised, and their confidences."""
-        size = self.description.input_size
+        size = self.input_size
         pixels = torch.from_numpy(squash(image, (size, size))).to(self.device)
         outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
         boxes, confidences = self.network.predictions(outputs)

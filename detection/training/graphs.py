@@ -59,20 +59,26 @@ class TrainingGraphs:
         return inputs.is_cuda and self.network.training and torch.is_grad_enabled()
 
     def _capture(self, inputs: Tensor) -> Function | None:
-        """A graph for inputs like these; statistics, gradients and random numbers stay as they are."""
+        """A graph for inputs like these; statistics, gradients and random numbers stay as they are.
+
+        The graph of gradients of the step before must be gone, or PyTorch cannot capture.
+        """
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
+        random_numbers = torch.cuda.get_rng_state(inputs.device)
         number_type = _autocast_type()
         numbers = torch.autocast("cuda", number_type, enabled=number_type is not None, cache_enabled=False)
         try:
-            with torch.random.fork_rng(devices=[inputs.device]), numbers, warnings.catch_warnings():
+            with numbers, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # nothing is accumulated here
                 form: Any = _Form(self.network, self.function)
                 graphed = torch.cuda.make_graphed_callables(form, (inputs.detach().clone(),), allow_unused_input=True)
         except RuntimeError as error:
             self.usable = False
+            _renew_generator(inputs.device)
             warnings.warn(f"no CUDA graph, which is slower: {error}", RuntimeWarning, stacklevel=4)
             return None
         finally:
+            torch.cuda.set_rng_state(random_numbers, inputs.device)
             for buffer, kept in buffers:
                 buffer.copy_(kept)
         return cast(Function, graphed)
@@ -92,3 +98,9 @@ class _Form(nn.Module):
 
 def _autocast_type() -> torch.dtype | None:
     return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
+
+
+def _renew_generator(device: torch.device) -> None:
+    """Let random numbers be drawn again: after a capture that failed, the generator still waits for its end."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    torch.cuda.default_generators[index].graphsafe_set_state(torch.Generator(device))

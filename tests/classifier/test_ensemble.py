@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from classifier import region_scoring, regions
@@ -17,62 +14,10 @@ from classifier.ensemble import Ensemble
 from classifier.loaded_network import Crop
 from classifier.region_classifier import RegionClassifier
 from classifier.regions import ImageRegions
-from classifier.weights_file import Head, NetworkDescription, save_weights
 from detection.arrays import FloatArray, Image
 from detection.contracts import RegionScores
 from detection.errors import InputError
-
-BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
-
-Write = Callable[..., str]
-
-
-@pytest.fixture(name="write", scope="module")
-def write_random_weights(tmp_path_factory: pytest.TempPathFactory) -> Write:
-    """`write(seed, ...)`: the file of a random network whose scores differ between regions."""
-    folder, numbers = tmp_path_factory.mktemp("members"), itertools.count()
-
-    def write(
-        seed: int,
-        *,
-        size: int = 32,
-        context: int = 2,
-        width: float = 0.125,
-        names: tuple[str, ...] = ("cat", "dog", "cow"),
-        head: Head = "softmax",
-        refines: bool = False,
-    ) -> str:
-        arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": width}
-        description = NetworkDescription("classifier.googlenet.GoogLeNet", arguments, names, size, context)
-        description = replace(description, head=head, box_regression=refines)
-        torch.manual_seed(seed)
-        network = description.build_region_network()
-        with torch.no_grad():
-            network.train()(torch.randn(16, 3, size, size))  # statistics that are not the initial 0 and 1
-            for name, values in network.named_parameters():
-                if name.endswith("linear.weight"):
-                    values.normal_(0, 0.01)  # or every score would be 0 or 1
-                elif name == "box_head.weight":
-                    values.normal_(0, 0.1)
-        path = folder / f"{next(numbers)}.safetensors"
-        save_weights(path, network, description)
-        return str(path)
-
-    return write
-
-
-@pytest.fixture(name="mixed", scope="module")
-def members_of_all_kinds(write: Write) -> list[str]:
-    """Two crops, two widths, boxes refined by the second and the last; the first shares its crop with the third."""
-    return [write(1), write(2, size=48, context=4, refines=True), write(3, width=0.25), write(4, size=48, context=4),
-            write(5, refines=True)]  # fmt: skip
-
-
-def image(seed: int = 0) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-
-
-IMAGES, REGIONS = [image(0), image(1)[:20, :30].copy(), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
+from tests.classifier.member_examples import BOXES, IMAGES, REGIONS, Write, image, promise
 
 
 def single(member: str) -> list[RegionScores]:
@@ -137,12 +82,6 @@ def test_no_images_and_no_regions(mixed: list[str], thresholds: list[float]) -> 
     assert scores.probabilities.shape == (0, 4)
     assert scores.boxes is not None
     assert scores.boxes.shape == (0, 3, 4)
-
-
-def promise(probabilities: FloatArray) -> FloatArray:
-    """The geometric mean of the best class, twice, and of all that is not background: [..., C + 1] -> [...]."""
-    promised: FloatArray = np.cbrt(probabilities[..., 1:].max(axis=-1) ** 2 * probabilities[..., 1:].sum(axis=-1))
-    return promised
 
 
 def naive_cascade(
@@ -234,72 +173,6 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
     Ensemble(mixed, device="cpu", precision="float32")([image()], [BOXES])
     assert warped == [32, 48]
     assert len(uploaded) == 1
-
-
-def mirrored(picture: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
-    width = picture.shape[1]
-    return picture[:, ::-1].copy(), np.stack(
-        [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1
-    )
-
-
-@pytest.mark.parametrize("kind", ["single", "ensemble"])
-def test_mirror_is_the_mean_with_the_mirrored_image(mixed: list[str], kind: str) -> None:
-    def build(*, mirror: bool) -> RegionClassifier | Ensemble:
-        if kind == "single":
-            return RegionClassifier(mixed[1], device="cpu", precision="float32", mirror=mirror)
-        return Ensemble(mixed[:2], device="cpu", precision="float32", mirror=mirror)
-
-    picture, boxes = mirrored(image(), BOXES)
-    plain, turned = (build(mirror=False)([one], [of_one])[0] for one, of_one in ((image(), BOXES), (picture, boxes)))
-    both = build(mirror=True)([image()], [BOXES])[0]
-    np.testing.assert_allclose(both.probabilities, (plain.probabilities + turned.probabilities) / 2, atol=1e-4)
-    assert plain.boxes is not None
-    assert turned.boxes is not None
-    assert both.boxes is not None
-    turned_back = mirrored(picture, turned.boxes.reshape(-1, 4))[1].reshape(turned.boxes.shape)
-    np.testing.assert_allclose(both.boxes, (plain.boxes + turned_back) / 2, atol=0.05)
-    assert np.abs(plain.boxes - turned_back).max() > 0.5  # the two views do differ
-
-
-@pytest.mark.parametrize("kind", ["single", "ensemble"])
-def test_scales_are_the_mean_over_windows_about_the_regions(mixed: list[str], kind: str) -> None:
-    def build(*, scales: Sequence[float]) -> RegionClassifier | Ensemble:
-        if kind == "single":
-            return RegionClassifier(mixed[1], device="cpu", precision="float32", scales=scales)
-        return Ensemble(mixed[:2], device="cpu", precision="float32", scales=scales)
-
-    centres, sides = (BOXES[:, :2] + BOXES[:, 2:]) / 2, BOXES[:, 2:] - BOXES[:, :2]
-    larger = np.concatenate([centres - sides * 0.75, centres + sides * 0.75], axis=1)
-    plain, of_larger = (build(scales=[1])([image()], [boxes])[0] for boxes in (BOXES, larger))
-    both = build(scales=[1, 1.5])([image()], [BOXES])[0]
-    np.testing.assert_allclose(both.probabilities, (plain.probabilities + of_larger.probabilities) / 2, atol=1e-4)
-    assert plain.boxes is not None
-    assert of_larger.boxes is not None
-    assert both.boxes is not None
-    np.testing.assert_allclose(both.boxes, (plain.boxes + of_larger.boxes) / 2, atol=0.05)
-    assert np.abs(plain.boxes - of_larger.boxes).max() > 0.5  # the two views do differ
-
-
-def test_cascade_with_all_views(mixed: list[str]) -> None:
-    def build(members: list[str]) -> Ensemble:
-        return Ensemble(members, device="cpu", precision="float32", mirror=True, scales=[0.9, 1.3])
-
-    leader, all_of_them = (build(members)([image()], [BOXES])[0] for members in (mixed[:1], mixed))
-    promises = promise(leader.probabilities)
-    threshold = float(np.sort(promises)[-2:].mean())
-    cascade = build(mixed)
-    cascade.cascade_thresholds = (threshold,)
-    found = cascade([image()], [BOXES])[0]
-    expected = np.where((promises >= threshold)[:, None], all_of_them.probabilities, leader.probabilities)
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("scales", [[], [1, 0], [-1.0], [float("nan")], [float("inf")]])
-def test_scales_out_of_range(mixed: list[str], scales: list[float]) -> None:
-    for build in (lambda: RegionClassifier(mixed[0], scales=scales), lambda: Ensemble(mixed, scales=scales)):
-        with pytest.raises(ValueError, match="scales must be positive numbers, at least one, got"):
-            build()
 
 
 def test_members_of_other_classes_are_refused(write: Write) -> None:

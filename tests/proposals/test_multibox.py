@@ -188,12 +188,16 @@ def test_keeps_as_many_as_asked_and_no_near_duplicates(weights: Path, photo_pixe
     assert overlaps.max() <= 0.4 + 1e-5
 
 
-def test_is_the_network_on_the_squashed_image(weights: Path, photo_pixels: Image) -> None:
+@pytest.mark.parametrize(("input_size", "side"), [(None, 64), (96, 96)])
+def test_is_the_network_on_the_squashed_image(
+    weights: Path, photo_pixels: Image, input_size: int | None, side: int
+) -> None:
     network, _ = load_multibox(weights)
     with torch.inference_mode():
-        outputs = network(as_input(torch.from_numpy(squash(photo_pixels, (64, 64)))[None]))
+        outputs = network(as_input(torch.from_numpy(squash(photo_pixels, (side, side)))[None]))
         expected, confidences = network.predictions(outputs)
-    boxes, found = MultiBoxProposer(str(weights), device="cpu", precision="float32").predict(photo_pixels)
+    propose = MultiBoxProposer(str(weights), device="cpu", precision="float32", input_size=input_size)
+    boxes, found = propose.predict(photo_pixels)
     np.testing.assert_allclose(boxes, expected[0], atol=1e-3)
     np.testing.assert_allclose(found, confidences[0], atol=1e-4)
     assert np.ptp(found) > 0.01
@@ -231,6 +235,8 @@ def test_priors_and_weights_survive_the_file(network: MultiBox, weights: Path) -
 def test_arguments_out_of_range(weights: Path, max_boxes: int, threshold: float) -> None:
     with pytest.raises(ValueError, match="expected positive max_boxes and a threshold in 0-1"):
         MultiBoxProposer(str(weights), max_boxes=max_boxes, nms_iou_threshold=threshold)
+    with pytest.raises(ValueError, match="input_size must be positive"):
+        MultiBoxProposer(str(weights), input_size=0)
 
 
 def assert_refused(path: Path, reason: str) -> None:

@@ -91,6 +91,7 @@ def test_graphs_train_as_eager_steps_do(network: nn.Sequential, number_type: tor
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
+            del loss  # with its graph, as Lightning does before the next step
         assert graphs.usable
         assert graphs.replays == (5 if replayed else 0)
         found.append((torch.stack(losses), own.state_dict()))

@@ -92,12 +92,12 @@ def test_output_sizes_of_the_stem() -> None:
         steps.append((type(layer).__name__, *features.shape[1:3]))
     assert steps == [
         ("Convolution", 64, 112),
-        ("MaxPool2d", 64, 56),
+        ("MaxPool", 64, 56),
         ("ResponseNorm", 64, 56),
         ("Convolution", 64, 56),
         ("Convolution", 192, 56),
         ("ResponseNorm", 192, 56),
-        ("MaxPool2d", 192, 28),
+        ("MaxPool", 192, 28),
     ]
 
 

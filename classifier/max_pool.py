@@ -14,12 +14,9 @@ class MaxPool(nn.MaxPool2d):
     padding: int
 
     def forward(self, features: Tensor) -> Tensor:
-        if not (features.is_cuda and features.requires_grad and torch.is_grad_enabled()):
-            return _eager(self, features)
-        from classifier.engines import runs_kernels  # noqa: PLC0415  which knows the networks that are made of this
-
-        if not runs_kernels(features.device):
-            return _eager(self, features)
+        if not _learns_by_kernels(features):
+            pooled: Tensor = super().forward(features)
+            return pooled
         from classifier.pooling_kernel import learning_max_pool  # noqa: PLC0415  Triton is only where there are GPUs
 
         return learning_max_pool(
@@ -27,6 +24,9 @@ class MaxPool(nn.MaxPool2d):
         )
 
 
-def _eager(pool: nn.MaxPool2d, features: Tensor) -> Tensor:
-    pooled: Tensor = nn.MaxPool2d.forward(pool, features)
-    return pooled
+def _learns_by_kernels(features: Tensor) -> bool:
+    if not (features.is_cuda and features.requires_grad and torch.is_grad_enabled()):
+        return False
+    from classifier.engines import runs_kernels  # noqa: PLC0415  which knows the networks that are made of this
+
+    return runs_kernels(features.device)

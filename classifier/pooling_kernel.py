@@ -1,8 +1,8 @@
 # ruff: noqa: N803  constants of a kernel are in capitals
-"""Max pooling that learns, in Triton: PyTorch's takes a third of the time of GoogLeNet's training steps.
+"""Max pooling that learns, in Triton, in a few passes over memory.
 
-Its forward pass writes eight bytes for each output to remember the place of the maximum, and its backward pass reads
-them; here it is one byte. All tensors are channels_last.
+PyTorch's forward pass writes eight bytes for each output to remember the place of the maximum, and its backward pass
+reads them; here it is one byte. All tensors are channels_last.
 """
 
 from __future__ import annotations

@@ -18,7 +18,10 @@ from torch import Tensor
 from classifier.device_constant import device_constant
 from classifier.resampling import Interpolation, resampling_weights
 from classifier.warp_sampling import REGIONS_AT_ONCE, of_regions, sample
+from detection.compiled_process import call_compiled
 from detection.pixels import MEAN_RGB
+
+LOOPS = "classifier.warp_loops"
 
 
 def context_boxes(boxes: Tensor, *, size: int, context: int) -> Tensor:
@@ -70,9 +73,9 @@ def warp_regions(
     windows = context_boxes(boxes.to(images.device, torch.float64), size=size, context=context)
     by_area = interpolation is None or bool((interpolation == Interpolation.AREA).all())
     if by_area and images.device.type == "cpu":
-        from classifier import warp_loops  # noqa: PLC0415  Numba takes a while to import
-
-        return warp_loops.sample(images, windows, size, mean)
+        pixels, threads = images.contiguous().numpy(), torch.get_num_threads()
+        warped = call_compiled(LOOPS, "warp", pixels, windows.numpy(), size, mean, threads=threads)
+        return torch.from_numpy(warped).permute(0, 1, 4, 2, 3)
     windows = windows.flatten(0, 1)
     image_index = torch.arange(len(images), device=images.device).repeat_interleave(boxes.shape[1])
     centred = images.permute(0, 3, 1, 2).float() - device_constant(mean, images.device).view(3, 1, 1)
@@ -97,10 +100,11 @@ def warp_to_bytes(image: Tensor, boxes: Tensor, *, size: int, context: int, scal
     Returns:
         [N, 3, S, S] uint8.
     """
-    from classifier import warp_loops  # noqa: PLC0415
-
-    windows = context_boxes(boxes.double(), size=size, context=context)
-    return warp_loops.sample_bytes(image, windows, size, MEAN_RGB, scale=scale, zero=zero)
+    windows = context_boxes(boxes.double(), size=size, context=context).numpy()
+    pixels, levels = image.contiguous().numpy(), {"scale": scale, "zero": zero}
+    threads = torch.get_num_threads()
+    warped = call_compiled(LOOPS, "warp_to_bytes", pixels, windows, size, MEAN_RGB, **levels, threads=threads)
+    return torch.from_numpy(warped).permute(0, 3, 1, 2)
 
 
 def _multiply(centred: Tensor, windows: Tensor, size: int, image_index: Tensor, kinds: NDArray[np.uint8]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Warped regions on a CPU, in compiled loops and threads: one pass over each region."""
+"""Warped regions on a CPU, in compiled loops and threads: one pass over each region; without PyTorch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from detection.arrays import FloatArray, Image, IntArray
 from detection.compilation import compiled
 
 Array = NDArray[np.float64]
+Images = NDArray[np.uint8]
 
 CHUNK = 32
 """Regions that a thread takes at once."""
@@ -33,31 +32,34 @@ class Edges(NamedTuple):
     covered: Array
 
 
-def sample(images: Tensor, windows: Tensor, size: int, mean: tuple[float, float, float]) -> Tensor:
-    """Means over the footprints of output pixels, minus `mean`; see `warp_regions`.
+def warp(
+    images: Images, windows: Array, size: int, mean: tuple[float, float, float], *, threads: int
+) -> NDArray[np.float32]:
+    """Means over the footprints of output pixels, minus `mean`; see `classifier.warp.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8.
         windows: [B, N, 4] float64 xyxy in pixels of the images.
         size: side S of the output.
         mean: RGB, 0-255.
+        threads: among which the regions are divided.
 
     Returns:
-        [B, N, 3, S, S] float32; the colours of a pixel are side by side in memory.
+        [B, N, S, S, 3] float32.
     """
     output = np.empty((*windows.shape[:2], size, size, 3), np.float32)
-    pixels, corners, colour = images.contiguous().numpy(), windows.numpy(), np.array(mean)
+    colour = np.array(mean)
     if len(images) == 1:
-        warp = partial(_warp, pixels[0], _sums_for(pixels[0], corners[0], size), colour)
-        _in_threads(warp, corners[0], output[0])
+        loop = partial(_warp, images[0], _sums_for(images[0], windows[0], size), colour)
+        _in_threads(threads, loop, windows[0], output[0])
     else:
-        _in_threads(partial(_warp_each, colour), pixels, corners, output)
-    return torch.from_numpy(output).permute(0, 1, 4, 2, 3)
+        _in_threads(threads, partial(_warp_each, colour), images, windows, output)
+    return output
 
 
-def sample_bytes(
-    image: Tensor, windows: Tensor, size: int, mean: tuple[float, float, float], *, scale: float, zero: int
-) -> Tensor:
+def warp_to_bytes(
+    image: Image, windows: Array, size: int, mean: tuple[float, float, float], *, scale: float, zero: int, threads: int
+) -> NDArray[np.uint8]:
     """The same of one image [H, W, 3], in bytes: those of networks that compute in bytes, see `QuantisedInput`.
 
     Args:
@@ -67,23 +69,30 @@ def sample_bytes(
         mean: RGB, 0-255.
         scale: what a step from one byte to the next is worth, in values of 0-255.
         zero: the byte that stands for the mean.
+        threads: among which the regions are divided.
 
     Returns:
-        [N, 3, S, S] uint8, in channels_last memory.
+        [N, S, S, 3] uint8.
     """
     output = np.empty((len(windows), size, size, 3), np.uint8)
-    pixels, corners = image.contiguous().numpy(), windows.numpy()
-    sums = _sums_for(pixels, corners, size)
-    _in_threads(partial(_warp_to_bytes, pixels, sums, np.array(mean), scale, zero), corners, output)
-    return torch.from_numpy(output).permute(0, 3, 1, 2)
+    sums = _sums_for(image, windows, size)
+    _in_threads(threads, partial(_warp_to_bytes, image, sums, np.array(mean), scale, zero), windows, output)
+    return output
 
 
-def _in_threads(warp: Callable[..., None], *arrays: NDArray[Any]) -> None:
-    """Call a loop on a chunk of the rows of all arrays at a time, in as many threads as PyTorch has."""
+def load() -> None:
+    """Have the machine code loaded, or made: see `detection.compiled_process`."""
+    image, windows = np.zeros((1, 2, 2, 3), np.uint8), np.array([[[0.0, 0.0, 2.0, 2.0]]])
+    warp(image, windows, 1, (0.0, 0.0, 0.0), threads=1)
+    warp_to_bytes(image[0], windows[0], 1, (0.0, 0.0, 0.0), scale=1.0, zero=0, threads=1)
+
+
+def _in_threads(threads: int, loop: Callable[..., None], *arrays: NDArray[Any]) -> None:
+    """Call a loop on a chunk of the rows of all arrays at a time."""
     chunks = [slice(start, start + CHUNK) for start in range(0, len(arrays[0]), CHUNK)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    with ThreadPoolExecutor(threads) as pool:
         parts = ([array[chunk] for chunk in chunks] for array in arrays)
-        list(threads.map(warp, *parts))  # waits, and raises what a thread raised
+        list(pool.map(loop, *parts))  # waits, and raises what a thread raised
 
 
 @compiled
@@ -99,7 +108,7 @@ def _sums_for(image: Image, windows: Array, size: int) -> Array:
 
 
 @compiled
-def _warp_each(mean: Array, images: Image, windows: Array, output: FloatArray) -> None:
+def _warp_each(mean: Array, images: Images, windows: Array, output: FloatArray) -> None:
     """The windows [B, N, 4] of each of several images [B, H, W, 3] into the output [B, N, S, S, 3]."""
     for row in range(len(images)):
         sums = _sums_for(images[row], windows[row], output.shape[2])

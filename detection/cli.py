@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import PIL.Image
 from tqdm import tqdm
 
 from detection.arrays import Image
+from detection.compiled_process import compiled_process
 from detection.configuration import load_detector
 from detection.contracts import Proposals
 from detection.detector import Detector
@@ -29,6 +30,9 @@ from detection.pipeline import available_cores, map_ahead
 from detection.version import __version__
 
 ANNOTATED_SUFFIX = ".detections.png"
+
+COMPILED = ("proposals.compiled_search", "classifier.warp_loops")
+"""What the shipped stages call of Numba; other configurations may waste a core with it."""
 
 MAX_THREADS = 8
 """Bounds the images that are held in memory at once, one a thread."""
@@ -68,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run() -> None:
     """Run the command as a process of its own."""
     gc.disable()  # until the first image is done: imports make half a million objects that nearly all stay
-    status = main()
+    status = main(second_process=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # All is written. Python would wait for threads that are still at an image after Ctrl-C, which nobody wants any
@@ -76,15 +80,18 @@ def run() -> None:
     os._exit(status)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 if anything could not be done, or 130 if interrupted."""
+def main(arguments: Sequence[str] | None = None, *, second_process: bool = False) -> int:
+    """Run the command; returns the exit status: 0, 1 if anything could not be done, or 130 if interrupted.
+
+    With a `second_process` a lone image is done sooner, see `detection.compiled_process`.
+    """
     options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
     records: list[Record] = []
     status, stopped_by = 0, ""
     try:
-        detect(options, records)
+        detect(options, records, second_process=second_process)
         sys.stdout.flush()
     except InputError as error:
         stopped_by = str(error)
@@ -99,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status or int(any(problems))
 
 
-def detect(options: argparse.Namespace, records: list[Record]) -> None:
+def detect(options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:
     """Detect in all images of the command line, and append a record of each to `records`, in that order.
 
     Sources without images come first. Whatever stops a batch, the JSON file holds the records so far.
@@ -111,6 +118,12 @@ def detect(options: argparse.Namespace, records: list[Record]) -> None:
     if not paths:
         _write_json(options.json, records)
         return
+    helped = second_process and len(paths) == 1 and available_cores() > 1
+    with compiled_process(COMPILED) if helped else nullcontext():
+        _detect_in_all(paths, options, records)
+
+
+def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list[Record]) -> None:
     detector = load_detector(options.config, options.device)
     if options.score_threshold is not None:
         detector.score_threshold = options.score_threshold

@@ -46,3 +46,9 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
 
         boxes = threads.map(lambda job: find(*job), product(range(len(images)), scales))
         return np.concatenate([part for parts in boxes for part in parts]).astype(np.int64)
+
+
+def load() -> None:
+    """Have the machine code loaded, or made: see `detection.compiled_process`."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    search([noise], [5], 0.8)

@@ -7,6 +7,7 @@ import numpy as np
 
 from detection.arrays import Image, IntArray
 from detection.boxes import box_area, clip_boxes
+from detection.compiled_process import call_compiled
 from detection.contracts import Proposals
 from proposals import opencv_search
 
@@ -85,6 +86,5 @@ class SelectiveSearch:
         spaces = [np.asarray(cv2.cvtColor(image, space), np.uint8) for space in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab)]
         if self.engine == "opencv":
             return opencv_search.search(spaces, self.scales, SIGMA)
-        from proposals import compiled_search  # noqa: PLC0415 - Numba is slow to import
-
-        return compiled_search.search(spaces, self.scales, SIGMA)
+        corners: IntArray = call_compiled("proposals.compiled_search", "search", spaces, self.scales, SIGMA)
+        return corners

@@ -1,0 +1,54 @@
+"""Objects and detections as tables, for tests of the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.tables import DetectionTable, ObjectTable, split_index
+
+Box = tuple[int, int, int, int]
+NAMES = ("cat", "dog")
+
+
+class Found(NamedTuple):
+    image: int
+    label: int
+    score: float
+    box: Box
+
+
+class Annotated(NamedTuple):
+    image: int
+    label: int
+    box: Box
+    ignored: bool = False
+
+
+def tables(objects: Sequence[Annotated], found: Sequence[Found], images: int = 3) -> tuple[ObjectTable, DetectionTable]:
+    """Tables with the rows in the order given, which need not be that of the images."""
+    index = split_index([f"{image}" for image in range(images)], NAMES)
+    ignored = np.array([one.ignored for one in objects], np.bool_)
+    boxes = xywh([one.box for one in objects])
+    truth = ObjectTable(
+        index,
+        np.array([one.image for one in objects], np.int64),
+        np.array([one.label for one in objects], np.int64),
+        boxes,
+        ignored,
+        ignored,
+        boxes[:, 2] * boxes[:, 3],
+    )
+    return truth, DetectionTable(
+        index,
+        np.array([one.image for one in found], np.int64),
+        np.array([one.label for one in found], np.int64),
+        xywh([one.box for one in found]),
+        np.array([one.score for one in found], np.float64),
+    )
+
+
+def xywh(boxes: Sequence[Box]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    return np.array([(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes], np.float64).reshape(-1, 4)

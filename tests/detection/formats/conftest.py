@@ -1,0 +1,13 @@
+"""The split whose detections tests read and write."""
+
+from __future__ import annotations
+
+import pytest
+
+from detection.tables import ObjectTable
+from tests.detection.formats.detection_examples import ground_truth
+
+
+@pytest.fixture(name="truth")
+def some_ground_truth() -> ObjectTable:
+    return ground_truth()

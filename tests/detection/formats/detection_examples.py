@@ -1,0 +1,42 @@
+"""A split and detections of its images, for tests of their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detection.tables import DetectionTable, ObjectTable, split_index
+
+
+def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> ObjectTable:
+    """A split without any objects, of which formats know nothing."""
+    nothing = np.zeros(0, np.int64)
+    index = split_index(
+        image_ids,
+        ("cat", "baby bed"),
+        file_names=[f"images/{name}.jpg" for name in image_ids],
+        sizes=[(100, 200)] * len(image_ids),
+        list_numbers=[7, 5, 6][: len(image_ids)],
+        coco_image_ids=[12, 3, 40][: len(image_ids)],
+        category_ids=[3, 90],
+    )
+    return ObjectTable(
+        index, nothing, nothing, np.zeros((0, 4)), nothing.astype(bool), nothing.astype(bool), np.zeros(0)
+    )
+
+
+def some_detections(truth: ObjectTable) -> DetectionTable:
+    return DetectionTable(
+        truth.index,
+        np.array([1, 0, 1, 0]),
+        np.array([1, 0, 0, 1]),
+        np.array([[10, 20, 30, 40], [0, 0, 199.5, 100], [1.25, 2.5, 3, 4.75], [5, 5, 0, 0]]),
+        np.array([0.5, 0.123456789, 1, 0]),
+    )
+
+
+def rows_of(table: DetectionTable) -> list[Any]:
+    """Rows in an order of their own, as formats group them by image or class."""
+    columns = (table.images, table.labels, table.scores, *table.boxes_xywh.T)
+    return sorted(zip(*(column.tolist() for column in columns), strict=True))

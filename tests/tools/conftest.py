@@ -1,4 +1,4 @@
-"""A data set of squares in two colours, experiments small enough for tests, and runs of them."""
+"""A data set of squares in two colours, experiments small enough for tests, runs of them, and a report's page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import yaml
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_network import RegionOutputs
 from classifier.weights_file import NetworkDescription, save_weights
+from detection.evaluation import DetectionMetrics
+from tests.tools.report_examples import find_image, report_every_section, score_hostile_names
 from tools import propose, train_classifier
+from tools.report_page import write_page
 
 WNIDS = ("n01", "n02")
 COLOURS = ((220, 30, 30), (30, 30, 220))
@@ -205,3 +208,27 @@ def regions_shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(LoadedNetwork, "outputs_of", counting)
     return shown
+
+
+@pytest.fixture(scope="session")
+def hostile_metrics() -> DetectionMetrics:
+    """Of classes and images whose names would do harm in a page."""
+    return score_hostile_names()
+
+
+@pytest.fixture(scope="session")
+def full_report(hostile_metrics: DetectionMetrics) -> dict[str, Any]:
+    """A report with every section."""
+    return report_every_section(hostile_metrics)
+
+
+@pytest.fixture(scope="session")
+def page_file(
+    hostile_metrics: DetectionMetrics,
+    full_report: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The page of the full report, with a picture missing."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(path, full_report, hostile_metrics, lambda image_id: find_image(path.parent, image_id))
+    return path

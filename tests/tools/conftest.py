@@ -21,6 +21,9 @@ from tests.tools.report_examples import find_image, report_every_section, score_
 from tools import propose, train_classifier
 from tools.report_page import write_page
 
+Options = Callable[[Path], list[str]]
+Logged = Callable[[Path, str], list[float]]
+
 WNIDS = ("n01", "n02")
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
@@ -95,7 +98,7 @@ def trained_weights(config: Path, data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def logged() -> Callable[[Path, str], list[float]]:
+def logged() -> Logged:
     """`logged(folder, column)`: what the last part of the run in `folder` logged."""
 
     def read(folder: Path, column: str) -> list[float]:
@@ -111,7 +114,7 @@ def options_of_the_experiment(config: Path, data: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def three_epochs(experiment: list[str]) -> Callable[[Path], list[str]]:
+def three_epochs(experiment: list[str]) -> Options:
     """`three_epochs(output)`: the arguments that train for 30 steps, logging each."""
 
     def arguments(output: Path) -> list[str]:
@@ -123,7 +126,7 @@ def three_epochs(experiment: list[str]) -> Callable[[Path], list[str]]:
 
 
 @pytest.fixture(name="uninterrupted", scope="session")
-def run_in_one_go(three_epochs: Callable[[Path], list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_in_one_go(three_epochs: Options, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of three epochs."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     assert train_classifier.main(three_epochs(folder)) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,11 @@ from lightning.pytorch import Trainer
 
 from classifier.region_batch import RegionBatch
 from classifier.training import ClassifierTraining
+from tests.tools.conftest import Logged, Options
 from tools import train_classifier
 
 # Lightning's own remarks on small runs: no loader processes, steps fewer than the logging interval, and the like.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
-
-Options = Callable[[Path], list[str]]
-Logged = Callable[[Path, str], list[float]]
 
 
 class KilledError(Exception):

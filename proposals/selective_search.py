@@ -11,11 +11,11 @@ from detection.compiled_process import call_compiled
 from detection.contracts import Proposals
 from proposals import opencv_search
 
-SIGMA = 0.8
-"""Gaussian smoothing before the graph segmentation, as in R-CNN's fast mode."""
-
 LONGEST_SIDE = 2
 """The longer side of the searched image is at most so many times the width, so that a tall strip stays affordable."""
+
+MAX_SIGMA = 100
+"""Above it nothing of an image would be left, and the filter would grow without bound."""
 
 ENGINES = ("compiled", "opencv")
 
@@ -36,6 +36,8 @@ class SelectiveSearch:
         min_side: boxes with a shorter side, in pixels of the searched image, are dropped.
         engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. They find the same boxes, but
             where equal similarities leave open what to merge.
+        sigma: of the Gaussian smoothing before the segmentation, in pixels of the searched image; R-CNN's is 0.8. Less
+            of it leaves more superpixels, and more boxes.
 
     Raises:
         InputError: if the engine is "opencv" and OpenCV comes without `ximgproc`.
@@ -43,18 +45,26 @@ class SelectiveSearch:
     """
 
     def __init__(
-        self, scales: tuple[int, ...] = (100, 200), width: int = 500, min_side: int = 20, engine: str = "compiled"
+        self,
+        scales: tuple[int, ...] = (100, 200),
+        width: int = 500,
+        min_side: int = 20,
+        engine: str = "compiled",
+        sigma: float = 0.8,
     ) -> None:
         if engine not in ENGINES:
             raise ValueError(f"engine must be 'compiled' or 'opencv', got '{engine}'")
         if not scales or min(scales) < 1 or width < 1 or min_side < 0:
             raise ValueError(f"expected positive scales and width, got {scales=}, {width=}, {min_side=}")
+        if not 0 < sigma <= MAX_SIGMA:
+            raise ValueError(f"sigma must be above 0 and at most {MAX_SIGMA}, got {sigma}")
         if engine == "opencv":
             opencv_search.require_ximgproc()
         self.scales = tuple(scales)
         self.width = width
         self.min_side = min_side
         self.engine = engine
+        self.sigma = sigma
 
     def __call__(self, image: Image) -> Proposals:
         """Proposals of an image, without duplicates, the largest box first; scores are shares of the image's area.
@@ -85,6 +95,6 @@ class SelectiveSearch:
         """Corners xyxy [N, 4] in pixels of `image`, as the engine finds them."""
         spaces = [np.asarray(cv2.cvtColor(image, space), np.uint8) for space in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab)]
         if self.engine == "opencv":
-            return opencv_search.search(spaces, self.scales, SIGMA)
-        corners: IntArray = call_compiled("proposals.compiled_search", "search", spaces, self.scales, SIGMA)
+            return opencv_search.search(spaces, self.scales, self.sigma)
+        corners: IntArray = call_compiled("proposals.compiled_search", "search", spaces, self.scales, self.sigma)
         return corners

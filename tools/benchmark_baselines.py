@@ -47,7 +47,9 @@ class PlainLoop:
 
     def __init__(self, detector: Detector, networks: Sequence[LoadedNetwork], *, sampled: int) -> None:
         searched = detector.propose if isinstance(detector.propose, SelectiveSearch) else SelectiveSearch()
-        self.propose = SelectiveSearch(searched.scales, searched.width, searched.min_side, engine="opencv")
+        self.propose = SelectiveSearch(
+            searched.scales, searched.width, searched.min_side, engine="opencv", sigma=searched.sigma
+        )
         self.suppress = detector.suppress
         self.sampled = sampled
         self.networks = [(load_region_network(network.path)[0].to(network.device), network) for network in networks]

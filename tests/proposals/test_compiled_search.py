@@ -42,6 +42,12 @@ def test_photo_as_opencv_at_full_width() -> None:
     assert share_of_equal_boxes(skimage.data.coffee()) >= 0.95  # type: ignore[no-untyped-call]
 
 
+def test_smoothed_as_opencv_smooths() -> None:
+    photo = skimage.data.coffee()  # type: ignore[no-untyped-call]
+    assert share_of_equal_boxes(photo, sigma=0.5, width=200, min_side=0) >= 0.95
+    assert len(boxes(photo, "compiled", sigma=0.5, width=200)) > len(boxes(photo, "compiled", sigma=1.2, width=200))
+
+
 @pytest.mark.parametrize("size", [(7, 300), (300, 7), (19, 12)])
 def test_narrow_parts_of_a_photo_as_opencv(size: tuple[int, int]) -> None:
     photo = skimage.data.astronaut()[: size[0], 100 : 100 + size[1]]  # type: ignore[no-untyped-call]

@@ -162,7 +162,15 @@ def test_tall_strips_are_searched_at_a_bounded_height(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"engine": "steam"}, {"scales": ()}, {"scales": (100, 0)}, {"width": 0}, {"min_side": -1}, {"sigma": 0.0}, {"sigma": 1e9}],
+    [
+        {"engine": "steam"},
+        {"scales": ()},
+        {"scales": (100, 0)},
+        {"width": 0},
+        {"min_side": -1},
+        {"sigma": 0.0},
+        {"sigma": 1e9},
+    ],
     ids=str,
 )
 def test_arguments_out_of_range(arguments: dict[str, object]) -> None:

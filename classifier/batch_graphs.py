@@ -89,7 +89,7 @@ class BatchGraphs:
                 outputs: Output = captured.outputs
                 return _rows(outputs, len(batch))
         self.captured.setdefault(key, None)
-        return _rows(function(_padded(batch, size)), len(batch))
+        return compute_padded(function, batch, size)
 
     def _capture(self, function: Callable[[Tensor], Any], like: Tensor) -> _Captured | None:
         memory = _memories.setdefault(like.device, _Memory())
@@ -107,6 +107,11 @@ class BatchGraphs:
             warnings.warn(f"no CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
             return None
         return _Captured(memory, graph, inputs, outputs)
+
+
+def compute_padded(function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
+    """What `function` gives for a batch [n, C, H, W] that it sees padded to `size` regions."""
+    return _rows(function(_padded(batch, size)), len(batch))
 
 
 def _padded(batch: Tensor, size: int) -> Tensor:

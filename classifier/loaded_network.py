@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from classifier.batch_graphs import BatchGraphs, next_size
+from classifier.batch_graphs import BatchGraphs, compute_padded, next_size
 from classifier.box_coder import mirror_deltas
 from classifier.engines import find_engine, prepare
 from classifier.inception import first_quantised
@@ -36,6 +36,10 @@ INT8_BATCH_PIXELS = 128 * 64 * 64
 
 INT8_LEAST_BATCH_SIZE = 32
 """Of larger regions."""
+
+INT8_STEP = 16
+"""Batches in int8 are padded to a multiple of so many regions. For each new number of them oneDNN prepares all its
+convolutions, which takes as long as a dozen regions, and it keeps what it prepared for some twenty numbers only."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """On a GPU: 704 regions at 224 pixels, 8,624 at 64; twice that holds what selective search finds in a photograph."""
@@ -148,23 +152,32 @@ class LoadedNetwork:
         found: list[Output] = []
         start = 0
         while not found or start < len(regions):
-            size = self.batch_size if self.graphs is None else next_size(len(regions) - start, self.batch_size)
+            size = self._next_size(len(regions) - start)
             batch = regions[start : start + size]
             try:
                 found.append(self._compute(name, function, batch if prepared else self.inputs(batch), size))
             except RuntimeError as error:
-                if not is_out_of_memory(error) or len(batch) <= 1:
+                if not is_out_of_memory(error) or size <= 1:
                     raise
-                self.batch_size = len(batch) // 2
+                self.batch_size = size // 2
                 if self.graphs is not None:
                     self.graphs.clear()
                 continue
             start += len(batch)
         return found
 
+    def _next_size(self, remaining: int) -> int:
+        """The size of the next batch, which may be more than the `remaining` regions."""
+        if self.graphs is not None:
+            return next_size(remaining, self.batch_size)
+        step = INT8_STEP if self.precision == "int8" else 1
+        return min(self.batch_size, -(-remaining // step) * step)
+
     def _compute(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor, size: int) -> Output:
-        if self.graphs is None or not len(inputs):
+        if not len(inputs):
             return function(inputs)  # of no regions nothing is launched
+        if self.graphs is None:
+            return function(inputs) if len(inputs) == size else compute_padded(function, inputs, size)
         with torch.cuda.device(self.device):  # where Triton launches
             return self.graphs(name, function, inputs, size)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_classifier import RegionClassifier
 from classifier.region_network import RegionOutputs
-from detection.device import is_out_of_memory, naming_failed_device
+from detection.device import Precision, is_out_of_memory, naming_failed_device
 from detection.errors import DeviceError, InputError
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -39,8 +39,8 @@ class SmallMemory(nn.Module):
         return outputs
 
 
-def loaded(weights: Path, batch_size: int) -> LoadedNetwork:
-    return LoadedNetwork(str(weights), device="cpu", precision=None, batch_size=batch_size)
+def loaded(weights: Path, batch_size: int, precision: Precision | None = None) -> LoadedNetwork:
+    return LoadedNetwork(str(weights), device="cpu", precision=precision, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("error", [GPU, CPU], ids=["GPU", "CPU"])
@@ -55,14 +55,38 @@ def test_halves_batches_that_do_not_fit(tiny_weights: Path, error: RuntimeError)
     assert network.batch_size == 2  # later batches do not fail first
     small.shown.clear()
     network.outputs(regions[:3])
-    assert small.shown == [2, 1]
+    assert small.shown == [2, 2]
 
 
-def test_halves_from_the_size_of_the_batch_that_failed(tiny_weights: Path) -> None:
-    network = loaded(tiny_weights, 64)
+@pytest.mark.parametrize(("precision", "shown"), [("int8", [16, 8, 4, 2, 2, 2]), ("float32", [5, 2, 2, 1])])
+def test_halves_from_the_size_of_the_batch_that_failed(
+    tiny_weights: Path, precision: Precision, shown: list[int]
+) -> None:
+    network = loaded(tiny_weights, 64, precision)
     network.network = small = SmallMemory(network.network, 2, GPU)
     assert len(network.outputs(torch.zeros(5, 3, 32, 32)).logits) == 5
-    assert small.shown == [5, 2, 2, 1]
+    assert small.shown == shown
+
+
+def test_one_region_is_tried_without_padding_before_memory_is_short(tiny_weights: Path) -> None:
+    network = loaded(tiny_weights, 64, "int8")
+    network.network = small = SmallMemory(network.network, 1, CPU)
+    assert len(network.outputs(torch.zeros(1, 3, 32, 32)).logits) == 1
+    assert small.shown == [16, 8, 4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("precision", "shown"), [("int8", [40, 16, 32, 40, 40, 16]), ("float32", [40, 1, 23, 40, 40, 9])]
+)
+def test_few_sizes_of_batches_in_int8(tiny_weights: Path, precision: Precision, shown: list[int]) -> None:
+    regions = torch.randn((89, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 50
+    alone = loaded(tiny_weights, 1, precision).outputs(regions).logits
+    network = loaded(tiny_weights, 40, precision)
+    network.network = small = SmallMemory(network.network, 40, CPU)
+    for count in (41, 23, 89):
+        torch.testing.assert_close(network.outputs(regions[:count]).logits, alone[:count])
+    assert small.shown == shown
+    assert len(network.outputs(regions[:0]).logits) == 0
 
 
 def test_one_region_that_does_not_fit_is_an_error_of_the_device(tiny_weights: Path) -> None:
@@ -77,7 +101,7 @@ def test_other_errors_pass(tiny_weights: Path) -> None:
     network.network = small = SmallMemory(network.network, 2, RuntimeError("a fault of the program"))
     with pytest.raises(RuntimeError, match="a fault of the program"):
         network.outputs(torch.zeros(5, 3, 32, 32))
-    assert small.shown == [5]
+    assert small.shown == [16]
 
 
 def test_a_real_failure_of_the_allocator_is_recognised() -> None:

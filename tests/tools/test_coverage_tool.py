@@ -290,10 +290,16 @@ def test_the_shipped_sources() -> None:
     path = Path(__file__).resolve().parent.parent.parent / "configs" / "coverage.yaml"
     settings = coverage.build_parser().parse_args(["--config", str(path), "--data", "anywhere"])
     names = ["selective search", "superpixels doubled", "doubled, ranked"]
-    assert list(settings.sources) == [*names, "plus MultiBox", "MultiBox alone"]
+    published = ["smoothed as by R-CNN", "that, doubled"]
+    assert list(settings.sources) == [*names, "plus MultiBox", "MultiBox alone", *published]
     single, doubled, ranked = (build_proposer(settings.sources[name]) for name in names)
+    for name, scales in zip(published, ((50, 100), (100, 200)), strict=True):
+        search = build_proposer(settings.sources[name])
+        assert isinstance(search, SelectiveSearch)
+        assert (search.scales, search.sigma) == (scales, 0.8)
     assert isinstance(single, SelectiveSearch)
     assert isinstance(doubled, SelectiveSearch)
     assert isinstance(ranked, MergedProposer)
     assert (single.scales, doubled.scales) == ((50, 100), (100, 200))
     assert single.width == doubled.width == 500
+    assert single.sigma == doubled.sigma == 0.5

@@ -38,7 +38,13 @@ def test_cache_has_the_proposals_of_the_detector(filled: Path, tiny_images: Path
     assert cache.settings == {
         "propose": {
             "class_path": "proposals.selective_search.SelectiveSearch",
-            "init_args": {"scales": [100, 200], "width": SEARCHED_WIDTH, "min_side": 8, "engine": "compiled"},
+            "init_args": {
+                "scales": [100, 200],
+                "width": SEARCHED_WIDTH,
+                "min_side": 8,
+                "engine": "compiled",
+                "sigma": 0.8,
+            },
         },
         "dataset": {"class_path": "detection.datasets.TinyImageNet", "init_args": {}},
         "split": "val",

@@ -36,8 +36,8 @@ class SelectiveSearch:
         min_side: boxes with a shorter side, in pixels of the searched image, are dropped.
         engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. They find the same boxes, but
             where equal similarities leave open what to merge.
-        sigma: of the Gaussian smoothing before the segmentation, in pixels of the searched image; R-CNN's is 0.8. Less
-            of it leaves more superpixels, and more boxes.
+        sigma: of the Gaussian smoothing before the segmentation, in pixels of the searched image, above 0 and at most
+            100; R-CNN's is 0.8. Less of it leaves more superpixels, and more boxes.
 
     Raises:
         InputError: if the engine is "opencv" and OpenCV comes without `ximgproc`.

@@ -9,7 +9,10 @@ import yaml
 
 from classifier.ensemble import Ensemble
 from detection.configuration import load_detector
-from tools import calibrate_cascade, evaluate_run, train_classifier, train_multibox
+from proposals.merge import MergedProposer
+from proposals.selective_search import SelectiveSearch
+from tools import calibrate_cascade, coverage, evaluate_run, train_classifier, train_multibox
+from tools.coverage_sources import build_proposer
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml"}
@@ -28,7 +31,7 @@ def test_training_reads_it(name: str) -> None:
 )
 def test_evaluation_reads_it(name: str) -> None:
     settings = evaluate_run.build_parser().parse_args(["--config", str(CONFIGS / name), "--data", "anywhere"])
-    merges = name == "tiny_imagenet_member.yaml"  # members see what the shipped detector proposes
+    merges = name == "tiny_imagenet_member.yaml"  # members see MultiBox's boxes too
     expected = "proposals.merge.MergedProposer" if merges else "proposals.selective_search.SelectiveSearch"
     assert settings.detector.propose.class_path == expected
 
@@ -53,3 +56,22 @@ def test_calibration_takes_an_ensemble_in_place_of_the_experiments_classifier() 
     detector = calibrate_cascade.build_parser().parse_args(command).detector
     assert detector.classify.init_args.members == ["a", "b"]
     assert (detector.propose.init_args.width, detector.score_threshold) == (128, 0.005)
+
+
+def test_the_shipped_sources() -> None:
+    """Those of `configs/coverage.yaml` that need no weights."""
+    settings = coverage.build_parser().parse_args(["--config", str(CONFIGS / "coverage.yaml"), "--data", "anywhere"])
+    names = ["selective search", "superpixels doubled", "doubled, ranked"]
+    published = ["smoothed as by R-CNN", "that, doubled"]
+    assert list(settings.sources) == [*names, "plus MultiBox", "MultiBox alone", *published]
+    single, doubled, ranked = (build_proposer(settings.sources[name]) for name in names)
+    for name, scales in zip(published, ((50, 100), (100, 200)), strict=True):
+        search = build_proposer(settings.sources[name])
+        assert isinstance(search, SelectiveSearch)
+        assert (search.scales, search.sigma) == (scales, 0.8)
+    assert isinstance(single, SelectiveSearch)
+    assert isinstance(doubled, SelectiveSearch)
+    assert isinstance(ranked, MergedProposer)
+    assert (single.scales, doubled.scales) == ((50, 100), (100, 200))
+    assert single.width == doubled.width == 500
+    assert single.sigma == doubled.sigma == 0.5

@@ -19,11 +19,9 @@ from detection.contracts import Proposals
 from detection.datasets import TinyImageNet
 from detection.errors import InputError
 from proposals.cache_writer import CacheWriter
-from proposals.merge import MergedProposer
-from proposals.selective_search import SelectiveSearch
 from proposals.whole_image import WholeImage
 from tools import coverage
-from tools.coverage_sources import MeasuredImages, build_proposer
+from tools.coverage_sources import MeasuredImages
 
 WHOLE = {"class_path": "proposals.whole_image.WholeImage"}
 SEARCH = {
@@ -283,23 +281,3 @@ def test_output_that_cannot_be_written(run: Callable[..., int], capsys: pytest.C
         "coverage: figures.txt: expected a name that ends in .csv\n"
         "coverage: curves.jpg: expected a name that ends in .png\n"
     )
-
-
-def test_the_shipped_sources() -> None:
-    """Those of `configs/coverage.yaml` that need no weights."""
-    path = Path(__file__).resolve().parent.parent.parent / "configs" / "coverage.yaml"
-    settings = coverage.build_parser().parse_args(["--config", str(path), "--data", "anywhere"])
-    names = ["selective search", "superpixels doubled", "doubled, ranked"]
-    published = ["smoothed as by R-CNN", "that, doubled"]
-    assert list(settings.sources) == [*names, "plus MultiBox", "MultiBox alone", *published]
-    single, doubled, ranked = (build_proposer(settings.sources[name]) for name in names)
-    for name, scales in zip(published, ((50, 100), (100, 200)), strict=True):
-        search = build_proposer(settings.sources[name])
-        assert isinstance(search, SelectiveSearch)
-        assert (search.scales, search.sigma) == (scales, 0.8)
-    assert isinstance(single, SelectiveSearch)
-    assert isinstance(doubled, SelectiveSearch)
-    assert isinstance(ranked, MergedProposer)
-    assert (single.scales, doubled.scales) == ((50, 100), (100, 200))
-    assert single.width == doubled.width == 500
-    assert single.sigma == doubled.sigma == 0.5

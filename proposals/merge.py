@@ -26,18 +26,26 @@ class MergedProposer:
             first, so MultiBox belongs before selective search, whose single boxes are worth less.
         budget: give the best so many boxes; all by default.
         duplicate_iou: above 0, at most 1; a box that overlaps a better one by more is a near-duplicate.
+        place_weights: for each proposer, how many places its boxes count as, at least one; by default one.
 
     Raises:
         ValueError: for arguments out of range.
     """
 
     def __init__(
-        self, proposers: Sequence[Proposer], budget: int | None = None, duplicate_iou: float = DUPLICATE_IOU
+        self,
+        proposers: Sequence[Proposer],
+        budget: int | None = None,
+        duplicate_iou: float = DUPLICATE_IOU,
+        place_weights: Sequence[int] | None = None,
     ) -> None:
         if not 1 <= len(proposers) <= NO_SOURCE:
             raise ValueError(f"proposers must be 1 to {NO_SOURCE}, got {len(proposers)}")
         if (budget is not None and budget < 1) or not 0 < duplicate_iou <= 1:
             raise ValueError(f"expected a budget above 0 and duplicate_iou in 0-1, got {budget=}, {duplicate_iou=}")
+        self.place_weights = (1,) * len(proposers) if place_weights is None else tuple(place_weights)
+        if len(self.place_weights) != len(proposers) or min(self.place_weights) < 1:
+            raise ValueError(f"place_weights must be {len(proposers)} numbers above 0, got {place_weights}")
         self.proposers = tuple(proposers)
         self.budget = budget
         self.duplicate_iou = duplicate_iou
@@ -47,5 +55,6 @@ class MergedProposer:
         found = [propose(image).boxes for propose in self.proposers]
         boxes = np.concatenate(found)
         sources = np.repeat(np.arange(len(found)), [len(of_one) for of_one in found])
-        order, shares = rank_boxes(boxes, duplicate_iou=self.duplicate_iou, limit=self.budget)
+        weights = np.array(self.place_weights)[sources]
+        order, shares = rank_boxes(boxes, weights=weights, duplicate_iou=self.duplicate_iou, limit=self.budget)
         return Proposals(boxes[order], shares, sources[order])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -26,7 +28,9 @@ NMS_IOU_THRESHOLD = 0.7
 
 
 class MultiBoxProposer:
-    """The best boxes of MultiBox in an image, seen whole at one size: `image -> Proposals`, scores are confidences.
+    """The best boxes of MultiBox in an image, seen whole at one size: `image -> Proposals`.
+
+    Scores are confidences, or what `size_exponent` makes of them.
 
     The network predicts without suppression, and the loss has nothing against two priors that fit the same object, so
     suppression follows.
@@ -39,10 +43,13 @@ class MultiBoxProposer:
         nms_iou_threshold: of the suppression.
         input_size: side in pixels at which pictures are seen; by default that of the weights. A larger one shows
             smaller objects, and takes more time.
+        size_exponent: boxes are ranked by their confidence times their share of the image's area to this power. More
+            than 0 makes up for objects that were smaller in training than in photographs.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
-        ValueError: if `max_boxes` or `input_size` is not positive, or the threshold not within 0-1.
+        ValueError: if `max_boxes` or `input_size` is not positive, `size_exponent` is negative, or the threshold is
+            not within 0-1.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class MultiBoxProposer:
         max_boxes: int = MAX_BOXES,
         nms_iou_threshold: float = NMS_IOU_THRESHOLD,
         input_size: int | None = None,
+        size_exponent: float = 0.0,
     ) -> None:
         if max_boxes < 1 or not 0 <= nms_iou_threshold <= 1:
             raise ValueError(
@@ -61,9 +69,12 @@ class MultiBoxProposer:
             )
         if input_size is not None and input_size < 1:
             raise ValueError(f"input_size must be positive, got {input_size}")
+        if not 0 <= size_exponent < math.inf:
+            raise ValueError(f"size_exponent must be at least 0, got {size_exponent}")
         path = find_multibox(weights)
         network, self.description = load_multibox(path)
         self.input_size = input_size or self.description.input_size
+        self.size_exponent = size_exponent
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
         self.device = find_device(device)
@@ -77,11 +88,13 @@ class MultiBoxProposer:
         self.network = network
 
     def __call__(self, image: Image) -> Proposals:
-        """Proposals within an image, the most confident first."""
+        """Proposals within an image, the best first."""
         height, width = image.shape[:2]
         boxes, confidences = self.predict(image)
-        kept = select_boxes(boxes, confidences, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)
-        return Proposals(boxes[kept] * np.array([width, height, width, height], np.float32), confidences[kept])
+        shares = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
+        scores = confidences * shares ** np.float32(self.size_exponent)
+        kept = select_boxes(boxes, scores, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)
+        return Proposals(boxes[kept] * np.array([width, height, width, height], np.float32), scores[kept])
 
     @torch.inference_mode()
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:

@@ -54,6 +54,15 @@ def test_budget() -> None:
     assert merged([RIGHT, LEFT], budget=5) == ([list(RIGHT), list(LEFT)], [0, 0])
 
 
+def test_boxes_of_a_proposer_count_as_several_places() -> None:
+    proposers = [Fixed([(0, 0, 5, 5)]), Fixed([RIGHT, LEFT, ALMOST_LEFT])]
+    plain = MergedProposer(proposers)(IMAGE)
+    weighted = MergedProposer(proposers, place_weights=[3, 1])(IMAGE)
+    assert plain.boxes.tolist() == [list(LEFT), [0, 0, 5, 5], list(RIGHT)]
+    assert weighted.boxes.tolist() == [[0, 0, 5, 5], list(LEFT), list(RIGHT)]
+    np.testing.assert_allclose(weighted.scores, [3 / 6, 2 / 6, 1 / 6], rtol=1e-6)
+
+
 def test_no_boxes() -> None:
     assert merged([], []) == ([], [])
 
@@ -88,6 +97,8 @@ def test_real_proposers(photo_pixels: Image) -> None:
         ({"proposers": [WholeImage()], "budget": 0}, "budget above 0"),
         ({"proposers": [WholeImage()], "duplicate_iou": 0}, "duplicate_iou in 0-1"),
         ({"proposers": [WholeImage()], "duplicate_iou": 1.5}, "duplicate_iou in 0-1"),
+        ({"proposers": [WholeImage()], "place_weights": [1, 1]}, "place_weights must be 1 numbers above 0"),
+        ({"proposers": [WholeImage()], "place_weights": [0]}, "place_weights must be 1 numbers above 0"),
     ],
 )
 def test_arguments_out_of_range(arguments: dict[str, object], reason: str) -> None:

@@ -204,6 +204,22 @@ def test_is_the_network_on_the_squashed_image(
     assert np.abs(boxes - network.priors.numpy()).max() > 0.02
 
 
+@pytest.mark.parametrize(
+    ("exponent", "scores"), [(0.0, {"half": 0.5, "whole": 0.2}), (1.0, {"whole": 0.2, "half": 0.125})]
+)
+def test_size_exponent_ranks_larger_boxes_higher(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, exponent: float, scores: dict[str, float]
+) -> None:
+    propose = MultiBoxProposer(str(weights), device="cpu", size_exponent=exponent)
+    boxes = np.array([[0, 0, 0.5, 0.5], [0, 0, 1, 1], [0.9, 0.9, 0.1, 0.1], [0.9, 0, 0.1, 1]], np.float32)
+    predicted = boxes, np.array([0.5, 0.2, 0.9, 0.9], np.float32)  # the last two are turned inside out
+    monkeypatch.setattr(propose, "predict", lambda _: predicted)
+    corners = {"half": [0, 0, 30, 10], "whole": [0, 0, 60, 20]}
+    found = propose(noise(20, 60))
+    assert found.boxes.tolist() == [corners[name] for name in scores]
+    np.testing.assert_allclose(found.scores, list(scores.values()), rtol=1e-6)
+
+
 def test_scale_of_the_image_is_of_no_matter(weights: Path) -> None:
     image = noise(64, 128)
     propose = MultiBoxProposer(str(weights), device="cpu")
@@ -237,6 +253,8 @@ def test_arguments_out_of_range(weights: Path, max_boxes: int, threshold: float)
         MultiBoxProposer(str(weights), max_boxes=max_boxes, nms_iou_threshold=threshold)
     with pytest.raises(ValueError, match="input_size must be positive"):
         MultiBoxProposer(str(weights), input_size=0)
+    with pytest.raises(ValueError, match="size_exponent must be at least 0"):
+        MultiBoxProposer(str(weights), size_exponent=-0.1)
 
 
 def assert_refused(path: Path, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.arrays import FloatArray
+from detection.arrays import FloatArray, IntArray
 from detection.boxes import as_boxes, box_iou
 from proposals.ranking import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
 
@@ -44,8 +44,9 @@ def test_pairs_at_the_threshold() -> None:
     assert set(pairs_of(boxes, 0.7)) == {(0, 1), (1, 2)}
 
 
-def ranked_by_loops(boxes: FloatArray, duplicate_iou: float) -> tuple[list[int], list[float]]:
+def ranked_by_loops(boxes: FloatArray, weights: IntArray, duplicate_iou: float) -> tuple[list[int], list[float]]:
     """Take the box with the largest gain, the first of equals, until none is left."""
+    worth = weights.tolist()
     iou = box_iou(boxes, boxes)
     iou[np.arange(len(boxes)), np.arange(len(boxes))] = 1  # also of boxes without area
     left = list(range(len(boxes)))
@@ -54,13 +55,14 @@ def ranked_by_loops(boxes: FloatArray, duplicate_iou: float) -> tuple[list[int],
 
     def stands_for(chosen: list[int]) -> int:
         """Places and levels at which one of the chosen overlaps a place by so much."""
-        return sum(any(iou[i, j] >= np.float32(level) for i in chosen) for j in range(len(boxes)) for level in LEVELS)
+        reached = [sum(any(iou[i, j] >= np.float32(level) for i in chosen) for level in LEVELS) for j in range(len(iou))]
+        return sum(number * levels for number, levels in zip(worth, reached, strict=True))
 
     while left:
         gain = {index: stands_for([*order, index]) - stands_for(order) for index in left}
         best = max(left, key=lambda index: (gain[index], -index))
         order.append(best)
-        gains.append(gain[best] / (len(LEVELS) * len(boxes)))
+        gains.append(gain[best] / (len(LEVELS) * sum(worth)))
         left = [index for index in left if index != best and not iou[best, index] > np.float32(duplicate_iou)]
     return order, gains
 
@@ -69,8 +71,9 @@ def ranked_by_loops(boxes: FloatArray, duplicate_iou: float) -> tuple[list[int],
 @pytest.mark.parametrize("seed", range(4))
 def test_order_is_that_of_the_loops(seed: int, duplicate_iou: float) -> None:
     boxes = crowded_boxes(seed, 30)
-    order, gains = ranked_by_loops(boxes, duplicate_iou)
-    ranking = rank_boxes(boxes, duplicate_iou=duplicate_iou)
+    weights = np.random.default_rng(seed).integers(1, 4, 30) if seed % 2 else np.ones(30, np.int64)
+    order, gains = ranked_by_loops(boxes, weights, duplicate_iou)
+    ranking = rank_boxes(boxes, weights=weights if seed % 2 else None, duplicate_iou=duplicate_iou)
     assert ranking.order.tolist() == order
     np.testing.assert_allclose(ranking.shares, gains, rtol=1e-6)
     if duplicate_iou < 1:
@@ -82,16 +85,24 @@ def test_order_by_hand() -> None:
     crowd = [(0, 0, 10, 10), (0, 0, 10, 12), (0, 0, 10, 14)]  # 10/12 = 0.83, 12/14 = 0.86, 10/14 = 0.71
     pair = [(50, 0, 60, 10), (50, 0, 60, 10.5)]  # 0.952
     alone = [(0, 50, 9, 59)]
-    # Levels: 0.83 and 0.86 reach 2 of three, 0.71 one, 0.952 and a box itself all three. Sums: in the crowd 3 + 2 + 1,
-    # 2 + 3 + 2, 1 + 2 + 3; in the pair 6 each; alone 3. After box 1, boxes 0 and 2 add a level each, of themselves;
+    # Levels: 0.83 and 0.86 reach 3 of four, 0.71 two, 0.952 and a box itself all four. Sums: in the crowd 4 + 3 + 2,
+    # 3 + 4 + 3, 2 + 3 + 4; in the pair 8 each; alone 4. After box 1, boxes 0 and 2 add a level each, of themselves;
     # after box 3, box 4 adds nothing.
     boxes = as_boxes([*crowd, *pair, *alone])
     ranking = rank_boxes(boxes)
     assert ranking.order.tolist() == [1, 3, 5, 0, 2, 4]
-    np.testing.assert_allclose(ranking.shares, np.array([7, 6, 3, 1, 1, 0]) / 18, rtol=1e-6)
+    np.testing.assert_allclose(ranking.shares, np.array([10, 8, 4, 1, 1, 0]) / 24, rtol=1e-6)
     assert ranking.shares.dtype == np.float32
     assert rank_boxes(boxes, duplicate_iou=0.95).order.tolist() == [1, 3, 5, 0, 2]
     assert rank_boxes(boxes, duplicate_iou=0.85).order.tolist() == [1, 3, 5, 0]
+
+
+def test_a_place_that_counts_several_times() -> None:
+    boxes = as_boxes([(0, 0, 10, 10), (50, 0, 60, 10), (50, 0, 60, 10.5)])
+    assert rank_boxes(boxes, duplicate_iou=0.95).order.tolist() == [1, 0]
+    weighted = rank_boxes(boxes, weights=np.array([3, 1, 1]), duplicate_iou=0.95)
+    assert weighted.order.tolist() == [0, 1]
+    np.testing.assert_allclose(weighted.shares, [3 / 5, 2 / 5], rtol=1e-6)
 
 
 def test_near_duplicate_at_the_threshold_stays() -> None:
@@ -122,7 +133,17 @@ def test_no_boxes() -> None:
     assert ranking.order.dtype == np.int64
 
 
-@pytest.mark.parametrize("arguments", [{"duplicate_iou": 0.0}, {"duplicate_iou": 1.01}, {"limit": 0}], ids=str)
-def test_arguments_out_of_range(arguments: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"duplicate_iou": 0.0},
+        {"duplicate_iou": 1.01},
+        {"limit": 0},
+        {"weights": np.array([0])},
+        {"weights": np.array([1, 1])},
+    ],
+    ids=str,
+)
+def test_arguments_out_of_range(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         rank_boxes(as_boxes([(0, 0, 1, 1)]), **arguments)  # type: ignore[arg-type]

@@ -55,7 +55,8 @@ def ranked_by_loops(boxes: FloatArray, weights: IntArray, duplicate_iou: float) 
 
     def stands_for(chosen: list[int]) -> int:
         """Places and levels at which one of the chosen overlaps a place by so much."""
-        reached = [sum(any(iou[i, j] >= np.float32(level) for i in chosen) for level in LEVELS) for j in range(len(iou))]
+        best = iou[chosen].max(axis=0) if chosen else np.zeros(len(iou))
+        reached = [sum(overlap >= np.float32(level) for level in LEVELS) for overlap in best]
         return sum(number * levels for number, levels in zip(worth, reached, strict=True))
 
     while left:

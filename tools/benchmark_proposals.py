@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases = [(name, image, options.width) for name, image in read_images(options.images).items()]
         cases += [(f"{size}x{size}", mosaic(size), size) for size in options.sizes]
         print(f"{cv2.getNumThreads()} threads, OpenCV {cv2.__version__}, scales {options.scales}")
-        multibox = MultiBoxProposer("multibox.safetensors", device="cpu", input_size=320)  # detector.yaml's
+        multibox = MultiBoxProposer(  # detector.yaml's
+            "multibox.safetensors", device="cpu", input_size=320, nms_iou_threshold=0.5, size_exponent=0.5
+        )
         print(f"first compiled search in this process: {time_first_search():.1f} s")
         results = []
         for name, image, width in cases:

@@ -1,13 +1,14 @@
 """An order of boxes in which the first few already lie wherever many others do.
 
-Selective search has no idea what an object is, but its boxes crowd: the 500 largest of 1,250 are mostly variants of the
+Selective search has no idea what an object is, but its boxes crowd: the 500 largest of 1,533 are mostly variants of the
 same regions. So each box is taken as a place where an object may be, and the order is that of greedy maximum coverage
 (Nemhauser, Wolsey and Fisher 1978): next comes the box that stands for the most places that none before it stands for.
 A place may count several times, as those of a proposer that knows objects should.
 
-The order and its levels are our choice, measured on 128 photos of COCO (`tools.coverage`): the first 500 of 1,383 boxes
-find 94% of the objects that all of them find, where the 500 largest find 64%. To weigh the places by a logistic
-function of size, shape, contrast and edges, fitted on half of 60 photos, gained nothing on the other half.
+The order and its levels are our choice, measured on 128 photos of COCO (configs/coverage.yaml): the first 500 of the
+1,383 that are no near-duplicates find 94% of the objects that all find, where the 500 largest find 64%. To weigh the
+places by a logistic function of size, shape, contrast and edges, fitted on half of 60 photos, gained nothing on the
+other half.
 """
 
 from __future__ import annotations

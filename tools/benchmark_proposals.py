@@ -21,6 +21,7 @@ import numpy as np
 import skimage.data
 
 from detection.arrays import Image
+from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.contracts import Proposals, Proposer
 from detection.errors import InputError
 from detection.image import read_image
@@ -59,9 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cases = [(name, image, options.width) for name, image in read_images(options.images).items()]
         cases += [(f"{size}x{size}", mosaic(size), size) for size in options.sizes]
         print(f"{cv2.getNumThreads()} threads, OpenCV {cv2.__version__}, scales {options.scales}")
-        multibox = MultiBoxProposer(  # detector.yaml's
-            "multibox.safetensors", device="cpu", input_size=320, nms_iou_threshold=0.5, size_exponent=0.5
-        )
+        shipped = read_yaml(DEFAULT_CONFIG)["propose"]["init_args"]["proposers"][0]["init_args"]
+        multibox = MultiBoxProposer(**{**shipped, "device": "cpu"})
         print(f"first compiled search in this process: {time_first_search():.1f} s")
         results = []
         for name, image, width in cases:

@@ -180,8 +180,8 @@ class Deviceless:
 
     class_names = ("cat",)
 
-    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        raise NotImplementedError
+    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:  # noqa: ARG002
+        return []
 
 
 @pytest.mark.parametrize(

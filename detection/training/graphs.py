@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -70,8 +72,7 @@ class TrainingGraphs:
         try:
             with numbers, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # nothing is accumulated here
-                form: Any = _Form(self.network, self.function)
-                graphed = torch.cuda.make_graphed_callables(form, (inputs.detach().clone(),), allow_unused_input=True)
+                replay = graphed(_Form(self.network, self.function), inputs.detach().clone())
         except RuntimeError as error:
             self.usable = False
             _renew_generator(inputs.device)
@@ -81,7 +82,7 @@ class TrainingGraphs:
             torch.cuda.set_rng_state(random_numbers, inputs.device)
             for buffer, kept in buffers:
                 buffer.copy_(kept)
-        return cast(Function, graphed)
+        return replay
 
 
 class _Form(nn.Module):
@@ -94,6 +95,20 @@ class _Form(nn.Module):
 
     def forward(self, inputs: Tensor) -> Any:
         return self.function(inputs)
+
+
+def graphed(form: Any, inputs: Tensor) -> Function:
+    """The form as a graph. Meanwhile other threads may do what cannot be captured: the loader's pins memory."""
+    make: Any = torch.cuda.make_graphed_callables
+    mode = {"capture_error_mode": "thread_local"}
+    if "capture_error_mode" in inspect.signature(make).parameters:
+        return cast(Function, make(form, (inputs,), allow_unused_input=True, **mode))
+    original = torch.cuda.graph  # which PyTorch 2.11 calls without a mode
+    torch.cuda.graph = partial(original, **mode)  # type: ignore[misc, assignment]
+    try:
+        return cast(Function, make(form, (inputs,), allow_unused_input=True))
+    finally:
+        torch.cuda.graph = original  # type: ignore[misc]
 
 
 def _autocast_type() -> torch.dtype | None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import copy
+import threading
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from detection.training.graphs import Function, TrainingGraphs
+from detection.training.graphs import Function, TrainingGraphs, graphed
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -63,6 +65,29 @@ def test_all_is_computed_without_a_gpu() -> None:
         inputs = torch.randn(4, 3)
         torch.testing.assert_close(graphs(inputs), layer(inputs))
     assert graphs.replays == 0
+
+
+@pytest.mark.parametrize("version", ["2.11", "later"])
+def test_a_capture_forbids_nothing_to_other_threads(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+
+    def graph(*_: object, capture_error_mode: str = "global") -> None:
+        modes.append(capture_error_mode)
+
+    def make(form: Function, inputs: tuple[Tensor], *, allow_unused_input: bool) -> Function:  # noqa: ARG001
+        torch.cuda.graph()  # type: ignore[call-arg]
+        return form
+
+    def make_later(form: Function, inputs: tuple[Tensor], *, capture_error_mode: str = "global", **_: Any) -> Function:  # noqa: ARG001
+        graph(capture_error_mode=capture_error_mode)
+        return form
+
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make if version == "2.11" else make_later)
+    layer = nn.Linear(3, 2)
+    assert graphed(layer, torch.zeros(1, 3)) is layer
+    assert modes == ["thread_local"]
+    assert torch.cuda.graph is graph
 
 
 @pytest.fixture
@@ -126,3 +151,29 @@ def test_what_cannot_be_captured_is_computed(network: nn.Module) -> None:
         graphs(batch)
     assert graphs(batch).requires_grad
     assert graphs.replays == 0
+
+
+@needs_gpu
+def test_memory_can_be_pinned_during_a_capture(network: nn.Module) -> None:
+    """What the thread of a loader does: each of its batches may come while a graph is captured."""
+    done, failures = threading.Event(), list[Exception]()
+
+    def pin() -> None:
+        size = 1
+        while not done.is_set():
+            try:
+                torch.empty(size << 20).pin_memory()
+            except RuntimeError as error:
+                failures.append(error)
+            size += 1  # or PyTorch would hand out the same memory again
+
+    thread = threading.Thread(target=pin)
+    thread.start()
+    graphs = TrainingGraphs(network, network)
+    for size in (16, 16, 24, 24, 32, 32):
+        graphs(torch.randn(size, 3, 8, 8, device="cuda"))
+    done.set()
+    thread.join()
+    assert graphs.usable
+    assert graphs.replays == 3
+    assert not failures

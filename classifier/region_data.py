@@ -14,7 +14,7 @@ from classifier.region_batch import RegionSample
 from classifier.sampling import (
     ObjectLists,
     SampledBoxes,
-    foreground_quota,
+    even_quota,
     keep_apart,
     sample_crop,
     sample_jittered,
@@ -32,36 +32,65 @@ DISTORTIONS = 100
 """Stream of random numbers, beside those of `classifier.sampling`."""
 
 
-class RegionSamples(Dataset[RegionSample], ABC):
+class Samples(Dataset[RegionSample], ABC):
     """What a training run draws from: `samples[key]` is a function of the seed and the key.
 
-    Loaders ask for those of a batch at once, whose random numbers and overlaps are computed together.
+    Args:
+        seed: of all draws.
+    """
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of records that an epoch goes through."""
+
+    def __getitem__(self, key: SampleKey) -> RegionSample:
+        return self.__getitems__([key])[0]
+
+    @abstractmethod
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
+        """Several samples, as `DataLoader` asks for them; what a batch needs is computed together."""
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """All images that samples are drawn from."""
+
+    @abstractmethod
+    def read_by(self, reader: ImageReader) -> None:
+        """Let `reader` give the pixels of a file from now on; before, it is decoded each time."""
+
+
+class RegionSamples(Samples):
+    """Regions of one image after the other.
 
     Args:
         count: number of images.
         per_image: regions R of each.
         augmentation: draws what is changed in the pixels.
         seed: of all draws.
-
-    Attributes:
-        read: gives the pixels of a file; by default it is decoded each time.
     """
 
     def __init__(self, count: int, *, per_image: int, augmentation: Augmentation, seed: int) -> None:
+        super().__init__(seed=seed)
         self.count = count
         self.per_image = per_image
         self.augmentation = augmentation
-        self.seed = seed
         self.read: ImageReader = read_image
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, key: SampleKey) -> RegionSample:
-        return self.__getitems__([key])[0]
+    def files(self) -> list[Path]:
+        return [self.path(index) for index in range(self.count)]
+
+    def read_by(self, reader: ImageReader) -> None:
+        self.read = reader
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
-        """Several samples, as `DataLoader` asks for them."""
+        if not keys:
+            return []
         paths = [self.path(key.record) for key in keys]
         images = [self.read(path) for path in paths]
         numbers = RowNumbers(keys, per_sample=self.per_image, seed=self.seed)
@@ -171,7 +200,7 @@ class ObjectSamples(RegionSamples):
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         records = np.array([key.record for key in keys])
         places = np.array([key.position for key in keys])[:, None] * self.per_image + np.arange(self.per_image)
-        foreground = foreground_quota(places, self.foreground_fraction)  # [n, R]
+        foreground = even_quota(places, self.foreground_fraction)  # [n, R]
         if self.proposals is None:
             return self._jittered(records, sizes, foreground, numbers)
         boxes, counts = self.proposals.boxes_of([self.records[record].image_id for record in records.tolist()])
@@ -203,6 +232,51 @@ class ObjectSamples(RegionSamples):
             foreground=foreground.ravel(),
             numbers=numbers,
         )
+
+
+class MixedSamples(Samples):
+    """Samples of objects, and in the place of a share of them samples of other images, each of these in turn.
+
+    They are spread so evenly that any n positions in a row hold `share` * n of the others, rounded up or down.
+
+    Args:
+        objects: what the classes are learned from, and the records of an epoch.
+        others: what takes their places.
+        share: of the positions, 0-1.
+    """
+
+    def __init__(self, objects: Samples, others: Samples, *, share: float) -> None:
+        super().__init__(seed=objects.seed)
+        self.objects = objects
+        self.others = others
+        self.share = share
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def files(self) -> list[Path]:
+        return [*self.objects.files(), *self.others.files()]
+
+    def read_by(self, reader: ImageReader) -> None:
+        self.objects.read_by(reader)
+        self.others.read_by(reader)
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
+        positions = np.array([key.position for key in keys])
+        before = np.floor(positions * self.share).astype(np.int64).tolist()  # so many of the others
+        chosen = even_quota(positions, self.share).tolist()
+        others = [
+            key._replace(record=count % len(self.others))
+            for key, count, other in zip(keys, before, chosen, strict=True)
+            if other
+        ]
+        objects = [  # at consecutive positions, which share out foreground and background
+            key._replace(position=key.position - count)
+            for key, count, other in zip(keys, before, chosen, strict=True)
+            if not other
+        ]
+        drawn = (iter(self.objects.__getitems__(objects)), iter(self.others.__getitems__(others)))
+        return [next(drawn[other]) for other in chosen]
 
 
 class GroundTruthRegions(Dataset[RegionSample]):

@@ -88,8 +88,8 @@ class ObjectLists:
         return Objects(self._boxes[places], self._labels[places], counts)
 
 
-def foreground_quota(places: IntArray, fraction: float) -> BoolArray:
-    """Which of the regions at some places [N] of an endless row are to be foreground [N].
+def even_quota(places: IntArray, fraction: float) -> BoolArray:
+    """Which of the places [N] of an endless row belong to a `fraction` of all [N], such as that of foreground.
 
     They are spread so evenly that any n in a row hold `fraction` * n of them, rounded up or down: so does each batch.
     """

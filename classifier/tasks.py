@@ -8,8 +8,16 @@ from collections.abc import Iterable
 from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation
+from classifier.backgrounds import Backgrounds
 from classifier.region_batch import RegionSample
-from classifier.region_data import CentralCrops, CropSamples, GroundTruthRegions, ObjectSamples, RegionSamples
+from classifier.region_data import (
+    CentralCrops,
+    CropSamples,
+    GroundTruthRegions,
+    MixedSamples,
+    ObjectSamples,
+    Samples,
+)
 from detection.contracts import CachedProposals
 from detection.datasets import DataSet
 from detection.errors import InputError
@@ -33,7 +41,7 @@ class Task(ABC):
         proposals: CachedProposals | None = None,
         augmentation: Augmentation,
         seed: int,
-    ) -> RegionSamples:
+    ) -> Samples:
         """Samples drawn at random from a split; regions from `proposals`, or else around the ground truth.
 
         Raises:
@@ -83,7 +91,7 @@ class WholeImages(Task):
         proposals: CachedProposals | None = None,
         augmentation: Augmentation,
         seed: int,
-    ) -> RegionSamples:
+    ) -> Samples:
         if proposals is not None:
             raise InputError("proposals: expected a task with regions, got one with whole images")
         images = dataset.read_labels(split)
@@ -106,14 +114,18 @@ class Regions(Task):
 
     Args:
         per_image: regions of an image in a batch.
-        foreground_fraction: share of the regions that are foreground, 0-1 (R-CNN: 0.25).
+        foreground_fraction: share of the regions that are foreground, 0-1 (R-CNN: 0.25), of images of the data set.
+        backgrounds: photographs whose regions take the places of some in training, as background.
     """
 
     background = True
 
-    def __init__(self, *, per_image: int = 1, foreground_fraction: float = 0.25) -> None:
+    def __init__(
+        self, *, per_image: int = 1, foreground_fraction: float = 0.25, backgrounds: Backgrounds | None = None
+    ) -> None:
         self.per_image = per_image
         self.foreground_fraction = foreground_fraction
+        self.backgrounds = backgrounds
 
     def training_samples(
         self,
@@ -123,13 +135,13 @@ class Regions(Task):
         proposals: CachedProposals | None = None,
         augmentation: Augmentation,
         seed: int,
-    ) -> RegionSamples:
+    ) -> Samples:
         records = dataset.read(split)
         objects = (label for record in records for label in record.labels[~record.ignored].tolist())
         require_all_classes(objects, dataset, split)
         if proposals is not None:
             proposals.require(records)
-        return ObjectSamples(
+        objects = ObjectSamples(
             records,
             per_image=self.per_image,
             foreground_fraction=self.foreground_fraction,
@@ -137,6 +149,10 @@ class Regions(Task):
             augmentation=augmentation,
             seed=seed,
         )
+        if self.backgrounds is None:
+            return objects
+        others = self.backgrounds.samples(per_image=self.per_image, augmentation=augmentation, seed=seed)
+        return MixedSamples(objects, others, share=self.backgrounds.share)
 
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
         return GroundTruthRegions(dataset.read(split))

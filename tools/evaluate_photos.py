@@ -16,6 +16,9 @@ may take several of the best places with boxes apart; where its box lies makes n
 only detections that also overlap an object of the category by an IoU of 0.5 or more, and "shown" those that reach the
 score threshold of the detector. What was detected is kept, so that the command can be given again with other questions.
 
+Networks that have learned background from some of the photos (classifier.backgrounds) are to be measured on the others:
+--every 2 --part 1 takes the second photo of the split, the fourth, and so on.
+
 --sheet draws photos with their best detections: the surest of those found right on the left, the others on the right.
 """
 
@@ -59,6 +62,8 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--device", type=str | None, default=None, help="default: a GPU if there is one")
     add_split_options(parser)
     add_limit_option(parser)
+    parser.add_argument("--every", type=PositiveInt, default=1, help="take every so many-th of the photos")
+    parser.add_argument("--part", type=NonNegativeInt, default=0, help="from this one on, counted from 0")
     parser.add_argument(
         "--classes", type=str | None, default=None, help="categories and their classes; default: those of the same name"
     )
@@ -98,10 +103,12 @@ def evaluate(settings: Namespace, split: Split) -> PhotosReport:
     Raises:
         InputError: naming what cannot be read, written or used, or if no photo is asked anything.
     """
+    if settings.part >= settings.every:
+        raise InputError(f"part: expected a number below --every {settings.every}, got {settings.part}")
     detector = load_detector(settings.config, settings.device)
     shown_from = detector.score_threshold
     kinds = find_kinds(settings, split, detector)
-    records = [entry.record for entry in split.chosen]
+    records = [entry.record for entry in split.chosen[settings.part :: settings.every]]
     asked = [one for one in records if kinds.keys() & {*largest_category(one), *visible_categories(one)}]
     if not asked:
         source = settings.classes or "the detector"

@@ -78,7 +78,7 @@ def build_data(
             augmentation=built.augmentation,
             seed=settings.seed,
         )
-        training.read = image_reader(settings, [training.path(index) for index in range(len(training))])
+        training.read_by(image_reader(settings, training.files()))
     largest = max(module.training_sizes)
     return TrainingData(
         training,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from classifier.sampling import ObjectLists, Objects, SampledBoxes, foreground_quota, sample_jittered
+from classifier.sampling import ObjectLists, Objects, SampledBoxes, even_quota, sample_jittered
 from detection.arrays import BoolArray, FloatArray, IntArray
 from detection.boxes import as_boxes
 from detection.training.sample_order import RowNumbers, SampleKey
@@ -50,7 +50,7 @@ def jittered(
 
 
 def quota_of(first: int, count: int, fraction: float) -> BoolArray:
-    return foreground_quota(np.arange(first, first + count), fraction)
+    return even_quota(np.arange(first, first + count), fraction)
 
 
 def assert_valid(regions: FloatArray, size: Size) -> None:

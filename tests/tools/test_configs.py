@@ -15,7 +15,8 @@ from tools import calibrate_cascade, coverage, evaluate_run, train_classifier, t
 from tools.coverage_sources import build_proposer
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml"}
+MEMBER, PHOTOGRAPHS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml"
+OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml", PHOTOGRAPHS}
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHERS)
 
 
@@ -26,17 +27,27 @@ def test_training_reads_it(name: str) -> None:
     assert settings.dataset.init_args.root == "anywhere"
 
 
+def test_photographs_go_with_the_members() -> None:
+    both = ["--config", str(CONFIGS / MEMBER), "--config", str(CONFIGS / PHOTOGRAPHS)]
+    settings = train_classifier.build_parser().parse_args(["fit", *both, "--data", "anywhere"])
+    member = yaml.safe_load((CONFIGS / MEMBER).read_text())
+    assert settings.task.init_args.foreground_fraction == member["task"]["init_args"]["foreground_fraction"]
+    assert settings.task.init_args.backgrounds.init_args.share == 0.125
+    assert (settings.trainer.max_epochs, settings.trainer.precision) == (12, member["trainer"]["precision"])
+    assert (settings.learning_rate, settings.batch_size) == (0.1, member["batch_size"])
+
+
 @pytest.mark.parametrize(
     "name", [name for name in EXPERIMENTS if "detector" in yaml.safe_load((CONFIGS / name).read_text())]
 )
 def test_evaluation_reads_it(name: str) -> None:
     settings = evaluate_run.build_parser().parse_args(["--config", str(CONFIGS / name), "--data", "anywhere"])
-    merges = name == "tiny_imagenet_member.yaml"  # members see MultiBox's boxes too
+    merges = name == MEMBER  # members see MultiBox's boxes too
     expected = "proposals.merge.MergedProposer" if merges else "proposals.selective_search.SelectiveSearch"
     assert settings.detector.propose.class_path == expected
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [*EXPERIMENTS, PHOTOGRAPHS])
 def test_it_says_what_it_is_for(name: str) -> None:
     text = (CONFIGS / name).read_text()
     assert text.startswith("# ")

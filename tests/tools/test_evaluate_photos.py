@@ -138,6 +138,17 @@ def test_more_detections_find_more(best: int, largest: int, anything: int, run: 
     assert (questions["largest"]["all"]["right"], questions["any"]["all"]["right"]) == (largest, anything)
 
 
+@pytest.mark.parametrize(("part", "expected"), [("0", ["0", "2"]), ("1", ["1", "3", "5"])])
+def test_parts_of_the_photos(part: str, expected: list[str], run: Run, tmp_path: Path) -> None:
+    largest = report_of(run, tmp_path / "a.json", "--every", "2", "--part", part)["questions"]["largest"]
+    assert [photo["image_id"] for photo in largest["photos"]] == expected
+
+
+def test_there_are_only_so_many_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--every", "2", "--part", "2") == 1
+    assert capsys.readouterr().err == "evaluate_photos: part: expected a number below --every 2, got 2\n"
+
+
 def test_printed(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run("--list") == 0
     totals, categories, notes, missed = capsys.readouterr().out.split("\n\n")

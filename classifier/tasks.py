@@ -137,8 +137,8 @@ class Regions(Task):
         seed: int,
     ) -> Samples:
         records = dataset.read(split)
-        objects = (label for record in records for label in record.labels[~record.ignored].tolist())
-        require_all_classes(objects, dataset, split)
+        labels = (label for record in records for label in record.labels[~record.ignored].tolist())
+        require_all_classes(labels, dataset, split)
         if proposals is not None:
             proposals.require(records)
         objects = ObjectSamples(

@@ -16,6 +16,9 @@ Function = Callable[[Tensor], Any]
 Key = tuple[torch.Size, torch.dtype, torch.dtype | None]
 """What a graph is for: shape and numbers of its input, and the numbers of autocast."""
 
+THIS_THREAD = "thread_local"
+"""Whose calls a capture watches; by default it is those of all threads."""
+
 
 class TrainingGraphs:
     """A function of a network, forward and backward, as a CUDA graph for inputs of the same shape.
@@ -100,11 +103,10 @@ class _Form(nn.Module):
 def graphed(form: Any, inputs: Tensor) -> Function:
     """The form as a graph. Meanwhile other threads may do what cannot be captured: the loader's pins memory."""
     make: Any = torch.cuda.make_graphed_callables
-    mode = {"capture_error_mode": "thread_local"}
     if "capture_error_mode" in inspect.signature(make).parameters:
-        return cast(Function, make(form, (inputs,), allow_unused_input=True, **mode))
+        return cast(Function, make(form, (inputs,), allow_unused_input=True, capture_error_mode=THIS_THREAD))
     original = torch.cuda.graph  # which PyTorch 2.11 calls without a mode
-    torch.cuda.graph = partial(original, **mode)  # type: ignore[misc, assignment]
+    torch.cuda.graph = partial(original, capture_error_mode=THIS_THREAD)  # type: ignore[misc, assignment]
     try:
         return cast(Function, make(form, (inputs,), allow_unused_input=True))
     finally:

@@ -8,25 +8,21 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import PIL.Image
 from tqdm import tqdm
 
-from detection.arrays import Image
 from detection.compiled_process import compiled_process
 from detection.configuration import load_detector
-from detection.contracts import Proposals
-from detection.detector import Detector
 from detection.drawing import draw_detections
-from detection.errors import DeviceError, InputError
-from detection.image import find_images, read_image
-from detection.pipeline import available_cores, map_ahead
+from detection.errors import InputError
+from detection.folder import Found, detect_in_all, find_sharing
+from detection.image import find_images
+from detection.pipeline import available_cores
 from detection.version import __version__
 
 ANNOTATED_SUFFIX = ".detections.png"
@@ -34,23 +30,12 @@ ANNOTATED_SUFFIX = ".detections.png"
 COMPILED = ("proposals.compiled_search", "classifier.warp_loops")
 """What the shipped stages call of Numba; other configurations may waste a core with it."""
 
-MAX_THREADS = 8
-"""Bounds the images that are held in memory at once, one a thread."""
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal."""
 
 Record = dict[str, Any]
 """What the JSON file says of an image: `image`, `width`, `height`, `seconds`, `detections` (as `Detections.to_dict`),
 and `picture`, the annotated one, if it was written. Where something failed there is `error`, a line of text."""
-
-
-class Proposed(NamedTuple):
-    """An image with its proposals, and the seconds that it took to read it and to find them."""
-
-    image: Image
-    proposals: Proposals
-    seconds: float
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -131,13 +116,12 @@ def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list
         detector.max_detections = options.max_detections
     _prepare_output(options)
     pictures = {} if options.no_image else _picture_paths(paths, options.output)
-    threads = proposing_threads() if len(paths) > 1 else 0
-    coming = map_ahead(partial(_propose, detector=detector), paths, threads=threads, ahead=threads)
+    coming = detect_in_all(paths, detector, find_sharing(len(paths)))
     progress = tqdm(total=len(paths), unit="image", disable=True if options.quiet or len(paths) == 1 else None)
     try:
         with closing(coming), progress:
-            for path, proposed in zip(paths, coming, strict=True):
-                records.append(record := _detect_in(path, proposed, detector, pictures.get(path)))
+            for path, found in zip(paths, coming, strict=True):
+                records.append(record := _record(path, found, pictures.get(path)))
                 if "detections" in record and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record))
                 progress.update()
@@ -187,48 +171,20 @@ def _prepare_output(options: argparse.Namespace) -> None:
         _write_json(options.json, [])
 
 
-def proposing_threads() -> int:
-    """Threads that read and propose while an image is scored.
-
-    One a core where a GPU scores. A CPU that scores has all cores busy, and on two of them a thread beside that took a
-    fifth of the speed; with more cores one for each four is a guess.
-    """
-    import torch  # noqa: PLC0415  slow to import, and not needed for --help
-
-    cores = available_cores()
-    return min(MAX_THREADS, cores if torch.cuda.is_available() else cores // 4)
-
-
-def _propose(path: Path, detector: Detector) -> Proposed | InputError:
-    """The image of a file with its proposals, or what is wrong with it."""
-    start = time.perf_counter()
-    try:
-        image = read_image(path)
-        proposals = detector.propose(image)
-    except InputError as error:
-        return error
-    return Proposed(image, proposals, time.perf_counter() - start)
-
-
-def _detect_in(path: Path, proposed: Proposed | InputError, detector: Detector, picture: Path | None) -> Record:
+def _record(path: Path, found: Found | InputError, picture: Path | None) -> Record:
     """The record of an image; where only the picture could not be written, it has detections and an error."""
     record: Record = {"image": str(path)}
     try:
-        if isinstance(proposed, InputError):
-            raise proposed
-        start = time.perf_counter()
-        image = proposed.image
-        detections = detector.score([image], [proposed.proposals])[0]
-        seconds = round(proposed.seconds + time.perf_counter() - start, 3)
-        record |= {"width": image.shape[1], "height": image.shape[0], "seconds": seconds}
+        if isinstance(found, InputError):
+            raise found
+        image, detections, seconds = found
+        record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
         record["detections"] = detections.to_dict()
         if picture is not None:
             annotated = PIL.Image.fromarray(draw_detections(image, detections))
             with _writing(picture):
                 annotated.save(picture)
             record["picture"] = str(picture)
-    except DeviceError:
-        raise
     except InputError as error:
         record["error"] = str(error)
     return record

@@ -13,7 +13,12 @@ Result = TypeVar("Result")
 
 
 def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    ahead: int,
+    prepare: Callable[[], object] | None = None,
 ) -> Generator[Result, None, None]:
     """`function(item)` of each item in their order; while one is used, the next `ahead` are made.
 
@@ -26,11 +31,12 @@ def map_ahead(
         items: taken as they are needed.
         threads: with 0, each result is made when it is asked for, in the thread of the caller.
         ahead: bounds the results that are kept, at least 1.
+        prepare: called once in each thread before its first item.
     """
     if threads < 1:
         yield from map(function, items)
         return
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(threads, initializer=prepare)
     coming: deque[Future[Result]] = deque()
     try:
         for item in items:

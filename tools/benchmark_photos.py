@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,19 +21,19 @@ from classifier.ensemble import Ensemble
 from classifier.loaded_network import LoadedNetwork
 from classifier.region_classifier import RegionClassifier
 from classifier.regions import upload
-from detection.arrays import Image
-from detection.cli import proposing_threads
 from detection.configuration import load_detector
-from detection.contracts import Proposals
 from detection.detector import Detector
 from detection.errors import InputError
+from detection.folder import IN_TURN, Sharing, detect_in_all, find_sharing
 from detection.image import read_image
-from detection.pipeline import map_ahead
 from tools.benchmark_baselines import BASELINES, build_baseline
 from tools.evaluation_report import write_json
 from tools.output_file import prepare_output, prepare_plot
 
 COLD_COMMAND = "from detection.cli import run; run()"
+
+ONE_BY_ONE, SHARED = "in turn", "shared"
+"""A folder's images one after the other, and as `detect` does them."""
 
 PART = "of it warp"
 """Measured by itself: the crops that scoring makes, of all networks."""
@@ -49,7 +49,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
     parser.add_argument("--sampled", type=int, default=50, help="regions of the plain loop that are timed")
     parser.add_argument("--folder", type=int, default=8, help="photos of the folder, 0 for none")
-    parser.add_argument("--threads", nargs="*", type=int, default=[proposing_threads()], help="that read ahead there")
     parser.add_argument("--json", help="file for all seconds")
     parser.add_argument("--plot", help="PNG file for a bar chart")
     return parser
@@ -151,24 +150,25 @@ def time_cold(path: str, options: argparse.Namespace) -> float:
 
 
 def time_folders(detector: Detector, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds for all photos of a folder, by the number of threads that read and propose ahead; 0 comes first."""
-    paths = list(islice(cycle(options.images), options.folder))
-    counts = list(dict.fromkeys([0, *options.threads]))
-    rounds = [{count: time_folder(detector, paths, count) for count in counts} for _ in range(options.repeat)]
-    return {str(count): [seconds[count] for seconds in rounds] for count in counts}
+    """Seconds for all photos of a folder, one after the other and as `detect` does them."""
+    paths = [Path(path) for path in islice(cycle(options.images), options.folder)]
+    sharings = {ONE_BY_ONE: IN_TURN, SHARED: find_sharing(len(paths))}
+    rounds = [
+        {name: time_folder(detector, paths, one) for name, one in sharings.items()} for _ in range(options.repeat)
+    ]
+    return {name: [seconds[name] for seconds in rounds] for name in sharings}
 
 
-def time_folder(detector: Detector, paths: Sequence[str], threads: int) -> float:
-    """Seconds for all images, while `threads` read and propose ahead."""
+def time_folder(detector: Detector, paths: Sequence[Path], sharing: Sharing) -> float:
+    """Seconds for all images, which threads share.
 
-    def propose(path: str) -> tuple[Image, Proposals]:
-        image = read_image(path)
-        return image, detector.propose(image)
-
+    Raises:
+        InputError: what is wrong with one of them.
+    """
     start = time.perf_counter()
-    with closing(map_ahead(propose, paths, threads=threads, ahead=threads)) as coming:
-        for image, proposals in coming:
-            detector.score([image], [proposals])
+    for found in detect_in_all(paths, detector, sharing):
+        if isinstance(found, InputError):
+            raise found
     return time.perf_counter() - start
 
 
@@ -190,12 +190,12 @@ def format_photo(report: dict[str, Any]) -> str:
 
 
 def format_folder(report: dict[str, list[float]], count: int) -> str:
-    """Photos a second by the number of threads."""
-    lines = [f"folder of {count} photos, by threads that read ahead"]
-    alone = statistics.median(report["0"])
-    for threads, seconds in report.items():
+    """Photos a second, one after the other and shared."""
+    lines = [f"folder of {count} photos"]
+    alone = statistics.median(report[ONE_BY_ONE])
+    for name, seconds in report.items():
         median = statistics.median(seconds)
-        lines.append(f"{_row(threads, seconds)} {count / median:6.2f} photos/s {alone / median:5.2f}x")
+        lines.append(f"{_row(name, seconds)} {count / median:6.2f} photos/s {alone / median:5.2f}x")
     return "\n".join(lines)
 
 

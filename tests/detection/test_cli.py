@@ -212,6 +212,7 @@ def test_nothing_is_collected_before_the_first_image_is_done(folder: Path) -> No
     code = f"""
 import gc, sys
 from detection import cli
+from detection.folder import Sharing
 
 class Watching:
     def propose(self, image):
@@ -219,7 +220,7 @@ class Watching:
         raise cli.InputError("enough")
 
 cli.load_detector = lambda *_: Watching()
-cli.proposing_threads = lambda: 0
+cli.find_sharing = lambda count: Sharing(threads=0, group=0)
 sys.argv = ["detect", {str(folder)!r}, "--quiet", "--json", {str(folder / "found.json")!r}]
 cli.run()
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detection import cli
+from detection import folder as folder_module
 from detection.arrays import Image
 from detection.errors import DeviceError
 from detection.image import read_image
@@ -61,7 +61,7 @@ def stop_at_the_second_image(monkeypatch: pytest.MonkeyPatch, reason: BaseExcept
             raise reason
         return read_image(path)
 
-    monkeypatch.setattr(cli, "read_image", read_until_stopped)
+    monkeypatch.setattr(folder_module, "read_image", read_until_stopped)
 
 
 def test_interruption_keeps_what_was_found(
@@ -95,6 +95,7 @@ import itertools, signal, sys, threading, time
 import numpy as np
 from detection import cli
 from detection.contracts import Proposals
+from detection.folder import Sharing
 
 class Endless:
     def propose(self, image):
@@ -109,7 +110,7 @@ class Endless:
 
 calls, second_has_begun = itertools.count(), threading.Event()
 cli.load_detector = lambda *_: Endless()
-cli.proposing_threads = lambda: 1
+cli.find_sharing = lambda count: Sharing(threads=1, group=0)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which Python leaves out in a background job of a shell
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]
 cli.run()

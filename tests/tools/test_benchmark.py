@@ -35,14 +35,14 @@ def test_photos_stage_by_stage_and_against_baselines(
 ) -> None:
     target = tmp_path / "report.json"
     options = ["--config", str(detector_config), "--repeat", "1", "--device", "cpu", "--sampled", "3", "--folder", "2"]
-    baselines = ["--baselines", "plain", "mobilenet", "--threads", "1", "--json", str(target)]
+    baselines = ["--baselines", "plain", "mobilenet", "--json", str(target)]
     baselines += ["--plot", str(tmp_path / "chart.png")]
     assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines.pop(12) == "folder of 2 photos, by threads that read ahead"
+    assert lines.pop(12) == "folder of 2 photos"
     rows = [line.split("  ")[1] for line in lines[3:]]
     assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "cold"]
-    assert rows[7:] == ["plain", "mobilenet", "0", "1"]
+    assert rows[7:] == ["plain", "mobilenet", "in turn", "shared"]
     shares = [float(line.split()[4].rstrip("%")) for line in lines[3:7]]
     assert sum(shares) == pytest.approx(100, abs=0.5)
     assert lines[10].endswith("x, scaled from 3 regions")

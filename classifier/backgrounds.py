@@ -14,10 +14,10 @@ import numpy as np
 
 from classifier.augmentation import Augmentation
 from classifier.region_data import ObjectSamples
+from detection.contracts import CachedProposals
 from detection.datasets import DataSet
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
-from proposals.cache import ProposalCache
 
 
 class Backgrounds:
@@ -26,7 +26,7 @@ class Backgrounds:
     Args:
         dataset: reader of the photographs.
         split: of it.
-        proposals: file of `tools.propose` with the proposals of that split.
+        proposals: those of that split, such as a `proposals.cache.CacheFile`.
         share: of the samples of a batch that are of photographs, 0-1.
         none_of_the_classes: categories whose objects are background too; regions that overlap an object of another one
             by an IoU of 0.5 or more are left out, as it may be of the classes.
@@ -35,7 +35,6 @@ class Backgrounds:
         part: which of these parts is taken, from 0.
 
     Raises:
-        InputError: if the data set lacks one of the categories.
         ValueError: if a number is out of range.
     """
 
@@ -44,7 +43,7 @@ class Backgrounds:
         dataset: DataSet,
         *,
         split: str,
-        proposals: str,
+        proposals: CachedProposals,
         share: float,
         none_of_the_classes: Sequence[str] = (),
         every: int = 1,
@@ -54,9 +53,6 @@ class Backgrounds:
             raise ValueError(f"share must lie between 0 and 1, got {share}")
         if not 0 <= part < every:
             raise ValueError(f"part must lie in 0-{every - 1}, got {part}")
-        for name in none_of_the_classes:
-            if name not in dataset.class_names:
-                raise InputError(f"{dataset.root}: expected a category '{name}', got none of this name")
         self.dataset = dataset
         self.split = split
         self.proposals = proposals
@@ -69,19 +65,22 @@ class Backgrounds:
         """Regions of the photographs, all of them background.
 
         Raises:
-            InputError: naming what cannot be read, or if there are no photographs or not all have proposals.
+            InputError: naming what cannot be read, a category that the data set lacks, or if there are no photographs
+                or not all have proposals.
         """
+        for name in self.none_of_the_classes:
+            if name not in self.dataset.class_names:
+                raise InputError(f"{self.dataset.root}: expected a category '{name}', got none of this name")
         records = self.dataset.read(self.split)[self.part :: self.every]
         if not records:
             raise InputError(f"{self.dataset.root}: expected photographs in split '{self.split}', got none")
-        proposals = ProposalCache(self.proposals)
-        proposals.require(records)
+        self.proposals.require(records)
         known = [row for row, name in enumerate(self.dataset.class_names) if name in self.none_of_the_classes]
         return ObjectSamples(
             [without_objects(record, known) for record in records],
             per_image=per_image,
             foreground_fraction=0.0,
-            proposals=proposals,
+            proposals=self.proposals,
             augmentation=augmentation,
             seed=seed,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,30 @@ class ProposalCache:
             InputError: naming the first that differs.
         """
         require_settings(self.path, self.settings, expected)
+
+
+class CacheFile:
+    """A `ProposalCache` by its path, opened when it is first used: for configurations that need not use it.
+
+    Args:
+        path: as of `ProposalCache`, whose errors come at the first use.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @cached_property
+    def _cache(self) -> ProposalCache:
+        return ProposalCache(self.path)
+
+    def require(self, records: Iterable[GroundTruth]) -> None:
+        self._cache.require(records)
+
+    def __getitem__(self, image_id: str) -> Proposals:
+        return self._cache[image_id]
+
+    def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        return self._cache.boxes_of(image_ids)
 
 
 def require_length(path: Path, boxes: int, *, more: bool = False) -> None:

@@ -21,6 +21,7 @@ from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from detection.image import read_image
 from detection.training.sample_order import SampleKey
+from proposals.cache import CacheFile
 from proposals.cache_writer import CacheWriter
 
 SIZE = (60, 100)
@@ -73,7 +74,7 @@ def backgrounds(
     return Backgrounds(
         photographs,
         split=split,
-        proposals=str(photographs.root / "cache"),
+        proposals=CacheFile(str(photographs.root / "cache")),
         share=share,
         none_of_the_classes=none_of_the_classes,
         every=every,
@@ -156,15 +157,20 @@ def test_wrong_settings_are_named(photographs: Photographs) -> None:
     with pytest.raises(ValueError, match="part must lie in 0-1, got 2"):
         backgrounds(photographs, every=2, part=2)
     with pytest.raises(InputError, match="expected a category 'dog', got none of this name"):
-        backgrounds(photographs, none_of_the_classes=("dog",))
+        drawn(backgrounds(photographs, none_of_the_classes=("dog",)))
     with pytest.raises(InputError, match="expected photographs in split 'val', got none"):
         backgrounds(photographs, split="val").samples(per_image=1, augmentation=Augmentation(), seed=1)
 
 
 def test_photographs_without_proposals_are_named(photographs: Photographs) -> None:
-    (photographs.root / "cache").unlink()
     with CacheWriter(photographs.root / "other", {}) as writer:
         writer.finish()
-    some = Backgrounds(photographs, split="train", proposals=str(photographs.root / "other"), share=0.1)
+    some = Backgrounds(photographs, split="train", proposals=CacheFile(str(photographs.root / "other")), share=0.1)
     with pytest.raises(InputError, match="other: expected proposals of image '0' and 4 more, got none"):
+        some.samples(per_image=1, augmentation=Augmentation(), seed=1)
+
+
+def test_a_missing_cache_is_named_when_it_is_needed(photographs: Photographs) -> None:
+    some = Backgrounds(photographs, split="train", proposals=CacheFile("nowhere"), share=0.1)
+    with pytest.raises(InputError, match="nowhere: no such cache of proposals"):
         some.samples(per_image=1, augmentation=Augmentation(), seed=1)

@@ -63,7 +63,7 @@ def test_heads_find_what_the_class_layer_does_not(
     rcnn: Path, softmax: Path, config: Path, data: Path, tmp_path: Path
 ) -> None:
     assert mean_average_precision(config, data, softmax, tmp_path / "before.json") < 0.5
-    assert mean_average_precision(config, data, rcnn, tmp_path / "after.json") > 0.9
+    assert mean_average_precision(config, data, rcnn, tmp_path / "after.json") > 0.75
 
 
 def test_file_says_what_it_holds(rcnn: Path, softmax: Path) -> None:

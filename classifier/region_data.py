@@ -234,51 +234,6 @@ class ObjectSamples(RegionSamples):
         )
 
 
-class MixedSamples(Samples):
-    """Samples of objects, and in the place of a share of them samples of other images, each of these in turn.
-
-    They are spread so evenly that any n positions in a row hold `share` * n of the others, rounded up or down.
-
-    Args:
-        objects: what the classes are learned from, and the records of an epoch.
-        others: what takes their places.
-        share: of the positions, 0-1.
-    """
-
-    def __init__(self, objects: Samples, others: Samples, *, share: float) -> None:
-        super().__init__(seed=objects.seed)
-        self.objects = objects
-        self.others = others
-        self.share = share
-
-    def __len__(self) -> int:
-        return len(self.objects)
-
-    def files(self) -> list[Path]:
-        return [*self.objects.files(), *self.others.files()]
-
-    def read_by(self, reader: ImageReader) -> None:
-        self.objects.read_by(reader)
-        self.others.read_by(reader)
-
-    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
-        positions = np.array([key.position for key in keys])
-        before = np.floor(positions * self.share).astype(np.int64).tolist()  # so many of the others
-        chosen = even_quota(positions, self.share).tolist()
-        others = [
-            key._replace(record=count % len(self.others))
-            for key, count, other in zip(keys, before, chosen, strict=True)
-            if other
-        ]
-        objects = [  # at consecutive positions, which share out foreground and background
-            key._replace(position=key.position - count)
-            for key, count, other in zip(keys, before, chosen, strict=True)
-            if not other
-        ]
-        drawn = (iter(self.objects.__getitems__(objects)), iter(self.others.__getitems__(others)))
-        return [next(drawn[other]) for other in chosen]
-
-
 class GroundTruthRegions(Dataset[RegionSample]):
     """Every ground truth that is not ignored as one region, undistorted, for measuring a region classifier."""
 

@@ -9,12 +9,12 @@ from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation
 from classifier.backgrounds import Backgrounds
+from classifier.mixed_samples import MixedSamples
 from classifier.region_batch import RegionSample
 from classifier.region_data import (
     CentralCrops,
     CropSamples,
     GroundTruthRegions,
-    MixedSamples,
     ObjectSamples,
     Samples,
 )

@@ -131,6 +131,8 @@ def _score(detector: Detector, proposed: _Proposed | InputError) -> Found | Inpu
 def _detect(detector: Detector, paths: Sequence[Path]) -> list[Found | InputError]:
     start = time.perf_counter()
     proposed = [_propose(detector, path) for path in paths]
+    if len(proposed) == 1:
+        return [_score(detector, proposed[0])]
     read = [one for one in proposed if isinstance(one, _Proposed)]
     try:
         detections = iter(detector.score([one.image for one in read], [one.proposals for one in read]))

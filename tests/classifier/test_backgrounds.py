@@ -10,7 +10,7 @@ import pytest
 
 from classifier.augmentation import Augmentation
 from classifier.backgrounds import Backgrounds, without_objects
-from classifier.region_data import MixedSamples
+from classifier.mixed_samples import MixedSamples
 from classifier.tasks import Regions
 from detection.boxes import as_boxes
 from detection.contracts import Proposals

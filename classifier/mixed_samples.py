@@ -45,12 +45,12 @@ class MixedSamples(Samples):
         positions = np.array([key.position for key in keys])
         before = np.floor(positions * self.share).astype(np.int64).tolist()  # so many of the others
         chosen = even_quota(positions, self.share).tolist()
-        others = [
-            key._replace(record=count % len(self.others))
+        others = [  # a record further in each round, or a share of foreground would always fall to the same ones
+            key._replace(position=count, record=(count + count // len(self.others)) % len(self.others))
             for key, count, other in zip(keys, before, chosen, strict=True)
             if other
         ]
-        objects = [  # at consecutive positions, which share out foreground and background
+        objects = [  # both at consecutive positions, which share out foreground and background
             key._replace(position=key.position - count)
             for key, count, other in zip(keys, before, chosen, strict=True)
             if not other

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch.utils.data import Dataset
 
 from classifier.augmentation import Augmentation
-from classifier.backgrounds import Backgrounds
 from classifier.mixed_samples import MixedSamples
+from classifier.photographs import LabelSets, Photographs
 from classifier.region_batch import RegionSample
 from classifier.region_data import (
     CentralCrops,
@@ -31,6 +31,14 @@ class Task(ABC):
     """
 
     background: bool
+
+    def label_sets(self, class_names: Sequence[str]) -> LabelSets:  # noqa: ARG002
+        """The sets of classes that labels of training samples may stand for, by default none.
+
+        Raises:
+            InputError: naming the file that cannot be used.
+        """
+        return ()
 
     @abstractmethod
     def training_samples(
@@ -115,17 +123,20 @@ class Regions(Task):
     Args:
         per_image: regions of an image in a batch.
         foreground_fraction: share of the regions that are foreground, 0-1 (R-CNN: 0.25), of images of the data set.
-        backgrounds: photographs whose regions take the places of some in training, as background.
+        photographs: of other categories, whose regions take the places of some in training.
     """
 
     background = True
 
     def __init__(
-        self, *, per_image: int = 1, foreground_fraction: float = 0.25, backgrounds: Backgrounds | None = None
+        self, *, per_image: int = 1, foreground_fraction: float = 0.25, photographs: Photographs | None = None
     ) -> None:
         self.per_image = per_image
         self.foreground_fraction = foreground_fraction
-        self.backgrounds = backgrounds
+        self.photographs = photographs
+
+    def label_sets(self, class_names: Sequence[str]) -> LabelSets:
+        return () if self.photographs is None else self.photographs.label_sets(class_names)
 
     def training_samples(
         self,
@@ -149,10 +160,12 @@ class Regions(Task):
             augmentation=augmentation,
             seed=seed,
         )
-        if self.backgrounds is None:
+        if self.photographs is None:
             return objects
-        others = self.backgrounds.samples(per_image=self.per_image, augmentation=augmentation, seed=seed)
-        return MixedSamples(objects, others, share=self.backgrounds.share)
+        others = self.photographs.samples(
+            dataset.class_names, per_image=self.per_image, augmentation=augmentation, seed=seed
+        )
+        return MixedSamples(objects, others, share=self.photographs.share)
 
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
         return GroundTruthRegions(dataset.read(split))

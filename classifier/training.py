@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from classifier.augmentation import distort
 from classifier.box_loss import box_regression_loss
+from classifier.class_loss import ClassLoss
 from classifier.googlenet import GoogLeNet
 from classifier.region_batch import UNCOUNTED, RegionBatch
 from classifier.region_network import RegionNetwork
@@ -35,6 +36,7 @@ class ClassifierTraining(SupervisedTraining):
         network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
         class_names: of the C classes, kept in checkpoints.
         background: whether output 0 is background.
+        label_sets: sets of classes, by label 0 to C - 1, that the labels above those of the outputs stand for.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
         training_sizes: the same in training, each for an equal share of the steps; None for `input_size` throughout.
@@ -60,6 +62,7 @@ class ClassifierTraining(SupervisedTraining):
         *,
         class_names: tuple[str, ...],
         background: bool,
+        label_sets: Sequence[Collection[int]] = (),
         seed: int,
         input_size: int,
         training_sizes: Sequence[int] | None = None,
@@ -95,7 +98,11 @@ class ClassifierTraining(SupervisedTraining):
         self.seed = seed
         self.input_size = input_size
         self.context = context
-        self.label_smoothing = label_smoothing
+        self.class_loss = ClassLoss(
+            len(class_names) + background,
+            sets=[[label + background for label in some] for some in label_sets],
+            smoothing=label_smoothing,
+        )
         self.box_weight = box_weight
         self._totals: list[Tensor] = []
 
@@ -107,7 +114,9 @@ class ClassifierTraining(SupervisedTraining):
     def training_step(self, batch: RegionBatch) -> Tensor:
         loss, logits = self._loss(batch)
         outputs, labels = logits.detach(), batch.labels
-        self.watch(loss, batch.files, train_top1=lambda: (outputs.argmax(1) == labels).float().mean())
+        self.watch(
+            loss, batch.files, train_top1=lambda: self.class_loss.right(outputs.argmax(1), labels).float().mean()
+        )
         return loss
 
     def _loss(self, batch: RegionBatch) -> tuple[Tensor, Tensor]:
@@ -115,12 +124,14 @@ class ClassifierTraining(SupervisedTraining):
         features, side_logits = self._features(self.distorted_regions(batch))
         logits, deltas = self.network.heads(features)
         labels = batch.labels
-        loss = self._cross_entropy(logits, labels)
+        loss: Tensor = self.class_loss(logits, labels)
         for of_side in side_logits:
-            loss = loss + AUXILIARY_WEIGHT * self._cross_entropy(of_side, labels)
+            loss = loss + AUXILIARY_WEIGHT * self.class_loss(of_side, labels)
         if deltas is not None:
             regions, targets = _mirrored_boxes(batch)
-            loss = loss + box_regression_loss(deltas, labels, regions, targets, weight=self.box_weight)
+            loss = loss + box_regression_loss(
+                deltas, self.class_loss.single(labels), regions, targets, weight=self.box_weight
+            )
         return loss, logits
 
     def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -182,9 +193,6 @@ class ClassifierTraining(SupervisedTraining):
         loss, top1, top5, count = self.trainer.strategy.reduce(totals, reduce_op="sum").tolist()
         measures = {"loss": loss, "top1": top1, "top5": top5}
         self.log_dict({f"{stage}_{name}": total / count for name, total in measures.items()}, prog_bar=True)
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the outputs mean, and which layers learn faster."""

@@ -16,8 +16,8 @@ may take several of the best places with boxes apart; where its box lies makes n
 only detections that also overlap an object of the category by an IoU of 0.5 or more, and "shown" those that reach the
 score threshold of the detector. What was detected is kept, so that the command can be given again with other questions.
 
-Networks that have learned background from some of the photos (classifier.backgrounds) are to be measured on the others:
---every 2 --part 1 takes the second photo of the split, the fourth, and so on.
+Networks that have learned from some of the photos (classifier.photographs) are to be measured on the others: --every 2
+--part 1 takes the second photo of the split, the fourth, and so on, which is its fold 1 of 2.
 
 --sheet draws photos with their best detections: the surest of those found right on the left, the others on the right.
 """
@@ -34,6 +34,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from detection.configuration import DEFAULT_CONFIG, load_detector, read_yaml
+from detection.datasets.category_kinds import KindsByCategory, read_kinds, same_names
 from detection.detections import Detections
 from detection.detector import Detector
 from detection.errors import InputError
@@ -45,7 +46,6 @@ from tools.evaluation_report import write_json
 from tools.image_proposals import ImageProposals, cache_settings
 from tools.output_file import prepare_output
 from tools.photos_answers import answer_all, largest_category, visible_categories
-from tools.photos_classes import KindsByCategory, read_kinds, same_names
 from tools.photos_report import PhotosReport, as_json, format_misses, format_report
 from tools.photos_sheet import write_sheet
 from tools.split_options import add_limit_option, add_split_options

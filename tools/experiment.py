@@ -19,7 +19,7 @@ from detection.contracts import Classifier, Proposer
 from detection.detector import Detector
 from tools.split_options import add_dataset_options
 
-SET_BY_THE_TOOL = {"network", "class_names", "background", "seed", "new_layers"}
+SET_BY_THE_TOOL = {"network", "class_names", "background", "label_sets", "seed", "new_layers"}
 """Arguments of `ClassifierTraining` that follow from other options."""
 
 SET_FOR_THE_TRAINER = {

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.boxes import box_area
+from detection.datasets.category_kinds import Kinds, KindsByCategory
 from detection.detections import Detections
 from detection.ground_truth import GroundTruth
 from detection.object_sizes import SMALL_AREA
 from proposals.coverage import covered_count
-from tools.photos_classes import Kinds, KindsByCategory
 
 Question = Callable[[GroundTruth], list[int]]
 """The categories that a photo is asked for."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from detection.datasets.category_kinds import ALL, SOME, KindsByCategory
 from detection.evaluation.bootstrap import CONFIDENCE
 from detection.evaluation.proportion import wilson_interval
 from tools.evaluation_report import bounds
 from tools.photos_answers import Answer, Outcome
-from tools.photos_classes import ALL, SOME, KindsByCategory
 from tools.text_table import format_table
 
 EVERY, COVERED = "all", "covered"

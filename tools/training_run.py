@@ -54,6 +54,7 @@ def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
         network,
         class_names=built.dataset.class_names,
         background=built.task.background,
+        label_sets=built.task.label_sets(built.dataset.class_names),
         seed=settings.seed,
         new_layers=fresh,
         **options,

@@ -14,6 +14,7 @@ from torch.nn import functional
 from classifier.augmentation import NUMBERS, Augmentation, Distortions, distort, no_distortions
 from classifier.box_coder import encode_boxes
 from classifier.box_loss import box_regression_loss, paired_iou
+from classifier.class_loss import ClassLoss
 from classifier.googlenet import GoogLeNet
 from classifier.region_batch import RegionBatch
 from classifier.region_network import RegionNetwork
@@ -139,6 +140,7 @@ def test_nothing_depends_on_values_on_the_device() -> None:
     regions = warp_regions(images, boxes[:, None], size=32, interpolation=kinds[:, None])[:, 0]
     assert distort(regions, there).shape == (9, 3, 32, 32)
     assert box_regression_loss(torch.zeros((9, 2, 4), device="meta"), labels, boxes, targets).shape == ()
+    assert ClassLoss(3, sets=[{1, 2}]).to("meta")(torch.zeros((9, 3), device="meta"), labels).shape == ()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -219,3 +221,14 @@ def test_diverged_loss_names_the_files() -> None:
     with pytest.raises(InputError, match=r"expected a finite loss, got inf.*among 2\.png, 3\.png$"):
         module.raise_if_diverged()
     module.raise_if_diverged()  # said once
+
+
+def test_labels_of_sets_teach_classes_but_no_boxes() -> None:
+    module = training(box_classes=2, label_sets=[{0, 1}])
+    batch = batch_of()._replace(labels=torch.full((6,), 3))  # neither background nor one of two classes, but either
+    loss, logits = module._loss(batch)
+    torch.testing.assert_close(loss, -logits.softmax(1)[:, 1:].sum(1).log().mean())
+    loss.backward()
+    assert module.network.box_head is not None
+    assert not module.network.box_head.weight.grad.any()  # type: ignore[union-attr]
+    assert module.network.trunk.linear.weight.grad[0].any()  # type: ignore[union-attr, index]

@@ -15,8 +15,8 @@ from tools import calibrate_cascade, coverage, evaluate_run, train_classifier, t
 from tools.coverage_sources import build_proposer
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
-MEMBER, PHOTOGRAPHS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml"
-OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml", PHOTOGRAPHS}
+MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
+OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
 EXPERIMENTS = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in OTHERS)
 
 
@@ -28,13 +28,23 @@ def test_training_reads_it(name: str) -> None:
 
 
 def test_photographs_go_with_the_members() -> None:
-    both = ["--config", str(CONFIGS / MEMBER), "--config", str(CONFIGS / PHOTOGRAPHS)]
+    both = ["--config", str(CONFIGS / MEMBER), "--config", str(CONFIGS / BACKGROUNDS)]
     settings = train_classifier.build_parser().parse_args(["fit", *both, "--data", "anywhere"])
     member = yaml.safe_load((CONFIGS / MEMBER).read_text())
     assert settings.task.init_args.foreground_fraction == member["task"]["init_args"]["foreground_fraction"]
-    assert settings.task.init_args.backgrounds.init_args.share == 0.125
+    photographs = settings.task.init_args.photographs.init_args
+    assert (photographs.share, photographs.classes, photographs.foreground_fraction) == (0.125, None, 0)
     assert (settings.trainer.max_epochs, settings.trainer.precision) == (12, member["trainer"]["precision"])
     assert (settings.learning_rate, settings.batch_size) == (0.1, member["batch_size"])
+
+    three = [*both, "--config", str(CONFIGS / OBJECTS)]
+    later = train_classifier.build_parser().parse_args(["fit", *three, "--data", "anywhere"])
+    of_objects = later.task.init_args.photographs.init_args
+    assert of_objects.none_of_the_classes == photographs.none_of_the_classes
+    assert of_objects.foreground_fraction == 0.75
+    assert Path(of_objects.classes).name == "coco_to_tiny_imagenet.tsv"
+    assert later.task.init_args.foreground_fraction == settings.task.init_args.foreground_fraction
+    assert (later.trainer.max_epochs, later.trainer.max_steps) == (None, 120)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +57,7 @@ def test_evaluation_reads_it(name: str) -> None:
     assert settings.detector.propose.class_path == expected
 
 
-@pytest.mark.parametrize("name", [*EXPERIMENTS, PHOTOGRAPHS])
+@pytest.mark.parametrize("name", [*EXPERIMENTS, BACKGROUNDS, OBJECTS])
 def test_it_says_what_it_is_for(name: str) -> None:
     text = (CONFIGS / name).read_text()
     assert text.startswith("# ")

@@ -15,8 +15,8 @@ import yaml
 from detection.arrays import FloatArray, Image
 from detection.boxes import as_boxes
 from detection.contracts import Proposals, RegionScores
+from detection.datasets.category_kinds import HEADER
 from tools import evaluate_photos
-from tools.photos_classes import HEADER
 
 Run = Callable[..., int]
 
@@ -196,7 +196,7 @@ def test_no_category_in_any_photo(run: Run, tmp_path: Path, capsys: pytest.Captu
 def test_unknown_class_is_named_with_its_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "classes.tsv").write_text(f"{HEADER}\ncat\tsome\ttabby, lynx\n")
     assert run() == 1
-    error = f"evaluate_photos: {tmp_path / 'classes.tsv'}:2: expected classes of the detector, got 'lynx'\n"
+    error = f"evaluate_photos: {tmp_path / 'classes.tsv'}:2: expected names of classes, got 'lynx'\n"
     assert capsys.readouterr().err == error
     assert Planned.seen == 0
 

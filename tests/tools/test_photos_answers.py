@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from detection.boxes import as_boxes
+from detection.datasets.category_kinds import Kinds
 from detection.detections import Detections
 from detection.ground_truth import GroundTruth
 from tools.photos_answers import Outcome, answer, largest_category, visible_categories
-from tools.photos_classes import Kinds
 
 CAT, DOG, PIZZA = range(3)
 KINDS = {CAT: Kinds(frozenset({0, 2}), False), DOG: Kinds(frozenset({1}), True)}

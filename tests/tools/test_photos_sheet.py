@@ -10,12 +10,12 @@ import pytest
 
 from detection.arrays import Image
 from detection.boxes import as_boxes
+from detection.datasets.category_kinds import Kinds
 from detection.detections import Detections
 from detection.drawing import draw_detections
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 from tools.photos_answers import Answer, Outcome
-from tools.photos_classes import Kinds
 from tools.photos_report import PhotosReport
 from tools.photos_sheet import CELL, choose, draw_answer, draw_sheet, write_sheet
 

@@ -1,4 +1,4 @@
-"""Which classes of a detector are kinds of a data set's categories: a file like `configs/coco_to_tiny_imagenet.tsv`."""
+"""Which classes are kinds of the categories of another data set: a file like `configs/coco_to_tiny_imagenet.tsv`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL, SOME = "all", "some"
 
 
 class Kinds(NamedTuple):
-    """The classes of a detector, by label, that are kinds of a category.
+    """The classes, by label, that are kinds of a category.
 
     `complete` where whatever is of the category is of one of them; otherwise the category has other kinds too.
     """
@@ -40,8 +40,8 @@ def read_kinds(path: Path, categories: Sequence[str], class_names: Sequence[str]
     Empty lines and those that begin with # are passed over; the first of the others is the header.
 
     Raises:
-        InputError: naming the file and line, for a category that the data set lacks or that comes twice, a class that
-            the detector lacks, or a malformed line; naming the file, if it cannot be read or has no category.
+        InputError: naming the file and line, for a category that the data set lacks or that comes twice, a class of
+            no such name, or a malformed line; naming the file, if it cannot be read or has no category.
     """
     lines = enumerate(read_lines(path, expected="categories and their classes"), start=1)
     rows = [(f"{path}:{number}", line) for number, line in lines if line.strip() and not line.startswith("#")]
@@ -73,5 +73,5 @@ def _read_row(line: str, categories: Mapping[str, int], classes: Mapping[str, in
     names = [name.strip() for name in listed.split(",")]
     for name in names:
         if name not in classes:
-            raise InputError(f"expected classes of the detector, got '{name}'")
+            raise InputError(f"expected names of classes, got '{name}'")
     return categories[category], Kinds(frozenset(classes[name] for name in names), covers == ALL)

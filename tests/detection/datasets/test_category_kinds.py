@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from classifier.weights_file import find_weights, load_weights
+from detection.datasets.category_kinds import HEADER, Kinds, read_kinds, same_names
 from detection.errors import InputError
-from tools.photos_classes import HEADER, Kinds, read_kinds, same_names
 
 CATEGORIES = ("person", "cat", "dog", "pizza")
 CLASSES = ("tabby", "pizza", "Persian cat", "Chihuahua")
-SHIPPED = Path(__file__).resolve().parent.parent.parent / "configs" / "coco_to_tiny_imagenet.tsv"
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "coco_to_tiny_imagenet.tsv"
 
 
 @pytest.fixture(name="path")
@@ -34,8 +34,8 @@ def test_same_names() -> None:
     ("line", "expected"),
     [
         ("bird\tsome\ttabby", "expected a category of the data set, got 'bird'"),
-        ("dog\tsome\tChihuahua, poodle", "expected classes of the detector, got 'poodle'"),
-        ("dog\tsome\tChihuahua,", "expected classes of the detector, got ''"),
+        ("dog\tsome\tChihuahua, poodle", "expected names of classes, got 'poodle'"),
+        ("dog\tsome\tChihuahua,", "expected names of classes, got ''"),
         ("cat\tsome\ttabby", "expected each category once, got 'cat' again"),
         ("dog\tChihuahua", "expected a category, 'all' or 'some', and classes, tab-separated, got 'dog\\tChihuahua'"),
         ("dog\tmany\tChihuahua", "expected a category, 'all' or 'some', and classes, tab-separated"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,9 @@ class Photographs:
             which have none.
         none_of_the_classes: categories whose objects are background too; regions that overlap an object of another one
             by an IoU of 0.5 or more are left out, as it may be of the classes.
-        folds: number of parts that the photographs fall into, each `folds`-th belonging to one.
-        held_out: the part, from 0, that is left out, to measure on it networks that have not seen it; None for none.
+        folds: number of parts that the photographs fall into, each `folds`-th belonging to one. With one fold, none is
+            held out.
+        held_out: the part, from 0, that is left out, to measure on it networks that have not seen it.
 
     Raises:
         ValueError: if a number is out of range.
@@ -64,13 +66,13 @@ class Photographs:
         foreground_fraction: float = 0.0,
         none_of_the_classes: Sequence[str] = (),
         folds: int = 1,
-        held_out: int | None = None,
+        held_out: int = 0,
     ) -> None:
         if not 0 < share < 1:
             raise ValueError(f"share must lie between 0 and 1, got {share}")
         if not 0 <= foreground_fraction <= 1:
             raise ValueError(f"foreground_fraction must lie in 0-1, got {foreground_fraction}")
-        if held_out is not None and not 0 <= held_out < folds:
+        if not 0 <= held_out < folds:
             raise ValueError(f"held_out must lie in 0-{folds - 1}, got {held_out}")
         self.dataset = dataset
         self.split = split
@@ -93,7 +95,7 @@ class Photographs:
 
     def samples(
         self, class_names: Sequence[str], *, per_image: int, augmentation: Augmentation, seed: int
-    ) -> ObjectSamples:
+    ) -> PhotographSamples:
         """Regions of the photographs, with the labels of the C classes or of their sets.
 
         Raises:
@@ -104,14 +106,17 @@ class Photographs:
             if name not in self.dataset.class_names:
                 raise InputError(f"{self.dataset.root}: expected a category '{name}', got none of this name")
         records = self.dataset.read(self.split)
-        kept = [record for place, record in enumerate(records) if place % self.folds != self.held_out]
+        kept = [
+            record for place, record in enumerate(records) if self.folds == 1 or place % self.folds != self.held_out
+        ]
         if not kept:
             raise InputError(f"{self.dataset.root}: expected photographs in split '{self.split}', got none")
         self.proposals.require(kept)
         none = [row for row, name in enumerate(self.dataset.class_names) if name in self.none_of_the_classes]
         labels = self._labels(class_names)
-        return ObjectSamples(
+        return PhotographSamples(
             [with_labels(without_objects(record, none), labels) for record in kept],
+            all_files=[record.path for record in records],
             per_image=per_image,
             foreground_fraction=self.foreground_fraction,
             proposals=self.proposals,
@@ -131,6 +136,23 @@ class Photographs:
             category: min(kinds.labels) if len(kinds.labels) == 1 else len(class_names) + sets.index(kinds.labels)
             for category, kinds in self._kinds(class_names).items()
         }
+
+
+class PhotographSamples(ObjectSamples):
+    """`ObjectSamples` that name the photographs held out too, so runs with different folds share their decoded images.
+
+    Args:
+        records: the photographs that samples are drawn from.
+        all_files: these and the others.
+        options: of `ObjectSamples`.
+    """
+
+    def __init__(self, records: Sequence[GroundTruth], *, all_files: Sequence[Path], **options: Any) -> None:
+        super().__init__(records, **options)
+        self.all_files = list(all_files)
+
+    def files(self) -> list[Path]:
+        return self.all_files
 
 
 def without_objects(record: GroundTruth, labels: Sequence[int]) -> GroundTruth:

@@ -55,7 +55,7 @@ class Samples(Dataset[RegionSample], ABC):
 
     @abstractmethod
     def files(self) -> list[Path]:
-        """All images that samples are drawn from."""
+        """All images that samples are drawn from, and maybe others of their data set."""
 
     @abstractmethod
     def read_by(self, reader: ImageReader) -> None:

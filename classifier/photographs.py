@@ -52,7 +52,7 @@ class Photographs:
         held_out: the part, from 0, that is left out, to measure on it networks that have not seen it.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: if a number is out of range, or foreground is asked for without classes.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class Photographs:
             raise ValueError(f"share must lie between 0 and 1, got {share}")
         if not 0 <= foreground_fraction <= 1:
             raise ValueError(f"foreground_fraction must lie in 0-1, got {foreground_fraction}")
+        if foreground_fraction and classes is None:
+            raise ValueError(f"classes must be given with a foreground_fraction of {foreground_fraction}, got none")
         if not 0 <= held_out < folds:
             raise ValueError(f"held_out must lie in 0-{folds - 1}, got {held_out}")
         self.dataset = dataset

@@ -211,6 +211,8 @@ def test_wrong_settings_are_named(pictures: Pictures) -> None:
         photographs(pictures, share=1)
     with pytest.raises(ValueError, match="held_out must lie in 0-1, got 2"):
         photographs(pictures, folds=2, held_out=2)
+    with pytest.raises(ValueError, match=r"classes must be given with a foreground_fraction of 0\.5, got none"):
+        photographs(pictures, foreground_fraction=0.5)
     with pytest.raises(ValueError, match=r"foreground_fraction must lie in 0-1, got 1\.5"):
         photographs(pictures, foreground_fraction=1.5)
     with pytest.raises(InputError, match="expected a category 'dog', got none of this name"):

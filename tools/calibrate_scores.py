@@ -4,9 +4,10 @@ python -m tools.evaluate run --config configs/tiny_imagenet.yaml --data FOLDER -
 python -m tools.calibrate_scores --ground-truth results/ground_truth.json --detections results --rule voc \
     --plot reliability.png
 
-The detections are those of a detector without `calibrate`, down to low scores, such as `tools.evaluate run` keeps.
-What is printed goes into the detector's YAML file. How well it works is measured on half of the images, with what the
-other half gives; the numbers printed come from all of them. Figures of the detector belong on another split.
+The detections are those of a detector without `calibrate`, down to low scores, such as `tools.evaluate run` keeps; with
+`--limit` where that was given the same. What is printed goes into the detector's YAML file. How well it works is
+measured on half of the images, with what the other half gives; the numbers printed come from all of them. Figures of
+the detector belong on another split.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tools.evaluation_analysis import number
 from tools.evaluation_input import add_ground_truth_options, parse
 from tools.evaluation_report import text, write_json
 from tools.output_file import prepare_output, prepare_plot
+from tools.split_options import add_limit_option
 from tools.text_table import format_table
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
     add_ground_truth_options(parser)
     parser.add_argument("--detections", type=str, required=True, help="as of tools.evaluate score")
+    add_limit_option(parser)
     parser.add_argument("--json", type=str | None, default=None, help="file for all that is printed")
     parser.add_argument("--plot", type=str | None, default=None, help="PNG file for the reliability before and after")
     return parser
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(parser, sys.argv[1:] if arguments is None else arguments)
         json_file = prepare_output(settings.json) if settings.json is not None else None
         plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
-        metrics = score_settings(parser, settings, tool=NAME)[0]
+        metrics = score_settings(parser, settings, tool=NAME, limit=settings.limit)[0]
         judged = judge(metrics)
         before, after = measure(judged, len(metrics.objects.index.image_ids), settings.detections)
         calibration = fit(judged, np.arange(len(judged.scores)), settings.detections)

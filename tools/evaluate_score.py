@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.bootstrap import RESAMPLES
+from detection.tables import select_images
 from tools.evaluation_input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
 from tools.evaluation_report import build_report, format_report, write_json
 from tools.output_file import prepare_output
 from tools.report_gallery import image_finder
 from tools.report_page import write_page
+from tools.split_options import evenly_spaced
 
 SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
 """The options that say what is scored."""
@@ -63,14 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def score_settings(
-    parser: ArgumentParser, settings: Namespace, *, tool: str = "evaluate"
+    parser: ArgumentParser, settings: Namespace, *, tool: str = "evaluate", limit: int | None = None
 ) -> tuple[DetectionMetrics, list[str]]:
     """The score of the detections that the options name, and what is doubtful about it, which `tool` says too.
+
+    With `limit`, of at most so many images, those that `tools.evaluate run` takes.
 
     Raises:
         InputError: naming the file and line, for anything that cannot be scored.
     """
     truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
+    if limit is not None:
+        rows = evenly_spaced(range(len(truth.objects.index.image_ids)), limit)
+        truth = truth._replace(objects=select_images(truth.objects, np.array(rows)))
     detections, warnings = read_split_detections(settings, truth, tool=tool)
     return score(truth.objects, detections, truth.rule, blacklist=truth.blacklist), warnings
 

@@ -48,6 +48,21 @@ def calibrated(options: list[str], path: Path) -> dict[str, Any]:
     return report
 
 
+def test_limited_results_go_with_their_images(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads((tmp_path / "results.json").read_text())
+    (tmp_path / "results.json").write_text(json.dumps(results[::4]))
+    report = calibrated([*options, "--limit", str(IMAGES // 4)], tmp_path / "report.json")
+    assert report["images"] == report["detections"] == IMAGES // 4
+    assert not capsys.readouterr().err
+    truth = json.loads((tmp_path / "truth.json").read_text())
+    for part in ("images", "annotations"):
+        truth[part] = truth[part][::4]
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    assert calibrated(options, tmp_path / "cut.json") == report
+
+
 def test_scores_become_shares(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = calibrated(options, tmp_path / "report.json")
     assert report["images"] == report["detections"] == IMAGES

@@ -111,6 +111,10 @@ class Classifier(Protocol):
 
 
 class Calibration(Protocol):
-    """Turns scores 0-1 of any shape into shares of right detections, of the same shape; never falls."""
+    """Turns scores 0-1 of any shape into shares of right detections, of the same shape.
 
-    def __call__(self, scores: FloatArray) -> FloatArray: ...
+    `areas`, of a shape that the scores' can be broadcast with, are the shares of the image that their boxes take, 0-1.
+    Of boxes of the same area those of higher scores have no lower share.
+    """
+
+    def __call__(self, scores: FloatArray, areas: FloatArray) -> FloatArray: ...

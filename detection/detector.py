@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
+from detection.boxes import box_area
 from detection.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.detections import Detections
 from detection.image import as_image
@@ -80,12 +82,16 @@ class Detector:
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         """Detections among known proposals of several images, which share the classifier's batches."""
         boxes = [of_image.boxes for of_image in proposals]
-        return [self.suppress(*pair) for pair in zip(boxes, self.classify(images, boxes), strict=True)]
+        sizes = [image.shape[:2] for image in images]
+        return [self.suppress(*one) for one in zip(boxes, self.classify(images, boxes), sizes, strict=True)]
 
-    def suppress(self, boxes: FloatArray, scores: RegionScores) -> Detections:
-        """Detections among scored regions [N, 4] of one image."""
+    def suppress(self, boxes: FloatArray, scores: RegionScores, size: tuple[int, int]) -> Detections:
+        """Detections among scored regions [N, 4] of one image of `size` (height, width)."""
         if self.calibrate is not None:
-            scores = replace(scores, probabilities=self.calibrate(scores.probabilities))
+            background, of_classes = np.split(scores.probabilities, [1], axis=1)
+            areas = box_area(boxes[:, None] if scores.boxes is None else scores.boxes) / (size[0] * size[1])
+            shares = self.calibrate(of_classes, areas.astype(np.float32))
+            scores = replace(scores, probabilities=np.concatenate([background, shares], axis=1))
         return suppress(
             boxes,
             scores,

@@ -134,7 +134,7 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
     image = timed("read", lambda: read_image(path))
     boxes = timed("propose", lambda: detector.propose(image)).boxes
     (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
-    timed("suppress", lambda: detector.suppress(boxes, scores))
+    timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
     regions = upload(image, boxes, networks[0].device)
     timed(PART, lambda: [regions.warp(crop) for crop in {network.crop for network in networks}])
     return seconds

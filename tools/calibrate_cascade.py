@@ -49,12 +49,12 @@ class Trials:
         self.went_on = np.zeros(len(THRESHOLDS), np.int64)
         self.regions = 0
 
-    def add(self, image_id: str, boxes: FloatArray, stages: Stages) -> None:
-        """Detect among the scored regions [N, 4] of an image, once for each threshold."""
+    def add(self, image_id: str, size: tuple[int, int], boxes: FloatArray, stages: Stages) -> None:
+        """Detect among the scored regions [N, 4] of an image of `size` (height, width), once for each threshold."""
         self.regions += len(boxes)
         for row, threshold in enumerate(THRESHOLDS):
             self.went_on[row] += stages.goes_on(threshold).sum()
-            self.detections[row][image_id] = self.detector.suppress(boxes, stages.choose(boxes, threshold))
+            self.detections[row][image_id] = self.detector.suppress(boxes, stages.choose(boxes, threshold), size)
 
 
 def build_parser() -> ArgumentParser:
@@ -100,7 +100,7 @@ def try_thresholds(measured: Measured, *, threads: int) -> Trials:
             for one, of_image, stages in zip(
                 group, boxes, ensemble.stages([one.image for one in group], boxes), strict=True
             ):
-                trials.add(one.record.image_id, of_image, stages)
+                trials.add(one.record.image_id, one.image.shape[:2], of_image, stages)
                 progress.update()
     return trials
 

@@ -8,23 +8,34 @@ The detections are those of a detector without `calibrate`, down to low scores, 
 `--limit` where that was given the same. What is printed goes into the detector's YAML file. How well it works is
 measured on half of the images, with what the other half gives; the numbers printed come from all of them. Figures of
 the detector belong on another split.
+
+--area prefers larger boxes of the same score, and so changes the order of detections: with several values, the mAP that
+is printed tells which one suits.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
-from detection.arrays import IntArray
 from detection.calibration import BetaCalibration
 from detection.errors import InputError
-from detection.evaluation import DetectionMetrics
+from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.curves import best_f1_overall
-from detection.evaluation.reliability import BINS, Judged, Reliability, fit_calibration, judge, reliability
+from detection.evaluation.reliability import (
+    BINS,
+    Judged,
+    Reliability,
+    fit_calibration,
+    image_shares,
+    judge,
+    reliability,
+)
 from tools.evaluate_score import RuleName, score_settings
 from tools.evaluation_analysis import number
 from tools.evaluation_input import add_ground_truth_options, parse
@@ -49,6 +60,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
     add_ground_truth_options(parser)
     parser.add_argument("--detections", type=str, required=True, help="as of tools.evaluate score")
+    parser.add_argument(
+        "--area", type=float | None, default=0.0, help="how much larger boxes are preferred; null for what is likeliest"
+    )
     add_limit_option(parser)
     parser.add_argument("--json", type=str | None, default=None, help="file for all that is printed")
     parser.add_argument("--plot", type=str | None, default=None, help="PNG file for the reliability before and after")
@@ -63,9 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         json_file = prepare_output(settings.json) if settings.json is not None else None
         plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
         metrics = score_settings(parser, settings, tool=NAME, limit=settings.limit)[0]
+        if settings.area != 0 and not metrics.objects.index.sizes.all():
+            raise InputError(f"{settings.ground_truth}: expected the size of every image, which --area needs, got none")
         judged = judge(metrics)
-        before, after = measure(judged, len(metrics.objects.index.image_ids), settings.detections)
-        calibration = fit(judged, np.arange(len(judged.scores)), settings.detections)
+        before, after = measure(judged, len(metrics.objects.index.image_ids), settings)
+        calibration = fit(judged, settings)
         report = build_report(metrics, judged, calibration) | {"before": _for_json(before), "after": _for_json(after)}
         print(format_report(report))
         write_json(json_file, report)
@@ -77,43 +93,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(judged: Judged, image_count: int, source: str) -> tuple[Reliability, Reliability]:
+def measure(judged: Judged, image_count: int, settings: Namespace) -> tuple[Reliability, Reliability]:
     """The reliability on half of the images, before and after a calibration that the other half gives."""
     held_out = np.random.default_rng(SEED).permutation(image_count) % 2 == 1
-    measured = held_out[judged.images]
-    calibration = fit(judged, np.flatnonzero(~measured), source)
-    scores, right = judged.scores[measured], judged.right[measured]
-    return reliability(scores, right), reliability(calibration(scores).astype(np.float64), right)
+    measured = judged.part(np.flatnonzero(held_out[judged.images]))
+    calibration = fit(judged.part(np.flatnonzero(~held_out[judged.images])), settings)
+    shares = calibration(measured.scores, measured.areas).astype(np.float64)
+    return reliability(measured.scores, measured.right), reliability(shares, measured.right)
 
 
-def fit(judged: Judged, rows: IntArray, source: str) -> BetaCalibration:
-    """The calibration that some of the detections give.
+def fit(judged: Judged, settings: Namespace) -> BetaCalibration:
+    """The calibration that some detections give.
 
     Raises:
-        InputError: naming the `source` of the detections, if they give none.
+        InputError: naming the source of the detections, if they give none.
     """
     try:
-        return fit_calibration(judged.scores[rows], judged.right[rows])
+        return fit_calibration(judged, area=settings.area)
     except ValueError as error:
-        raise InputError(f"{source}: {error}") from None
+        raise InputError(f"{settings.detections}: {error}") from None
 
 
 def build_report(metrics: DetectionMetrics, judged: Judged, calibration: BetaCalibration) -> dict[str, Any]:
-    """For JSON: what was judged, the numbers of the calibration, and the threshold of the best F1 under it."""
-    best = best_f1_overall(metrics)
-    threshold = float(calibration(np.array(best.score_threshold)))
+    """For JSON: what was judged, the numbers of the calibration, and mAP and the threshold of the best F1 with it."""
+    shares = calibration(metrics.detections.scores, image_shares(metrics.detections)).astype(np.float64)
+    calibrated = score(metrics.objects, replace(metrics.detections, scores=shares), metrics.rule)
+    best = best_f1_overall(calibrated)
     return {
         "images": len(metrics.objects.index.image_ids),
         "detections": len(judged.scores),
         "right": int(judged.right.sum()),
-        "calibration": {"a": calibration.a, "b": calibration.b, "offset": calibration.offset},
-        "best_f1": {"score_threshold": threshold, "f1": best.f1, "precision": best.precision, "recall": best.recall},
+        "mAP": {"before": metrics.mean_average_precision, "after": calibrated.mean_average_precision},
+        "calibration": {name: getattr(calibration, name) for name in ("a", "b", "offset", "area")},
+        "best_f1": {
+            "score_threshold": best.score_threshold,
+            "f1": best.f1,
+            "precision": best.precision,
+            "recall": best.recall,
+        },
     }
 
 
 def format_report(report: dict[str, Any]) -> str:
     """What the tool prints: the reliability before and after, then the settings."""
-    lines = [f"{report['images']} images, {report['detections']} detections, {report['right']} of them right"]
+    lines = [
+        f"{report['images']} images, {report['detections']} detections, {report['right']} of them right",
+        f"mAP by the scores {text(report['mAP']['before'])}, by what is made of them {text(report['mAP']['after'])}",
+    ]
     for when in ("before", "after"):
         rows = [
             [f"{low / BINS:.1f}", str(one["count"]), text(one["score"]), text(one["right"])]

@@ -93,7 +93,9 @@ def measure(measured: Measured, *, threads: int) -> Members:
                 means = [mean_scores(scores[: count + 1]) for count in range(len(scores))]
                 for target, found in ((alone, scores), (together, means)):
                     for detections, of_member in zip(target, found, strict=True):
-                        detections[one.record.image_id] = measured.detector.suppress(of_image, of_member)
+                        detections[one.record.image_id] = measured.detector.suppress(
+                            of_image, of_member, one.image.shape[:2]
+                        )
                 regions += len(of_image)
                 progress.update()
     objects = measured.split.chosen_objects

@@ -9,19 +9,28 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from detection.arrays import BoolArray, IntArray
-from detection.calibration import SMALLEST, BetaCalibration
+from detection.calibration import SMALLEST, SMALLEST_AREA, BetaCalibration
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
 from detection.evaluation.metrics import DetectionMetrics
+from detection.tables import DetectionTable
 
 BINS = 10
 
 
 class Judged(NamedTuple):
-    """The N detections that count: `scores` float64 [N], whether each is `right` [N], and its image's row [N]."""
+    """The N detections that count: `scores` float64 [N], whether each is `right` [N], and its image's row [N].
+
+    `areas` float64 [N] are the shares of the images that their boxes take.
+    """
 
     scores: NDArray[np.float64]
     right: BoolArray
     images: IntArray
+    areas: NDArray[np.float64]
+
+    def part(self, rows: IntArray) -> Judged:
+        """Some of the detections."""
+        return Judged(self.scores[rows], self.right[rows], self.images[rows], self.areas[rows])
 
 
 class Reliability(NamedTuple):
@@ -48,8 +57,19 @@ def judge(metrics: DetectionMetrics) -> Judged:
     rows = np.flatnonzero(metrics.matches.outcomes != IGNORED)
     table = metrics.detections
     return Judged(
-        table.scores[rows].astype(np.float64), metrics.matches.outcomes[rows] == TRUE_POSITIVE, table.images[rows]
+        table.scores[rows].astype(np.float64),
+        metrics.matches.outcomes[rows] == TRUE_POSITIVE,
+        table.images[rows],
+        image_shares(table)[rows],
     )
+
+
+def image_shares(detections: DetectionTable) -> NDArray[np.float64]:
+    """The share of its image that the box of each detection takes [N]; 1 where the size of the image is unknown."""
+    areas = detections.boxes_xywh[:, 2:].prod(axis=1)
+    of_images = detections.index.sizes[detections.images].prod(axis=1)
+    shares: NDArray[np.float64] = np.divide(areas, of_images, out=np.ones(len(areas)), where=of_images > 0)
+    return shares
 
 
 def reliability(scores: NDArray[np.float64], right: BoolArray, *, bins: int = BINS) -> Reliability:
@@ -61,16 +81,22 @@ def reliability(scores: NDArray[np.float64], right: BoolArray, *, bins: int = BI
         return Reliability(counts, *means)
 
 
-def fit_calibration(scores: NDArray[np.float64], right: BoolArray) -> BetaCalibration:
-    """The calibration under which the scores [N] make what is `right` [N] most likely.
+def fit_calibration(judged: Judged, *, area: float | None = 0.0) -> BetaCalibration:
+    """The calibration that makes what is right of what was judged most likely.
+
+    Args:
+        judged: detections.
+        area: the term of this name in `BetaCalibration`; None for the most likely one.
 
     Raises:
         ValueError: if all are right or all wrong, or higher scores are not more often right.
     """
+    scores, right, _, areas = judged
     if right.all() or not right.any():
         raise ValueError(f"expected right and wrong detections, got {int(right.sum())} right ones of {len(right)}")
     clipped = np.clip(scores, SMALLEST, 1 - SMALLEST)
-    inputs = np.stack([np.log(clipped), -np.log1p(-clipped), np.ones_like(clipped)], axis=1)  # [N, 3]
+    sizes = np.log(np.clip(areas, SMALLEST_AREA, 1))
+    inputs = np.stack([np.log(clipped), -np.log1p(-clipped), np.ones_like(clipped), sizes], axis=1)  # [N, 4]
     signs = np.where(right, 1.0, -1.0)
 
     def loss(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -79,9 +105,10 @@ def fit_calibration(scores: NDArray[np.float64], right: BoolArray) -> BetaCalibr
         chances_of_error = np.exp(-np.logaddexp(0, margins))
         return float(np.logaddexp(0, -margins).mean()), -inputs.T @ (signs * chances_of_error) / len(signs)
 
-    start = np.array([1.0, 1.0, 0.0])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None), (0, None), (None, None)], tol=1e-12)
-    a, b, offset = map(float, found.x)
+    start = np.array([1.0, 1.0, 0.0, area or 0.0])
+    bounds = [(0, None), (0, None), (None, None), (area, area)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
+    a, b, offset, found_area = map(float, found.x)
     if not a + b > 0:
         raise ValueError("expected higher scores to be right more often")
-    return BetaCalibration(a, b, offset)
+    return BetaCalibration(a, b, offset, found_area)

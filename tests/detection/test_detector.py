@@ -231,8 +231,18 @@ def test_thresholds_of_0_and_1_are_allowed() -> None:
     ]
 
 
+def test_calibration_knows_the_areas_of_boxes() -> None:
+    def shares(scores: FloatArray, areas: FloatArray) -> FloatArray:
+        assert np.broadcast_shapes(scores.shape, areas.shape) == scores.shape
+        return np.broadcast_to(areas, scores.shape).copy()
+
+    found = detect([(0, 0, 8, 8), (0, 4, 16, 8)], calibrate=shares, score_threshold=0, nms_iou_threshold=1)
+    assert {(share, left) for _, share, left in found} == {(0.5, 0)}
+    assert {share for _, share, _ in detect([(8, 0, 12, 4)], calibrate=shares, score_threshold=0)} == {0.125}
+
+
 def test_calibrated_scores() -> None:
-    def halve(scores: FloatArray) -> FloatArray:
+    def halve(scores: FloatArray, areas: FloatArray) -> FloatArray:  # noqa: ARG001
         return (scores / 2).astype(np.float32)
 
     assert detect(calibrate=halve) == [("red", 0.5, 0), ("green", 0.5, 8)]

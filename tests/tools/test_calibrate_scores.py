@@ -74,12 +74,41 @@ def test_scores_become_shares(options: list[str], tmp_path: Path, capsys: pytest
         assert sum(counts) == IMAGES / 2  # the half that did not give the numbers
     calibrate = BetaCalibration(**report["calibration"])
     grid = np.array([0.3, 0.6, 0.9], np.float32)
-    assert np.abs(calibrate(grid) - grid**2).max() < 0.06
+    assert np.abs(calibrate(grid, np.ones(3)) - grid**2).max() < 0.06
     printed = yaml.safe_load(capsys.readouterr().out.split("\n\n")[-1])
     assert printed["calibrate"]["class_path"] == "detection.calibration.BetaCalibration"
     assert printed["calibrate"]["init_args"] == pytest.approx(report["calibration"], rel=1e-4)
     assert printed["score_threshold"] == pytest.approx(report["best_f1"]["score_threshold"], rel=0.01)
     assert 0.2 < printed["score_threshold"] < 0.6
+
+
+def test_larger_boxes_are_preferred(options: list[str], tmp_path: Path) -> None:
+    # Boxes take a fifth of the image, but most of those that are wrong are made half as large.
+    path = tmp_path / "results.json"
+    detections = json.loads(path.read_text())
+    for one in detections:
+        if one["bbox"][0] == 60 and one["image_id"] % 4:
+            one["bbox"][2] = 15
+    path.write_text(json.dumps(detections))
+    plain = calibrated(options, tmp_path / "plain.json")
+    assert plain["calibration"]["area"] == 0
+    assert plain["mAP"]["after"] == plain["mAP"]["before"]
+    found = calibrated([*options, "--area", "null"], tmp_path / "found.json")
+    assert found["calibration"]["area"] > 10  # the small ones are all wrong
+    given = calibrated([*options, "--area", "0.5"], tmp_path / "given.json")
+    assert given["calibration"]["area"] == 0.5
+    assert plain["mAP"]["after"] < given["mAP"]["after"] < found["mAP"]["after"]
+
+
+def test_areas_need_the_sizes_of_images(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "truth.json"
+    truth = json.loads(path.read_text())
+    del truth["images"][7]["width"]
+    path.write_text(json.dumps(truth))
+    assert calibrate_scores.main([*options, "--area", "0.5"]) == 1
+    expected = f"{path}: expected the size of every image, which --area needs, got none"
+    assert capsys.readouterr().err == f"calibrate_scores: {expected}\n"
+    assert calibrate_scores.main(options) == 0
 
 
 def test_warnings_name_the_tool(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

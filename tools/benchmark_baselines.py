@@ -50,7 +50,6 @@ class PlainLoop:
         self.propose = SelectiveSearch(
             searched.scales, searched.width, searched.min_side, engine="opencv", sigma=searched.sigma
         )
-        self.suppress = detector.suppress
         self.sampled = sampled
         self.networks = [(load_region_network(network.path)[0].to(network.device), network) for network in networks]
 

@@ -127,7 +127,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             (path,) = save_networks(Path(folder), argparse.Namespace(**NETWORK, classes=count))
             classify = RegionClassifier(path, device=options.device)
             one = Detector(detector.propose, classify, score_threshold=0.005)
-            suppress = partial(one.suppress, boxes, classify([image], [boxes])[0])
+            suppress = partial(one.suppress, boxes, classify([image], [boxes])[0], image.shape[:2])
             add("classes", count, str(count), score=partial(classify, [image], [boxes]), suppress=suppress)
     for factor, rows in growth.items():
         print(f"\n{format_growth(factor, rows)}")

@@ -21,20 +21,24 @@ from classifier.region_data import ObjectSamples
 from detection.arrays import IntArray
 from detection.contracts import CachedProposals
 from detection.datasets import DataSet
-from detection.datasets.category_kinds import KindsByCategory, read_kinds
+from detection.datasets.category_kinds import Kinds, KindsByCategory, read_kinds
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 
+NONE = -1
+"""In a set of classes: it may be that an object is of none."""
+
 LabelSets = Sequence[frozenset[int]]
-"""Sets of classes, each of them by its label. With C classes, the label C + s says of an object that it is of one of
-those of set s."""
+"""Sets of classes, each of them by its label, or `NONE`. With C classes, the label C + s says of an object that it is
+of one of those of set s."""
 
 
 class Photographs:
     """Photographs whose objects are of the classes, or of none of them, as far as their categories tell.
 
-    Objects of a category that stands for one class are objects of this class. Of one that stands for several, a dog of
-    the breeds among the classes, it is known that they are of one of these. The others are background or ignored.
+    Objects of a category that is itself a class are objects of this class. Of one that has other kinds besides those
+    among the classes, as dogs have other breeds, it is known that they are of one of these classes or of none:
+    background is as right as they are, and any other class is wrong. The others are background or ignored.
 
     Args:
         dataset: reader of the photographs.
@@ -87,13 +91,13 @@ class Photographs:
         self.held_out = held_out
 
     def label_sets(self, class_names: Sequence[str]) -> LabelSets:
-        """The sets of several classes that samples have labels for.
+        """The sets that samples have labels for.
 
         Raises:
             InputError: naming the file of classes, if it cannot be used.
         """
-        sets = {kinds.labels for kinds in self._kinds(class_names).values() if len(kinds.labels) > 1}
-        return sorted(sets, key=sorted)
+        sets = {set_of(kinds) for kinds in self._kinds(class_names).values()}
+        return sorted((one for one in sets if len(one) > 1), key=sorted)
 
     def samples(
         self, class_names: Sequence[str], *, per_image: int, augmentation: Augmentation, seed: int
@@ -134,10 +138,16 @@ class Photographs:
     def _labels(self, class_names: Sequence[str]) -> Mapping[int, int]:
         """From the label of a category to that of its class, or of its set of classes."""
         sets = self.label_sets(class_names)
+        labels = {category: set_of(kinds) for category, kinds in self._kinds(class_names).items()}
         return {
-            category: min(kinds.labels) if len(kinds.labels) == 1 else len(class_names) + sets.index(kinds.labels)
-            for category, kinds in self._kinds(class_names).items()
+            category: len(class_names) + sets.index(one) if len(one) > 1 else min(one)
+            for category, one in labels.items()
         }
+
+
+def set_of(kinds: Kinds) -> frozenset[int]:
+    """What objects of a category with these kinds may be of."""
+    return kinds.labels if kinds.complete else kinds.labels | {NONE}
 
 
 class PhotographSamples(ObjectSamples):

@@ -36,7 +36,8 @@ class ClassifierTraining(SupervisedTraining):
         network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
         class_names: of the C classes, kept in checkpoints.
         background: whether output 0 is background.
-        label_sets: sets of classes, by label 0 to C - 1, that the labels above those of the outputs stand for.
+        label_sets: sets of classes, by label 0 to C - 1 or -1 for none of them (background), that the labels above
+            those of the outputs stand for.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
         training_sizes: the same in training, each for an equal share of the steps; None for `input_size` throughout.

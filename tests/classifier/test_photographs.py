@@ -10,7 +10,7 @@ import pytest
 
 from classifier.augmentation import Augmentation
 from classifier.mixed_samples import MixedSamples
-from classifier.photographs import Photographs, with_labels, without_objects
+from classifier.photographs import NONE, Photographs, with_labels, without_objects
 from classifier.region_data import ObjectSamples
 from classifier.tasks import Regions
 from detection.boxes import as_boxes
@@ -102,9 +102,9 @@ def drawn(some: Photographs) -> dict[tuple[float, ...], int]:
 
 @pytest.fixture(name="kinds")
 def kinds_of_the_categories(tmp_path: Path) -> str:
-    """A cat is of one of two classes, a person of the first."""
+    """A cat is of one of two classes or of none, a person of the first."""
     path = tmp_path / "kinds.tsv"
-    path.write_text(f"{HEADER}\ncat\tsome\ttabby, Persian cat\nperson\tsome\tdiver\n")
+    path.write_text(f"{HEADER}\ncat\tsome\ttabby, Persian cat\nperson\tall\tdiver\n")
     return str(path)
 
 
@@ -118,7 +118,7 @@ def test_without_categories_all_objects_are_left_out(pictures: Pictures) -> None
 
 def test_objects_have_the_labels_of_their_classes(pictures: Pictures, kinds: str) -> None:
     some = photographs(pictures, classes=kinds, none_of_the_classes=(), foreground_fraction=0.5)
-    assert some.label_sets(CLASSES) == [frozenset({1, 2})]
+    assert some.label_sets(CLASSES) == [frozenset({NONE, 1, 2})]
     of_the_set = 1 + len(CLASSES)
     assert drawn(some) == {tuple(PERSON.tolist()): 1, tuple(CAT.tolist()): of_the_set, tuple(NEITHER.tolist()): 0}
 

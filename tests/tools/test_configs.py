@@ -44,7 +44,7 @@ def test_photographs_go_with_the_members() -> None:
     assert of_objects.foreground_fraction == 0.75
     assert Path(of_objects.classes).name == "coco_to_tiny_imagenet.tsv"
     assert later.task.init_args.foreground_fraction == settings.task.init_args.foreground_fraction
-    assert (later.trainer.max_epochs, later.trainer.max_steps) == (None, 120)
+    assert (later.trainer.max_epochs, later.trainer.max_steps) == (None, 60)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from numpy.typing import NDArray
 
 from detection.arrays import FloatArray, Image
 from detection.boxes import as_boxes
@@ -232,7 +233,7 @@ def test_thresholds_of_0_and_1_are_allowed() -> None:
 
 
 def test_calibration_knows_the_areas_of_boxes() -> None:
-    def shares(scores: FloatArray, areas: FloatArray) -> FloatArray:
+    def shares(scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray:
         assert np.broadcast_shapes(scores.shape, areas.shape) == scores.shape
         return np.broadcast_to(areas, scores.shape).copy()
 
@@ -242,7 +243,7 @@ def test_calibration_knows_the_areas_of_boxes() -> None:
 
 
 def test_calibrated_scores() -> None:
-    def halve(scores: FloatArray, areas: FloatArray) -> FloatArray:  # noqa: ARG001
+    def halve(scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray:  # noqa: ARG001
         return (scores / 2).astype(np.float32)
 
     assert detect(calibrate=halve) == [("red", 0.5, 0), ("green", 0.5, 8)]

@@ -31,12 +31,11 @@ class ClassLoss(nn.Module):
             of_sets[row, list(some)] = True
         self.register_buffer("allowed", torch.cat([allowed, of_sets]), persistent=False)
         self.outputs = outputs
-        self.has_sets = bool(sets)
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of logits [N, K] and labels [N], a scalar."""
-        if not self.has_sets:
+        if len(self.allowed) == self.outputs:  # without sets
             return functional.cross_entropy(logits.float(), labels, label_smoothing=self.smoothing)
         of_outputs = functional.log_softmax(logits.float(), dim=1)
         of_labels = of_outputs.masked_fill(~self.allowed[labels], -torch.inf).logsumexp(1)

@@ -21,7 +21,7 @@ from classifier.region_data import ObjectSamples
 from detection.arrays import IntArray
 from detection.contracts import CachedProposals
 from detection.datasets import DataSet
-from detection.datasets.category_kinds import Kinds, KindsByCategory, read_kinds
+from detection.datasets.category_kinds import Kinds, read_kinds
 from detection.errors import InputError
 from detection.ground_truth import GroundTruth
 
@@ -96,8 +96,7 @@ class Photographs:
         Raises:
             InputError: naming the file of classes, if it cannot be used.
         """
-        sets = {set_of(kinds) for kinds in self._kinds(class_names).values()}
-        return sorted((one for one in sets if len(one) > 1), key=sorted)
+        return several(self._sets(class_names))
 
     def samples(
         self, class_names: Sequence[str], *, per_image: int, augmentation: Augmentation, seed: int
@@ -130,24 +129,31 @@ class Photographs:
             seed=seed,
         )
 
-    def _kinds(self, class_names: Sequence[str]) -> KindsByCategory:
+    def _sets(self, class_names: Sequence[str]) -> dict[int, frozenset[int]]:
+        """What objects of each category, by its label, may be of."""
         if self.classes is None:
             return {}
-        return read_kinds(Path(self.classes), self.dataset.class_names, class_names)
+        kinds = read_kinds(Path(self.classes), self.dataset.class_names, class_names)
+        return {category: set_of(one) for category, one in kinds.items()}
 
     def _labels(self, class_names: Sequence[str]) -> Mapping[int, int]:
         """From the label of a category to that of its class, or of its set of classes."""
-        sets = self.label_sets(class_names)
-        labels = {category: set_of(kinds) for category, kinds in self._kinds(class_names).items()}
+        sets = self._sets(class_names)
+        labelled = several(sets)
         return {
-            category: len(class_names) + sets.index(one) if len(one) > 1 else min(one)
-            for category, one in labels.items()
+            category: len(class_names) + labelled.index(one) if len(one) > 1 else min(one)
+            for category, one in sets.items()
         }
 
 
 def set_of(kinds: Kinds) -> frozenset[int]:
     """What objects of a category with these kinds may be of."""
     return kinds.labels if kinds.complete else kinds.labels | {NONE}
+
+
+def several(sets: Mapping[int, frozenset[int]]) -> LabelSets:
+    """Those of more than one class, or of a class or none, each once and in the order of their labels."""
+    return sorted({one for one in sets.values() if len(one) > 1}, key=sorted)
 
 
 class PhotographSamples(ObjectSamples):

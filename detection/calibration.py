@@ -27,7 +27,7 @@ class BetaCalibration:
         a: at least 0.
         b: at least 0; with a = b it is Platt's scaling of the logit.
         offset: moves all shares up or down.
-        area: how much larger boxes are preferred.
+        area: exponent of r in the odds; above 0, larger boxes are preferred.
 
     Raises:
         ValueError: if a or b is negative, both are 0, or a number is not finite.

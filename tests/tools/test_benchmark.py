@@ -22,7 +22,6 @@ from tools import (
     benchmark,
     benchmark_baselines,
     benchmark_evaluation,
-    benchmark_growth,
     benchmark_photos,
     benchmark_proposals,
     benchmark_scoring,
@@ -139,7 +138,7 @@ def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> N
     assert lines[5].split()[0] == "analysis"
     assert lines[7].startswith("40 of the images")
     assert float(lines[7].split()[-1]) < 1e-12  # how far the two results are apart
-    assert float(lines[9].split()[4]) > 1
+    assert float(lines[9].split()[4]) > 0
 
 
 def test_synthetic_detections_are_as_many_as_asked_for() -> None:
@@ -170,37 +169,6 @@ def test_proposals_of_all_proposers(photo: Path, tmp_path: Path, capsys: pytest.
             assert row.split() == expected
             medians.append(median)
         assert ratio.split()[2] == f"{medians[1] / medians[0]:.1f}"
-
-
-def test_growth(
-    detector_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmark_growth, "REGIONS", 8)
-    file, plot = tmp_path / "growth.json", tmp_path / "growth.png"
-    options = ["--config", str(detector_config), "--device", "cpu", "--repeat", "1", "--json", str(file)]
-    options += ["--sides", "60", "120", "--regions", "4", "80", "--members", "1", "--classes", "2", "3"]
-    assert benchmark.main(["growth", *options, "--plot", str(plot)]) == 0
-    growth = json.loads(file.read_text())["growth"]
-    assert {factor: [(row["value"], row["label"]) for row in rows] for factor, rows in growth.items()} == {
-        "pixels": [(3600, "60x60"), (14400, "120x120")],
-        "regions": [(4, "4"), (80, "80")],
-        "members": [(1, "1")],
-        "classes": [(2, "2"), (3, "3")],
-    }
-    (first,), (second,) = (row["seconds"]["score"] for row in growth["regions"])
-    assert 0 < first < second
-    assert list(growth["pixels"][0]["seconds"]) == ["propose", "score"]
-    assert list(growth["classes"][0]["seconds"]) == ["score", "suppress"]
-    assert f"80       {second:.3f}s  {second / first:.1f}x" in capsys.readouterr().out
-    assert read_image(plot).shape[1] == 4 * 4 * 150
-
-
-def test_growth_beyond_the_detector(detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["growth", "--config", str(detector_config), "--device", "cpu"]
-    assert benchmark.main([*options, "--members", "1", "2"]) == 1
-    assert "--members: expected at most the detector's 1 networks, got [1, 2]" in capsys.readouterr().err
-    assert benchmark.main([*options, "--sides", "--regions", "--members", "--classes"]) == 1
-    assert "expected values of --sides, --regions, --members or --classes, got none" in capsys.readouterr().err
 
 
 def test_mosaic_has_photos_in_their_own_resolution() -> None:

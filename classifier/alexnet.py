@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from classifier.pixel_scale import PixelScale
-from classifier.response_norm import ResponseNorm
-from detection.pixels import MEAN_RGB
+from classifier.layers.pixel_scale import PixelScale
+from classifier.layers.response_norm import ResponseNorm
+from detection.runtime.pixels import MEAN_RGB
 
 HIDDEN = 4096
 """Units of each of the two hidden layers that follow the convolutions."""
@@ -34,7 +34,7 @@ class HalfDropout(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """The 8-layer network: images [B, 3, S, S] as `classifier.warp.normalise` gives them -> logits [B, num_classes].
+    """The 8-layer network: images [B, 3, S, S] as `normalise` gives them -> logits [B, num_classes].
 
     The paper's weights have a scale that goes with pixels of 0-255 minus their mean, so the network first undoes the
     division of `normalise`. Its 224 pixels do not hold the 55 positions of Figure 2, which take 11 + 54 * 4 = 227; with

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from classifier.cascade import Stages
-from classifier.image_classifier import require_same_classes
-from classifier.loaded_network import LoadedNetwork
-from classifier.region_scoring import score_regions, stage_regions
-from classifier.regions import find_views
-from detection.arrays import FloatArray, Image
-from detection.contracts import RegionScores
-from detection.device import Precision
+from classifier.scoring.cascade import Stages
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.score import score_regions, stage_regions
+from classifier.warp.regions import find_views
+from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
+from detection.runtime.device import Precision
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.contracts import RegionScores
 
 
 class Ensemble:
@@ -20,7 +20,7 @@ class Ensemble:
 
     Refined boxes are the mean of those of the members that refine boxes; where none does, regions stay as they are.
 
-    In a cascade, the first member scores all regions. Only those whose `classifier.cascade.promise` by its scores is at
+    In a cascade, the first member scores all regions. Only those whose `promise` by its scores is at
     least the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which
     that of the mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all
     members that are left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member
@@ -34,7 +34,7 @@ class Ensemble:
             what suits the device.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
         scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
-            `classifier.regions.Views`.
+            `classifier.warp.regions.Views`.
         refine: whether to refine boxes for each class, by the members that can.
         cascade_thresholds: 0-1, at most one for each member but the last; None is exact, all members score all regions.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from classifier.inception import Convolution, InceptionTrunk, initialise
-from detection.quantisation import QuantisedMean
+from detection.runtime.int8 import QuantisedMean
 
 AUXILIARY_AFTER = ("4a", "4d")
 

@@ -1,6 +1,6 @@
 """The Inception layers: Table 1 and Figure 2 of "Going deeper with convolutions" (arXiv 1409.4842).
 
-Networks for classes (`classifier.googlenet`) and for proposals (`proposals.multibox`) stand on them.
+Networks for classes (`classifier.googlenet`) and for proposals (`proposals.multibox.proposer`) stand on them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from classifier.max_pool import MaxPool
-from classifier.pixel_scale import PixelScale
-from classifier.response_norm import ResponseNorm
-from detection.pixels import MEAN_RGB, normalise
-from detection.quantisation import QuantisedInput, QuantisedMaxPool, activation_scale, quantised, quantised_first
+from classifier.layers.max_pool import MaxPool
+from classifier.layers.pixel_scale import PixelScale
+from classifier.layers.response_norm import ResponseNorm
+from detection.runtime.int8 import QuantisedInput, QuantisedMaxPool, activation_scale, quantised, quantised_first
+from detection.runtime.pixels import MEAN_RGB, normalise
 
 
 class InceptionWidths(NamedTuple):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from classifier.loaded_network import LoadedNetwork
-from classifier.region_scoring import score_regions
-from classifier.regions import find_views, upload
-from detection.arrays import FloatArray, Image
-from detection.contracts import RegionScores
-from detection.device import Precision
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.score import score_regions
+from classifier.warp.regions import find_views, upload
+from detection.runtime.device import Precision
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.contracts import RegionScores
 
 
 class RegionClassifier(LoadedNetwork):
@@ -25,7 +25,7 @@ class RegionClassifier(LoadedNetwork):
             what suits the device.
         mirror: whether the scores of each region are averaged with those of its mirror image.
         scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
-            `classifier.regions.Views`.
+            `classifier.warp.regions.Views`.
         refine: whether to refine boxes for each class, if the network can.
 
     Raises:

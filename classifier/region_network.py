@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, cast
 
 from torch import Tensor, nn
 
-from detection.quantisation import Quantisable, can_quantise
+from detection.runtime.int8 import Quantisable, can_quantise
 
 
 class Trunk(Protocol):
@@ -27,7 +27,7 @@ class Trunk(Protocol):
 class RegionOutputs(NamedTuple):
     """Of N regions: `logits` [N, C + 1], or with SVMs margins [N, C], and `deltas` [N, C, 4] where boxes are refined.
 
-    The unit of the deltas is that of `classifier.box_coder`.
+    The unit of the deltas is that of `classifier.layers.box_deltas`.
     """
 
     logits: Tensor

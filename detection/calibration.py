@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import FloatArray
+from detection.structures.arrays import FloatArray
 
 SMALLEST = 1e-12
 """Scores nearer to 0 or 1 count as so near."""

@@ -11,12 +11,12 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from detection.arrays import FloatArray, Image
-from detection.boxes import box_area
-from detection.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
-from detection.detections import Detections
 from detection.image import as_image
-from detection.nms import NMS_IOU_THRESHOLD, suppress
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import box_area
+from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
+from detection.structures.detections import Detections
+from detection.structures.nms import NMS_IOU_THRESHOLD, suppress
 
 SCORE_THRESHOLD = 0.5
 """Our choice for showing results; evaluation takes all scores into account."""

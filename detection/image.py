@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ExifTags import Base as ExifTag
 
-from detection.arrays import Image
 from detection.errors import InputError
+from detection.structures.arrays import Image
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The files that `find_images` takes from folders and patterns, in lower case. `read_image` goes by content."""

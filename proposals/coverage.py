@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, FloatArray, IntArray
-from detection.boxes import box_area, box_iou
-from detection.object_sizes import SMALL_AREA, size_classes
+from detection.structures.arrays import BoolArray, FloatArray, IntArray
+from detection.structures.boxes import box_area, box_iou
+from detection.structures.object_sizes import SMALL_AREA, size_classes
 
 IOU_THRESHOLD = 0.5
 """At which the paper's coverage counts (arXiv 1409.4842, section 8)."""

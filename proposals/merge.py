@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.arrays import Image
-from detection.contracts import NO_SOURCE, Proposals, Proposer
+from detection.structures.arrays import Image
+from detection.structures.contracts import NO_SOURCE, Proposals, Proposer
 from proposals.ranking import rank_boxes
 
 DUPLICATE_IOU = 0.95

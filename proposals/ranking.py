@@ -5,7 +5,7 @@ same regions. So each box is taken as a place where an object may be, and the or
 (Nemhauser, Wolsey and Fisher 1978): next comes the box that stands for the most places that none before it stands for.
 A place may count several times, as those of a proposer that knows objects should.
 
-The order and its levels are our choice, measured on 128 photos of COCO (configs/coverage.yaml): the first 500 of the
+The order and its levels are our choice, measured on 128 photos of COCO (coverage.yaml): the first 500 of the
 1,383 that are no near-duplicates find 94% of the objects that all find, where the 500 largest find 64%. To weigh the
 places by a logistic function of size, shape, contrast and edges, fitted on half of 60 photos, gained nothing on the
 other half.
@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.arrays import FloatArray, IntArray
-from detection.boxes import box_area
+from detection.structures.arrays import FloatArray, IntArray
+from detection.structures.boxes import box_area
 
 LEVELS = (0.6, 0.7, 0.8, 0.9)
 """A box stands for another a little from the first IoU on, fully from the last. An object that overlaps the other well
@@ -45,7 +45,7 @@ class Ranking(NamedTuple):
 
 
 def near_pairs(boxes: FloatArray, iou_threshold: float) -> NearPairs:
-    """All pairs of boxes [N, 4] that overlap by `iou_threshold` (above 0) or more, as `detection.boxes.box_iou` has it.
+    """All pairs of boxes [N, 4] that overlap by `iou_threshold` (above 0) or more, as `box_iou` has it.
 
     Of two boxes that overlap so much, the smaller has at least this share of the area of the larger, so that each box
     is compared only with those of a like size.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detection.arrays import Image
-from detection.contracts import Proposals
+from detection.structures.arrays import Image
+from detection.structures.contracts import Proposals
 
 
 class WholeImage:

@@ -13,10 +13,12 @@ import skimage.data
 import torch
 import yaml
 
-from classifier.weights_file import NetworkDescription, save_weights
-from detection.arrays import Image
+from classifier.scoring.weights_file import NetworkDescription, save_weights
+from detection.structures.arrays import Image
 
-pytest.register_assert_rewrite("tests.classifier.sampling_examples", "tests.detection.image_files")
+pytest.register_assert_rewrite(
+    "tests.classifier.training.samples.sampling_examples", "tests.detection.image.image_files"
+)
 
 
 @pytest.fixture(scope="session")

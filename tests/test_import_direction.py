@@ -29,8 +29,8 @@ IMPORTS = """
 import json, sys
 import detection
 first = sorted(sys.modules)
-import detection.cli, detection.configuration, detection.drawing
-import proposals.selective_search, classifier.region_classifier, classifier.ensemble, classifier.googlenet
+import detection.cli.command, detection.configuration, detection.cli.drawing
+import proposals.selective_search.proposer, classifier.region_classifier, classifier.ensemble, classifier.googlenet
 print(json.dumps([first, sorted(sys.modules)]))
 """
 
@@ -87,13 +87,17 @@ def test_all_packages_are_read() -> None:
     [
         (
             "detection/datasets/voc.py",
-            "import numpy\nimport detection.boxes, classifier.warp",
-            ["2 imports classifier.warp"],
+            "import numpy\nimport detection.structures.boxes, classifier.warp.crop",
+            ["2 imports classifier.warp.crop"],
         ),
         ("detection/a.py", "def f():\n    from proposals import merge", ["2 imports proposals"]),
-        ("detection/a.py", "import importlib\nimportlib.import_module('tools.evaluate')", ["2 imports tools.evaluate"]),
-        ("detection/a.py", "from detection.boxes import box_iou\nfrom . import nms\nimport toolshed", []),
-        ("proposals/a.py", "from classifier.warp import warp_regions", ["1 imports classifier.warp"]),
+        (
+            "detection/a.py",
+            "import importlib\nimportlib.import_module('tools.evaluate')",
+            ["2 imports tools.evaluate"],
+        ),
+        ("detection/a.py", "from detection.structures.boxes import box_iou\nfrom . import nms\nimport toolshed", []),
+        ("proposals/a.py", "from classifier.warp.crop import warp_regions", ["1 imports classifier.warp.crop"]),
         ("classifier/a.py", "import detection\nimport proposals as p", ["2 imports proposals"]),
         ("classifier/a.py", "from tools import evaluate", ["1 imports tools"]),
         ("tools/a.py", "import classifier, proposals, detection, tools", []),
@@ -119,7 +123,7 @@ def loaded() -> tuple[set[str], set[str]]:
 
 def test_detecting_needs_nothing_of_training(loaded: tuple[set[str], set[str]]) -> None:
     _, modules = loaded
-    assert {"proposals.selective_search", "classifier.region_classifier", "torch", "cv2"} <= modules
+    assert {"proposals.selective_search.proposer", "classifier.region_classifier", "torch", "cv2"} <= modules
     assert "numba" not in modules  # before the first search
     assert modules & TRAINING_ONLY == set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, IntArray
 
 CANDIDATES = 5
 """Splits that are made, of which the best is taken. Our choice: each takes seconds for 20,000 images of 200 classes."""

@@ -1,4 +1,4 @@
-"""Which classes are kinds of the categories of another data set: a file like `configs/coco_to_tiny_imagenet.tsv`."""
+"""Which classes are kinds of the categories of another data set: a file like `coco_to_tiny_imagenet.tsv`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from detection.datasets.faults import Faults
-from detection.datasets.text_file import read_lines
+from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 
 HEADER = "category\tcovers\tclasses"

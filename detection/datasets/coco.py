@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.boxes import as_boxes
-from detection.datasets.annotated_box import Corners, check_box
-from detection.datasets.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
 from detection.datasets.dataset import DataSet, Entry
-from detection.datasets.faults import Faults
+from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.boxes import as_boxes
+from detection.structures.ground_truth import GroundTruth
 
 
 class _Object(NamedTuple):

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.arrays import IntArray
-from detection.datasets.faults import Faults
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.arrays import IntArray
+from detection.structures.ground_truth import GroundTruth
 
 
 class LabelledImage(NamedTuple):

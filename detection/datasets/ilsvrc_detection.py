@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.datasets.blacklist import read_blacklist
 from detection.datasets.dataset import DataSet, Entry
-from detection.datasets.faults import Faults
-from detection.datasets.text_file import read_image_list, read_lines
-from detection.datasets.voc_xml import read_voc_xml
+from detection.datasets.files.blacklist import read_blacklist
+from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import read_image_list, read_lines
+from detection.datasets.files.voc_xml import read_voc_xml
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth
 
-CLASS_LIST = Path(__file__).parent.parent.parent / "configs" / "ilsvrc_det_classes.tsv"
+CLASS_LIST = Path(__file__).parent.parent.parent / "configs" / "classes" / "ilsvrc_det_classes.tsv"
 """The classes: identifier in submissions (1-200), WNID, name."""
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from detection.datasets.dataset import DataSet, Entry, LabelledImage
-from detection.datasets.faults import Faults
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
 from detection.image import IMAGE_SUFFIXES, read_image_size
+from detection.structures.ground_truth import GroundTruth
 
 
 class ImageFolder(DataSet):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detection.datasets.dataset import DataSet, Entry
-from detection.datasets.faults import Faults
-from detection.datasets.text_file import read_image_list
-from detection.datasets.voc_xml import read_voc_xml
+from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import read_image_list
+from detection.datasets.files.voc_xml import read_voc_xml
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth
 
 CLASS_NAMES = (
     "aeroplane",

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.datasets.annotated_box import Corners, check_box
 from detection.datasets.dataset import DataSet, Entry, ImageFiles, LabelledImage
-from detection.datasets.faults import Faults
-from detection.datasets.text_file import read_lines
+from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth
 
 FOLDER = "tiny-imagenet-200"
 SIZE = (64, 64)

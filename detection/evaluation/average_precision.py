@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray
+from detection.structures.arrays import BoolArray
 
 
 def precision_recall(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import IntArray
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, rank
 from detection.evaluation.metrics import DetectionMetrics, Ranking
 from detection.evaluation.rules import COCO_AT_HALF
-from detection.tables import Columns, DetectionTable, ObjectTable, SplitIndex
+from detection.structures.arrays import IntArray
+from detection.structures.split_columns import Columns, DetectionTable, ObjectTable, SplitIndex
 
 STATISTICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, IntArray
 
 
 def is_new(values: NDArray[Any]) -> BoolArray:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, IntArray
 from detection.evaluation.groups import is_new
 from detection.evaluation.rules import MatchingRule
-from detection.tables import Columns, DetectionTable, ObjectTable
+from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.split_columns import Columns, DetectionTable, ObjectTable
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import BoolArray, IntArray
 from detection.evaluation.average_precision import average_precision
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE, Matches, match
 from detection.evaluation.rules import MatchingRule
-from detection.tables import DetectionTable, ObjectTable
+from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.split_columns import DetectionTable, ObjectTable
 
 
 class Ranking(NamedTuple):

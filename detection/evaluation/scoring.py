@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from detection.detections import Detections
 from detection.evaluation.coco_rule import score_by_pycocotools
 from detection.evaluation.metrics import DetectionMetrics, score_by_matching
 from detection.evaluation.rules import ILSVRC, VOC, VOC2007, MatchingRule
-from detection.ground_truth import GroundTruth
-from detection.tables import DetectionTable, ObjectTable, detection_table, leave_out, object_table, split_index
+from detection.structures.detections import Detections
+from detection.structures.ground_truth import GroundTruth
+from detection.structures.split_columns import (
+    DetectionTable,
+    ObjectTable,
+    detection_table,
+    leave_out,
+    object_table,
+    split_index,
+)
 
 RULES: Mapping[str, Callable[[ObjectTable, DetectionTable], DetectionMetrics]] = {
     **{rule.name: partial(score_by_matching, rule=rule) for rule in (ILSVRC, VOC2007, VOC)},

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.datasets.coco_json import field_of
+from detection.datasets.files.coco_json import field_of
 from detection.errors import InputError
-from detection.formats.checked_rows import check_known, check_rows
-from detection.formats.json_list import JsonItems
-from detection.formats.output import write_whole
-from detection.formats.table_parts import TableParts
-from detection.tables import DetectionTable, SplitIndex
+from detection.formats.parts.checked_rows import check_known, check_rows
+from detection.formats.parts.json_list import JsonItems
+from detection.formats.parts.table_parts import TableParts
+from detection.runtime.whole_file import write_whole
+from detection.structures.split_columns import DetectionTable, SplitIndex
 
 IDENTIFIERS = ("image_id", "category_id")
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from detection.errors import InputError
-from detection.formats.checked_rows import check_known, check_rows
-from detection.formats.json_list import JsonItems
-from detection.formats.output import write_whole
-from detection.formats.table_parts import TableParts
-from detection.tables import DetectionTable, SplitIndex, corners_to_xywh
+from detection.formats.parts.checked_rows import check_known, check_rows
+from detection.formats.parts.json_list import JsonItems
+from detection.formats.parts.table_parts import TableParts
+from detection.runtime.whole_file import write_whole
+from detection.structures.split_columns import DetectionTable, SplitIndex, corners_to_xywh
 
 _AMBIGUOUS = -2
 

@@ -9,10 +9,10 @@ from detection.errors import InputError
 from detection.formats.coco_results import read_coco_results, write_coco_results
 from detection.formats.detect_json import read_detect_json, write_detect_json
 from detection.formats.ilsvrc_submission import read_ilsvrc_submission, write_ilsvrc_submission
-from detection.formats.json_list import read_json_list
+from detection.formats.parts.json_list import read_json_list
 from detection.formats.run_results import FORMAT, NAME, read_results, results_table
 from detection.formats.voc_results import read_voc_results, write_voc_results
-from detection.tables import DetectionTable, ObjectTable
+from detection.structures.split_columns import DetectionTable, ObjectTable
 
 FORMATS = ("ilsvrc", "coco", "voc", "detect")
 """What `write_detections` can write."""

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detection.datasets import COCO, DataSet
-from detection.datasets.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
 from detection.datasets.dataset import Entry
-from detection.datasets.faults import Faults
+from detection.datasets.files.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.formats.output import write_whole
-from detection.tables import ObjectTable, SplitIndex, object_table, split_index
+from detection.runtime.whole_file import write_whole
+from detection.structures.split_columns import ObjectTable, SplitIndex, object_table, split_index
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.arrays import IntArray
 from detection.errors import InputError
-from detection.formats.checked_rows import check_known, check_rows
-from detection.formats.inclusive_corners import from_inclusive, to_inclusive
-from detection.formats.output import number_text, write_whole
-from detection.tables import DetectionTable, SplitIndex
+from detection.formats.parts.checked_rows import check_known, check_rows
+from detection.formats.parts.inclusive_corners import from_inclusive, to_inclusive
+from detection.runtime.whole_file import number_text, write_whole
+from detection.structures.arrays import IntArray
+from detection.structures.split_columns import DetectionTable, SplitIndex
 
 FIELDS = "image_index det_id score xmin ymin xmax ymax"
 

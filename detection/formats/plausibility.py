@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detection.datasets.annotated_box import OVERHANG
-from detection.tables import DetectionTable, ObjectTable
+from detection.datasets.files.annotated_box import OVERHANG
+from detection.structures.split_columns import DetectionTable, ObjectTable
 
 NAMED = 5
 """So many classes are named in a warning."""

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from detection.arrays import FloatArray
-from detection.detections import Detections
 from detection.errors import InputError
-from detection.tables import DetectionTable, ObjectTable, detection_table, select_images
+from detection.structures.arrays import FloatArray
+from detection.structures.detections import Detections
+from detection.structures.split_columns import DetectionTable, ObjectTable, detection_table, select_images
 
 FORMAT = "inception-rcnn detections"
 VERSION = 1

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.datasets.text_file import read_lines
+from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
-from detection.formats.checked_rows import check_known, check_rows
-from detection.formats.inclusive_corners import from_inclusive, to_inclusive
-from detection.formats.output import number_text, write_whole
-from detection.formats.table_parts import TableParts
-from detection.tables import DetectionTable, SplitIndex
+from detection.formats.parts.checked_rows import check_known, check_rows
+from detection.formats.parts.inclusive_corners import from_inclusive, to_inclusive
+from detection.formats.parts.table_parts import TableParts
+from detection.runtime.whole_file import number_text, write_whole
+from detection.structures.split_columns import DetectionTable, SplitIndex
 
 PREFIX = "comp4_det_"
 FIELDS = "image score xmin ymin xmax ymax"

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from detection.arrays import Image
 from detection.errors import InputError
-from detection.formats.output import write_whole
 from detection.image import read_image
+from detection.runtime.whole_file import write_whole
+from detection.structures.arrays import Image
 
 ImageReader = Callable[[Path], Image]
 """Gives the pixels of an image file, uint8 [H, W, 3]."""

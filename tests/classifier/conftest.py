@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from classifier.weights_file import Head, NetworkDescription, save_weights
-from tests.classifier.member_examples import Write
+from classifier.scoring.weights_file import Head, NetworkDescription, save_weights
+from tests.classifier.scoring.member_examples import Write
 
 
 @pytest.fixture(name="write", scope="module")

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from classifier import region_scoring, regions
 from classifier.ensemble import Ensemble
-from classifier.loaded_network import Crop
 from classifier.region_classifier import RegionClassifier
-from classifier.regions import ImageRegions
-from detection.arrays import FloatArray, Image
-from detection.contracts import RegionScores
+from classifier.scoring import score as region_scoring
+from classifier.scoring.loaded_network import Crop
+from classifier.warp import regions
+from classifier.warp.regions import ImageRegions
 from detection.errors import InputError
-from tests.classifier.member_examples import BOXES, IMAGES, REGIONS, Write, image, promise
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.contracts import RegionScores
+from tests.classifier.scoring.member_examples import BOXES, IMAGES, REGIONS, Write, image, promise
 
 
 def single(member: str) -> list[RegionScores]:

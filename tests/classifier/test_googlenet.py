@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from classifier.googlenet import AuxiliaryHead, GoogLeNet
 from classifier.inception import STEM_WIDTHS, TABLE_1, Inception, scaled_width
-from classifier.response_norm import ResponseNorm
+from classifier.layers.response_norm import ResponseNorm
 
 
 def parameter_count(network: nn.Module) -> int:

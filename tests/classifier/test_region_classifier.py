@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch import nn
 
-from classifier import region_scoring, regions
-from classifier.box_coder import decode_boxes
 from classifier.googlenet import GoogLeNet
-from classifier.loaded_network import LoadedNetwork, svm_probabilities
+from classifier.layers.box_deltas import decode_boxes
 from classifier.region_classifier import RegionClassifier
 from classifier.region_network import RegionOutputs
-from classifier.regions import shrink_to
-from classifier.warp import warp_regions
-from classifier.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
-from detection.contracts import Proposals
+from classifier.scoring import score as region_scoring
+from classifier.scoring.loaded_network import LoadedNetwork, svm_probabilities
+from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from classifier.warp import regions, warp_regions
+from classifier.warp.regions import shrink_to
 from detection.detector import Detector
-from detection.device import find_device
 from detection.errors import InputError
-from detection.folding import fold_batch_norm
-from detection.pixels import normalise
+from detection.runtime.batch_norm_folding import fold_batch_norm
+from detection.runtime.device import find_device
+from detection.runtime.pixels import normalise
+from detection.structures.contracts import Proposals
 
 BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 import detection
-from detection.arrays import Image
 from detection.cli import main
+from detection.structures.arrays import Image
 
 
 class Outcome(NamedTuple):

@@ -13,12 +13,12 @@ import yaml
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
-from detection.arrays import FloatArray, Image
 from detection.configuration import DEFAULT_CONFIG, build_detector, load_detector, read_yaml
-from detection.contracts import RegionScores
 from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
-from detection.nms import NMS_IOU_THRESHOLD
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.contracts import RegionScores
+from detection.structures.nms import NMS_IOU_THRESHOLD
 from proposals.merge import MergedProposer
 from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch
@@ -133,7 +133,9 @@ PROPOSE, CLASSIFY = ("propose", "init_args"), ("classify", "init_args")
             (*PROPOSE, "engine"), "steam", "engine must be 'compiled' or 'opencv'", id="engine that is not there"
         ),
         pytest.param((*CLASSIFY, "batch_size"), 0, "batch_size must be positive", id="batch without images"),
-        pytest.param(("propose", "class_path"), "proposals.selective_search.Nope", "Nope", id="class not there"),
+        pytest.param(
+            ("propose", "class_path"), "proposals.selective_search.proposer.Nope", "Nope", id="class not there"
+        ),
         pytest.param(("propose", "class_path"), "proposals.nowhere.Nope", "proposals.nowhere", id="module not there"),
         pytest.param(("propose", "class_path"), "Nope", "Nope", id="not an import path"),
         pytest.param(("propose", "class_path"), 3, "propose", id="number for an import path"),

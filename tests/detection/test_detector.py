@@ -9,12 +9,12 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from detection.arrays import FloatArray, Image
-from detection.boxes import as_boxes
-from detection.contracts import Proposals, RegionScores
-from detection.detections import Detections
 from detection.detector import MAX_DETECTIONS, SCORE_THRESHOLD, Detector
 from detection.errors import InputError
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import as_boxes
+from detection.structures.contracts import Proposals, RegionScores
+from detection.structures.detections import Detections
 
 # Left half red, right half green, 8 high and 16 wide.
 IMAGE = np.zeros((8, 16, 3), np.uint8)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detection.arrays import FloatArray
-from detection.boxes import as_boxes
+from detection.structures.arrays import FloatArray
+from detection.structures.boxes import as_boxes
 from proposals.coverage import AVERAGED_THRESHOLDS, Coverage, best_overlaps, covered_count, size_groups
 
 COUNTS = (1, 3, 10)

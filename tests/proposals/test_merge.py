@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from detection.arrays import Image
-from detection.boxes import as_boxes, box_iou
-from detection.contracts import Proposals
+from detection.structures.arrays import Image
+from detection.structures.boxes import as_boxes, box_iou
+from detection.structures.contracts import Proposals
 from proposals.merge import DUPLICATE_IOU, MergedProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.whole_image import WholeImage

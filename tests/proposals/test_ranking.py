@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.arrays import FloatArray, IntArray
-from detection.boxes import as_boxes, box_iou
+from detection.structures.arrays import FloatArray, IntArray
+from detection.structures.boxes import as_boxes, box_iou
 from proposals.ranking import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
 
 

@@ -13,13 +13,14 @@ import pytest
 import torch
 import yaml
 
-from classifier.loaded_network import LoadedNetwork
 from classifier.region_network import RegionOutputs
-from classifier.weights_file import NetworkDescription, save_weights
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.weights_file import NetworkDescription, save_weights
 from detection.evaluation import DetectionMetrics
-from tests.tools.report_examples import find_image, report_every_section, score_hostile_names
-from tools import propose, train_classifier
-from tools.report_page import write_page
+from tests.tools.report.report_examples import find_image, report_every_section, score_hostile_names
+from tools.data import propose
+from tools.report.page import write_page
+from tools.train import train_classifier
 
 Options = Callable[[Path], list[str]]
 Logged = Callable[[Path, str], list[float]]
@@ -61,8 +62,8 @@ def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_settings(folder: Path, *, batch_size: int, max_epochs: int) -> dict[str, Any]:
-    """The settings of `configs/tiny_imagenet.yaml` with a small network, for one process on the CPU."""
-    settings: dict[str, Any] = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    """The settings of `configs/tiny_imagenet/tiny_imagenet.yaml` with a small network, for one process on the CPU."""
+    settings: dict[str, Any] = yaml.safe_load(Path("configs/tiny_imagenet/tiny_imagenet.yaml").read_text())
     settings |= {"batch_size": batch_size, "workers": 0, "output": str(folder / "run"), "input_size": 32}
     settings["network"]["init_args"]["width_multiplier"] = 0.125
     settings["trainer"] = {
@@ -179,7 +180,7 @@ def ensemble_options(
         network = tiny_description.build()
         network.get_parameter("linear.weight").mul_(0.1)
     save_weights(other, network, tiny_description)
-    settings = yaml.safe_load(Path("configs/tiny_imagenet.yaml").read_text())
+    settings = yaml.safe_load(Path("configs/tiny_imagenet/tiny_imagenet.yaml").read_text())
     settings |= {"workers": 1, "output": str(tmp_path / "run")}
     del settings["detector"]
     detector = {

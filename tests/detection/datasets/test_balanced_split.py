@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from detection.arrays import IntArray
 from detection.datasets.balanced_split import balanced_split, class_imbalance
+from detection.structures.arrays import IntArray
 
 
 def random_counts(images: int, classes: int, seed: int) -> IntArray:

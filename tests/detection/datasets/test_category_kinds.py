@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from classifier.weights_file import find_weights, load_weights
+from classifier.scoring.weights_file import find_weights, load_weights
 from detection.datasets.category_kinds import HEADER, Kinds, read_kinds, same_names
 from detection.errors import InputError
 
 CATEGORIES = ("person", "cat", "dog", "pizza")
 CLASSES = ("tabby", "pizza", "Persian cat", "Chihuahua")
-SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "coco_to_tiny_imagenet.tsv"
+SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "classes" / "coco_to_tiny_imagenet.tsv"
 
 
 @pytest.fixture(name="path")

@@ -8,9 +8,9 @@ import pytest
 
 from detection.datasets import DataSet
 from detection.datasets.dataset import Entry, classes_without_objects, count_objects
-from detection.datasets.faults import Faults
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth
 
 
 class Listed(DataSet):

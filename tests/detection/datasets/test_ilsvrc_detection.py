@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detection.datasets import ILSVRCDetection
-from detection.detections import Detections
 from detection.errors import InputError
 from detection.evaluation import evaluate
+from detection.structures.detections import Detections
 
 ACCORDION, AIRPLANE, ZEBRA = "n02672831", "n02691156", "n02391049"  # identifiers 1, 2 and 200
 TRAIN = "ILSVRC2013_train/n02672831/n02672831_7"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.tables import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
 
 Box = tuple[int, int, int, int]
 NAMES = ("cat", "dog")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.detections import Detections
 from detection.evaluation import evaluate
 from detection.evaluation.average_precision import average_precision, precision_recall
-from detection.ground_truth import GroundTruth
+from detection.structures.detections import Detections
+from detection.structures.ground_truth import GroundTruth
 
 NAMES = ("cat", "dog", "owl")
 BOX = (0.0, 0.0, 40.0, 40.0)

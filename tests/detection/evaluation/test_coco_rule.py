@@ -16,7 +16,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from detection.evaluation import score
 from detection.evaluation.metrics import DetectionMetrics
-from detection.tables import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
 
 CLASSES = 3
 STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100")

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detection.arrays import FloatArray
-from detection.boxes import as_boxes
-from detection.detections import Detections
 from detection.evaluation.matching import TRUE_POSITIVE, Matches, match
 from detection.evaluation.rules import ILSVRC, MatchingRule, ilsvrc_iou_thresholds
-from detection.ground_truth import GroundTruth
-from detection.tables import detection_table, object_table, split_index
+from detection.structures.arrays import FloatArray
+from detection.structures.boxes import as_boxes
+from detection.structures.detections import Detections
+from detection.structures.ground_truth import GroundTruth
+from detection.structures.split_columns import detection_table, object_table, split_index
 
 Box = tuple[int, int, int, int]
 

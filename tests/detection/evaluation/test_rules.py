@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.detections import Detections
 from detection.evaluation import RULES, evaluate, score
 from detection.evaluation.average_precision import average_precision
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.evaluation.rules import ILSVRC, TENTHS, VOC, half_iou_thresholds
-from detection.ground_truth import GroundTruth
-from detection.tables import detection_table, object_table, split_index
+from detection.structures.detections import Detections
+from detection.structures.ground_truth import GroundTruth
+from detection.structures.split_columns import detection_table, object_table, split_index
 from tests.detection.evaluation.rule_examples import NAMES, Annotated, Found, tables
 
 BOX, SHIFTED, ELSEWHERE = (0, 0, 40, 40), (0, 4, 40, 44), (100, 100, 140, 140)

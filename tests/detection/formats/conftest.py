@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detection.tables import ObjectTable
+from detection.structures.split_columns import ObjectTable
 from tests.detection.formats.detection_examples import ground_truth
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.tables import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
 
 
 def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> ObjectTable:

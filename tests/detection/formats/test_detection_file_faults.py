@@ -11,7 +11,7 @@ import pytest
 
 from detection.errors import InputError
 from detection.formats.detections import read_detections, write_detections
-from detection.tables import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
 from tests.detection.formats.detection_examples import ground_truth, some_detections
 
 GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
@@ -71,7 +71,7 @@ def test_broken_json(text: str, reason: str, truth: ObjectTable, tmp_path: Path)
 
 
 def test_long_list_is_read_in_parts(truth: ObjectTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detection.formats.json_list.ITEMS_AT_ONCE", 3)
+    monkeypatch.setattr("detection.formats.parts.json_list.ITEMS_AT_ONCE", 3)
     path = tmp_path / "results.json"
     items = [GOOD | {"score": score / 10} for score in range(8)]
     path.write_text(json.dumps(items, indent=1))

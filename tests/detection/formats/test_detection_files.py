@@ -10,7 +10,7 @@ import pytest
 
 from detection.errors import InputError
 from detection.formats.detections import FORMATS, read_detections, write_detections
-from detection.tables import DetectionTable, ObjectTable
+from detection.structures.split_columns import DetectionTable, ObjectTable
 from tests.detection.formats.detection_examples import rows_of, some_detections
 
 

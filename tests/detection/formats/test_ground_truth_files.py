@@ -17,7 +17,7 @@ from detection.formats.ground_truth import (
     read_data_set,
     write_coco_ground_truth,
 )
-from detection.tables import ObjectTable
+from detection.structures.split_columns import ObjectTable
 
 Record = dict[str, Any]
 

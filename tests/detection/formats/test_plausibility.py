@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.formats.plausibility import implausibilities
-from detection.tables import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
 
 NAMES = ("cat", "dog")
 WITHIN: list[list[float]] = [

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.detections import Detections
 from detection.errors import InputError
 from detection.formats.detections import read_detections
 from detection.formats.run_results import (
@@ -17,7 +16,8 @@ from detection.formats.run_results import (
     require_settings,
     results_table,
 )
-from detection.tables import ObjectTable, split_index
+from detection.structures.detections import Detections
+from detection.structures.split_columns import ObjectTable, split_index
 
 NAMES = ("cat", "dog")
 SETTINGS = {"detector": {"score_threshold": 0.1, "scales": (1, 2)}, "split": "val"}

@@ -1,0 +1,1 @@
+"""Layers that compute in kernels of our own on a GPU."""

@@ -1,0 +1,1 @@
+"""How loaded networks score the regions of images."""

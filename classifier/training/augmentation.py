@@ -1,0 +1,161 @@
+"""Random changes to training regions: drawn for each region apart, applied to all of a batch at once.
+
+What is drawn is a few numbers a region, by the loader, from the generator of the sample; so the result depends on
+neither the device nor the number of processes. Pixels are touched once, on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from classifier.layers.device_constant import device_constant
+from classifier.warp.matrices import Interpolation
+from detection.runtime.pixels import MEAN_RGB
+from detection.structures.arrays import BoolArray, FloatArray
+from detection.training.sample_order import normal_numbers
+
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the brightness of a colour (ITU-R BT.601, as in Pillow)."""
+
+PRINCIPAL_COLOURS = (
+    (0.5667, 0.5844, 0.5808),
+    (0.7208, -0.0103, -0.6930),
+    (0.3991, -0.8114, 0.4271),
+)
+"""Unit vectors: principal components of RGB, measured on every fourth pixel of 20,000 pictures of Tiny ImageNet."""
+
+COLOUR_VARIANCES = (0.2034, 0.0179, 0.0038)
+"""Variance of the pixels along each of them, in the same measurement, for pixels in 0-1."""
+
+
+NUMBERS = 8
+"""Random numbers that a region takes."""
+
+
+class Draws(NamedTuple):
+    """What the loader draws for R regions.
+
+    `mirrored` [R] bool; `interpolation` uint8 [R] of `classifier.warp.matrices.Interpolation`; `gains` [R, 3] of
+    brightness, contrast and saturation, 1 for no change; `lighting` [R, 3], shifts along the principal colours in
+    multiples of their variance (section 4.1 of the AlexNet paper).
+    """
+
+    mirrored: BoolArray
+    interpolation: NDArray[np.uint8]
+    gains: FloatArray
+    lighting: FloatArray
+
+    def part(self, rows: slice) -> Draws:
+        """Those of some of the regions."""
+        return Draws(self.mirrored[rows], self.interpolation[rows], self.gains[rows], self.lighting[rows])
+
+
+class Distortions(NamedTuple):
+    """The draws of a batch of N regions, on its device.
+
+    But for `interpolation`, which tells the host what to compute: it would have to wait for a device that has it.
+    """
+
+    mirrored: Tensor
+    interpolation: NDArray[np.uint8]
+    gains: Tensor
+    lighting: Tensor
+
+    @classmethod
+    def of(cls, drawn: Sequence[Draws]) -> Distortions:
+        """Those of several samples, one after the other, on the CPU."""
+        mirrored, interpolation, gains, lighting = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        return cls(torch.from_numpy(mirrored), interpolation, torch.from_numpy(gains), torch.from_numpy(lighting))
+
+
+class Augmentation:
+    """Draws distortions; the defaults are those of the papers.
+
+    Args:
+        mirror: probability of a mirror image.
+        interpolations: one of these is chosen for each region, with equal probability (GoogLeNet, section 6).
+        photometric: half the range of the factors of brightness, contrast and saturation (Howard 2013: 0.5 to 1.5).
+        lighting: standard deviation of the shifts along the principal colours (AlexNet, section 4.1).
+    """
+
+    def __init__(
+        self,
+        *,
+        mirror: float = 0.5,
+        interpolations: tuple[Interpolation, ...] = tuple(Interpolation),
+        photometric: float = 0.5,
+        lighting: float = 0.1,
+    ) -> None:
+        self.mirror = mirror
+        self.interpolations = np.array(interpolations, np.uint8)
+        self.photometric = photometric
+        self.lighting = lighting
+
+    def draw(self, numbers: NDArray[np.float64]) -> Draws:
+        """Distortions of R regions, given `NUMBERS` uniform ones in 0-1 for each: [R, NUMBERS]."""
+        kinds = (numbers[:, 1] * len(self.interpolations)).astype(np.int64)
+        return Draws(
+            numbers[:, 0] < self.mirror,
+            self.interpolations[kinds],
+            (1 + self.photometric * (2 * numbers[:, 2:5] - 1)).astype(np.float32),
+            (self.lighting * normal_numbers(numbers[:, 5:8])).astype(np.float32),
+        )
+
+
+def no_distortions(count: int) -> Draws:
+    """Distortions that change nothing, for measuring."""
+    kinds = np.full(count, Interpolation.AREA, np.uint8)
+    zeros = np.zeros((count, 3), np.float32)
+    return Draws(np.zeros(count, np.bool_), kinds, zeros + 1, zeros)
+
+
+def distort(regions: Tensor, distortions: Distortions, mean: tuple[float, float, float] = MEAN_RGB) -> Tensor:
+    """Mirror regions and change their colours.
+
+    The three photometric changes are affine maps of a pixel's colour that commute, so a region gets a single one, and
+    their order, which Howard draws too, is of no matter. Values are cut at 0 and 255 after it, not in between, and the
+    shift of the lighting is added.
+
+    Args:
+        regions: [N, 3, S, S] RGB minus `mean`, as from `warp_regions`.
+        distortions: of N regions; their interpolation is the business of `warp_regions`.
+        mean: that was subtracted, 0-255.
+
+    Returns:
+        [N, 3, S, S] in the same form.
+    """
+    offset = device_constant(mean, regions.device)
+    average = regions.mean(dim=(2, 3)) + offset  # [N, 3]
+    matrix, shift = _colour_map(average, distortions)
+    shift = shift + matrix @ offset.unsqueeze(1)
+    coloured = torch.baddbmm(shift, matrix, regions.flatten(2)).clamp_(0, 255)
+    change = _lighting(distortions.lighting) - offset  # [N, 3]
+    result = (coloured + change.unsqueeze(2)).view_as(regions)
+    return torch.where(distortions.mirrored.view(-1, 1, 1, 1), result.flip(3), result)
+
+
+def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tensor]:
+    """The photometric changes as matrix [N, 3, 3] and shift [N, 3, 1], for regions of `average` colour [N, 3].
+
+    Contrast c blends with the grey of the region's average, saturation s with each pixel's own grey: of a colour x with
+    grey w . x they make c x + (1 - c) w . average and s x + (1 - s) w . x. Brightness is a factor b on all.
+    """
+    grey = device_constant(GREY, average.device)
+    brightness, contrast, saturation = distortions.gains.view(-1, 3, 1, 1).unbind(1)  # [N, 1, 1]
+    own_grey = saturation * device_constant(IDENTITY, average.device) + (1 - saturation) * grey.expand(3, 3)
+    shift = (1 - contrast) * brightness * (average @ grey).view(-1, 1, 1)
+    return brightness * contrast * own_grey, shift.expand(-1, 3, 1)
+
+
+def _lighting(shifts: Tensor) -> Tensor:
+    """Shifts along the principal colours [N, 3] as changes of RGB [N, 3], 0-255."""
+    variances = device_constant(COLOUR_VARIANCES, shifts.device)
+    return (shifts * variances) @ device_constant(PRINCIPAL_COLOURS, shifts.device) * 255

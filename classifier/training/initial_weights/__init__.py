@@ -1,0 +1,1 @@
+"""Published weights, converted to our networks."""

@@ -1,0 +1,223 @@
+"""Training of a classifier: loss, metrics and optimiser around a plain network."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from classifier.googlenet import GoogLeNet
+from classifier.region_network import RegionNetwork
+from classifier.training.augmentation import distort
+from classifier.training.box_loss import box_regression_loss
+from classifier.training.class_loss import ClassLoss
+from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
+from classifier.warp import warp_regions
+from detection.runtime.pixels import normalise
+from detection.training.module import SupervisedTraining
+from detection.training.schedules import CosineSchedule, Schedule
+
+CLASS_NAMES_KEY = "class_names"
+
+NEW_LAYERS_KEY = "new_layers"
+
+AUXILIARY_WEIGHT = 0.3
+"""Of the losses of GoogLeNet's side classifiers (arXiv 1409.4842, section 5)."""
+
+
+class ClassifierTraining(SupervisedTraining):
+    """Softmax regression on warped regions, which may be crops of whole images.
+
+    Args:
+        network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
+        class_names: of the C classes, kept in checkpoints.
+        background: whether output 0 is background.
+        label_sets: sets of classes, by label 0 to C - 1 or -1 for none of them (background), that the labels above
+            those of the outputs stand for.
+        seed: of dropout.
+        input_size: side S of the network's input, in pixels.
+        training_sizes: the same in training, each for an equal share of the steps; None for `input_size` throughout.
+            Random crops show objects larger than they are when measuring, so a smaller input in training suits both,
+            and is faster (Touvron et al., arXiv 1906.06423); so is a smaller one first (Tan and Le, arXiv 2104.00298).
+        context: pixels of the input that show the surroundings of a box on each side.
+        learning_rate: the highest rate of the schedule.
+        new_layer_factor: on the rate of the layers named in `new_layers` (R-CNN: 10).
+        new_layers: names of parameters that start afresh where the others are pre-trained.
+        schedule: of the learning rate.
+        momentum: of SGD.
+        nesterov: whether it is Nesterov's.
+        weight_decay: on the weights of convolutions and linear layers only.
+        label_smoothing: share of the target spread over all classes, 0-1.
+        box_weight: of the loss of refined boxes, where the network has them.
+        frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
+        cuda_graphs: see `SupervisedTraining`.
+    """
+
+    def __init__(
+        self,
+        network: RegionNetwork,
+        *,
+        class_names: tuple[str, ...],
+        background: bool,
+        label_sets: Sequence[Collection[int]] = (),
+        seed: int,
+        input_size: int,
+        training_sizes: Sequence[int] | None = None,
+        context: int = 0,
+        learning_rate: float = 0.1,
+        new_layer_factor: float = 10.0,
+        new_layers: frozenset[str] = frozenset(),
+        schedule: Schedule | None = None,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 5e-4,
+        label_smoothing: float = 0.0,
+        box_weight: float = 1.0,
+        frozen: Sequence[str] = (),
+        cuda_graphs: bool = True,
+    ) -> None:
+        super().__init__(
+            network,
+            learning_rate=learning_rate,
+            schedule=schedule or CosineSchedule(),
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            new_layers=new_layers,
+            new_layer_factor=new_layer_factor,
+            training_sizes=training_sizes or (input_size,),
+            frozen=frozen,
+            cuda_graphs=cuda_graphs,
+        )
+        self.network: RegionNetwork
+        self.class_names = class_names
+        self.background = background
+        self.seed = seed
+        self.input_size = input_size
+        self.context = context
+        self.class_loss = ClassLoss(
+            len(class_names) + background,
+            sets=[[label + background for label in some] for some in label_sets],
+            smoothing=label_smoothing,
+        )
+        self.box_weight = box_weight
+        self._totals: list[Tensor] = []
+
+    def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Make dropout a function of seed, batch and process, so that a resumed run draws the same."""
+        state = np.random.SeedSequence((self.seed, self.global_step, batch_idx, self.global_rank))
+        seed_device(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)), self.device)
+
+    def training_step(self, batch: RegionBatch) -> Tensor:
+        loss, logits = self._loss(batch)
+        outputs, labels = logits.detach(), batch.labels
+        self.watch(
+            loss, batch.files, train_top1=lambda: self.class_loss.right(outputs.argmax(1), labels).float().mean()
+        )
+        return loss
+
+    def _loss(self, batch: RegionBatch) -> tuple[Tensor, Tensor]:
+        """All losses together, and the logits [N, outputs]."""
+        features, side_logits = self._features(self.distorted_regions(batch))
+        logits, deltas = self.network.heads(features)
+        labels = batch.labels
+        loss: Tensor = self.class_loss(logits, labels)
+        for of_side in side_logits:
+            loss = loss + AUXILIARY_WEIGHT * self.class_loss(of_side, labels)
+        if deltas is not None:
+            regions, targets = _mirrored_boxes(batch)
+            loss = loss + box_regression_loss(
+                deltas, self.class_loss.single(labels), regions, targets, weight=self.box_weight
+            )
+        return loss, logits
+
+    def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features [N, F], and the logits of auxiliary heads where the trunk has any."""
+        trunk = self.network.trunk
+        if isinstance(trunk, GoogLeNet) and len(trunk.auxiliary):
+            return trunk.features_with_auxiliary(regions)
+        return self.computed(regions), []
+
+    def repeated(self, inputs: Tensor) -> Tensor:
+        """The features; what follows them has dropout, and takes little time."""
+        return self.network.features(inputs)
+
+    def distorted_regions(self, batch: RegionBatch) -> Tensor:
+        """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""
+        with torch.autocast(batch.images.device.type, enabled=False):
+            size = self.training_size(self.progress)
+            regions = self._warp(batch, size, self.training_context(size))
+            return _as_input(distort(regions, batch.distortions))
+
+    def training_context(self, size: int) -> int:
+        """Pixels that show the surroundings of a box, in an input of side `size` in training."""
+        return self.context * size // self.input_size
+
+    def regions(self, batch: RegionBatch) -> Tensor:
+        """Input of the network when measuring, [N, 3, S, S]."""
+        with torch.autocast(batch.images.device.type, enabled=False):
+            return _as_input(self._warp(batch, self.input_size, self.context))
+
+    def _warp(self, batch: RegionBatch, size: int, context: int) -> Tensor:
+        boxes, kinds = batch.boxes.unsqueeze(1), batch.distortions.interpolation[:, None]
+        return warp_regions(batch.images, boxes, size=size, context=context, interpolation=kinds).squeeze(1)
+
+    def validation_step(self, batch: RegionBatch) -> None:
+        self._measure(batch)
+
+    def test_step(self, batch: RegionBatch) -> None:
+        self._measure(batch)
+
+    def _measure(self, batch: RegionBatch) -> None:
+        """Add up the loss, and hits over the foreground classes as if every region were known to be an object."""
+        logits, labels = self.network(self.regions(batch)).logits.float(), batch.labels
+        best = logits[:, self.background :].topk(min(5, logits.shape[1] - self.background)).indices + self.background
+        found = best == labels.unsqueeze(1)
+        loss = functional.cross_entropy(logits, labels, ignore_index=UNCOUNTED, reduction="sum")
+        counts = found[:, :1].any(1).sum(), found.any(1).sum(), (labels != UNCOUNTED).sum()
+        self._totals.append(torch.stack([loss, *counts]))
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_measures("val")
+        super().on_validation_epoch_end()
+
+    def on_test_epoch_end(self) -> None:
+        self._log_measures("test")
+
+    def _log_measures(self, stage: str) -> None:
+        """Loss, top-1 and top-5 accuracy over the samples of all processes."""
+        totals, self._totals = torch.stack(self._totals).sum(0), []
+        loss, top1, top5, count = self.trainer.strategy.reduce(totals, reduce_op="sum").tolist()
+        measures = {"loss": loss, "top1": top1, "top5": top5}
+        self.log_dict({f"{stage}_{name}": total / count for name, total in measures.items()}, prog_bar=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the outputs mean, and which layers learn faster."""
+        checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
+        checkpoint[NEW_LAYERS_KEY] = sorted(self.new_layers)
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed what computes on a device: `torch.manual_seed`, which looks for all kinds of devices, takes far longer."""
+    if device.type not in ("cpu", "cuda"):
+        torch.manual_seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
+def _as_input(regions: Tensor) -> Tensor:
+    return normalise(regions).contiguous(memory_format=torch.channels_last)
+
+
+def _mirrored_boxes(batch: RegionBatch) -> tuple[Tensor, Tensor]:
+    """Regions and their targets [N, 4]; about the centre of the region where its picture was mirrored."""
+    regions, targets = batch.boxes, batch.targets
+    ends = regions[:, 0] + regions[:, 2]
+    turned = torch.stack([ends - targets[:, 2], targets[:, 1], ends - targets[:, 0], targets[:, 3]], dim=1)
+    return regions, torch.where(batch.distortions.mirrored.unsqueeze(1), turned, targets)

@@ -1,0 +1,1 @@
+"""R-CNN's linear SVMs and ridge regression of boxes."""

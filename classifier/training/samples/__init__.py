@@ -1,0 +1,1 @@
+"""Training samples: which regions of which images, with which labels."""

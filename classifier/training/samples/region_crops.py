@@ -1,0 +1,74 @@
+"""Small pictures of single regions, so that a batch takes little memory, however large its images are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+from classifier.warp.crop import context_boxes
+from detection.runtime.pixels import MEAN_RGB
+from detection.structures.arrays import FloatArray, Image, IntArray
+
+MARGIN = 2
+"""Pixels beside a region that interpolation may look at."""
+
+OVERSAMPLING = 2
+"""A region keeps this many times the pixels of the network's input on each axis, or all that it has."""
+
+
+class Chips(NamedTuple):
+    """N regions, each with its surroundings in a picture of its own.
+
+    `pixels` uint8 [N, h, w, 3], each picture at the top left, and beside a smaller one the mean colour, which is also
+    what `warp_regions` takes the outside of an image to be; `boxes` [N, K, 4] xyxy in pixels of the picture.
+    """
+
+    pixels: Image
+    boxes: FloatArray
+
+
+def cut_chips(images: Sequence[Image], boxes: FloatArray, *, size: int, context: int) -> Chips:
+    """Cut out what `warp_regions` needs of each region, and bring it down to a size that it needs at most.
+
+    Up to twice the size of the network's input the pixels are those of the image, so the warped region is the same.
+    A larger one is first shrunk by area means, each axis by itself.
+
+    Args:
+        images: the image of each region, uint8 [H, W, 3].
+        boxes: [N, K, 4] xyxy in pixels. The first of each K is the region; the others are to be seen in the chip too,
+            such as the ground truth, and may lie outside of it.
+        size: side of the network's input.
+        context: pixels of the input around the region.
+
+    Returns:
+        The chips. Overlaps and shapes of boxes, relative to each other, are those in the image.
+    """
+    limits = np.array([image.shape[1::-1] for image in images])  # [N, (w, h)]
+    windows = context_boxes(torch.from_numpy(boxes[:, 0]), size=size, context=context).numpy()
+    low, high = windows[:, :2], windows[:, 2:]
+    start = np.clip(np.floor(low) - MARGIN, 0, limits - 1).astype(np.int64)  # [N, (x, y)]
+    end = np.clip(np.ceil(high) + MARGIN, start + 1, limits).astype(np.int64)
+    sides = end - start
+    share = np.minimum(1, OVERSAMPLING * size / np.maximum(high - low, 1))
+    kept = np.maximum(1, np.round(sides * share)).astype(np.int64)
+    shifted = boxes - np.tile(start, 2)[:, None]
+    scaled = shifted * np.tile(kept / sides, 2)[:, None]
+    return Chips(_cut(images, start, end, kept), scaled.astype(np.float32))
+
+
+def _cut(images: Sequence[Image], start: IntArray, end: IntArray, kept: IntArray) -> Image:
+    """The part of each image from `start` to `end`, shrunk to the `kept` pixels, all [N, (x, y)]: [N, h, w, 3]."""
+    largest = kept.max(axis=0)
+    pictures = np.empty((len(images), largest[1], largest[0], 3), np.uint8)
+    pictures[(kept < largest).any(axis=1)] = np.round(MEAN_RGB)
+    corners = zip(start.tolist(), end.tolist(), kept.tolist(), strict=True)
+    for picture, image, ((left, top), (right, bottom), (width, height)) in zip(pictures, images, corners, strict=True):
+        part = image[top:bottom, left:right]
+        if part.shape[:2] != (height, width):
+            part = np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        picture[:height, :width] = part
+    return pictures

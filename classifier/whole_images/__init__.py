@@ -1,0 +1,1 @@
+"""Classification of whole images: no boxes and no background."""

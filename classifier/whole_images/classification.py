@@ -1,0 +1,96 @@
+"""Classification as the ImageNet challenge scores it: averaged networks and crops, top-k error, confusions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from classifier.whole_images.crops import cut_crops, evaluation_crops
+from classifier.whole_images.image_classifier import ImageClassifier
+from detection.structures.arrays import FloatArray, Image, IntArray
+
+
+def average_probabilities(
+    classifiers: Sequence[ImageClassifier], images: Sequence[Image], counts: Sequence[int]
+) -> FloatArray:
+    """Class probabilities by number of models and of crops: float32 [M, K, B, C] for M models, K counts, B images.
+
+    Entry [m, k] is the mean of the softmax over the first m + 1 classifiers and `counts[k]` crops, the axes of Table 3
+    in GoogLeNet's paper (arXiv 1409.4842). All classifiers see the same crops, and each crop once, however many of the
+    averages it is part of.
+
+    Raises:
+        ValueError: for no classifiers, no images, no counts, a count without test crops, or classifiers of unlike
+            numbers of classes.
+    """
+    if not (classifiers and images and counts):
+        raise ValueError(
+            f"expected classifiers, images and counts, got {len(classifiers)}, {len(images)} and {len(counts)}"
+        )
+    all_crops = [evaluation_crops((image.shape[0], image.shape[1]), max(counts)) for image in images]
+    crops, positions = zip(*(of_image.distinct() for of_image in all_crops), strict=True)
+    inputs: dict[tuple[int, torch.device], Tensor] = {}
+    of_models = []
+    for classifier in classifiers:
+        size, device = key = classifier.input_size, classifier.device
+        if key not in inputs:
+            cut = [cut_crops(image, each, size=size, device=device) for image, each in zip(images, crops, strict=True)]
+            inputs[key] = torch.cat(cut)
+        scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
+        of_crops = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
+        of_models.append(torch.stack([of_crops[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
+    return np.stack(list(_running_means(of_models)))
+
+
+def best_classes(probabilities: FloatArray, count: int) -> IntArray:
+    """The `count` likeliest classes, or all if there are fewer, best first; ties in order: [..., C] -> [..., count]."""
+    order = np.argsort(-probabilities, axis=-1, kind="stable")
+    return order[..., :count].astype(np.int64)
+
+
+def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
+    """Share of images, 0-1, whose class is not among the first k of `best` [N, >= k], in `labels` [N]; nan for none.
+
+    Raises:
+        ValueError: if the arrays do not fit each other, or k is not positive.
+    """
+    if best.ndim != 2 or labels.shape != best.shape[:1] or k < 1:
+        raise ValueError(f"expected classes [N, k], labels [N] and k > 0, got {best.shape}, {labels.shape} and {k}")
+    if not len(labels):
+        return float("nan")
+    return float((best[:, :k] != labels[:, None]).all(axis=1).mean())
+
+
+def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) -> IntArray:
+    """How many images of each class (rows) were taken for each (columns): [N], [N] -> [C, C].
+
+    Raises:
+        ValueError: if the arrays do not fit each other, or hold something but 0 to `num_classes` - 1.
+    """
+    if predicted.ndim != 1 or predicted.shape != labels.shape:
+        raise ValueError(f"expected two arrays [N], got {predicted.shape} and {labels.shape}")
+    both = np.concatenate([predicted, labels])
+    if len(both) and not 0 <= both.min() <= both.max() < num_classes:
+        raise ValueError(f"expected classes of 0 to {num_classes - 1}, got {both.min()} to {both.max()}")
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
+
+
+def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]:
+    """The pairs of classes most often confused, as (class, taken for, images), at most `limit`; ties in order."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = np.column_stack(np.unravel_index(order, wrong.shape)).tolist()
+    return [(label, other, int(wrong[label, other])) for label, other in pairs if wrong[label, other]]
+
+
+def _running_means(values: Sequence[Tensor]) -> Iterator[FloatArray]:
+    """The mean of the first, of the first two, and so on."""
+    total = torch.zeros_like(values[0])
+    for count, value in enumerate(values, start=1):
+        total = total + value
+        yield (total / count).numpy()

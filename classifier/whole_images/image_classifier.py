@@ -1,0 +1,93 @@
+"""Scores whole images, or crops of them, with a network: no boxes, no background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from classifier.scoring.weights_file import find_weights, load_weights
+from detection.errors import InputError
+from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
+from detection.runtime.int8 import can_quantise
+from detection.runtime.pixels import normalise
+
+
+class ImageClassifier:
+    """A network of a weights file on a device, as a classifier of whole images.
+
+    Args:
+        weights: a safetensors file, or the bare name of a shipped one. A network trained on regions may be taken too;
+            its background is left out of the softmax.
+        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
+        precision: of the network; by default what is fastest, see `find_precision`.
+        batch_size: crops that pass through the network at once.
+
+    Raises:
+        InputError: if the weights cannot be used, or the device is not there.
+        ValueError: if `batch_size` is not positive.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        *,
+        device: str | None = None,
+        precision: Precision | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        self.path = find_weights(weights)
+        network, self.description = load_weights(self.path)
+        self.batch_size = batch_size
+        self.device = find_device(device)
+        self.precision = find_precision(precision, self.device, can_quantise=can_quantise(network), source=self.path)
+        self.dtype = number_type(self.precision)
+        self.network: Any = to_device(network, self.device, self.precision)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+        return self.description.class_names
+
+    @property
+    def input_size(self) -> int:
+        """Side S of the network's input, in pixels."""
+        return self.description.input_size
+
+    @torch.inference_mode()
+    def probabilities(self, crops: Tensor) -> Tensor:
+        """Softmax over the classes, RGB minus mean [N, 3, S, S] -> float32 [N, C], batch by batch."""
+        logits = [self.network(batch).float() for batch in self._batches(crops)]
+        return torch.cat(logits)[:, int(self.description.background) :].softmax(dim=1)
+
+    @torch.inference_mode()
+    def features(self, crops: Tensor) -> Tensor:
+        """The last hidden layer, which the class scores are linear in: [N, 3, S, S] -> float32 [N, F].
+
+        Raises:
+            InputError: if the network does not tell.
+        """
+        if not callable(getattr(self.network, "features", None)):
+            raise InputError(f"{self.path}: expected a network with features(), got {self.description.class_path}")
+        return torch.cat([self.network.features(batch).float() for batch in self._batches(crops)])
+
+    def _batches(self, crops: Tensor) -> Iterator[Tensor]:
+        for batch in crops.split(self.batch_size):
+            yield normalise(batch).to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:
+    """Check that two class lists agree; `source` and `other` name where they come from.
+
+    Raises:
+        InputError: naming both, and the first difference.
+    """
+    for index, (name, expected) in enumerate(zip(names, other_names, strict=False)):
+        if name != expected:
+            raise InputError(f"{source}: expected the classes of {other}, class {index} is '{name}', not '{expected}'")
+    if len(names) != len(other_names):
+        raise InputError(f"{source}: expected the {len(other_names)} classes of {other}, got {len(names)}")

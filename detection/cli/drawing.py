@@ -1,0 +1,196 @@
+"""Detections drawn onto a picture: a box in the colour of its class, and a label beside what it names."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from bisect import bisect_right
+from math import ceil
+
+import numpy as np
+import PIL.Image
+from PIL import ImageDraw, ImageFont
+
+from detection.structures.arrays import FloatArray, Image, IntArray
+from detection.structures.boxes import clip_boxes
+from detection.structures.detections import Detections
+
+Colour = tuple[int, int, int]
+"""Red, green, blue in 0-255."""
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+HUES = np.frombuffer(
+    bytes.fromhex("ff3838 ff8c00 ffd60a 96e114 14be46 00cdaf 28beff 2869ff 734bf5 b93ceb f537d7 ff4b91"), np.uint8
+).reshape(-1, 3)
+"""A colour circle in steps that look even; the one of HSV spends a third of its turn on green."""
+SHADES = ((0.0, 1.0), (0.45, 1.0), (0.0, 0.7))
+"""Share of white mixed in, then brightness: plain, light and dark."""
+COLOUR_SALT = b"1074"
+"""Of 0-9999 the one that sets the twenty classes of VOC furthest apart (the closest pair's CIEDE2000 difference is 9.1)
+while "person", the class most drawn, is a plain hue."""
+
+# A label's corner is (x1 + a * box width + b * label width, y1 + c * box height + d * label height), and the last
+# column is what the place costs beside the overlaps, which are shares of the label or the box.
+PLACES = np.array(
+    [
+        (0, 0, 0, -1, 0.00),  # above
+        (1, -1, 0, -1, 0.05),
+        (0, 0, 1, 0, 0.10),  # below
+        (1, -1, 1, 0, 0.15),
+        (1, 0, 0, 0, 0.20),  # beside
+        (0, -1, 0, 0, 0.25),
+        (1, 0, 1, -1, 0.30),
+        (0, -1, 1, -1, 0.35),
+        (0, 0, 0, 0, 0.40),  # inside, at a corner
+        (1, -1, 0, 0, 0.45),
+        (0, 0, 1, -1, 0.50),
+        (1, -1, 1, -1, 0.55),
+        (0, 0, 0, -2, 1.50),  # a row away
+        (1, -1, 0, -2, 1.55),
+        (0, 0, 1, 1, 1.60),
+        (1, -1, 1, 1, 1.65),
+        (1, 0, 0, 1, 1.70),
+        (0, -1, 0, 1, 1.75),
+        (0, 0, 0, 1, 1.80),
+        (1, -1, 0, 1, 1.85),
+        (0, 0, 0, -3, 3.00),  # two rows away
+        (0, 0, 1, 2, 3.05),
+        (1, 0, 0, 2, 3.10),
+        (0, -1, 0, 2, 3.15),
+        (0, 0, 0, 2, 3.20),
+    ]
+)
+LABEL_OVERLAP_COST = 1000.0
+"""So high that a label hides another only where every place does."""
+
+
+def draw_detections(image: Image, detections: Detections) -> Image:
+    """A copy of `image` with boxes and labels; of those that overlap, the best scored lies on top.
+
+    A box is cut at the picture's borders, and its line lies on the box's outermost pixels. Line and text grow with the
+    picture. A picture too small for text gets boxes alone.
+
+    Raises:
+        ValueError: if `image` is not uint8 [H, W, 3].
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+    if len(detections) == 0:
+        return image.copy()
+    height, width = image.shape[:2]
+    detections = detections[np.argsort(-detections.scores, kind="stable")]
+    boxes = pixel_boxes(detections.boxes, (height, width))
+    colours = [class_colour(name) for name in detections.names]
+    font_size = max(9, round(7 + (height * width) ** 0.5 / 70))
+    canvas = PIL.Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas, "RGBA")  # in this mode a fill with alpha is blended
+    _draw_frames(draw, boxes, colours, font_size // 6)
+    _draw_labels(draw, detections, boxes, colours, font_size)
+    return np.array(canvas)
+
+
+def class_colour(name: str) -> Colour:
+    """The colour of a class, from its name alone: the same in every picture, class list and run."""
+    digest = hashlib.blake2b(name.encode(errors="replace"), digest_size=5, salt=COLOUR_SALT).digest()
+    turn = int.from_bytes(digest[:4], "big") / 2**32 * len(HUES)
+    white, brightness = SHADES[digest[4] % len(SHADES)]
+    hue = np.array([np.interp(turn, np.arange(len(HUES)), channel, period=len(HUES)) for channel in HUES.T])
+    red, green, blue = np.rint((hue + white * (255 - hue)) * brightness).astype(int).tolist()
+    return red, green, blue
+
+
+def text_colour(background: Colour) -> Colour:
+    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance): the ratio is at least 4.58."""
+    channels = np.array(background) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    black_ratio, white_ratio = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    return (0, 0, 0) if black_ratio >= white_ratio else (255, 255, 255)
+
+
+def pixel_boxes(boxes: FloatArray, size: tuple[int, int]) -> IntArray:
+    """Boxes [N, 4] rounded to whole pixels inside an image of `size` (height, width), each at least one pixel large."""
+    height, width = size
+    rounded = np.rint(clip_boxes(boxes, size)).astype(np.int64)
+    left_top = np.minimum(rounded[:, :2], (width - 1, height - 1))
+    return np.hstack([left_top, np.maximum(rounded[:, 2:], left_top + 1)])
+
+
+def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) -> IntArray:
+    """Rectangles [N, 4] xyxy for labels of `label_sizes` [N, 2] (width, height), in an image of `size` (height, width).
+
+    Boxes [N, 4] are served in their order. A label goes above its box if that is free, else below, beside, or inside
+    at a corner: to where it covers least of the labels before it, and then of all boxes. A label of size (0, 0) hides
+    nothing; the others must fit the image.
+    """
+    placed = np.zeros((len(boxes), 4), np.int64)
+    box_areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    for index, (box, label_size) in enumerate(zip(boxes, label_sizes, strict=True)):
+        wanted = box[:2] + PLACES[:, 0:4:2] * (box[2:] - box[:2]) + PLACES[:, 1:4:2] * label_size
+        left_top = np.clip(wanted, 0, (size[1], size[0]) - label_size)  # [K, 2]
+        places = np.hstack([left_top, left_top + label_size]).astype(np.int64)  # [K, 4]
+        pushed = np.abs(left_top - wanted) / np.maximum(label_size, 1)  # astride its box's line it would hide the line
+        label_area = max(1, np.prod(label_size))
+        on_boxes = _intersection(places, boxes)  # [K, N]
+        cost = PLACES[:, 4] + pushed.sum(axis=1) + (on_boxes / label_area + on_boxes / box_areas).sum(axis=1)
+        cost += LABEL_OVERLAP_COST * _intersection(places, placed[:index]).sum(axis=1) / label_area
+        placed[index] = places[cost.argmin()]
+    return placed
+
+
+def _intersection(boxes: IntArray, others: IntArray) -> IntArray:
+    """Area that each pair shares: [K, 4], [N, 4] -> [K, N]."""
+    left_top = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    sides = np.maximum(np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - left_top, 0)
+    area: IntArray = sides[..., 0] * sides[..., 1]
+    return area
+
+
+def _draw_frames(draw: ImageDraw.ImageDraw, boxes: IntArray, colours: list[Colour], line: int) -> None:
+    """Lines inwards from the boxes' borders, over a dark or white rim that sets them off from a like background."""
+    rim = max(1, line // 4)
+    for (x1, y1, x2, y2), colour in zip(boxes.tolist(), colours, strict=True):
+        shade = (*text_colour(colour), 110)
+        draw.rectangle((x1 - rim, y1 - rim, x2 + rim - 1, y2 + rim - 1), outline=shade, width=rim)
+        if min(x2 - x1, y2 - y1) > 2 * (line + rim):
+            draw.rectangle((x1 + line, y1 + line, x2 - line - 1, y2 - line - 1), outline=shade, width=rim)
+    for (x1, y1, x2, y2), colour in zip(reversed(boxes.tolist()), reversed(colours), strict=True):
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=min(line, (min(x2 - x1, y2 - y1) + 1) // 2))
+
+
+def _draw_labels(
+    draw: ImageDraw.ImageDraw, detections: Detections, boxes: IntArray, colours: list[Colour], font_size: int
+) -> None:
+    """Labels beside their boxes, in the boxes' order of precedence; none where four rows would fill the picture."""
+    font = ImageFont.load_default(font_size)
+    width, height = draw.im.size
+    padding = font_size // 5
+    margin = padding + 1
+    _, top, _, bottom = font.getbbox("dgjpqy")
+    label_height = int(bottom - top) + padding + (padding + 1) // 2  # less below: few letters reach down
+    room = min(width - 2 * margin, 20 * font_size) if 4 * label_height <= height else 0
+    scores = detections.scores.tolist()
+    texts = [label_text(name, score, font, room) for name, score in zip(detections.names, scores, strict=True)]
+    sizes = [(ceil(font.getlength(text)) + 2 * margin, label_height) if text else (0, 0) for text in texts]
+    places = place_labels(boxes, np.array(sizes), (height, width)).tolist()
+    for text, (x1, y1, x2, y2), colour in zip(reversed(texts), reversed(places), reversed(colours), strict=True):
+        if text:
+            ink = text_colour(colour)
+            draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
+            draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=(*ink, 90))  # keeps neighbours of one class apart
+            draw.text((x1 + margin, y1 + padding - top), text, fill=ink, font=font)
+
+
+def label_text(name: str, score: float, font: Font, width: float) -> str:
+    """Name and score, the name cut where they exceed `width` pixels; empty where not even three letters would fit.
+
+    The built-in font is ASCII: accents are dropped, and other letters become question marks.
+    """
+    letters = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    name = " ".join(letters.encode("ascii", "replace").decode().split())
+    text = f"{name} {score:.2f}".strip()
+    if font.getlength(text) <= width:
+        return text
+    cuts = [f"{name[:length].rstrip()}… {score:.2f}" for length in range(3, min(len(name), 100))]
+    fitting = bisect_right(cuts, width, key=font.getlength)
+    return cuts[fitting - 1] if fitting else ""

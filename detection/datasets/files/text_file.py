@@ -1,0 +1,43 @@
+"""Lists in text files: of images, classes and boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detection.datasets.files.faults import Faults
+from detection.errors import InputError
+
+
+def read_lines(path: Path, *, expected: str) -> list[str]:
+    """The lines of a text file, without empty ones at its end.
+
+    Raises:
+        InputError: naming the file and saying what is `expected` of it, if it is missing or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").rstrip().splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: expected {expected}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected {expected} and UTF-8: {error.reason}") from None
+
+
+def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | None]]:
+    """The lines `name` or `name number` of an image set as (place, name, number); the place is file and line.
+
+    Lines of another form go to `faults`.
+
+    Raises:
+        InputError: naming the file, if it is missing.
+    """
+    images: list[tuple[str, str, int | None]] = []
+    for line_number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
+        place = f"{path}:{line_number}"
+        match line.split():
+            case [name]:
+                images.append((place, name, None))
+            case [name, number] if number.removeprefix("-").isdecimal():
+                images.append((place, name, int(number)))
+            case _:
+                faults.report(InputError(f"{place}: expected the name of an image, or name and number, got '{line}'"))
+    return images

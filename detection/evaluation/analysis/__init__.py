@@ -1,0 +1,1 @@
+"""Where a detector is good and where it fails."""

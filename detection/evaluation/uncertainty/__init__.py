@@ -1,0 +1,1 @@
+"""How far a score would vary over other images: bootstrap intervals and comparisons."""

@@ -1,0 +1,1 @@
+"""How networks and compiled loops run: the device, 8-bit integers, weights files, threads and processes."""

@@ -1,0 +1,67 @@
+"""Box arithmetic. A box is `x1, y1, x2, y2` in absolute pixels, origin top left, half-open: width is `x2 - x1`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from detection.structures.arrays import FloatArray
+
+
+def as_boxes(boxes: ArrayLike) -> FloatArray:
+    """`boxes` as a float32 array [N, 4]; an empty sequence becomes [0, 4].
+
+    Raises:
+        ValueError: if the shape is another, a value is not finite, or a box has `x2 < x1` or `y2 < y1`.
+    """
+    array = np.asarray(boxes, dtype=np.float32)
+    if array.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise ValueError(f"boxes must have shape [N, 4], got {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise ValueError("boxes must be finite")
+    turned = np.flatnonzero((array[:, 2:] < array[:, :2]).any(axis=1))
+    if turned.size:
+        raise ValueError(f"boxes must have x1 <= x2 and y1 <= y2, got {array[turned[0]].tolist()} at {turned[0]}")
+    return array
+
+
+def box_area(boxes: FloatArray) -> FloatArray:
+    """Areas in square pixels: [..., 4] -> [...]."""
+    area: FloatArray = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    return area
+
+
+def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Intersection over union (Jaccard overlap) of every pair: [N, 4], [M, 4] -> [N, M] in 0-1.
+
+    Two boxes without area have an IoU of 0.
+    """
+    return paired_iou(boxes[:, None], others[None])
+
+
+def paired_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Intersection over union of boxes [..., 4] with others [..., 4], of shapes that broadcast: [...] in 0-1."""
+    x1, y1, x2, y2 = _columns(boxes)
+    other_x1, other_y1, other_x2, other_y2 = _columns(others)
+    width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
+    height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
+    intersection = width * height
+    union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - intersection
+    iou: FloatArray = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return iou
+
+
+def _columns(boxes: FloatArray) -> FloatArray:
+    """Boxes [..., 4] as [4, ...]: each coordinate lies together in memory, or arithmetic takes six times as long."""
+    columns: FloatArray = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
+    return columns
+
+
+def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Boxes [..., 4] cut at the borders of an image of `size` (height, width)."""
+    height, width = size
+    limits = np.array([width, height, width, height], np.float32)
+    clipped: FloatArray = np.clip(boxes, 0, limits).astype(np.float32, copy=False)
+    return clipped

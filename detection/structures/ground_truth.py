@@ -1,0 +1,58 @@
+"""The objects that a data set says are in an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from detection.structures.arrays import BoolArray, FloatArray, IntArray
+from detection.structures.boxes import as_boxes
+
+NOTHING_IGNORED: BoolArray = np.zeros(0, np.bool_)
+"""What `GroundTruth.ignored` is taken from where it is left out, however many objects there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The annotated objects of one image, which may be none; what the readers of data sets yield.
+
+    `image_id` names the image within its data set, `path` is its file. `boxes` float32 [M, 4] xyxy in pixels,
+    half-open; `labels` int64 [M] are 0-based indices into the class names of the data set; `ignored` bool [M] marks
+    objects that count neither as found nor as missed (VOC's `difficult`, COCO's `iscrowd`), by default none.
+
+    Raises:
+        ValueError: at construction, naming the image, if the arrays do not fit each other, a box is malformed, a label
+            is negative or `ignored` is not of type bool.
+    """
+
+    image_id: str
+    path: Path
+    boxes: FloatArray
+    labels: IntArray
+    ignored: BoolArray = field(default_factory=lambda: NOTHING_IGNORED)
+
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except ValueError as error:
+            raise ValueError(f"ground truth of image {self.image_id}: {error}") from error
+
+    def _check(self) -> None:
+        object.__setattr__(self, "boxes", as_boxes(self.boxes))
+        object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
+        count = len(self.boxes)
+        if self.ignored is NOTHING_IGNORED:
+            object.__setattr__(self, "ignored", np.zeros(count, np.bool_))
+        for name in ("labels", "ignored"):
+            shape = getattr(self, name).shape
+            if shape != (count,):
+                raise ValueError(f"{name} must have shape [{count}], one a box, got {list(shape)}")
+        if count and self.labels.min() < 0:
+            raise ValueError(f"labels must be 0 or more, got {self.labels.min()}")
+        if self.ignored.dtype != np.bool_:
+            raise ValueError(f"ignored must be bool, got {self.ignored.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)

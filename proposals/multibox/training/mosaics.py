@@ -1,0 +1,164 @@
+"""Pictures of several images with all their objects, to train a proposer on: of any data set with boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from detection.errors import InputError
+from detection.image import read_image, read_image_size
+from detection.structures.arrays import BoolArray, FloatArray, Image
+from detection.structures.boxes import as_boxes, box_area, clip_boxes
+from detection.structures.ground_truth import GroundTruth
+from detection.training.decoded_images import ImageReader
+from detection.training.sample_order import SampleKey
+from proposals.multibox.resize import squash
+from proposals.multibox.training.mosaic_layout import Layout, Placement, Rectangle
+
+SEEN = 0.6
+"""Least share of an object's area that is seen; of others it cannot be told how far they reach."""
+
+MIN_SIDE = 6.0
+"""Pixels of the canvas; shorter objects are too small to learn from."""
+
+
+class Mosaic(NamedTuple):
+    """A square picture [S, S, 3].
+
+    `boxes` [M, 4] xyxy in its pixels are the objects; `ignored` [I, 4] those which count neither as objects nor as
+    background; `paths` are the files it is made of; `filler` is whether all of it counts for nothing.
+    """
+
+    image: Image
+    boxes: FloatArray
+    ignored: FloatArray
+    paths: tuple[Path, ...]
+    filler: bool = False
+
+
+class Mosaics(Dataset[Mosaic]):
+    """Mosaics of the images of a data set: `mosaics[key]` is a function of the seed and the key.
+
+    A mosaic has the image `key.record` and others at random. A layout of one whole image is that image, squashed.
+
+    Args:
+        records: the images with their ground truth.
+        layout: draws how they are arranged.
+        size: side S of the mosaics, in pixels.
+        seed: of all draws.
+
+    Attributes:
+        read: gives the pixels of a file; by default it is decoded each time.
+
+    Raises:
+        InputError: if there are no images.
+    """
+
+    def __init__(self, records: Sequence[GroundTruth], layout: Layout, *, size: int, seed: int) -> None:
+        if not records:
+            raise InputError("mosaics: expected images to make them of, got a split without any")
+        self.records = records
+        self.layout = layout
+        self.size = size
+        self.seed = seed
+        self.read: ImageReader = read_image
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: SampleKey) -> Mosaic:
+        generator = key.generator(self.seed)
+        placements = self.layout.draw(key.record, len(self), generator)
+        canvas = np.empty((self.size, self.size, 3), np.uint8)
+        canvas[:] = generator.integers(0, 256, 3)
+        paths = tuple(self.records[placement.record].path for placement in placements)
+        sizes = []
+        for placement, path in zip(placements, paths, strict=True):
+            picture = self.read(path)
+            sizes.append(picture.shape[:2])
+            self._paint(canvas, picture, placement)
+        return Mosaic(canvas, *self._objects(placements, sizes), paths)
+
+    def boxes(self, key: SampleKey) -> FloatArray:
+        """The boxes of `mosaics[key]` alone, without decoding an image."""
+        placements = self.layout.draw(key.record, len(self), key.generator(self.seed))
+        return self._objects(placements, [read_image_size(self.records[place.record].path) for place in placements])[0]
+
+    def _paint(self, canvas: Image, picture: Image, placement: Placement) -> None:
+        x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
+        left, top, right, bottom = _in_pixels(placement.crop, picture.shape[:2])
+        part = squash(picture[top:bottom, left:right], (y2 - y1, x2 - x1))
+        canvas[y1:y2, x1:x2] = part[:, ::-1] if placement.mirrored else part
+
+    def _objects(
+        self, placements: Sequence[Placement], sizes: Sequence[tuple[int, ...]]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Objects and ignored ones, given the (height, width) of each picture."""
+        topmost = np.full((self.size, self.size), -1)  # which picture is seen in each pixel
+        for index, placement in enumerate(placements):
+            x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
+            topmost[y1:y2, x1:x2] = index
+        objects, ignored = [as_boxes([])], [as_boxes([])]
+        for index, (placement, size) in enumerate(zip(placements, sizes, strict=True)):
+            record = self.records[placement.record]
+            boxes, areas = self._mapped(record.boxes, placement, size)
+            seen = np.array([_seen_area(topmost == index, box) for box in boxes])
+            large = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
+            counts = large & (seen >= SEEN * areas) & ~record.ignored
+            objects.append(boxes[counts])
+            ignored.append(boxes[~counts & (seen > 0)])
+        return np.concatenate(objects), np.concatenate(ignored)
+
+    def _mapped(self, boxes: FloatArray, placement: Placement, size: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+        """Boxes [M, 4] of a picture as they come to lie on the canvas, cut at its borders, and their uncut areas."""
+        x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
+        left, top, right, bottom = _in_pixels(placement.crop, size)
+        scale = np.array([x2 - x1, y2 - y1]) / (right - left, bottom - top)
+        moved = (boxes - np.tile((left, top), 2)) * np.tile(scale, 2)
+        if placement.mirrored:
+            moved[:, [0, 2]] = (x2 - x1) - moved[:, [2, 0]]
+        moved = moved.astype(np.float32)
+        cut = clip_boxes(moved, (y2 - y1, x2 - x1)) + np.array([x1, y1, x1, y1], np.float32)
+        return cut, box_area(moved)
+
+
+class MeasuredMosaics(Dataset[Mosaic]):
+    """The first so many mosaics of an unshuffled epoch, the same in every run, for measuring."""
+
+    def __init__(self, mosaics: Mosaics, count: int) -> None:
+        self.mosaics = mosaics
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Mosaic:
+        return self.mosaics[self.key(index)]
+
+    def key(self, index: int) -> SampleKey:
+        """Where a mosaic stands; the images it starts with are evenly spaced over the split."""
+        return SampleKey(0, index, index * len(self.mosaics) // self.count)
+
+
+def as_filler(mosaic: Mosaic) -> Mosaic:
+    """The same picture, to fill up the share of a process: it counts for nothing."""
+    return mosaic._replace(filler=True)
+
+
+def _in_pixels(rectangle: Rectangle, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """A rectangle in a picture of `size` (height, width) on whole pixels, at least one: xyxy."""
+    height, width = size
+    x1, y1 = min(round(rectangle[0] * width), width - 1), min(round(rectangle[1] * height), height - 1)
+    return x1, y1, max(round(rectangle[2] * width), x1 + 1), max(round(rectangle[3] * height), y1 + 1)
+
+
+def _seen_area(seen: BoolArray, box: FloatArray) -> float:
+    """Square pixels of a box that are seen, given which pixels of the canvas are."""
+    x1, y1 = np.floor(box[:2]).astype(int)
+    x2, y2 = np.ceil(box[2:]).astype(int)
+    inside = seen[y1:y2, x1:x2]
+    return float(inside.mean() * np.prod(box[2:] - box[:2])) if inside.size else 0.0

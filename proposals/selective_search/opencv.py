@@ -1,0 +1,47 @@
+"""OpenCV's selective search: the reference of the compiled one, which finds the same boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from detection.errors import InputError
+from detection.structures.arrays import Image, IntArray
+
+
+def require_ximgproc() -> None:
+    """Look for the part of OpenCV that holds selective search.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    if not hasattr(cv2, "ximgproc"):
+        raise InputError(
+            f"{cv2.__file__}: expected OpenCV with ximgproc; uninstall all of opencv-python, "
+            "opencv-python-headless and opencv-contrib-python, then install opencv-contrib-python again"
+        )
+
+
+def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntArray:
+    """Corners xyxy [N, 4] of all regions, in pixels, without duplicates, in a random order.
+
+    Args:
+        images: an image in several colour spaces, [H, W, 3] each.
+        scales: k of the superpixels, and their minimal size.
+        sigma: of the smoothing before the segmentation.
+    """
+    segmentation: Any = cv2.ximgproc.segmentation
+    selective_search = segmentation.createSelectiveSearchSegmentation()
+    for image in images:
+        selective_search.addImage(image)
+    # `switchToSelectiveSearchFast` would leave the minimal size of superpixels at 100 for every scale.
+    for k in scales:
+        selective_search.addGraphSegmentation(segmentation.createGraphSegmentation(sigma, float(k), k))
+    for names in (("Color", "Fill", "Texture", "Size"), ("Fill", "Texture", "Size")):
+        parts = [getattr(segmentation, f"createSelectiveSearchSegmentationStrategy{name}")() for name in names]
+        selective_search.addStrategy(segmentation.createSelectiveSearchSegmentationStrategyMultiple(*parts))
+    rectangles = np.asarray(selective_search.process(), np.int64).reshape(-1, 4)  # x, y, width, height
+    return np.concatenate([rectangles[:, :2], rectangles[:, :2] + rectangles[:, 2:]], axis=1)

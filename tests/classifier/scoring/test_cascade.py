@@ -1,0 +1,100 @@
+"""Who goes on in a cascade, and how a threshold is chosen."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+import pytest
+import torch
+
+from classifier.scoring.cascade import Stages, join_scores, join_stages, last_within, promise
+from detection.structures.contracts import RegionScores
+
+REGIONS = np.array([[0, 0, 10, 10], [5, 5, 20, 20], [1, 2, 3, 4]], np.float32)
+ALL = np.ones(3, np.bool_)
+
+
+def scores(*foreground: tuple[float, float], boxes: float | None = None) -> RegionScores:
+    """Of two classes; refined boxes are all `boxes`."""
+    probabilities = np.array([[1 - sum(row), *row] for row in foreground], np.float32).reshape(-1, 3)
+    refined = None if boxes is None else np.full((len(probabilities), 2, 4), boxes, np.float32)
+    return RegionScores(probabilities, refined)
+
+
+FIRST = scores((0.25, 0.0), (0.1, 0.125), (0.0, 0.5))
+FUSED = scores((0.75, 0.2), (0.3, 0.3), (0.1, 0.9))
+
+
+def test_promise_by_hand() -> None:
+    # Background, then two classes; of 0.5, 0.5 and 0.5, of 0.3, 0.3 and 0.6, and of zeros only.
+    probabilities = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [1.0, 0.0, 0.0]])
+    torch.testing.assert_close(promise(probabilities), torch.tensor([0.5, 0.3780, 0.0]), atol=1e-4, rtol=0)
+    assert promise(torch.zeros(0, 3)).shape == (0,)
+
+
+def test_regions_go_on_from_the_threshold_on() -> None:
+    stages = Stages(FIRST, FUSED, ALL)
+    least = float(promise(torch.from_numpy(FIRST.probabilities))[0])
+    assert stages.goes_on(least).tolist() == [True, False, True]  # the first just does
+    chosen = stages.choose(REGIONS, least)
+    np.testing.assert_array_equal(chosen.probabilities[[0, 2]], FUSED.probabilities[[0, 2]])
+    np.testing.assert_array_equal(chosen.probabilities[1], FIRST.probabilities[1])
+    assert chosen.boxes is None
+    assert stages.goes_on(0).all()
+    assert not stages.goes_on(1).any()
+
+
+def test_what_was_stopped_before_does_not_go_on() -> None:
+    stages = Stages(FIRST, FUSED, np.array([False, True, True]))
+    assert stages.goes_on(0.2).tolist() == [False, False, True]
+    assert stages.goes_on(0).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(("first_box", "stopped_box"), [(2.0, [2.0] * 4), (None, [5, 5, 20, 20])])
+def test_boxes_of_those_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
+    stages = Stages(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
+                    RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)), ALL)  # fmt: skip
+    boxes = stages.choose(REGIONS, 0.2).boxes
+    assert boxes is not None
+    assert boxes.dtype == np.float32
+    assert boxes.tolist() == [[[7] * 4] * 2, [stopped_box] * 2, [[7] * 4] * 2]
+
+
+def test_parts_of_an_image_are_joined_in_order() -> None:
+    parts = [Stages(scores((0.1, 0.2), boxes=1.0), scores((0.3, 0.4), boxes=2.0), np.array([True])),
+             Stages(scores(boxes=1.0), scores(boxes=2.0), np.zeros(0, np.bool_)),
+             Stages(scores((0.5, 0.25), boxes=3.0), scores((0.5, 0.5), boxes=4.0), np.array([False]))]  # fmt: skip
+    first, fused, reached = join_stages(parts)
+    assert first.probabilities[:, 1].tolist() == pytest.approx([0.1, 0.5])
+    assert fused.probabilities[:, 2].tolist() == pytest.approx([0.4, 0.5])
+    assert first.boxes is not None
+    assert fused.boxes is not None
+    assert first.boxes[:, 0, 0].tolist() == [1, 3]
+    assert fused.boxes[:, 0, 0].tolist() == [2, 4]
+    assert reached.tolist() == [True, False]
+    assert join_scores([FIRST, FUSED]).boxes is None
+
+
+def test_no_regions() -> None:
+    stages = Stages(scores(), scores(boxes=1.0), ALL[:0])
+    assert stages.goes_on(0.5).shape == (0,)
+    chosen = stages.choose(REGIONS[:0], 0.5)
+    assert chosen.probabilities.shape == (0, 3)
+    assert chosen.boxes is not None
+    assert chosen.boxes.shape == (0, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("precisions", "expected"),
+    [
+        ([0.5], 0),
+        ([0.5, 0.5, 0.375, 0.5], 3),  # a loss of just 0.125 is allowed, and so is a gain
+        ([0.5, 0.75, 0.25, 0.5], 1),  # what comes back later is chance
+        ([0.5, 0.25], 0),
+        ([0.5, nan, 0.5], 0),
+        ([nan, nan], 0),
+    ],
+)
+def test_last_row_within_the_loss(precisions: list[float], expected: int) -> None:
+    assert last_within(precisions, max_loss=0.125) == expected

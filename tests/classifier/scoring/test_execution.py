@@ -1,0 +1,203 @@
+"""Whatever is fused, merged or replaced, a network computes the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from classifier.googlenet import GoogLeNet
+from classifier.inception import Convolution
+from classifier.layers.gpu.packed_input import pack, reads_packed
+from classifier.scoring import execution as engines
+from classifier.scoring.execution import (
+    ENGINES,
+    Engine,
+    FusedConvolution,
+    find_engine,
+    fused,
+    prepare,
+    runs_kernels,
+    using,
+)
+
+CPU = torch.device("cpu")
+
+
+def googlenet(*, batch_norm: bool, torchvision_details: bool = False) -> nn.Module:
+    torch.manual_seed(0)
+    network = GoogLeNet(5, batch_norm=batch_norm, width_multiplier=0.125, torchvision_details=torchvision_details)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and module.bias is not None:
+            nn.init.normal_(module.bias, std=0.3)
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("torchvision_details", [False, True])
+@torch.no_grad()
+def test_engines_agree(engine: Engine, batch_norm: bool, torchvision_details: bool) -> None:
+    def build() -> nn.Module:
+        return googlenet(batch_norm=batch_norm, torchvision_details=torchvision_details)
+
+    images = torch.randn(3, 3, 63, 64, generator=torch.Generator().manual_seed(1))
+    expected = build()(images)
+    assert expected.std() > 1e-3
+    prepared = prepare(build(), engine, CPU, "float32")
+    assert reads_packed(prepared) == (engine == "fused" and not torchvision_details)
+    found = prepared(pack(images) if reads_packed(prepared) else images)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_fused() -> None:
+    layer = Convolution(4, 8, 1, batch_norm=False)
+    assert isinstance(fused(layer), FusedConvolution)
+    with_norm = Convolution(4, 8, 1, batch_norm=True)
+    assert fused(with_norm) is with_norm  # not folded
+
+
+def test_the_engine_of_a_cpu_is_eager() -> None:
+    assert find_engine(CPU) == "eager"
+    with using("fused"):
+        assert find_engine(CPU) == "fused"
+    assert find_engine(CPU) == "eager"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """One that is there, new enough and without faults, for all that `runs_kernels` asks."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    monkeypatch.setattr(engines, "_try_kernel", lambda _: None)
+    runs_kernels.cache_clear()
+    yield torch.device("cuda")
+    runs_kernels.cache_clear()
+
+
+def test_the_engine_of_a_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    assert find_engine(gpu) == "fused"
+
+
+def test_the_engine_of_an_old_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    assert find_engine(gpu) == "eager"
+
+
+def test_the_engine_without_triton(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert find_engine(gpu) == "eager"
+
+
+def test_the_engine_where_kernels_do_not_compile(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: torch.device) -> None:
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(engines, "_try_kernel", fail)
+    with pytest.warns(RuntimeWarning, match="no kernels by Triton, which is slower: Failed to find C compiler"):
+        assert find_engine(gpu) == "eager"
+    assert find_engine(gpu) == "eager"  # and says so once
+
+
+KERNELS = """
+import torch
+from torch.nn.functional import max_pool2d
+from classifier.layers.gpu.kernels import max_pool, response_norm
+from classifier.layers.response_norm import ResponseNorm
+torch.backends.cudnn.allow_tf32 = False
+for channels in (8, 24, 3):
+    features = (torch.randn(2, channels, 9, 11, device=DEVICE) * 50).contiguous(memory_format=torch.channels_last)
+    if channels % 8 == 0:
+        torch.testing.assert_close(response_norm(features), ResponseNorm(channels).to(DEVICE)(features))
+    for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
+        for height, width in ((9, 11), (7, 10), (3, 4)):
+            part = features[:, :, :height, :width]
+            expected = max_pool2d(part, kernel, stride, padding, ceil_mode=ceil_mode)
+            found = max_pool(part, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
+            torch.testing.assert_close(found, expected, rtol=0, atol=0)
+"""
+
+
+POOLING = """
+import torch
+from torch.nn.functional import max_pool2d
+from classifier.layers.gpu.max_pool_training import learning_max_pool
+generator = torch.Generator().manual_seed(0)
+for channels in (16, 3):
+    for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
+        for height, width in ((9, 11), (7, 10), (3, 4)):
+            found, expected = [], []
+            values = torch.randn(2, channels, height, width, generator=generator).clamp(min=-0.3)  # many are equal
+            values[0, 0, 1, 1] = float("nan")
+            for results in (found, expected):
+                features = values.to(DEVICE).contiguous(memory_format=torch.channels_last).requires_grad_()
+                if results is found:
+                    pooled = learning_max_pool(
+                        features, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode
+                    )
+                else:
+                    pooled = max_pool2d(features, kernel, stride, padding, ceil_mode=ceil_mode)
+                weights = torch.arange(pooled.numel(), device=DEVICE).view(pooled.shape) % 7 - 3.0
+                pooled.backward(weights)  # which is no channels_last
+                results += [pooled, features.grad]
+            for one, other in zip(found, expected):
+                torch.testing.assert_close(one, other, rtol=0, atol=1e-5, equal_nan=True)
+"""
+
+
+WARP = """
+import numpy, torch
+from classifier.scoring.loaded_network import Crop
+from classifier.layers.gpu.packed_input import pack
+from classifier.warp.regions import ImageRegions, upload
+from classifier.warp.triton_kernels import warp_inputs
+from detection.runtime.pixels import normalise
+generator = numpy.random.default_rng(0)
+images = [generator.integers(256, size=size, dtype=numpy.uint8) for size in ((60, 80, 3), (9, 7, 3), (5, 5, 3))]
+boxes = [
+    [[10, 10, 30, 28], [0, 0, 80, 60], [2, 3, 78, 15], [60, 40, 80, 60], [3.3, 2.2, 68.8, 57.7], [7, 5, 8, 6],
+     [-30, -20, 40, 30], [200, 200, 260, 240], [5, 5, 5, 5]],
+    [[0, 0, 7, 9]],
+    numpy.zeros((0, 4)),
+]
+parts = [upload(image, numpy.asarray(each, numpy.float32), torch.device(DEVICE)) for image, each in zip(images, boxes)]
+for size, context in ((24, 0), (13, 3)):
+    warped = torch.cat([part.warp(Crop(size, context)) for part in parts])
+    for packed in (False, True):
+        found = warp_inputs(parts, size=size, context=context, dtype=torch.float32, packed=packed)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        expected = normalise(warped)
+        torch.testing.assert_close(found, pack(expected) if packed else expected, atol=1e-4, rtol=0)
+        assert (found[7] == 0).all()  # wholly outside
+assert warp_inputs(parts[2:], size=8, context=1, dtype=torch.float32, packed=True).shape == (0, 16, 7, 7)
+bright = torch.full((3000, 3000, 3), 255, dtype=torch.uint8, device=DEVICE)  # its sums overflow
+bright[:, :, 0] = 200
+box = numpy.array([[2900, 2900, 3000, 3000], [0, 0, 3000, 3000], [2999, 2999, 3000, 3000]], numpy.float32)
+parts = [ImageRegions(bright, box, box, (3000, 3000))]
+found = warp_inputs(parts, size=4, context=0, dtype=torch.float32, packed=False)
+expected = normalise(torch.tensor([200 - 122.7, 255 - 116.7, 255 - 104.0]))
+torch.testing.assert_close(found[0, :, 2, 2].cpu(), expected, atol=1e-4, rtol=0)
+torch.testing.assert_close(found[1, :, 3, 0].cpu(), expected, atol=1e-4, rtol=0)
+torch.testing.assert_close(found[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
+"""
+
+
+@pytest.mark.parametrize("code", [KERNELS, POOLING, WARP], ids=["layers", "pooling", "warp"])
+def test_kernels(code: str) -> None:
+    """On a GPU, or in Triton's interpreter, which has to be chosen before Triton is imported."""
+    pytest.importorskip("triton")
+    gpu = torch.cuda.is_available()
+    environment = os.environ if gpu else {**os.environ, "TRITON_INTERPRET": "1"}
+    code = code.replace("DEVICE", repr("cuda" if gpu else "cpu"))
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

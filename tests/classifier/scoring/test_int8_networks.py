@@ -1,0 +1,157 @@
+"""Whole networks that compute in bytes, against the same in float32."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from classifier.googlenet import GoogLeNet
+from classifier.region_classifier import RegionClassifier
+from classifier.scoring.execution import using
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.score import prepare_inputs
+from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.warp.regions import upload
+from classifier.whole_images.image_classifier import ImageClassifier
+from detection.errors import InputError
+from detection.runtime.device import Precision
+from detection.runtime.int8 import QuantisedConvolution, activation_scale, runs_int8
+from detection.structures.arrays import FloatArray, Image
+from proposals.multibox import MultiBoxProposer
+
+needs_int8 = pytest.mark.skipif(not runs_int8(), reason="needs convolutions of bytes")
+SHIPPED = ("tiny_imagenet.safetensors", "tiny_imagenet_lead.safetensors")
+
+
+def some_boxes(image: Image, count: int = 60) -> FloatArray:
+    height, width = image.shape[:2]
+    corners = np.random.default_rng(0).uniform(0, 1, (2, count, 2)) * [width, height]
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0) + 8], axis=1).astype(np.float32)
+
+
+@needs_int8
+@pytest.mark.parametrize("weights", SHIPPED)
+def test_shipped_classifiers_hardly_change(weights: str, photo_pixels: Image) -> None:
+    image = photo_pixels.copy()  # which PyTorch may write to
+    boxes = some_boxes(image)
+    exact, rough = (
+        RegionClassifier(weights, device="cpu", precision=precision)([image], [boxes])[0]
+        for precision in ("float32", "int8")
+    )
+    distance = np.abs(exact.probabilities - rough.probabilities).sum(axis=1)
+    assert 0 < distance.mean() < 0.04
+    assert (exact.probabilities.argmax(axis=1) == rough.probabilities.argmax(axis=1)).mean() > 0.95
+    assert exact.boxes is not None
+    assert rough.boxes is not None
+    side = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+    moved = np.abs(exact.boxes - rough.boxes).max(axis=2) / side[:, None]
+    assert moved.mean() < 0.01
+
+
+@needs_int8
+def test_regions_are_warped_to_bytes(photo_pixels: Image) -> None:
+    image = photo_pixels.copy()
+    regions = upload(image, some_boxes(image), torch.device("cpu"))
+    network = LoadedNetwork(SHIPPED[0], device="cpu", precision="int8", batch_size=None)
+
+    inputs = prepare_inputs(network, [regions])
+
+    assert inputs.dtype == torch.uint8
+    found = network.outputs_of(inputs, prepared=True).logits.softmax(dim=1)
+    expected = network.outputs(regions.warp(network.crop)).logits.softmax(dim=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+
+
+@needs_int8
+@pytest.mark.parametrize(("torchvision_details", "precision"), [(True, "int8"), (False, "float32")])
+def test_other_networks_read_numbers(tmp_path: Path, torchvision_details: bool, precision: Precision) -> None:
+    details = {"batch_norm": True, "width_multiplier": 0.125, "torchvision_details": torchvision_details}
+    description = NetworkDescription(
+        class_path="classifier.googlenet.GoogLeNet",
+        init_args=details,
+        class_names=("cat", "dog"),
+        background=True,
+        input_size=32,
+        context=2,
+    )
+    save_weights(tmp_path / "weights.safetensors", description.build(), description)
+    network = LoadedNetwork(str(tmp_path / "weights.safetensors"), device="cpu", precision=precision, batch_size=None)
+    image = np.zeros((40, 50, 3), np.uint8)
+
+    assert network.reads_bytes is None
+    assert prepare_inputs(network, [upload(image, some_boxes(image), network.device)]).dtype == torch.float32
+
+
+@needs_int8
+def test_shipped_multibox_hardly_changes(photo_pixels: Image) -> None:
+    exact, rough = (
+        MultiBoxProposer("multibox.safetensors", device="cpu", precision=precision).predict(photo_pixels)
+        for precision in ("float32", "int8")
+    )
+    assert 0 < np.abs(exact[0] - rough[0]).mean() < 0.003
+    assert 0 < np.abs(exact[1] - rough[1]).mean() < 0.003
+
+
+@needs_int8
+@pytest.mark.parametrize("arguments", [{}, {"stem_stride": 4}, {"torchvision_details": True}])
+@torch.no_grad()
+def test_every_module_is_the_one_in_float32(arguments: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    exact = GoogLeNet(5, batch_norm=True, width_multiplier=0.25, **arguments).train()
+    images = torch.rand(32, 3, 63, 64) * 4 - 2
+    for norm in exact.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = 1.0  # statistics are those of the images
+    exact(images)
+    rough = copy.deepcopy(exact.eval())
+    scales = rough.quantise()
+    assert sum(isinstance(module, QuantisedConvolution) for module in rough.modules()) == 3 + 9 * 6
+    maps = rough.feature_maps(images)
+    assert {one.dtype for one in maps.values()} == {torch.uint8}
+    # An untrained network enlarges differences from module to module, so each is compared on what the one before found.
+    stem = rough.stem(rough.scale(images)).float() * activation_scale(exact.stem[4])
+    assert_near(stem, exact.stem(exact.scale(images)))
+    before = stem
+    for name, block in exact.blocks.items():
+        pool = {"4a": exact.pool, "5a": exact.last_pool}.get(name, nn.Identity())
+        found = maps[name].float() * scales[name]
+        assert_near(found, block(pool(before)))
+        before = found
+    torch.testing.assert_close(rough.features(images), before.mean(dim=(2, 3)))
+
+
+def assert_near(found: Tensor, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    assert expected.std() > 0.1
+    assert (found - expected).abs().mean() < 0.04 * expected.mean()
+
+
+def test_without_batch_normalisation_it_cannot_be(tmp_path: Path) -> None:
+    network = GoogLeNet(4, width_multiplier=0.125)
+    assert not network.can_quantise
+    with pytest.raises(ValueError, match="expected a convolution, batch normalisation and ReLU"):
+        network.quantise()
+    description = NetworkDescription(
+        "classifier.googlenet.GoogLeNet", {"width_multiplier": 0.125}, ("a", "b", "c"), 32, 2
+    )
+    path = tmp_path / "a.safetensors"
+    save_weights(path, description.build(), description)
+    assert RegionClassifier(str(path), device="cpu").precision == "float32"
+    for build in (RegionClassifier, ImageClassifier):
+        with pytest.raises(InputError, match=f"^{path}: precision int8 needs a network with batch normalisation"):
+            build(str(path), device="cpu", precision="int8")
+
+
+@needs_int8
+def test_it_is_what_a_cpu_gets() -> None:
+    assert RegionClassifier(SHIPPED[1], device="cpu").precision == "int8"
+    assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
+    assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"
+    with using("plain"):
+        assert RegionClassifier(SHIPPED[1], device="cpu").precision == "float32"

@@ -1,0 +1,120 @@
+"""A network that runs out of memory is given smaller batches; a device that is lost is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from classifier.region_classifier import RegionClassifier
+from classifier.region_network import RegionOutputs
+from classifier.scoring.loaded_network import LoadedNetwork
+from detection.errors import DeviceError, InputError
+from detection.runtime.device import Precision, is_out_of_memory, naming_failed_device
+
+GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+CPU = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+)
+
+
+class SmallMemory(nn.Module):
+    """A network that fails on more than `limit` regions at once, and notes how many it was shown."""
+
+    def __init__(self, network: nn.Module, limit: int, error: RuntimeError) -> None:
+        super().__init__()
+        self.network = network
+        self.limit = limit
+        self.error = error
+        self.shown: list[int] = []
+
+    def forward(self, regions: Tensor) -> RegionOutputs:
+        self.shown.append(len(regions))
+        if len(regions) > self.limit:
+            raise self.error
+        outputs: RegionOutputs = self.network(regions)
+        return outputs
+
+
+def loaded(weights: Path, batch_size: int, precision: Precision | None = None) -> LoadedNetwork:
+    return LoadedNetwork(str(weights), device="cpu", precision=precision, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("error", [GPU, CPU], ids=["GPU", "CPU"])
+def test_halves_batches_that_do_not_fit(tiny_weights: Path, error: RuntimeError) -> None:
+    regions = torch.randn((10, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 50
+    expected = loaded(tiny_weights, 64).outputs(regions).logits
+    network = loaded(tiny_weights, 8)
+    network.network = small = SmallMemory(network.network, 3, error)
+    torch.testing.assert_close(network.outputs(regions).logits, expected)
+    # 8 fail, so do 4, 2 fit: five times 2.
+    assert small.shown == [8, 4, 2, 2, 2, 2, 2]
+    assert network.batch_size == 2  # later batches do not fail first
+    small.shown.clear()
+    network.outputs(regions[:3])
+    assert small.shown == [2, 2]
+
+
+@pytest.mark.parametrize(("precision", "shown"), [("int8", [16, 8, 4, 2, 2, 2]), ("float32", [5, 2, 2, 1])])
+def test_halves_from_the_size_of_the_batch_that_failed(
+    tiny_weights: Path, precision: Precision, shown: list[int]
+) -> None:
+    network = loaded(tiny_weights, 64, precision)
+    network.network = small = SmallMemory(network.network, 2, GPU)
+    assert len(network.outputs(torch.zeros(5, 3, 32, 32)).logits) == 5
+    assert small.shown == shown
+
+
+def test_one_region_is_tried_without_padding_before_memory_is_short(tiny_weights: Path) -> None:
+    network = loaded(tiny_weights, 64, "int8")
+    network.network = small = SmallMemory(network.network, 1, CPU)
+    assert len(network.outputs(torch.zeros(1, 3, 32, 32)).logits) == 1
+    assert small.shown == [16, 8, 4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("precision", "shown"), [("int8", [40, 16, 32, 40, 40, 16]), ("float32", [40, 1, 23, 40, 40, 9])]
+)
+def test_few_sizes_of_batches_in_int8(tiny_weights: Path, precision: Precision, shown: list[int]) -> None:
+    regions = torch.randn((89, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 50
+    alone = loaded(tiny_weights, 1, precision).outputs(regions).logits
+    network = loaded(tiny_weights, 40, precision)
+    network.network = small = SmallMemory(network.network, 40, CPU)
+    for count in (41, 23, 89):
+        torch.testing.assert_close(network.outputs(regions[:count]).logits, alone[:count])
+    assert small.shown == shown
+    assert len(network.outputs(regions[:0]).logits) == 0
+
+
+def test_one_region_that_does_not_fit_is_an_error_of_the_device(tiny_weights: Path) -> None:
+    classify = RegionClassifier(str(tiny_weights), device="cpu")
+    classify.network = SmallMemory(classify.network, 0, GPU)
+    with pytest.raises(InputError, match=r"^device cpu: expected enough memory, got: CUDA out of memory"):
+        classify([np.zeros((20, 20, 3), np.uint8)], [np.array([[0, 0, 9, 9]] * 3, np.float32)])
+
+
+def test_other_errors_pass(tiny_weights: Path) -> None:
+    network = loaded(tiny_weights, 64)
+    network.network = small = SmallMemory(network.network, 2, RuntimeError("a fault of the program"))
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        network.outputs(torch.zeros(5, 3, 32, 32))
+    assert small.shown == [16]
+
+
+def test_a_real_failure_of_the_allocator_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_a_lost_device_is_named() -> None:
+    error = torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ...")
+    expected = r"^device cuda:1: expected it to last, lost it: CUDA error: unspecified launch failure$"
+    with pytest.raises(DeviceError, match=expected), naming_failed_device(torch.device("cuda:1")):
+        raise error
+    with pytest.raises(RuntimeError, match="a fault"), naming_failed_device(torch.device("cuda")):
+        raise RuntimeError("a fault")

@@ -1,0 +1,291 @@
+"""Weights files: what goes in comes out, and everything else is refused by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from classifier.scoring.weights_file import (
+    METADATA_KEY,
+    SHIPPED,
+    NetworkDescription,
+    find_weights,
+    load_region_network,
+    load_weights,
+    save_weights,
+)
+from detection.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+DESCRIPTION = NetworkDescription(
+    class_path="classifier.googlenet.GoogLeNet",
+    init_args={"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125},
+    class_names=("cat", "dog"),
+    input_size=32,
+    context=2,
+    training={"seed": 3},
+)
+
+
+@pytest.fixture(name="network")
+def random_network() -> nn.Module:
+    torch.manual_seed(0)
+    return DESCRIPTION.build().eval()
+
+
+@pytest.fixture(name="path")
+def saved_weights(network: nn.Module, tmp_path: Path) -> Path:
+    path = tmp_path / "folder" / "net.safetensors"
+    save_weights(path, network, DESCRIPTION)
+    return path
+
+
+def test_round_trip(network: nn.Module, path: Path) -> None:
+    loaded, description = load_weights(path)
+    assert description == DESCRIPTION
+    assert not loaded.training
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images), network(images), atol=1e-2, rtol=1e-2)  # half precision
+
+
+def test_half_precision_on_disk_full_precision_in_memory(path: Path) -> None:
+    assert load_file(path)["linear.weight"].dtype == torch.float16
+    assert {parameter.dtype for parameter in load_weights(path)[0].parameters()} == {torch.float32}
+
+
+REFINING = replace(DESCRIPTION, head="svm", box_regression=True)
+
+
+@pytest.fixture(name="refining_path")
+def saved_weights_with_heads(tmp_path: Path) -> Path:
+    """A file with SVMs and a head for boxes, all random."""
+    torch.manual_seed(1)
+    network = REFINING.build_region_network()
+    assert network.box_head is not None
+    torch.nn.init.normal_(network.box_head.weight, std=0.001)
+    save_weights(tmp_path / "refining.safetensors", network, REFINING)
+    return tmp_path / "refining.safetensors"
+
+
+def test_round_trip_of_heads(refining_path: Path) -> None:
+    network, description = load_region_network(refining_path)
+    assert description == REFINING
+    assert not network.training
+    torch.manual_seed(1)
+    saved = REFINING.build_region_network().eval()
+    torch.nn.init.normal_(saved.box_head.weight, std=0.001)  # type: ignore[union-attr]
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        actual, expected = network(images), saved(images)
+    assert actual.logits.shape == (2, 2)  # one margin a class, none for background
+    assert actual.deltas.shape == (2, 2, 4)
+    torch.testing.assert_close(actual.logits, expected.logits, atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(actual.deltas, expected.deltas, atol=1e-2, rtol=1e-2)
+
+
+def test_tensors_of_the_trunk_have_the_same_names_with_and_without_heads(refining_path: Path, path: Path) -> None:
+    assert load_file(refining_path).keys() - load_file(path).keys() == {"box_head.weight", "box_head.bias"}
+    assert load_file(path).keys() <= load_file(refining_path).keys()
+
+
+def test_network_of_a_file_with_heads_stands_alone(refining_path: Path) -> None:
+    network, _ = load_weights(refining_path)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
+    assert not any(name.startswith("box_head") for name in network.state_dict())
+
+
+def test_files_from_before_there_were_heads_load(path: Path) -> None:
+    fields = asdict(DESCRIPTION)
+    del fields["head"], fields["box_regression"]
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})
+    network, description = load_region_network(path)
+    assert description == DESCRIPTION
+    assert network.box_head is None
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "refines"),
+    [
+        *((f"tiny_imagenet{number}", 64, True) for number in ("", "_2", "_3", "_4", "_5", "_6")),
+        ("tiny_imagenet_lead", 48, True),
+        ("tiny_imagenet_pretrained", 64, False),
+    ],
+)
+def test_shipped_weights_load(name: str, size: int, refines: bool) -> None:
+    path = find_weights(f"{name}.safetensors")
+    assert path == SHIPPED / f"{name}.safetensors"
+    network, description = load_region_network(path)
+    assert (description.head, description.num_outputs, description.input_size) == ("softmax", 201, size)
+    assert description.box_regression == refines
+    with torch.inference_mode():
+        outputs = network(torch.zeros(1, 3, size, size))
+    assert outputs.logits.shape == (1, 201)
+    assert (outputs.deltas is not None) == refines
+
+
+def test_loading_draws_no_random_numbers(path: Path) -> None:
+    before = torch.get_rng_state()
+    load_weights(path)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_other_names_are_paths(tmp_path: Path) -> None:
+    assert find_weights(str(tmp_path / "own.safetensors")) == tmp_path / "own.safetensors"
+
+
+def test_unknown_head() -> None:
+    with pytest.raises(ValueError, match="head must be one of softmax, svm, got tree"):
+        replace(DESCRIPTION, head="tree")  # type: ignore[arg-type]
+
+
+def test_file_with_an_unknown_head(path: Path) -> None:
+    fields = asdict(DESCRIPTION) | {"head": "tree"}
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})
+    assert_refused(path, "head must be one of softmax, svm, got tree")
+
+
+def test_leaves_no_unfinished_file(path: Path) -> None:
+    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+
+
+def test_value_too_large_for_half_precision_survives(network: nn.Module, tmp_path: Path) -> None:
+    """Half precision ends at 65504."""
+    statistics = network.get_buffer("stem.0.1.running_var")
+    statistics[:2] = torch.tensor([65504.0, 70000.0])
+    save_weights(tmp_path / "net.safetensors", network, DESCRIPTION)
+    loaded = load_weights(tmp_path / "net.safetensors")[0]
+    assert torch.equal(loaded.get_buffer("stem.0.1.running_var"), statistics)
+
+
+DISK_OF_64_KIB = """
+import resource, sys
+from pathlib import Path
+from classifier.scoring.weights_file import load_weights, save_weights
+from detection.errors import InputError
+
+path = Path(sys.argv[1])
+network, description = load_weights(path)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+for target in (path, path.with_name("new.safetensors")):
+    try:
+        save_weights(target, network, description)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_full_disk_leaves_what_was_there(path: Path) -> None:
+    """A limit on the size of files stands for the disk: writing fails on the way, in the operating system."""
+    before = path.read_bytes()
+    assert len(before) > 65536
+    command = [sys.executable, "-c", DISK_OF_64_KIB, str(path)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
+    reason = f"expected to write {len(before)} bytes of weights: File too large"
+    assert output.splitlines() == [f"{path}: {reason}", f"{path.with_name('new.safetensors')}: {reason}"]
+    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("net.safetensors/below.safetensors", "File exists"), ("", "Is a directory")],
+)
+def test_place_that_cannot_be_written(path: Path, network: nn.Module, name: str, reason: str) -> None:
+    target = path.parent / name
+    with pytest.raises(InputError, match=f"^{target}: expected to write [0-9]+ bytes of weights: {reason}$"):
+        save_weights(target, network, DESCRIPTION)
+    assert [file.name for file in path.parent.parent.rglob("*")] == ["folder", "net.safetensors"]
+
+
+def assert_refused(path: Path, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        load_weights(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "none.safetensors", "no such weights file")
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\x80\x02}q\x00."])
+def test_broken_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    assert_refused(path, "expected safetensors")
+
+
+def test_truncated_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_refused(path, "expected safetensors")
+
+
+def test_foreign_file(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2)}, path)
+    assert_refused(path, f"found no '{METADATA_KEY}'")
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        (replace(DESCRIPTION, class_names=("cat", "dog", "cow")), "fit their description"),
+        (replace(DESCRIPTION, init_args={"batch_norm": False}), "fit their description"),
+        (replace(DESCRIPTION, init_args={"nonsense": 1}), "nonsense"),
+        (replace(DESCRIPTION, head="svm"), "fit their description"),
+        (replace(DESCRIPTION, box_regression=True), "fit their description"),
+        (replace(DESCRIPTION, class_path="os.system"), "expected a network of the package classifier, got os.system"),
+        (replace(DESCRIPTION, class_path="classifier.googlenet.Nothing"), "Nothing"),
+        (
+            replace(DESCRIPTION, class_path="classifier.scoring.weights_file.load_weights"),
+            "cannot build|expected a network",
+        ),
+    ],
+)
+def test_description_that_does_not_fit(path: Path, description: NetworkDescription, reason: str) -> None:
+    save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(asdict(description))})
+    assert_refused(path, reason)
+
+
+@pytest.mark.parametrize("metadata", ["no json", "[]", "{}", '{"class_names": []}'])
+def test_malformed_description(path: Path, metadata: str) -> None:
+    save_file(load_file(path), path, metadata={METADATA_KEY: metadata})
+    assert_refused(path, "fit their description")
+
+
+def test_int8_is_half_as_large_and_nearly_the_same(network: nn.Module, tmp_path: Path) -> None:
+    half, quarter = tmp_path / "float16.safetensors", tmp_path / "int8.safetensors"
+    save_weights(half, network, DESCRIPTION)
+    save_weights(quarter, network, DESCRIPTION, stored_as="int8")
+    assert quarter.stat().st_size < 0.75 * half.stat().st_size  # names and scales weigh much in so small a network
+    restored = load_weights(quarter)[0].state_dict()
+    for name, value in network.state_dict().items():
+        if value.ndim < 2:
+            torch.testing.assert_close(restored[name], value, rtol=1e-3, atol=1e-6)
+            continue
+        step = value.flatten(1).abs().amax(dim=1) / 127  # of each output channel
+        assert ((restored[name] - value).flatten(1).abs() <= 0.5001 * step.unsqueeze(1)).all()
+
+
+def test_int8_keeps_channels_without_weights_and_what_cannot_be_scaled(network: nn.Module, tmp_path: Path) -> None:
+    weight = network.get_parameter("linear.weight")
+    with torch.no_grad():
+        weight[0] = 0
+        network.get_parameter("stem.3.0.weight")[0, 0] = torch.inf
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, DESCRIPTION, stored_as="int8")
+    stored = load_file(path)
+    assert stored["linear.weight"].dtype == torch.int8
+    assert stored["stem.3.0.weight"].dtype == torch.float16
+    assert (load_weights(path)[0].state_dict()["linear.weight"][0] == 0).all()

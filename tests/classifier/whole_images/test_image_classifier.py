@@ -1,0 +1,126 @@
+"""Networks as classifiers of whole images: background left out, batches and folding without influence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from classifier.scoring.weights_file import NetworkDescription, find_weights, load_weights, save_weights
+from classifier.whole_images import image_classifier
+from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
+from detection.errors import InputError
+from detection.runtime.pixels import normalise
+
+
+class Featureless(nn.Module):
+    """A network that keeps its last hidden layer to itself."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(2, 3))
+
+
+@pytest.fixture(name="crops")
+def random_crops() -> torch.Tensor:
+    return torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 58
+
+
+@pytest.fixture(name="whole_image_weights", scope="module")
+def whole_image_weights_file(tiny_description: NetworkDescription, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    description = dataclasses.replace(tiny_description, background=False)
+    path = tmp_path_factory.mktemp("weights") / "whole.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        save_weights(path, description.build(), description)
+    return path
+
+
+def test_softmax_of_a_network_for_whole_images(whole_image_weights: Path, crops: torch.Tensor) -> None:
+    network, _ = load_weights(whole_image_weights)
+    with torch.inference_mode():
+        expected = network(normalise(crops)).softmax(1)
+    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32", batch_size=2)
+    torch.testing.assert_close(classify.probabilities(crops), expected, atol=1e-5, rtol=1e-4)
+    assert classify.class_names == ("cat", "cup", "rocket")
+    assert classify.input_size == 32
+
+
+def test_background_is_left_out(tiny_weights: Path, crops: torch.Tensor) -> None:
+    network, _ = load_weights(tiny_weights)
+    with torch.inference_mode():
+        with_background = network(normalise(crops)).softmax(1)
+    expected = with_background[:, 1:] / (1 - with_background[:, :1])  # renormalised: what is known not to be background
+    probabilities = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
+    assert probabilities.shape == (5, 3)
+    torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_features_are_what_the_linear_layer_reads(tiny_weights: Path, crops: torch.Tensor) -> None:
+    network, _ = load_weights(tiny_weights)
+    features = ImageClassifier(str(tiny_weights), device="cpu", precision="float32", batch_size=3).features(crops)
+    with torch.inference_mode():
+        logits = network(normalise(crops))
+        torch.testing.assert_close(network.linear(features), logits, atol=1e-4, rtol=1e-4)  # type: ignore[operator]
+
+
+def test_network_without_features(
+    whole_image_weights: Path, crops: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, description = load_weights(whole_image_weights)
+    monkeypatch.setattr(image_classifier, "load_weights", lambda _: (Featureless().eval(), description))
+    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32")
+    assert classify.probabilities(crops).shape == (5, 3)
+    with pytest.raises(InputError, match=r"whole\.safetensors: expected a network with features\(\)"):
+        classify.features(crops)
+
+
+def test_no_crops(tiny_weights: Path) -> None:
+    assert ImageClassifier(str(tiny_weights), device="cpu").probabilities(torch.zeros(0, 3, 32, 32)).shape == (0, 3)
+
+
+def test_bfloat16_is_close(tiny_weights: Path, crops: torch.Tensor) -> None:
+    exact = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
+    rough = ImageClassifier(str(tiny_weights), device="cpu", precision="bfloat16").probabilities(crops)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0.05, rtol=0)
+
+
+def test_bad_batch_size(tiny_weights: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size must be positive, got 0"):
+        ImageClassifier(str(tiny_weights), batch_size=0)
+
+
+def test_a_file_comes_before_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = find_weights("tiny_imagenet.safetensors")
+    assert shipped.is_absolute()
+    assert shipped.is_file()
+    Path("tiny_imagenet.safetensors").touch()
+    assert find_weights("tiny_imagenet.safetensors") == Path("tiny_imagenet.safetensors")
+
+
+def test_missing_weights_are_named_as_given() -> None:
+    with pytest.raises(InputError, match=r"^none\.safetensors: no such weights file"):
+        ImageClassifier("none.safetensors")
+
+
+def test_same_classes() -> None:
+    require_same_classes("a", ("cat", "dog"), "b", ("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("cat", "cow", "pig"), "a: expected the classes of b, class 1 is 'cow', not 'dog'"),
+        (("dog", "cat"), "a: expected the classes of b, class 0 is 'dog', not 'cat'"),
+        (("cat",), "a: expected the 2 classes of b, got 1"),
+        (("cat", "dog", "cow"), "a: expected the 2 classes of b, got 3"),
+    ],
+)
+def test_other_classes(names: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(InputError, match=re.escape(reason)):
+        require_same_classes("a", names, "b", ("cat", "dog"))

@@ -1,0 +1,157 @@
+"""Images one after the other, read ahead, and several at once: the same results in the same order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from detection.cli import many_images as folder
+from detection.cli.many_images import IN_TURN, Found, Sharing, detect_in_all, find_sharing
+from detection.detector import Detector
+from detection.errors import DeviceError, InputError
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.contracts import Proposals, RegionScores
+from detection.structures.detections import Detections
+
+COUNT = 6
+TIMEOUT = 30
+SHARINGS = [
+    IN_TURN,
+    Sharing(0, group=0),
+    Sharing(2, group=0),
+    Sharing(3, group=1),
+    Sharing(1, group=4),
+    Sharing(0, group=4),
+]
+
+
+def whole(image: Image) -> Proposals:
+    return Proposals(np.array([[0, 0, *image.shape[1::-1]]], np.float32), np.ones(1, np.float32))
+
+
+class Number:
+    """Scores a picture by the value of its pixels, and keeps how many threads compute."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("thing",)
+
+    def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+        self.threads.add(torch.get_num_threads())
+        return [
+            RegionScores(np.array([[1 - image[0, 0, 0] / 10, image[0, 0, 0] / 10]] * len(of_image), np.float32))
+            for image, of_image in zip(images, boxes, strict=True)
+        ]
+
+
+@pytest.fixture(name="paths")
+def numbered_pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.png" for number in range(COUNT)]
+    for number, path in enumerate(paths):
+        PIL.Image.new("RGB", (8, 8), (number,) * 3).save(path)
+    return paths
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_results_come_in_order(sharing: Sharing, paths: list[Path]) -> None:
+    found = list(detect_in_all(paths, Detector(whole, Number(), score_threshold=0), sharing))
+    assert [one.detections.scores.tolist() for one in found if isinstance(one, Found)] == [
+        pytest.approx([number / 10]) for number in range(COUNT)
+    ]
+    assert all(isinstance(one, Found) and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_what_is_wrong_with_an_image_stands_in_its_place(sharing: Sharing, paths: list[Path]) -> None:
+    paths[2].write_text("no picture")
+    found = list(detect_in_all(paths, Detector(whole, Number()), sharing))
+    assert [isinstance(one, InputError) for one in found] == [False, False, True, False, False, False]
+    assert str(paths[2]) in str(found[2])
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_a_lost_device_ends_it(sharing: Sharing, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector(whole, Number())
+    original = detector.score
+
+    def lost(images: Sequence[Image], proposals: Sequence[Proposals]) -> object:
+        if any(image[0, 0, 0] == 1 for image in images):
+            raise DeviceError("lost")
+        return original(images, proposals)
+
+    monkeypatch.setattr(detector, "score", lost)
+    coming = detect_in_all(paths, detector, sharing)
+    if sharing.group <= 1:
+        assert isinstance(next(coming), Found)
+    with pytest.raises(DeviceError, match="lost"):
+        next(coming)
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_an_image_that_cannot_be_scored_stops_no_other(
+    sharing: Sharing, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector(whole, Number(), score_threshold=0)
+    original = detector.score
+
+    def short_of_memory(images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
+        if any(image[0, 0, 0] == 4 for image in images):
+            raise InputError("expected more memory")
+        return original(images, proposals)
+
+    monkeypatch.setattr(detector, "score", short_of_memory)
+    found = list(detect_in_all(paths, detector, sharing))
+    assert [isinstance(one, InputError) for one in found] == [False] * 4 + [True, False]
+
+
+def test_each_image_at_once_has_its_share_of_the_cores(paths: list[Path]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        number = Number()
+        list(detect_in_all(paths, Detector(whole, number), Sharing(2, group=1)))
+        assert number.threads == {2}
+        assert torch.get_num_threads() == 4
+        list(detect_in_all(paths, Detector(whole, number), Sharing(2, group=0)))
+        assert number.threads == {2, 4}
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_images_are_done_at_once(paths: list[Path]) -> None:
+    both = threading.Barrier(2, timeout=TIMEOUT)
+
+    def waiting(image: Image) -> Proposals:
+        both.wait()
+        return whole(image)
+
+    assert len(list(detect_in_all(paths, Detector(waiting, Number()), Sharing(2, group=1)))) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("count", "cores", "gpu", "expected"),
+    [
+        (1, 8, False, IN_TURN),
+        (1, 8, True, IN_TURN),
+        (5, 1, False, Sharing(0, group=4)),
+        (5, 2, False, Sharing(2, group=3)),
+        (3, 8, False, Sharing(3, group=1)),
+        (100, 64, False, Sharing(4, group=4)),
+        (100, 64, True, Sharing(8, group=0)),
+    ],
+)
+def test_what_suits_the_machine(
+    count: int, cores: int, gpu: bool, expected: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "available_cores", lambda: cores)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert find_sharing(count) == expected

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from detection.datasets.files.faults import Faults
+from detection.errors import InputError
+
+
+def test_the_first_fault_is_raised_with_its_place() -> None:
+    with pytest.raises(InputError, match=r"^a\.txt:3: expected a number$") as caught, Faults().at("a.txt:3"):
+        raise InputError("expected a number")
+    assert caught.value.__cause__ is None
+
+
+def test_faults_are_kept_in_their_order() -> None:
+    faults = Faults(keep=True)
+    for place in ("a.txt:1", ""):
+        with faults.at(place):
+            raise InputError("expected a number")
+    faults.report(InputError("b.txt: missing"))
+    assert [str(fault) for fault in faults.found] == [
+        "a.txt:1: expected a number",
+        "expected a number",
+        "b.txt: missing",
+    ]
+
+
+def test_place_is_looked_up_only_for_a_fault() -> None:
+    asked: list[str] = []
+
+    def place() -> str:
+        asked.append("asked")
+        return "slow.xml:7"
+
+    faults = Faults(keep=True)
+    with faults.at(place):
+        pass
+    assert asked == []
+    with faults.at(place):
+        raise InputError("expected a number")
+    assert [str(fault) for fault in faults.found] == ["slow.xml:7: expected a number"]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_faults_of_the_program_are_none_of_the_data(keep: bool) -> None:
+    faults = Faults(keep=keep)
+    with pytest.raises(ZeroDivisionError), faults.at("a.txt"):
+        _ = 1 / 0
+    assert faults.found == []

@@ -1,0 +1,147 @@
+"""The EXIF orientation, and `read_image_size`, which has to know it without the pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from PIL.ExifTags import Base as ExifTag
+
+from detection.errors import InputError
+from detection.image import read_image, read_image_size
+from tests.detection.image.image_files import (
+    COLOURS,
+    PIXELS,
+    STORED,
+    UPRIGHT,
+    encode,
+    oriented,
+    png_chunk,
+    refusal,
+    save,
+    tiles,
+)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("jpg", {"quality": 95, "subsampling": 0}),
+        ("png", {}),
+        ("webp", {"lossless": True}),
+        ("tiff", {}),
+        ("tiff", {"compression": "tiff_lzw"}),
+    ],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied(orientation: int, suffix: str, options: dict[str, Any], tmp_path: Path) -> None:
+    picture = PIL.Image.fromarray(tiles(STORED))
+    path = save(tmp_path / f"picture.{suffix}", picture, exif=oriented(orientation), **options)
+
+    image = read_image(path)
+    expected = tiles(UPRIGHT[orientation])
+
+    assert image.shape == expected.shape
+    assert read_image_size(path) == expected.shape[:2]
+    assert np.abs(image.astype(int) - expected).max() <= (4 if suffix == "jpg" else 0)
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "I;16"])
+def test_orientation_is_applied_in_every_mode(mode: str, tmp_path: Path) -> None:
+    values = np.array([[0, 65535], [65535, 65535], [257, 0]], np.uint16)
+    picture = PIL.Image.fromarray(values if mode == "I;16" else (values // 257).astype(np.uint8))
+    if mode != "I;16":
+        picture = picture.convert(mode)
+    path = save(tmp_path / "picture.png", picture, exif=oriented(6))
+
+    np.testing.assert_array_equal(read_image(path)[:, :, 0], [[1, 255, 0], [0, 255, 255]])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_size_of_a_png_with_its_orientation_behind_the_pixels(orientation: int, tmp_path: Path) -> None:
+    content = encode(PIL.Image.fromarray(PIXELS), "PNG")
+    end = content.index(b"IEND") - 4
+    path = tmp_path / "picture.png"
+    path.write_bytes(content[:end] + png_chunk(b"eXIf", oriented(orientation).tobytes()[6:]) + content[end:])
+
+    assert read_image_size(path) == read_image(path).shape[:2] == ((3, 2) if orientation == 6 else (2, 3))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "bmp"])
+def test_size_is_in_the_header(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    path = save(tmp_path / f"picture.{suffix}", PIL.Image.fromarray(noise))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    refusal(path)  # the pixels are cut off, the header is whole
+
+    assert read_image_size(path) == (64, 96)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff"])
+def test_size_of_what_is_no_image(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"picture\.jpg: expected a readable image, got: "):
+        read_image_size(path)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_unknown_orientation_is_ignored(orientation: int, tmp_path: Path) -> None:
+    path = save(tmp_path / "picture.png", PIL.Image.fromarray(PIXELS), exif=oriented(orientation))
+
+    np.testing.assert_array_equal(read_image(path), PIXELS)
+
+
+def damaged_exif(*, orientation: int) -> bytes:
+    """A block whose Orientation can be read, and whose next tag, Software, lies behind the end of the data."""
+    entries = struct.pack("<HHIHH", ExifTag.Orientation, 3, 1, orientation, 0)
+    entries += struct.pack("<HHII", ExifTag.Software, 2, 100, 5000)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0this is no TIFF header",
+        b"Exif\0\0II*\0",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(20),
+        damaged_exif(orientation=1),
+    ],
+)
+def test_corrupt_exif_does_not_stop_reading(exif: bytes, suffix: str, action: Any, tmp_path: Path) -> None:
+    path = save(tmp_path / f"picture.{suffix}", PIL.Image.fromarray(tiles(STORED)), exif=exif, quality=95)
+
+    with warnings.catch_warnings(action=action):
+        image = read_image(path)
+
+    assert image.shape == (48, 32, 3)
+    assert np.abs(image[8, 8].astype(int) - COLOURS["A"]).max() <= 8
+    assert np.abs(image[40, 24].astype(int) - COLOURS["F"]).max() <= 8
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_orientation_survives_damage_behind_it(suffix: str, action: Any, tmp_path: Path) -> None:
+    path = save(tmp_path / f"picture.{suffix}", PIL.Image.fromarray(tiles(STORED)), exif=damaged_exif(orientation=6))
+    with PIL.Image.open(
+        io.BytesIO(encode(PIL.Image.fromarray(PIXELS), "PNG", exif=damaged_exif(orientation=6)))
+    ) as bad:
+        bad.load()
+        with pytest.warns(UserWarning, match="larger than file|corrupt|Corrupt|Truncated"):  # the block is damaged
+            bad.getexif()
+
+    with warnings.catch_warnings(action=action):
+        image = read_image(path)
+
+    assert image.shape == (32, 48, 3)

@@ -1,0 +1,178 @@
+"""Compiled loops in a second process give what they give in this one, and whatever becomes of it, so does a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from classifier.warp import warp_regions
+from classifier.warp.crop import warp_to_bytes
+from detection.runtime.second_process import CompiledProcess, ProcessLostError, call_compiled, compiled_process
+from detection.structures.arrays import Image
+from proposals.selective_search import SelectiveSearch
+from tests.detection.conftest import run_python, save_image
+
+LOADED = "proposals.selective_search.search"
+BOXES = torch.tensor([[3.0, 5.0, 40.0, 30.0], [-10.0, 0.0, 100.0, 90.0], [0.0, 0.0, 5.0, 5.0]])
+
+FUNCTIONS = """
+import os
+
+def load():
+    pass
+
+def process_of(*arguments, **options):
+    return os.getpid(), arguments, options
+
+def fail(*arguments):
+    raise ValueError(f"no, not {arguments}")
+
+def leave():
+    if os.environ["HOME_PROCESS"] != str(os.getpid()):
+        os._exit(3)
+    return "at home"
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module that both processes can import."""
+    (tmp_path / "called_functions.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.setenv("HOME_PROCESS", str(os.getpid()))
+    return "called_functions"
+
+
+def all_loops(image: Image) -> list[NDArray[Any]]:
+    pixels = torch.from_numpy(image.copy())
+    several = torch.stack([pixels, pixels.flip(0)])
+    return [
+        SelectiveSearch(width=100, scales=(20,))(image).boxes,
+        warp_regions(pixels[None], BOXES[None], size=16, context=2).numpy(),
+        warp_regions(several, BOXES.expand(2, -1, -1), size=16).numpy(),
+        warp_to_bytes(pixels, BOXES, size=16, context=2, scale=0.7, zero=120).numpy(),
+    ]
+
+
+def test_the_same_results_as_in_this_process(photo_pixels: Image) -> None:
+    expected = all_loops(photo_pixels)
+    with compiled_process([LOADED, "classifier.warp.numba_loops"]):
+        for array, other in zip(all_loops(photo_pixels), expected, strict=True):
+            np.testing.assert_array_equal(array, other)
+            assert array.dtype == other.dtype
+            assert array.flags.writeable
+
+
+def test_calls_go_to_the_second_process_and_back_to_this_one(module: str) -> None:
+    assert call_compiled(module, "process_of")[0] == os.getpid()
+    with compiled_process([module]):
+        there, arguments, options = call_compiled(module, "process_of", 1, "b", key=[3])
+        assert there != os.getpid()
+        assert (arguments, options) == ((1, "b"), {"key": [3]})
+        assert call_compiled(module, "process_of")[0] == there
+    assert call_compiled(module, "process_of")[0] == os.getpid()
+    assert is_gone(there)
+
+
+def test_an_error_is_the_one_that_it_is_in_this_process(module: str) -> None:
+    with compiled_process([module]), pytest.raises(ValueError, match=r"no, not \(1,\)"):
+        call_compiled(module, "fail", 1)
+
+
+def test_a_lost_process_is_done_without(module: str) -> None:
+    with compiled_process([module]):
+        assert call_compiled(module, "process_of")[0] != os.getpid()
+        assert call_compiled(module, "leave") == "at home"
+        assert call_compiled(module, "process_of")[0] == os.getpid()
+
+
+def test_a_module_that_the_process_does_not_find(module: str) -> None:
+    with compiled_process(["no_such_module"]):
+        assert call_compiled(module, "process_of")[0] == os.getpid()
+
+
+def test_a_process_that_cannot_be_started(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with compiled_process([module]):
+        assert call_compiled(module, "process_of")[0] == os.getpid()
+
+
+def test_a_lost_process_says_so_at_every_call(module: str) -> None:
+    process = CompiledProcess([module])
+    process.close()
+    for _ in range(2):
+        with pytest.raises(ProcessLostError):
+            process.call(module, "process_of", (), {})
+    process.close()
+
+
+def test_the_folder_that_the_user_is_in_is_not_searched(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "numpy.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path / "photos")
+    with compiled_process([module]):
+        assert call_compiled(module, "process_of")[0] != os.getpid()
+
+
+def test_it_ends_when_its_parent_is_killed(module: str) -> None:
+    code = f"""
+import os, time
+from detection.runtime.second_process import call_compiled, compiled_process
+with compiled_process([{module!r}]):
+    print(call_compiled({module!r}, "process_of")[0], flush=True)
+    time.sleep(600)
+"""
+    parent = run_python(code)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert not is_gone(child, patience=0)
+    parent.kill()
+    parent.communicate(timeout=60)
+    assert is_gone(child)
+
+
+def is_gone(process_id: int, patience: float = 30) -> bool:
+    """Whether a process is no longer there, before patience, in seconds, is at an end."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_command_for_a_lone_image_leaves_numba_to_the_second_process(
+    count: int, photo_pixels: Image, detector_config: Path, tmp_path: Path
+) -> None:
+    for number in range(count):
+        save_image(tmp_path / "photos" / f"{number}.png", photo_pixels)
+    code = f"""
+import os, sys
+from detection import cli
+cli.available_cores = lambda: 2
+os._exit = lambda status: print("numba" in sys.modules, status)
+sys.argv = ["detect", {str(tmp_path / "photos")!r}, "--config", {str(detector_config)!r}, "--no-image", "--quiet"]
+sys.argv += ["--json", {str(tmp_path / "found.json")!r}]
+cli.run()
+"""
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert (output.stdout, output.stderr) == (f"{count > 1} 0\n", "")
+    assert len(json.loads((tmp_path / "found.json").read_text())) == count

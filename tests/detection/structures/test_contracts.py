@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detection.structures.boxes import as_boxes
+from detection.structures.contracts import Proposals, RegionScores
+
+
+def test_boxes_become_float32() -> None:
+    boxes: Any = np.array([[0, 1, 2, 3], [4, 4, 9, 9]])  # int64
+    proposals = Proposals(boxes, np.array([7.5, -2], np.float32))
+    assert len(proposals) == 2
+    assert proposals.boxes.dtype == np.float32
+    assert proposals.boxes.tolist() == [[0, 1, 2, 3], [4, 4, 9, 9]]
+    assert proposals.scores.tolist() == [7.5, -2]  # any range
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])
+def test_sources_become_bytes(dtype: Any) -> None:
+    boxes = as_boxes([(0, 0, 1, 1)] * 3)
+    assert Proposals(boxes, np.zeros(3, np.float32)).sources is None
+    sources = Proposals(boxes, np.zeros(3, np.float32), np.array([0, 254, 1], dtype)).sources
+    assert sources is not None
+    assert sources.dtype == np.uint8
+    assert sources.tolist() == [0, 254, 1]
+    none: Any = Proposals(as_boxes([]), np.zeros(0, np.float32), np.zeros(0, dtype)).sources
+    assert none.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([0], r"sources must have shape \[2\], got \[1\]"),
+        ([[0, 1]], r"sources must have shape \[2\], got \[1, 2\]"),
+        ([0, 255], "sources must be whole numbers in 0-254, got int64 from 0 to 255"),
+        ([-1, 0], "sources must be whole numbers in 0-254, got int64 from -1 to 0"),
+        ([0.0, 1.0], "sources must be whole numbers in 0-254, got float64"),
+    ],
+)
+def test_sources_that_do_not_fit(sources: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Proposals(as_boxes([(0, 0, 1, 1)] * 2), np.zeros(2, np.float32), np.array(sources))
+
+
+def test_no_proposals() -> None:
+    boxes: Any = []
+    proposals = Proposals(boxes, np.zeros(0, np.float32))
+    assert len(proposals) == 0
+    assert proposals.boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "message"),
+    [
+        ([(0, 0, 1, 1)] * 2, np.zeros(3), r"scores must have shape \[2\], got \[3\]"),
+        ([(0, 0, 1, 1)] * 2, np.zeros((2, 1)), r"scores must have shape \[2\], got \[2, 1\]"),
+        ([(0, 0, 1, 1)], np.zeros(()), r"scores must have shape \[1\], got \[\]"),
+        ([], np.zeros(1), r"scores must have shape \[0\], got \[1\]"),
+        ([(0, 0, 1)], np.zeros(1), r"boxes must have shape \[N, 4\], got \[1, 3\]"),
+        ([(2, 0, 1, 1)], np.zeros(1), r"boxes must have x1 <= x2 and y1 <= y2"),
+        ([(0, 0, 1, np.inf)], np.zeros(1), "boxes must be finite"),
+    ],
+)
+def test_construction_is_checked(boxes: Any, scores: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Proposals(boxes, scores)
+
+
+@pytest.mark.parametrize("name", ["boxes", "scores"])
+def test_fields_cannot_be_replaced(name: str) -> None:
+    proposals = Proposals(as_boxes([(0, 0, 1, 1)]), np.ones(1, np.float32))
+    with pytest.raises(FrozenInstanceError):
+        setattr(proposals, name, getattr(proposals, name))
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "boxes"),
+    [((3,), None), ((3, 0), None), ((3, 3), (3, 3, 4)), ((3, 3), (2, 2, 4)), ((3, 3), (3, 2))],
+)
+def test_region_scores_that_do_not_fit(probabilities: tuple[int, ...], boxes: tuple[int, ...] | None) -> None:
+    refined = None if boxes is None else np.zeros(boxes, np.float32)
+    with pytest.raises(ValueError, match="must have shape"):
+        RegionScores(np.zeros(probabilities, np.float32), refined)
+
+
+def test_region_scores_that_fit() -> None:
+    scores = RegionScores(np.zeros((5, 3), np.float32), np.zeros((5, 2, 4), np.float32))
+    assert scores.boxes is not None
+
+
+def test_proposals_take_plain_lists() -> None:
+    proposals = Proposals([[0, 0, 1, 1]], [0.5])  # type: ignore[arg-type]
+    assert proposals.scores.dtype == np.float32

@@ -1,0 +1,198 @@
+"""From scored regions to detections: classes, thresholds, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from detection.structures import nms as nms_module
+from detection.structures.arrays import FloatArray
+from detection.structures.boxes import as_boxes
+from detection.structures.contracts import RegionScores
+from detection.structures.detections import Detections
+from detection.structures.nms import CANDIDATES_PER_CLASS, suppress
+from tests.detection.structures.naive_nms import naive_nms, random_boxes
+
+NAMES = ("cat", "dog", "owl")
+
+APART = as_boxes([(0, 0, 4, 4), (10, 0, 14, 4), (20, 0, 24, 4), (30, 0, 34, 4)])
+
+
+def run(
+    probabilities: Sequence[Sequence[float]],
+    boxes: FloatArray = APART,
+    *,
+    refined: FloatArray | None = None,
+    score_threshold: float = 0.25,
+    max_detections: int = 100,
+) -> Detections:
+    """`suppress` of regions with the probabilities of the foreground classes alone; background gets none."""
+    foreground = np.array(probabilities, np.float32).reshape(-1, len(NAMES))
+    with_background = np.concatenate([np.zeros((len(foreground), 1), np.float32), foreground], axis=1)
+    return suppress(
+        boxes[: len(foreground)],
+        RegionScores(with_background, refined),
+        NAMES,
+        score_threshold=score_threshold,
+        nms_iou_threshold=0.3,
+        max_detections=max_detections,
+    )
+
+
+def summary(detections: Detections) -> list[tuple[int, float, float]]:
+    """Label, score and left border of each."""
+    lefts = detections.boxes[:, 0].tolist()
+    return list(zip(detections.labels.tolist(), detections.scores.tolist(), lefts, strict=True))
+
+
+def test_best_come_first_over_all_classes() -> None:
+    detections = run([(0.5, 0, 0), (0, 0.75, 0), (0, 0, 1), (0.625, 0, 0)])
+    assert summary(detections) == [(2, 1, 20), (1, 0.75, 10), (0, 0.625, 30), (0, 0.5, 0)]
+    assert detections.names == ["owl", "dog", "cat", "cat"]
+    assert detections.boxes.tolist() == APART[[2, 1, 3, 0]].tolist()
+
+
+def test_background_is_never_detected() -> None:
+    probabilities = np.array([[0.75, 0, 0.125, 0.125], [0.5, 0, 0, 0.5]], np.float32)
+    detections = suppress(
+        APART[:2],
+        RegionScores(probabilities),
+        NAMES,
+        score_threshold=0.25,
+        nms_iou_threshold=0.3,
+        max_detections=100,
+    )
+    assert summary(detections) == [(2, 0.5, 10)]
+
+
+def test_region_may_be_several_classes() -> None:
+    assert summary(run([(0.5, 0.375, 0.125)])) == [(0, 0.5, 0), (1, 0.375, 0)]
+
+
+def test_classes_do_not_suppress_each_other() -> None:
+    same = as_boxes([(0, 0, 9, 9)] * 3)
+    # Two cats upon each other are one, the dog upon them is another.
+    assert summary(run([(0.5, 0, 0), (0.75, 0, 0), (0, 0.625, 0)], same)) == [(0, 0.75, 0), (1, 0.625, 0)]
+
+
+def test_overlap_at_the_threshold_stays() -> None:
+    boxes = as_boxes([(0, 0, 13, 4), (7, 0, 20, 4), (20, 0, 33, 4), (26.9, 0, 39.9, 4)])  # 6 / 20, and 6.1 / 19.9
+    detections = run([(1, 0, 0), (0.75, 0, 0), (0.5, 0, 0), (0.375, 0, 0)], boxes)
+    assert summary(detections) == [(0, 1, 0), (0, 0.75, 7), (0, 0.5, 20)]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.3, 0.7, 0.1])
+def test_score_at_the_threshold_stays(threshold: float) -> None:
+    score = float(np.float32(threshold))
+    below = float(np.nextafter(np.float32(threshold), np.float32(0)))
+    detections = run([(score, 0, 0), (below, 0, 0), (0, below, 0)], score_threshold=threshold)
+    assert summary(detections) == [(0, score, 0)]
+
+
+def test_threshold_of_zero_keeps_every_class_of_every_region() -> None:
+    assert len(run([(0, 0, 0), (0, 0, 0)], score_threshold=0)) == 6
+
+
+def test_region_below_the_threshold_suppresses_none() -> None:
+    same = as_boxes([(0, 0, 9, 9), (1, 0, 9, 9)])
+    # The first is a better dog, but no cat.
+    assert summary(run([(0.125, 1, 0), (0.5, 0, 0)], same)) == [(1, 1, 0), (0, 0.5, 1)]
+
+
+def test_limit_is_over_all_classes() -> None:
+    scores = [(0.5, 0, 0), (1, 0, 0), (0, 0.75, 0), (0, 0, 0.625)]
+    best_first = [(0, 1, 10), (1, 0.75, 20), (2, 0.625, 30), (0, 0.5, 0)]
+    for limit in range(6):
+        assert summary(run(scores, max_detections=limit)) == best_first[:limit]
+
+
+def test_equal_scores_of_a_class_keep_the_order_of_the_regions() -> None:
+    apart = as_boxes([(2 * x, 0, 2 * x + 1, 1) for x in range(300)])
+    detections = run([(0.5, 0, 0), (1, 0, 0), (0.75, 0, 0)] * 100, apart, max_detections=250)
+    expected = [*range(1, 300, 3), *range(2, 300, 3), *range(0, 300, 3)][:250]
+    assert detections.boxes[:, 0].tolist() == [2 * index for index in expected]
+
+
+def test_first_of_equal_regions_is_kept() -> None:
+    boxes = as_boxes([(1, 0, 9, 9), (0, 0, 9, 9)])
+    assert summary(run([(0.5, 0, 0), (0.5, 0, 0)], boxes)) == [(0, 0.5, 1)]
+    assert summary(run([(0.5, 0, 0), (0.5, 0, 0)], boxes[::-1])) == [(0, 0.5, 0)]
+
+
+def test_each_class_has_its_own_refined_boxes() -> None:
+    # Two regions at the same place. Refined, they are apart as cats, together as dogs, and the first alone is an owl.
+    same = as_boxes([(50, 0, 60, 10)] * 2)
+    refined = np.array(
+        [
+            [(0, 0, 9, 9), (20, 0, 29, 9), (30, 1, 39, 8)],
+            [(10, 0, 19, 9), (21, 0, 29, 9), (40, 0, 49, 9)],
+        ],
+        np.float32,
+    )  # [N, C, 4]
+    detections = run([(0.5, 0.625, 0.75), (0.375, 0.875, 0)], same, refined=refined)
+    assert summary(detections) == [(1, 0.875, 21), (2, 0.75, 30), (0, 0.5, 0), (0, 0.375, 10)]
+    assert detections.boxes[1].tolist() == [30, 1, 39, 8]
+
+
+@pytest.mark.parametrize("refined", [None, np.zeros((0, 3, 4), np.float32)])
+def test_no_regions(refined: FloatArray | None) -> None:
+    detections = run([], refined=refined)
+    assert detections.boxes.shape == (0, 4)
+    assert detections.class_names == NAMES
+
+
+def test_nothing_reaches_the_threshold() -> None:
+    detections = run([(0.125, 0.125, 0.125)] * 4)
+    assert len(detections) == 0
+    assert detections.class_names == NAMES
+
+
+def test_best_candidates_of_each_class_compete(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CANDIDATES_PER_CLASS == 1000
+    monkeypatch.setattr(nms_module, "CANDIDATES_PER_CLASS", 2)
+    # The last two cats are one too many and upon a better one; each class has its own two.
+    boxes = as_boxes([(0, 0, 9, 9), (10, 0, 19, 9), (20, 0, 29, 9)])
+    detections = run([(0.5, 0.5, 0), (0.75, 0.25, 0), (1, 0.75, 0.375)], boxes)
+    assert summary(detections) == [(0, 1, 20), (0, 0.75, 10), (1, 0.75, 20), (1, 0.5, 0), (2, 0.375, 20)]
+    # Candidates are counted before NMS: the second falls to the first, and the third, alone at its place, is not seen.
+    upon = as_boxes([(0, 0, 9, 9), (1, 0, 9, 9), (20, 0, 29, 9)])
+    assert summary(run([(1, 0, 0), (0.75, 0, 0), (0.5, 0, 0)], upon)) == [(0, 1, 0)]
+    # Of equal scores the first regions are taken.
+    assert summary(run([(0.5, 0, 0)] * 3, boxes)) == [(0, 0.5, 0), (0, 0.5, 10)]
+
+
+@pytest.mark.parametrize("with_refined", [False, True])
+def test_agrees_with_loops(with_refined: bool) -> None:
+    generator = np.random.default_rng(2)
+    found = 0
+    for limit in (100, 10, 3):
+        boxes = [random_boxes(generator, 20) for _ in NAMES]  # of each class
+        if not with_refined:
+            boxes = boxes[:1] * 3
+        scores = generator.integers(0, 17, (20, 3)) / 16  # with ties
+        expected = []
+        for label in range(3):
+            over = [index for index in range(20) if scores[index, label] >= 0.25]
+            candidates = [boxes[label][index] for index in over]
+            values = [float(scores[index, label]) for index in over]
+            chosen = naive_nms(candidates, values, Fraction(3, 10))
+            expected += [(label, values[index], list(candidates[index])) for index in chosen]
+        expected = sorted(expected, key=lambda detection: -detection[1])[:limit]
+        refined = np.array(boxes, np.float32).transpose(1, 0, 2) if with_refined else None
+        regions = as_boxes([(0, 0, 1, 1)] * 20 if with_refined else boxes[0])
+        actual = run(scores.tolist(), regions, refined=refined, max_detections=limit)
+        triples = zip(actual.labels.tolist(), actual.scores.tolist(), actual.boxes.tolist(), strict=True)
+        assert list(triples) == expected
+        found += len(expected)
+    assert found > 20
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_suppress_refuses_scores_of_another_number_of_regions(rows: int) -> None:
+    boxes = np.array([[0, 0, 1, 1], [1, 1, 2, 2]], np.float32)
+    scores = RegionScores(np.full((rows, 3), 0.3, np.float32))
+    with pytest.raises(ValueError, match=r"probabilities must have shape \[2, 3\]"):
+        suppress(boxes, scores, ("a", "b"), score_threshold=0.1, nms_iou_threshold=0.3, max_detections=10)

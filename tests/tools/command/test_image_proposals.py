@@ -1,0 +1,172 @@
+"""The tools that read a cache of proposals: the same results, and caches that do not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from detection.configuration import build_detector
+from detection.datasets import TinyImageNet
+from detection.errors import InputError
+from detection.structures.arrays import FloatArray, Image, IntArray
+from detection.structures.contracts import Proposals
+from proposals.cache.reader import ProposalCache
+from proposals.selective_search import SelectiveSearch
+from tests.tools.conftest import fill, message
+from tools.command.image_proposals import ImageProposals
+from tools.data import propose
+from tools.measure.evaluate import command as evaluate
+from tools.measure.evaluate import run as evaluate_run
+from tools.train import train_classifier
+
+# Lightning's own remarks on small runs.
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
+
+
+def measure(options: list[str], report: Path, *more: str) -> int:
+    return evaluate.main(["run", *options, "--json", str(report), *more])
+
+
+def test_cached_proposals_measure_the_same(
+    search_options: list[str], filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "report.json"
+    assert measure(search_options, report) == 0
+    made = json.loads(report.read_text())
+
+    def not_asked(self: SelectiveSearch, image: Image) -> Proposals:  # noqa: ARG001
+        pytest.fail("expected the cached proposals to be taken")
+
+    monkeypatch.setattr(SelectiveSearch, "__call__", not_asked)
+    assert measure(search_options, report, "--proposals", str(filled)) == 0
+    cached = json.loads(report.read_text())
+    assert cached["proposals_per_image"] == made["proposals_per_image"] > 1
+    assert cached["mAP"] == pytest.approx(made["mAP"], abs=0.01)
+    assert cached["recall"] == made["recall"]
+
+
+def test_cached_proposals_detect_the_same(search_config: Path, filled: Path, tiny_images: Path) -> None:
+    settings = yaml.safe_load(search_config.read_text())["detector"]
+    settings["classify"]["init_args"]["precision"] = "float32"  # int8 makes more of boxes that are rounded
+    detector = build_detector(settings, source=str(search_config))
+    records = TinyImageNet(tiny_images).read("val")
+    made, cached = (
+        list(evaluate_run.detect_each(detector, records, ImageProposals(detector.propose, cache), workers=0))
+        for cache in (None, ProposalCache(filled))
+    )
+    for expected, found in zip((one.detections for one in made), (one.detections for one in cached), strict=True):
+        assert len(found) == len(expected) > 0
+        np.testing.assert_allclose(np.sort(found.scores), np.sort(expected.scores), atol=5e-3)
+
+
+def run_evaluate(options: list[str]) -> int:
+    return evaluate.main(["run", *options])
+
+
+def run_training(options: list[str]) -> int:
+    return train_classifier.main(["fit", *options])
+
+
+BOTH = pytest.mark.parametrize(("run", "name"), [(run_evaluate, "evaluate"), (run_training, "train_classifier")])
+
+
+@BOTH
+def test_image_without_proposals(
+    run: Callable[[list[str]], int],
+    name: str,
+    search_options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "few.proposals"
+    assert fill(search_options, path, "--limit", "3") == 0
+    assert run([*search_options, "--proposals", str(path), "--output", str(tmp_path)]) == 1
+    assert message(capsys) == (
+        f"{name}: {path}: expected proposals of image '1' and 8 more, got none; add them with python -m tools.propose"
+    )
+
+
+@BOTH
+def test_cache_that_is_not_there_or_of_another_proposer(
+    run: Callable[[list[str]], int],
+    name: str,
+    search_options: list[str],
+    filled: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    missing = filled.with_name("missing.proposals")
+    assert run([*search_options, "--proposals", str(missing)]) == 1
+    assert message(capsys) == f"{name}: {missing}: no such cache of proposals; make it with python -m tools.propose"
+    other = ["--detector.propose.init_args.min_side", "9"]
+    assert run([*search_options, "--proposals", str(filled), *other]) == 1
+    assert "expected a cache made with propose.init_args.min_side 9, got one with 8" in message(capsys)
+
+
+def fill_again(options: list[str]) -> int:
+    return propose.main([*options[:-2], "--split", "val", "--output", options[-1]])
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [(run_evaluate, "evaluate"), (run_training, "train_classifier"), (fill_again, "propose")]
+)
+def test_cache_of_another_data_set(
+    *,
+    run: Callable[[list[str]], int],
+    name: str,
+    search_options: list[str],
+    filled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One with the same reader, and with images of the same names."""
+    data = shutil.copytree(search_options[-1], tmp_path / "data")
+    picture = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
+    length = picture.stat().st_size
+    picture.write_bytes(picture.read_bytes() + b"0")
+    fresh = ["--results", str(tmp_path / "results")] if run is run_evaluate else []
+    assert run([*search_options[:-1], str(data), "--proposals", str(filled), *fresh]) == 1
+    assert message(capsys) == (
+        f"{name}: {filled}: expected proposals of {picture}, {length + 1} bytes, got those of an image '5' of {length} "
+        "bytes; the cache is of another data set, or the image has changed"
+    )
+
+
+def test_picture_of_another_size(filled: Path, tiny_images: Path) -> None:
+    """A file changed after the cache was opened, say."""
+    record = TinyImageNet(tiny_images).read("val")[5]
+    proposals = ImageProposals(SelectiveSearch(), ProposalCache(filled))
+    assert len(proposals(record, np.zeros((40, 40, 3), np.uint8))) > 1
+    with pytest.raises(InputError) as error:
+        proposals(record, np.zeros((30, 40, 3), np.uint8))
+    assert error.value.line == (
+        f"{filled}: expected proposals of {record.path}, 40x30 px, got those of an image of 40x40 px"
+    )
+
+
+def test_training_draws_from_the_cache(
+    search_options: list[str], filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    read: list[str] = []
+    original = ProposalCache.boxes_of
+
+    def noted(self: ProposalCache, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        read.extend(image_ids)
+        return original(self, image_ids)
+
+    monkeypatch.setattr(ProposalCache, "boxes_of", noted)
+    assert run_training([*search_options, "--proposals", str(filled), "--output", str(tmp_path)]) == 0
+    assert sorted(read) == sorted(str(index) for index in range(12))
+
+
+def test_whole_images_have_no_use_for_proposals(
+    search_options: list[str], filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole_images = ["--task", "classifier.training.tasks.WholeImages", "--output", str(tmp_path)]
+    assert run_training([*search_options, "--proposals", str(filled), *whole_images]) == 1
+    assert message(capsys) == "train_classifier: proposals: expected a task with regions, got one with whole images"

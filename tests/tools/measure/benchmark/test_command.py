@@ -1,0 +1,264 @@
+"""The benchmark times what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+from lightning.pytorch import Trainer
+
+from classifier.ensemble import Ensemble
+from classifier.region_classifier import RegionClassifier
+from detection.configuration import load_detector
+from detection.detector import Detector
+from detection.image import read_image
+from detection.structures.arrays import FloatArray
+from proposals.whole_image import WholeImage
+from tools.measure.benchmark import baselines as benchmark_baselines
+from tools.measure.benchmark import command as benchmark
+from tools.measure.benchmark import evaluation as benchmark_evaluation
+from tools.measure.benchmark import photos as benchmark_photos
+from tools.measure.benchmark import proposals as benchmark_proposals
+from tools.measure.benchmark import scoring as benchmark_scoring
+from tools.measure.benchmark import training as benchmark_training
+
+
+def test_photos_stage_by_stage_and_against_baselines(
+    photo: Path, detector_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "report.json"
+    options = ["--config", str(detector_config), "--repeat", "1", "--device", "cpu", "--sampled", "3", "--folder", "2"]
+    baselines = ["--baselines", "plain", "mobilenet", "--json", str(target)]
+    baselines += ["--plot", str(tmp_path / "chart.png")]
+    assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(12) == "folder of 2 photos"
+    rows = [line.split("  ")[1] for line in lines[3:]]
+    assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "cold"]
+    assert rows[7:] == ["plain", "mobilenet", "in turn", "shared"]
+    shares = [float(line.split()[4].rstrip("%")) for line in lines[3:7]]
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    assert lines[10].endswith("x, scaled from 3 regions")
+    (report,) = json.loads(target.read_text())["photos"]
+    assert report["size"] == [120, 160]
+    assert read_image(tmp_path / "chart.png").shape == (450, 1200, 3)
+    assert min(seconds for (seconds,) in [*report["stages"].values(), *report["baselines"].values()]) > 0
+
+
+def test_plain_loop_finds_what_the_detector_finds(
+    photo: Path, detector_config: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the comparison would be of two different things; cropping by PIL differs a little."""
+    detector = load_detector(detector_config)
+    classify = RegionClassifier(str(tiny_weights), device="cpu", precision="float32")
+    loop = benchmark_baselines.PlainLoop(detector, [classify], sampled=10_000)
+    found: list[FloatArray] = []
+    original = benchmark_baselines.PlainLoop._probabilities
+
+    def keeping(*arguments: Any) -> FloatArray:
+        found.append(original(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(benchmark_baselines.PlainLoop, "_probabilities", keeping)
+    assert loop(str(photo)) > 0
+    image = read_image(photo)
+    expected = classify([image], [detector.propose(image).boxes])[0].probabilities
+    assert np.median(np.abs(np.array(found) - expected)) < 0.02
+    assert np.array(found).shape == expected.shape
+
+
+def test_an_ensemble_is_timed_with_all_its_networks(tiny_weights: Path) -> None:
+    ensemble = Ensemble([str(tiny_weights)] * 3, device="cpu")
+    detector = Detector(WholeImage(), ensemble)
+    assert benchmark_photos.networks_of(detector) == ensemble.networks
+    assert len(benchmark_baselines.PlainLoop(detector, ensemble.networks, sampled=1).networks) == 3
+
+
+def test_bad_image_is_named(tmp_path: Path, detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.jpg"
+    assert benchmark.main(["photos", str(missing), "--config", str(detector_config)]) == 1
+    assert str(missing) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["nonsense"], 2), (["--help"], 0)])
+def test_names_the_benchmarks(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(arguments) == status
+    output = capsys.readouterr()
+    assert f"{{{','.join(benchmark.BENCHMARKS)}}}" in (output.err if status else output.out)
+
+
+@pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
+def test_training_against_the_bare_loop(
+    tiny_images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stepped = []
+    original = benchmark_training.time_bare_loop
+
+    def spy(trainer: Trainer, *arguments: Any, **options: Any) -> float:
+        stepped.append(trainer.global_step)
+        return original(trainer, *arguments, **options)
+
+    monkeypatch.setattr(benchmark_training, "time_bare_loop", spy)
+    options = [
+        "--config",
+        "configs/tiny_imagenet/tiny_imagenet.yaml",
+        "--data",
+        str(tiny_images),
+        "--train_split",
+        "val",
+    ]
+    options += ["--workers", "0", "--batch_size", "4", "--input_size", "32", "--trainer.accelerator", "cpu"]
+    options += ["--network.init_args.width_multiplier", "0.125", "--steps", "5", "--repeat", "2"]
+    assert benchmark.main(["training", *options]) == 0
+    assert stepped == [benchmark_training.WARM_UP_STEPS + 5] * 2
+    lines = capsys.readouterr().out.splitlines()[-7:]
+    run, bare, ratio = ([float(value.rstrip("%")) for value in line.split()[-3:]] for line in lines[1:4])
+    assert 0 < run[1] <= run[0] <= run[2]
+    assert 0 < bare[1] <= bare[0] <= bare[2]
+    assert lines[6].split()[0] == "memory_peak_gib"
+    peaks = [float(value) for value in lines[6].replace(" to", ",").split(None, 1)[1].split(",")]
+    assert peaks == sorted(peaks)  # before and after, of two rounds
+    assert len(peaks) == 4
+    assert 100 * run[1] / bare[2] <= ratio[0] + 0.1 <= 100 * run[2] / bare[1] + 0.2
+
+
+def test_data_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--config", "configs/tiny_imagenet/tiny_imagenet.yaml", "--data", str(tmp_path)]
+    assert benchmark.main(["training", *options]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--images", "60", "--detections", "30", "--classes", "5", "--compared-images", "40", "--resamples", "10"]
+    assert benchmark.main(["evaluation", *size]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "60 images, 166 objects, 1800 detections, 5 classes"
+    scores = [float(line.split()[-1]) for line in lines[1:4]]
+    assert [line.split()[0] for line in lines[1:4]] == ["ilsvrc", "voc2007", "voc"]
+    assert all(0.1 < score < 0.9 for score in scores)
+    assert lines[5].split()[0] == "analysis"
+    assert lines[7].startswith("40 of the images")
+    assert float(lines[7].split()[-1]) < 1e-12  # how far the two results are apart
+    assert lines[9].split()[0:2] + lines[9].split()[-3:] == ["this", "project", "times", "as", "fast"]
+
+
+def test_synthetic_detections_are_as_many_as_asked_for() -> None:
+    options = benchmark_evaluation.build_parser().parse_args(["--images", "50", "--detections", "7", "--classes", "3"])
+    objects, detections = benchmark_evaluation.synthetic_split(options)
+    assert np.bincount(detections.images).tolist() == [7] * 50
+    assert len(objects) == 138
+    assert set(detections.labels.tolist()) == {0, 1, 2}
+    assert (detections.boxes_xywh >= 0).all()
+
+
+def test_proposals_of_all_proposers(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "times.json"
+    options = ["--images", str(photo), "--width", "160", "--sizes", "120", "--repeat", "3", "--json", str(file)]
+    assert benchmark.main(["proposals", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    results = json.loads(file.read_text())
+    assert [(result["name"], result["width"]) for result in results] == [(str(photo), 160), ("120x120", 120)]
+    for result, (title, _, *rows, ratio) in zip(results, (lines[2:8], lines[8:]), strict=True):
+        assert title.startswith(f"{result['name']}, searched at width {result['width']}")
+        assert result["identical"] >= 0.95
+        assert list(result["seconds"]) == ["compiled", "opencv", "multibox"]
+        assert 0 < result["boxes"]["multibox"] <= 200
+        medians = []
+        for row, (engine, seconds) in zip(rows, result["seconds"].items(), strict=True):
+            least, median, most = sorted(seconds)
+            expected = [engine, f"{median:.3f}s", f"{least:.3f}s", f"{most:.3f}s", str(result["boxes"][engine])]
+            assert row.split() == expected
+            medians.append(median)
+        assert ratio.split()[2] == f"{medians[1] / medians[0]:.1f}"
+
+
+def test_mosaic_has_photos_in_their_own_resolution() -> None:
+    size = 1800  # four photos make 1708 pixels in a row, 1200 in a column
+    image = benchmark_proposals.mosaic(size)
+    assert image.shape == (size, size, 3)
+    coffee = skimage.data.coffee()  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(image[:300, 427:854], coffee[:300, :427])
+    np.testing.assert_array_equal(image[300:600, :427], coffee[:300, :427])
+    np.testing.assert_array_equal(image[1200:, :1708], image[:600, :1708])
+
+
+def test_proposals_of_a_bad_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.jpg"
+    assert benchmark.main(["proposals", "--images", str(missing), "--sizes"]) == 1
+    assert str(missing) in capsys.readouterr().err
+
+
+SCORING = ["scoring", "--device", "cpu", "--regions", "5", "--networks", "2", "--input_size", "32", "--context", "2"]
+SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]
+
+
+def test_scoring_by_engines_against_the_plain_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "scoring.json"
+    options = ["--box_regression", "--engines", "eager", "fused", "--profile", "--json", str(file)]
+    assert benchmark.main([*SCORING, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    report = json.loads(file.read_text())
+    assert lines[0].startswith("CPU, ")
+    assert lines[0].endswith("float32")
+    rows = {line.split()[0]: line.split() for line in lines if line.endswith(("e-06", "e-07", "e-08", "e-09", "e+00"))}
+    assert list(rows) == list(report["seconds"]) == ["plain", "eager", "fused"]
+    for name, seconds in report["seconds"].items():
+        rate = report["operations"] / (sum(seconds) / 2)
+        assert [float(value.rstrip("msx%")) for value in rows[name][1:4]] == pytest.approx(
+            [1e3 * sum(seconds) / 2, 1e3 * min(seconds), 1e3 * max(seconds)], abs=0.006
+        )
+        assert float(rows[name][5]) == pytest.approx(rate / 1e12, rel=1e-3)
+        assert float(rows[name][6].rstrip("%")) == pytest.approx(100 * rate / report["peak"], abs=0.06)
+    assert "aten::mkldnn_convolution" in "".join(lines)
+    kinds = {line.split()[2]: line.split()[1] for line in lines if len(line.split()) == 3 and "%" in line}
+    assert list(kinds) == ["copies", "pooling", "normalisation", "warp", "products", "other"]
+    assert sum(float(share.rstrip("%")) for share in kinds.values()) == pytest.approx(100, abs=0.4)
+    assert float(kinds["products"].rstrip("%")) > 0
+    assert lines[-1].split()[:3] == ["of", "it", "warp"]
+    assert report["failed"] == {}
+
+
+def test_an_engine_that_fails_is_named_and_the_others_are_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = benchmark_scoring.time_engine
+
+    def failing(engine: str, *arguments: Any) -> Any:
+        if engine == "fused":
+            raise RuntimeError("no such kernel")
+        return original(engine, *arguments)
+
+    monkeypatch.setattr(benchmark_scoring, "time_engine", failing)
+    assert benchmark.main([*SCORING, "--engines", "fused", "eager"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
+    assert lines[4].endswith("RuntimeError: no such kernel")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128", "products"),
+        ("nvjet_sm90_tst_96x384_64x3_1x2_h_bz_coopA_relubias_TNN", "products"),
+        ("void nhwcAddPaddingKernel<__nv_bfloat16, __nv_bfloat16, float, true, (cudnnKernelDataType_t)2>", "copies"),
+        ("Memcpy DtoD (Device -> Device)", "copies"),
+        ("void at::native::(anonymous namespace)::CatArrayBatchedCopy_vectorized<at::native::OpaqueType>", "copies"),
+        ("_max_pool", "pooling"),
+        ("_response_norm", "normalisation"),
+        ("_warp", "warp"),
+        ("void at::native::vectorized_elementwise_kernel<8, at::native::BinaryFunctor>", "other"),
+    ],
+)
+def test_kinds_of_kernels(kernel: str, kind: str) -> None:
+    assert benchmark_scoring.find_kind(kernel) == kind
+
+
+def test_operations_are_those_of_the_paper() -> None:
+    """Table 1 of arXiv 1409.4842 counts 1.5 G multiplications; its 1000 classes are a linear layer of 1024."""
+    options = benchmark_scoring.build_parser().parse_args(["--classes", "999"])
+    operations = benchmark_scoring.count_operations(benchmark_scoring.describe(options))
+    assert operations == pytest.approx(2 * 1.5e9, rel=0.07)

@@ -1,0 +1,70 @@
+"""The page of a report, as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tools.report.report_examples import CLASSES, IMAGES
+from tools.report.gallery import Gallery
+from tools.report.page import embedded_json, page
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and what stands in each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.found and self.found[-1][0] == "script":
+            self.scripts.append(data)
+
+
+def test_page_needs_no_other_file(page_file: Path) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    elements = Elements(text)
+    tags = [tag for tag, _ in elements.found]
+    assert tags.count("script") == 2
+    assert "img" not in tags
+    assert [attributes["href"] for tag, attributes in elements.found if "href" in attributes] == ["data:,"]
+    assert not [attributes for _, attributes in elements.found if "src" in attributes]
+    assert set(re.findall(r"{{.*?}}", text)) == {"{{script}}"}  # that of the class's name
+
+
+def test_hostile_names_stay_data(page_file: Path, full_report: dict[str, Any]) -> None:
+    data = json.loads(Elements(page_file.read_text(encoding="utf-8")).scripts[0])
+    assert list(data["report"]["AP"]) == list(CLASSES)
+    assert set(data["pictures"]) == set(IMAGES)
+    assert data["report"]["AP"] == full_report["AP"]
+    assert "<" not in embedded_json(list(CLASSES))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        embedded_json(float("nan"))
+
+
+def test_missing_picture_is_a_warning(page_file: Path) -> None:
+    data = json.loads(Elements(page_file.read_text(encoding="utf-8")).scripts[0])
+    assert data["report"]["warnings"] == [
+        "classes <b>without</b> objects",
+        f"{page_file.parent / '1.png'}: expected a readable image, got: No such file or directory",
+    ]
+    assert data["pictures"]["two"]["picture"] is None
+    assert data["pictures"]["one"]["picture"].startswith("data:image/jpeg;base64,")
+
+
+def test_names_of_sources_without_their_folders(full_report: dict[str, Any]) -> None:
+    source = {"detections": "/home/someone/found.json", "ground_truth": "/data/truth.json", "blacklist": None}
+    text = page(full_report | {"source": source}, Gallery({}, []))
+    assert '"source":"found.json, truth.json"' in text
+    assert "someone" not in text

@@ -1,0 +1,126 @@
+"""Runs of several processes: two that learn together, and those that load images.
+
+Each run is a command of its own: forking inside the test process, with its threads, could hang.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from detection.training.checkpoints import read_checkpoint
+
+TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(name="options", scope="module")
+def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options of a run on 12 pictures; without batch normalisation, whose statistics would be those of half a batch."""
+    settings = yaml.safe_load((ROOT / "configs" / "tiny_imagenet.yaml").read_text())
+    settings["network"]["init_args"] |= {"batch_norm": False, "width_multiplier": 0.125, "dropout": 0.0}
+    settings |= {"train_split": "val", "workers": 0, "input_size": 32, "context": 2, "learning_rate": 0.02}
+    settings["trainer"] = {
+        "max_epochs": 4,
+        "accelerator": "cpu",
+        "devices": 1,
+        "log_every_n_steps": 1,
+        "enable_progress_bar": False,
+    }
+    path = tmp_path_factory.mktemp("distributed") / "experiment.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return ["--config", str(path), "--data", str(tiny_images)]
+
+
+def start(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
+    """Rows of the log."""
+    done = start(["-m", "tools.train_classifier", "fit", *options, "--output", str(output), *more])
+    assert done.returncode == 0, done.stderr[-3000:]
+    with sorted(output.glob("log/version_*/metrics.csv"))[-1].open() as file:
+        return list(csv.DictReader(file))
+
+
+def column(rows: list[dict[str, str]], name: str) -> list[float]:
+    return [float(row[name]) for row in rows if row.get(name)]
+
+
+def test_two_processes_learn_what_one_does(options: list[str], tmp_path: Path) -> None:
+    alone = run(options, tmp_path / "alone", "--batch_size", "4")
+    shared = run(options, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES)
+    assert len(column(alone, "train_loss")) == len(column(shared, "train_loss")) == 4 * 3
+    for name in ("val_loss", "val_top1", "val_top5"):  # over all of the split, in whatever shares it was measured
+        assert column(shared, name) == pytest.approx(column(alone, name), rel=1e-4)
+    one, two = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("alone", "shared"))
+    assert two["global_step"] == one["global_step"] == 12
+    for kind in ("state_dict", "current_model_state"):  # the averaged weights, and the last ones
+        for name, value in one[kind].items():
+            torch.testing.assert_close(two[kind][name], value, rtol=1e-3, atol=1e-4)
+    moved = max(
+        float((one["current_model_state"][name] - value).abs().max()) for name, value in one["state_dict"].items()
+    )
+    assert moved > 1e-3  # so the comparison is not one of initial weights
+
+
+def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images: Path, tmp_path: Path) -> None:
+    # 11 pictures are shares of 6 and 5: with batches of 5 the first process has a batch more, but for the filler.
+    copy = shutil.copytree(tiny_images, tmp_path / "data")
+    annotations = copy / "tiny-imagenet-200" / "val" / "val_annotations.txt"
+    annotations.write_text("".join(annotations.read_text().splitlines(keepends=True)[:11]))
+    uneven = [*options, "--data", str(copy), "--network.init_args.batch_norm", "true", "--trainer.max_epochs", "1"]
+    for batch_size in ("3", "5"):
+        shared = run(uneven, tmp_path / batch_size, "--batch_size", batch_size, *TWO_PROCESSES)
+        top1 = column(shared, "val_top1")[-1]
+        assert round(top1 * 11) == pytest.approx(top1 * 11, abs=1e-4)  # of 11, not of 12
+
+
+# A run whose loader process is killed when it comes to position 9 of the second epoch.
+KILLED = """
+import os, sys
+from classifier.training.samples.region_data import ObjectSamples
+from tools.train.train_classifier import main
+
+original = ObjectSamples.draw
+
+def draw(self, keys, sizes, numbers):
+    if any((key.epoch, key.position) == (1, 9) for key in keys):
+        os.kill(os.getpid(), 9)
+    return original(self, keys, sizes, numbers)
+
+ObjectSamples.draw = draw
+sys.exit(main())
+"""
+
+
+def test_resumes_after_a_killed_loader_process(options: list[str], tmp_path: Path) -> None:
+    more = ["--batch_size", "4", "--workers", "1", "--checkpoint_steps", "4"]
+    whole = column(run(options, tmp_path / "whole", *more), "train_loss")
+    assert len(whole) == 12
+
+    script, output = tmp_path / "killed.py", tmp_path / "killed"
+    script.write_text(KILLED)
+    done = start([str(script), "fit", *options, *more, "--output", str(output)])
+    assert done.returncode == 1
+    message = done.stderr.strip().splitlines()[-1]
+    assert message.startswith("train_classifier: a loader process was killed")
+    assert str(output / "last.ckpt") in message
+    assert "Traceback" not in done.stderr
+
+    saved = read_checkpoint(output / "last.ckpt")["global_step"]
+    assert saved in (3, 4)  # depends on how far the loader was ahead
+    rest = column(run(options, output, *more, "--ckpt_path", str(output / "last.ckpt")), "train_loss")
+    assert rest == whole[saved:]

@@ -1,0 +1,146 @@
+"""Where tools take the proposals of an image from: a proposer, or a cache that it has filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+import cv2
+from jsonargparse import Namespace
+from torch.utils.data import DataLoader, Dataset
+
+from detection.errors import InputError
+from detection.image import read_image
+from detection.runtime.ordered_map import map_ahead
+from detection.structures.arrays import Image
+from detection.structures.contracts import Proposals, Proposer
+from detection.structures.ground_truth import GroundTruth
+from proposals.cache.reader import ProposalCache
+from tools.command.killed_loaders import naming_killed_loaders
+
+Item = TypeVar("Item")
+
+PREFETCHED = 16
+"""Images that each process may be ahead, so that none waits for another that has a large one."""
+
+
+class ProposedImage(NamedTuple):
+    """An image of a data set with its proposals."""
+
+    record: GroundTruth
+    image: Image
+    proposals: Proposals
+
+
+class ImageProposals:
+    """Proposals of the images of a data set.
+
+    Args:
+        propose: makes them.
+        cache: has them already.
+    """
+
+    def __init__(self, propose: Proposer, cache: ProposalCache | None = None) -> None:
+        self.propose = propose
+        self.cache = cache
+
+    def __call__(self, record: GroundTruth, image: Image) -> Proposals:
+        """The proposals of `record`, whose pixels are `image`.
+
+        Raises:
+            InputError: naming the cache, if it was filled from an image of another size.
+        """
+        if self.cache is None:
+            return self.propose(image)
+        (height, width), (cached_height, cached_width) = image.shape[:2], self.cache.size(record.image_id)
+        if (height, width) != (cached_height, cached_width):
+            raise InputError(
+                f"{self.cache.path}: expected proposals of {record.path}, {width}x{height} px, got those of an image "
+                f"of {cached_width}x{cached_height} px"
+            )
+        return self.cache[record.image_id]
+
+
+def propose_ahead(
+    records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int, at_once: int
+) -> Iterator[list[ProposedImage]]:
+    """All images in their order, `at_once` of them in a group; while one is used, threads prepare the next.
+
+    Raises:
+        InputError: naming the image or cache that cannot be used.
+    """
+    coming = map_ahead(partial(_read_and_propose, proposals=proposals), records, threads=threads, ahead=at_once)
+    with closing(coming):
+        while group := list(islice(coming, at_once)):
+            yield group
+
+
+def _read_and_propose(record: GroundTruth, proposals: ImageProposals) -> ProposedImage:
+    image = read_image(record.path)
+    return ProposedImage(record, image, proposals(record, image))
+
+
+def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int], Proposals]:
+    """The size (height, width) of an image, and the proposals made of its file.
+
+    Raises:
+        InputError: naming the file, if it cannot be read, or whatever fails in `propose`: an image in a thousand that
+            a proposer cannot do is not to end the run over all.
+    """
+    image = read_image(record.path)
+    try:
+        proposals = propose(image)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{record.path}: expected proposals, got {reason}") from error
+    height, width = image.shape[:2]
+    return (height, width), proposals
+
+
+def open_cache(settings: Namespace, propose: Namespace | None) -> ProposalCache | None:
+    """The cache that the option `--proposals` of an experiment names, if there is one.
+
+    Raises:
+        InputError: naming the file, if it cannot be used, is of another data set, or was filled by another proposer
+            than `propose`, the settings of the experiment's.
+    """
+    if settings.proposals is None:
+        return None
+    cache = ProposalCache(settings.proposals)
+    expected = cache_settings(settings, propose)
+    cache.require_settings(expected if propose is not None else {"dataset": expected["dataset"]})
+    return cache
+
+
+def cache_settings(settings: Namespace, propose: Namespace | None) -> dict[str, Any]:
+    """What tells the proposals of an experiment from others; not the data set's folder, which may be moved."""
+    dataset = settings.dataset.as_dict()
+    dataset["init_args"].pop("root")
+    return {"propose": propose.as_dict() if propose is not None else None, "dataset": dataset}
+
+
+def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
+    """All items in their order, made in loader processes.
+
+    Raises:
+        InputError: if one of the processes is killed.
+    """
+    loader = DataLoader(
+        items,
+        batch_size=1,
+        collate_fn=list,
+        num_workers=workers,
+        worker_init_fn=use_one_thread,
+        prefetch_factor=PREFETCHED if workers else None,
+    )
+    with naming_killed_loaders(workers, "run the command again"):
+        for (item,) in loader:
+            yield item
+
+
+def use_one_thread(_: int) -> None:
+    """Let OpenCV have one thread in a loader process: the processes share the machine."""
+    cv2.setNumThreads(1)

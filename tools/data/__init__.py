@@ -1,0 +1,1 @@
+"""Commands that check, split and prepare data sets."""

@@ -1,0 +1,1 @@
+"""Commands that measure detectors, proposals, classifiers and speed."""

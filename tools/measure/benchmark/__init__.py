@@ -1,0 +1,1 @@
+"""Measure speed against named baselines in the same run."""

@@ -1,0 +1,1 @@
+"""Measure the share of the annotated objects that proposals find."""

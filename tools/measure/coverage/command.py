@@ -1,0 +1,138 @@
+r"""Measure proposals: what share of the annotated objects they find, against their number, by size and by class.
+
+python -m tools.coverage --config configs/comparisons/coverage.yaml --data FOLDER --csv coverage.csv --plot coverage.png
+
+compares the sources of the file: the table of GoogLeNet's detector (arXiv 1409.4842, section 8). Others are added by
+name, each a file of `tools.propose` or a YAML file with a section `propose` or `detector.propose`:
+
+python -m tools.coverage --dataset detection.datasets.TinyImageNet --data FOLDER --limit 500 \
+    --sources.mine my_detector.yaml --sources.cached runs/val.proposals
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from tqdm import tqdm
+
+from detection.errors import InputError
+from detection.structures.ground_truth import GroundTruth
+from proposals.coverage import Coverage
+from tools.command.image_proposals import one_by_one
+from tools.command.output_file import prepare_output, prepare_plot
+from tools.command.split_options import add_limit_option, add_split_options, evenly_spaced
+from tools.measure.coverage.report import CoverageReport, format_report, write_csv
+from tools.measure.coverage.sources import ImageOverlaps, MeasuredImages, Source, open_source
+
+COUNTS = [1, 10, 50, 100, 200, 500, 1000]
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the tool."""
+    parser = ArgumentParser(prog="python -m tools.coverage", description="Measure what proposals find.")
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    add_split_options(parser)
+    add_limit_option(parser)
+    parser.add_argument("--sources", type=dict[str, Any], required=True, help="name -> proposer, its file, or a cache")
+    parser.add_argument("--counts", type=list[PositiveInt], default=COUNTS, help="numbers of proposals to measure at")
+    parser.add_argument("--by_class", type=bool, default=False, help="print a table of the classes too")
+    parser.add_argument("--csv", type=str | None, default=None, help="file for all figures")
+    parser.add_argument("--plot", type=str | None, default=None, help="PNG file for the curves")
+    parser.add_argument("--workers", type=NonNegativeInt, default=1, help="processes that make proposals")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the tables; returns the exit status, 1 if a source or an image had to be left out."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    described = settings.pop("sources")  # they are built one by one, as one may fail
+    try:
+        csv_file = prepare_output(settings.csv, suffix=".csv") if settings.csv is not None else None
+        plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
+        dataset = parser.instantiate(settings).dataset
+        records = evenly_spaced(dataset.read(settings.split), settings.limit)
+        sources, faults = open_sources(described, settings, records)
+        report = measure(records, sources, settings, dataset.class_names, faults)
+    except InputError as error:
+        print(f"coverage: {error.line}", file=sys.stderr)
+        return 1
+    print(format_report(report, by_class=settings.by_class))
+    if csv_file is not None:
+        write_csv(report, csv_file)
+    if plot_file is not None:
+        plot(report, plot_file)
+    return 1 if faults else 0
+
+
+def open_sources(
+    described: dict[str, Any], settings: Namespace, records: Sequence[GroundTruth]
+) -> tuple[list[Source], list[InputError]]:
+    """The sources that can be used; what is wrong with the others is printed and returned.
+
+    Raises:
+        InputError: if none can be used.
+    """
+    sources: list[Source] = []
+    faults: list[InputError] = []
+    for name, source in described.items():
+        try:
+            sources.append(open_source(name, source, settings, records))
+        except InputError as error:
+            _report(error, "the source is left out", faults)
+    if not sources:
+        raise InputError(f"sources: expected one that can be used, got none of {len(described)}")
+    return sources, faults
+
+
+def measure(
+    records: Sequence[GroundTruth],
+    sources: Sequence[Source],
+    settings: Namespace,
+    class_names: Sequence[str],
+    faults: list[InputError],
+) -> CoverageReport:
+    """What each source finds in the images that none of them fails on; the errors of the others join `faults`.
+
+    Raises:
+        InputError: if no image is left.
+    """
+    counts = sorted(set(settings.counts))
+    measured: list[tuple[GroundTruth, ImageOverlaps]] = []
+    images = one_by_one(MeasuredImages(records, sources, counts), workers=settings.workers)
+    for record, image in zip(records, tqdm(images, total=len(records), unit="image", disable=None), strict=True):
+        if isinstance(image, InputError):
+            _report(image, "the image is left out", faults)
+        else:
+            measured.append((record, image))
+    if not measured:
+        raise InputError(f"{settings.data}: expected images in split '{settings.split}', got none that can be used")
+    coverages = {
+        source.name: Coverage(
+            tuple(counts),
+            np.concatenate([image.overlaps[row] for _, image in measured]),
+            np.array([image.proposal_counts[row] for _, image in measured]),
+        )
+        for row, source in enumerate(sources)
+    }
+    objects = np.concatenate([record.boxes[~record.ignored] for record, _ in measured])
+    labels = np.concatenate([record.labels[~record.ignored] for record, _ in measured])
+    return CoverageReport(len(measured), objects, labels, tuple(class_names), coverages)
+
+
+def plot(report: CoverageReport, path: Path) -> None:
+    """Write the curves as a picture."""
+    from tools.measure.coverage.plot import draw_coverage  # noqa: PLC0415  matplotlib is slow to import, and optional
+
+    draw_coverage(report).savefig(path)
+
+
+def _report(error: InputError, consequence: str, faults: list[InputError]) -> None:
+    tqdm.write(f"coverage: {error.line}; {consequence}", file=sys.stderr)
+    faults.append(error)

@@ -1,0 +1,121 @@
+"""The sources that `tools.coverage` compares: proposers from configuration files, and caches of `tools.propose`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from detection.configuration import read_yaml
+from detection.errors import InputError
+from detection.structures.arrays import FloatArray
+from detection.structures.contracts import Proposer
+from detection.structures.ground_truth import GroundTruth
+from proposals.cache.reader import ProposalCache
+from proposals.coverage import best_overlaps
+from tools.command.image_proposals import cache_settings, propose_file
+
+CACHE_SUFFIX = ".proposals"
+
+
+class Source(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    proposals: Proposer | ProposalCache
+
+    def boxes(self, record: GroundTruth) -> FloatArray:
+        """The boxes [N, 4] of an image, best first.
+
+        Raises:
+            InputError: naming the source and the file, if there are none to be had.
+        """
+        try:
+            if isinstance(self.proposals, ProposalCache):
+                return self.proposals[record.image_id].boxes
+            return propose_file(record, self.proposals)[1].boxes
+        except InputError as error:
+            raise InputError(f"{self.name}: {error.line}") from error
+
+
+def open_source(name: str, source: object, settings: Namespace, records: Sequence[GroundTruth]) -> Source:
+    """A row for `source`: a cache file, a YAML file with a proposer, or the proposer's settings themselves.
+
+    `settings` are the tool's; a cache has to be of their data set and split, and to have all `records`.
+
+    Raises:
+        InputError: naming the source, if it cannot be used.
+    """
+    try:
+        if not isinstance(source, str):
+            return Source(name, build_proposer(source))
+        if not source.endswith(CACHE_SUFFIX):
+            return Source(name, build_proposer(proposer_in(Path(source))))
+        cache = ProposalCache(source)
+        cache.require_settings({"dataset": cache_settings(settings, None)["dataset"], "split": settings.split})
+        cache.require(records)
+    except InputError as error:
+        raise InputError(f"{name}: {error.line}") from error
+    return Source(name, cache)
+
+
+def proposer_in(path: Path) -> object:
+    """The section `propose` of a detector's file, or `detector.propose` of an experiment's.
+
+    Raises:
+        InputError: naming the file, if it has neither.
+    """
+    content = read_yaml(path)
+    detector = content.get("detector", content)
+    if not isinstance(detector, dict) or detector.get("propose") is None:
+        raise InputError(f"{path}: expected a section propose or detector.propose, or a cache of {CACHE_SUFFIX}")
+    return detector["propose"]
+
+
+def build_proposer(settings: object) -> Proposer:
+    """The proposer that `class_path` and `init_args` describe.
+
+    Raises:
+        InputError: if they describe none.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--propose", type=Proposer, required=True)
+    try:
+        content: Any = settings.as_dict() if isinstance(settings, Namespace) else settings
+        proposer: Proposer = parser.instantiate(parser.parse_object({"propose": content})).propose
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise InputError(f"expected the settings of a proposer: {' '.join(str(error).split())}") from None
+    return proposer
+
+
+class ImageOverlaps(NamedTuple):
+    """Of each of S sources the overlaps [M, K + 1] with the objects of an image, and the number of its boxes."""
+
+    overlaps: list[NDArray[np.float64]]
+    proposal_counts: list[int]
+
+
+class MeasuredImages(Dataset[ImageOverlaps | InputError]):
+    """What all sources find in each image, or the error of the first that fails; computed in the loader's processes."""
+
+    def __init__(self, records: Sequence[GroundTruth], sources: Sequence[Source], counts: Sequence[int]) -> None:
+        self.records = records
+        self.sources = sources
+        self.counts = counts
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> ImageOverlaps | InputError:
+        record = self.records[index]
+        try:
+            found = [source.boxes(record) for source in self.sources]
+        except InputError as error:
+            return error
+        objects = record.boxes[~record.ignored]
+        return ImageOverlaps([best_overlaps(boxes, objects, self.counts) for boxes in found], [len(b) for b in found])

@@ -1,0 +1,1 @@
+"""Measure how often a detector names what a photo shows."""

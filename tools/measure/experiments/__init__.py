@@ -1,0 +1,1 @@
+"""Measure variants of a detector on one split."""

@@ -1,0 +1,1 @@
+"""How results are reported: tables, plots and a page of HTML."""

@@ -1,0 +1,70 @@
+"""A report as one HTML file that needs nothing else: style, scripts, figures and pictures all stand in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from detection.evaluation import DetectionMetrics
+from detection.runtime.whole_file import write_whole
+from tools.report.gallery import FindImage, Gallery, build_gallery
+
+ASSETS = Path(__file__).with_name("assets")
+SCRIPTS = ("elements.js", "charts.js", "classes.js", "gallery.js", "page.js")
+"""One after the other they are the page's only script, so each may use what those before it define."""
+
+
+def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, find_image: FindImage) -> None:
+    """Write the page of a report; pictures that are missing are named on the page and on standard error.
+
+    Raises:
+        InputError: naming the file, if it cannot be written.
+    """
+    gallery = build_gallery(metrics, report, find_image)
+    for warning in gallery.warnings:
+        print(f"evaluate: warning: {warning}", file=sys.stderr)
+    write_whole(path, page(report, gallery).encode("utf-8"))
+
+
+def page(report: dict[str, Any], gallery: Gallery) -> str:
+    """The page of a report of `build_report`; what is missing from the report is left out of the page."""
+    shown = report | {"warnings": [*report["warnings"], *gallery.warnings], "source": source_names(report)}
+    style = _asset("page.css")
+    script = "\n".join(_asset(name) for name in SCRIPTS)
+    parts = {
+        "policy": content_policy(style, script),
+        "style": style,
+        "script": script,
+        "data": embedded_json({"report": shown, "pictures": gallery.pictures}),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda marker: parts[marker[1]], _asset("page.html"))
+
+
+def source_names(report: dict[str, Any]) -> str:
+    """The files that were scored, without the folders of this machine."""
+    source = report.get("source", {})
+    named = [source[key] for key in ("results", "detections", "ground_truth") if source.get(key)]
+    return ", ".join(Path(name).name for name in named)
+
+
+def embedded_json(content: Any) -> str:
+    """JSON that holds nothing which HTML could take for the end of a script element."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def content_policy(style: str, script: str) -> str:
+    """The Content-Security-Policy by which a browser runs this script and style, and loads nothing."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")

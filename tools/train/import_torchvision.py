@@ -1,0 +1,122 @@
+"""Make a weights file of torchvision's GoogLeNet, trained on the 1000 classes of ImageNet.
+
+python -m tools.import_torchvision --weights imagenet.safetensors                          # downloads 50 MB
+python -m tools.import_torchvision --weights imagenet.safetensors --source googlenet.pth   # a file that is there
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from http.client import HTTPException
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor
+from torch.hub import download_url_to_file
+from torchvision.models import GoogLeNet_Weights
+
+from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.training.initial_weights.torchvision_weights import INIT_ARGS, from_torchvision
+from detection.errors import InputError
+
+URL: str = GoogLeNet_Weights.IMAGENET1K_V1.url
+CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
+
+
+def build_parser() -> ArgumentParser:
+    """The options, all of them file names."""
+    parser = ArgumentParser(prog="python -m tools.import_torchvision", description="Import torchvision's GoogLeNet.")
+    parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
+    parser.add_argument("--source", type=str | None, default=None, help="torchvision's .pth file; default: download it")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert the given or the published weights; returns the exit status."""
+    settings = build_parser().parse_args(arguments)
+    try:
+        if settings.source is None:
+            with tempfile.TemporaryDirectory() as folder:
+                source = Path(folder) / "googlenet.pth"
+                download(URL, source)
+                convert(source, Path(settings.weights), origin=URL)
+        else:
+            convert(Path(settings.source), Path(settings.weights), origin=Path(settings.source).name)
+    except InputError as error:
+        print(f"import_torchvision: {error.line}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def download(url: str, path: Path) -> None:
+    """Fetch weights whose name ends, as all of torchvision's do, in the first digits of their SHA-256.
+
+    Raises:
+        InputError: naming the address, if it cannot be reached or sends something else; no file is left then.
+    """
+    digits = re.search(r"-([0-9a-f]{8,})\.pth$", url)
+    if digits is None:
+        raise InputError(f"{url}: expected the first digits of a SHA-256 at the end of the name")
+    expected = f"expected a file whose SHA-256 starts with {digits[1]}"
+    try:
+        download_url_to_file(url, str(path), hash_prefix=digits[1], progress=sys.stderr.isatty())
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise InputError(f"{url}: {expected}: {_one_line(error)}") from None
+
+
+def convert(source: Path, weights: Path, *, origin: str) -> None:
+    """Write the weights file of torchvision's `source`, which is said to come from `origin`.
+
+    Raises:
+        InputError: naming the file, if `source` is not of torchvision's GoogLeNet, or `weights` cannot be written.
+    """
+    description = NetworkDescription(
+        class_path="classifier.googlenet.GoogLeNet",
+        init_args=INIT_ARGS,
+        class_names=tuple(CLASS_NAMES),
+        input_size=224,
+        context=0,
+        background=False,
+        training={"dataset": "ImageNet", "origin": origin},
+    )
+    try:
+        state = from_torchvision(read_state(source))
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+    outputs = len(state["linear.bias"])
+    if outputs != description.num_outputs:
+        raise InputError(f"{source}: expected the {description.num_outputs} classes of ImageNet, got {outputs}")
+    network = description.build()
+    network.load_state_dict(state)
+    save_weights(weights, network, description)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a .pth file, read without running any code of it.
+
+    Raises:
+        InputError: naming the file, if it is missing, broken, or holds anything else.
+    """
+    expected = "expected a .pth file with the state dict of torchvision's googlenet"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file leads to errors of almost any kind
+        raise InputError(f"{path}: {expected}, cannot read it: {_one_line(error)}") from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(state[name], Tensor) for name in state
+    ):
+        raise InputError(f"{path}: {expected}, found something else in it")
+    return state
+
+
+def _one_line(error: Exception) -> str:
+    """The reason without the advice that PyTorch adds in further lines and sentences."""
+    lines = str(error).splitlines()
+    return lines[0].split(". ")[0] if lines else type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

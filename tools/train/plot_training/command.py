@@ -1,0 +1,79 @@
+"""Draw the curves of training runs, one beside the other: loss, and accuracy in validation.
+
+python -m tools.plot_training runs/a runs/b --save curves.png
+python -m tools.plot_training runs/a runs/b --save curves.png --batch_size 64 256    # against samples, not steps
+
+It reads the CSV files that `tools.train_classifier fit` writes, also while a run goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt, restricted_number_type
+
+from detection.errors import InputError
+from tools.command.output_file import prepare_plot
+from tools.train.plot_training.training_log import RunLog, read_run
+
+Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
+
+
+def build_parser() -> ArgumentParser:
+    """The options of the tool."""
+    parser = ArgumentParser(prog="python -m tools.plot_training", description="Draw the curves of training runs.")
+    parser.add_argument("runs", type=str, nargs="+", help="folders, each the --output of a run")
+    parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
+    parser.add_argument(
+        "--smoothing", type=Smoothing, default=0.8, help="weight of a loss's neighbour in its average, 0 to below 1"
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=PositiveInt,
+        nargs="+",
+        default=None,
+        help="samples of a step, over all processes, of all runs or of each; draws against samples",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read, print a line a run, draw; returns the exit status."""
+    settings = build_parser().parse_args(arguments)
+    try:
+        path = prepare_plot(settings.save)
+        sizes = samples_a_step(settings.batch_size, len(settings.runs))
+        runs = [read_run(folder) for folder in settings.runs]
+    except InputError as error:
+        print(f"plot_training: {error.line}", file=sys.stderr)
+        return 1
+    from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow to import, and optional
+
+    draw_training(runs, smoothing=settings.smoothing, samples_a_step=sizes).savefig(path)
+    for run in runs:
+        print(describe(run))
+    return 0
+
+
+def samples_a_step(batch_sizes: list[int] | None, runs: int) -> list[int] | None:
+    """One number for each run, None without any.
+
+    Raises:
+        InputError: if there are several, but not one for each run.
+    """
+    if batch_sizes is None:
+        return None
+    if len(batch_sizes) not in (1, runs):
+        raise InputError(f"batch_size: expected one number, or {runs}, one a run, got {len(batch_sizes)}")
+    return batch_sizes if len(batch_sizes) == runs else batch_sizes * runs
+
+
+def describe(run: RunLog) -> str:
+    """How far a run is, in a line."""
+    step, loss = run.losses[-1]
+    line = f"{run.name}: {step} steps, loss {loss:.3f}"
+    if run.accuracies:
+        best_step, best = max(run.accuracies, key=lambda value: value[1])
+        line += f", best top-1 in validation {best:.1%} after {best_step} steps"
+    return line

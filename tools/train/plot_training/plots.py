@@ -1,0 +1,60 @@
+"""Plots of how training went, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from tools.train.plot_training.training_log import Curve, RunLog, smooth
+
+DOTS_PER_INCH = 150
+DISTINCT = 10
+"""Colours that are told apart easily; more runs than that get shades of a scale."""
+
+
+def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: Sequence[int] | None = None) -> Figure:
+    """Loss in training, smoothed over its own pale line, and top-1 accuracy in validation, a colour a run.
+
+    Against the samples seen where it is said how many a step of each run takes, else against steps.
+    """
+    figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), dpi=DOTS_PER_INCH, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    factors = samples_a_step or [1] * len(runs)
+    for run, colour, factor in zip(runs, _colours(len(runs)), factors, strict=True):
+        steps, losses = _columns(run.losses, factor)
+        left.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.8)
+        left.plot(steps, smooth(losses, smoothing), color=colour, label=run.name)
+        right.plot(*_columns(run.accuracies, factor), color=colour, marker="o", markersize=4)
+    left.set(title="loss in training" + (f", smoothed by {smoothing:g}" if smoothing else ""), ylabel="loss")
+    right.set(title="top-1 accuracy in validation", ylabel="accuracy")
+    right.yaxis.set_major_formatter(PercentFormatter(1))
+    if not any(run.accuracies for run in runs):
+        right.text(0.5, 0.5, "no validation yet", ha="center", va="center", transform=right.transAxes)
+    for axes in (left, right):
+        _finish(axes, "samples" if samples_a_step else "steps")
+    right.set_xlim(left.get_xlim())
+    legend = figure.legend(loc="outside lower center", frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a folder may be named with dollars
+    return figure
+
+
+def _columns(curve: Curve, factor: int) -> tuple[list[int], list[float]]:
+    return [step * factor for step, _ in curve], [value for _, value in curve]
+
+
+def _colours(count: int) -> list[tuple[float, ...]]:
+    if count <= DISTINCT:
+        return [mpl.colormaps["tab10"](index) for index in range(count)]
+    return [mpl.colormaps["turbo"](index / (count - 1)) for index in range(count)]
+
+
+def _finish(axes: Axes, unit: str) -> None:
+    axes.set_xlabel(unit)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)

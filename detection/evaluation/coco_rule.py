@@ -14,7 +14,7 @@ from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.evaluation.metrics import DetectionMetrics, Ranking
 from detection.evaluation.rules import COCO_AT_HALF
 from detection.structures.arrays import IntArray
-from detection.structures.split_columns import Columns, DetectionTable, ObjectTable, SplitIndex
+from detection.structures.split_columns import Columns, SplitDetections, SplitIndex, SplitObjects
 
 STATISTICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -26,7 +26,7 @@ ALL_SIZES, MOST_DETECTIONS = 0, -1
 """Where the figures of objects of any size, and of 100 detections, stand among pycocotools' results."""
 
 
-def score_by_pycocotools(objects: ObjectTable, detections: DetectionTable) -> DetectionMetrics:
+def score_by_pycocotools(objects: SplitObjects, detections: SplitDetections) -> DetectionMetrics:
     """The score that pycocotools gives; `details` has the figures of its summary, nan where it has -1.
 
     Annotations are numbered from 1: pycocotools takes one of the number 0 for a missed one. Objects that a data set
@@ -52,7 +52,7 @@ def score_by_pycocotools(objects: ObjectTable, detections: DetectionTable) -> De
     )
 
 
-def to_pycocotools(objects: ObjectTable, detections: DetectionTable) -> tuple[Any, Any]:
+def to_pycocotools(objects: SplitObjects, detections: SplitDetections) -> tuple[Any, Any]:
     """The two `pycocotools.coco.COCO` that its evaluation takes: ground truth, detections."""
     from pycocotools.coco import COCO  # noqa: PLC0415  only this rule needs it
 
@@ -74,7 +74,7 @@ def to_pycocotools(objects: ObjectTable, detections: DetectionTable) -> tuple[An
     return ground_truth, found
 
 
-def _evaluate(objects: ObjectTable, detections: DetectionTable) -> Any:
+def _evaluate(objects: SplitObjects, detections: SplitDetections) -> Any:
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
     evaluation = COCOeval(*to_pycocotools(objects, detections), "bbox")
@@ -118,7 +118,7 @@ def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
     ]
 
 
-def _matches_at_half(evaluation: Any, index: SplitIndex, detections: DetectionTable) -> Matches:
+def _matches_at_half(evaluation: Any, index: SplitIndex, detections: SplitDetections) -> Matches:
     """What became of the detections at the first overlap; those that pycocotools leaves out are ignored.
 
     It ranks equal scores by the number of the image. Tables have row r where it has the number r + 1.

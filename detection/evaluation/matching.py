@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detection.evaluation.groups import is_new
 from detection.evaluation.rules import MatchingRule
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import Columns, DetectionTable, ObjectTable
+from detection.structures.split_columns import Columns, SplitDetections, SplitObjects
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16
@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
 
 
 def match(
-    objects: ObjectTable, detections: DetectionTable, rule: MatchingRule, *, unlimited: BoolArray | None = None
+    objects: SplitObjects, detections: SplitDetections, rule: MatchingRule, *, unlimited: BoolArray | None = None
 ) -> Matches:
     """Let the detections take objects of their image and class, best first; see `MatchingRule`.
 
@@ -71,14 +71,14 @@ def match(
     return Matches(rule, order, outcomes, found)
 
 
-def rank(detections: DetectionTable, *, by_image: bool) -> IntArray:
+def rank(detections: SplitDetections, *, by_image: bool) -> IntArray:
     """The detections by falling score [N]; equal ones by image if so asked, then in the order given."""
     order = np.argsort(detections.images, kind="stable") if by_image else np.arange(len(detections))
     ranked: IntArray = order[np.argsort(-detections.scores[order], kind="stable")]
     return ranked
 
 
-def image_classes(table: ObjectTable | DetectionTable) -> IntArray:
+def image_classes(table: SplitObjects | SplitDetections) -> IntArray:
     """A number for each image and class, of every row of a table."""
     return table.images * len(table.index.class_names) + table.labels
 

@@ -13,7 +13,7 @@ from detection.evaluation.average_precision import average_precision
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE, Matches, match
 from detection.evaluation.rules import MatchingRule
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 
 
 class Ranking(NamedTuple):
@@ -50,8 +50,8 @@ class DetectionMetrics:
     ground_truth_counts: IntArray
     rankings: Sequence[Sequence[Ranking]]
     recall_levels: Sequence[float] | None
-    objects: ObjectTable
-    detections: DetectionTable
+    objects: SplitObjects
+    detections: SplitDetections
     matches: Matches
     details: Mapping[str, float] = field(default_factory=dict)
 
@@ -73,12 +73,12 @@ class DetectionMetrics:
         return found / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
 
 
-def score_by_matching(objects: ObjectTable, detections: DetectionTable, rule: MatchingRule) -> DetectionMetrics:
+def score_by_matching(objects: SplitObjects, detections: SplitDetections, rule: MatchingRule) -> DetectionMetrics:
     """The score by any rule that lets detections take objects."""
     return metrics_of(objects, detections, match(objects, detections, rule))
 
 
-def metrics_of(objects: ObjectTable, detections: DetectionTable, matches: Matches) -> DetectionMetrics:
+def metrics_of(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> DetectionMetrics:
     """The score that matches give."""
     rule = matches.rule
     rankings = _rankings(objects, detections, matches)
@@ -97,7 +97,7 @@ def metrics_of(objects: ObjectTable, detections: DetectionTable, matches: Matche
     )
 
 
-def _rankings(objects: ObjectTable, detections: DetectionTable, matches: Matches) -> list[Ranking]:
+def _rankings(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> list[Ranking]:
     """A ranking for each class."""
     counted = matches.order[matches.outcomes[matches.order] != IGNORED]
     objects_counted = np.flatnonzero(~objects.ignored)

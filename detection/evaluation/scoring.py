@@ -11,23 +11,23 @@ from detection.evaluation.rules import ILSVRC, VOC, VOC2007, MatchingRule
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import (
-    DetectionTable,
-    ObjectTable,
-    detection_table,
-    leave_out,
-    object_table,
+    SplitDetections,
+    SplitObjects,
+    drop_blacklisted,
+    split_detections,
     split_index,
+    split_objects,
 )
 
-RULES: Mapping[str, Callable[[ObjectTable, DetectionTable], DetectionMetrics]] = {
+RULES: Mapping[str, Callable[[SplitObjects, SplitDetections], DetectionMetrics]] = {
     **{rule.name: partial(score_by_matching, rule=rule) for rule in (ILSVRC, VOC2007, VOC)},
     "coco": score_by_pycocotools,
 }
 
 
 def score(
-    objects: ObjectTable,
-    detections: DetectionTable,
+    objects: SplitObjects,
+    detections: SplitDetections,
     rule: str | MatchingRule,
     *,
     blacklist: Mapping[str, Collection[int]] | None = None,
@@ -43,7 +43,7 @@ def score(
         raise ValueError("expected detections of the images and classes of the ground truth, got those of others")
     if isinstance(rule, str) and rule not in RULES:
         raise ValueError(f"expected a rule of {', '.join(RULES)}, got '{rule}'")
-    scored = leave_out(objects, detections, blacklist or {})
+    scored = drop_blacklisted(objects, detections, blacklist or {})
     return RULES[rule](*scored) if isinstance(rule, str) else score_by_matching(*scored, rule)
 
 
@@ -64,7 +64,7 @@ def evaluate(
     names = tuple(class_names)
     _check_agreement(ground_truths, detections, names)
     index = split_index([truth.image_id for truth in ground_truths], names)
-    return score(object_table(index, ground_truths), detection_table(index, detections), rule, blacklist=blacklist)
+    return score(split_objects(index, ground_truths), split_detections(index, detections), rule, blacklist=blacklist)
 
 
 def _check_agreement(

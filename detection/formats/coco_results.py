@@ -16,12 +16,12 @@ from detection.formats.parts.checked_rows import check_known, check_rows
 from detection.formats.parts.json_list import JsonItems
 from detection.formats.parts.table_parts import TableParts
 from detection.runtime.whole_file import write_whole
-from detection.structures.split_columns import DetectionTable, SplitIndex
+from detection.structures.split_columns import SplitDetections, SplitIndex
 
 IDENTIFIERS = ("image_id", "category_id")
 
 
-def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> DetectionTable:
+def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
     """The detections among the items of a file; an image may also be called by its name in the data set.
 
     Raises:
@@ -52,7 +52,7 @@ def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_scor
     return table.join()
 
 
-def write_coco_results(path: Path, detections: DetectionTable) -> None:
+def write_coco_results(path: Path, detections: SplitDetections) -> None:
     """Write detections as COCO's results.
 
     Raises:

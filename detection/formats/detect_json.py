@@ -14,12 +14,12 @@ from detection.formats.parts.checked_rows import check_known, check_rows
 from detection.formats.parts.json_list import JsonItems
 from detection.formats.parts.table_parts import TableParts
 from detection.runtime.whole_file import write_whole
-from detection.structures.split_columns import DetectionTable, SplitIndex, corners_to_xywh
+from detection.structures.split_columns import SplitDetections, SplitIndex, corners_to_xywh
 
 _AMBIGUOUS = -2
 
 
-def read_detect_json(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> DetectionTable:
+def read_detect_json(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
     """The detections among the items of a file.
 
     `image` may be an image's name in the data set, its file, or the name of its file with or without the suffix.
@@ -50,7 +50,7 @@ def read_detect_json(parts: Iterable[JsonItems], index: SplitIndex, *, any_score
     return table.join()
 
 
-def write_detect_json(path: Path, detections: DetectionTable) -> None:
+def write_detect_json(path: Path, detections: SplitDetections) -> None:
     """Write a record of each image of the split, also of those without detections.
 
     Raises:

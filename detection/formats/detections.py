@@ -10,15 +10,15 @@ from detection.formats.coco_results import read_coco_results, write_coco_results
 from detection.formats.detect_json import read_detect_json, write_detect_json
 from detection.formats.ilsvrc_submission import read_ilsvrc_submission, write_ilsvrc_submission
 from detection.formats.parts.json_list import read_json_list
-from detection.formats.run_results import FORMAT, NAME, read_results, results_table
+from detection.formats.run_results import FORMAT, NAME, read_results, select_results
 from detection.formats.voc_results import read_voc_results, write_voc_results
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 
 FORMATS = ("ilsvrc", "coco", "voc", "detect")
 """What `write_detections` can write."""
 
 
-def read_detections(path: Path, objects: ObjectTable, *, any_score: bool = False) -> DetectionTable:
+def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = False) -> SplitDetections:
     """The detections in a file or folder for the images and classes of `objects`.
 
     A folder holds VOC's comp4 files, or is that of a run; a json list is one of COCO's results or of `detect --json`;
@@ -45,7 +45,7 @@ def read_detections(path: Path, objects: ObjectTable, *, any_score: bool = False
     return read_ilsvrc_submission(file, objects.index, any_score=any_score)
 
 
-def write_detections(path: Path, detections: DetectionTable, *, file_format: str, split: str) -> None:
+def write_detections(path: Path, detections: SplitDetections, *, file_format: str, split: str) -> None:
     """Write detections in one of `FORMATS`; `split` is part of the names of VOC's files, whose folder `path` is.
 
     Raises:
@@ -73,15 +73,15 @@ def _beginning(path: Path) -> str:
         raise InputError(f"{path}: expected a file of detections: {error.strerror}") from None
 
 
-def _read_run(path: Path, objects: ObjectTable) -> DetectionTable:
-    selected, table = results_table(read_results(path), objects, path)
+def _read_run(path: Path, objects: SplitObjects) -> SplitDetections:
+    selected, table = select_results(read_results(path), objects, path)
     done, expected = len(selected.index.image_ids), len(objects.index.image_ids)
     if done < expected:
         raise InputError(f"{path}: expected results for all {expected} images, got {done}; go on with the run")
     return table
 
 
-def _read_json(path: Path, objects: ObjectTable, *, any_score: bool) -> DetectionTable:
+def _read_json(path: Path, objects: SplitObjects, *, any_score: bool) -> SplitDetections:
     """What the first item looks like decides which of the two it is."""
     parts = read_json_list(path, expected="detections as COCO's results or detect --json have them")
     first = next(parts, None)

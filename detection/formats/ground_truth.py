@@ -17,7 +17,7 @@ from detection.datasets.files.coco_json import Record, field_of, list_of, load_j
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.runtime.whole_file import write_whole
-from detection.structures.split_columns import ObjectTable, SplitIndex, object_table, split_index
+from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""
@@ -32,7 +32,7 @@ class _Object(NamedTuple):
     ignored: bool
 
 
-def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = None) -> ObjectTable:
+def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = None) -> SplitObjects:
     """The objects of a split; its image files need not be there.
 
     Args:
@@ -48,7 +48,7 @@ def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = No
     return _objects_of(dataset, entries if entries is not None else list(dataset.entries(split, Faults())))
 
 
-def _objects_of(dataset: DataSet, entries: list[Entry]) -> ObjectTable:
+def _objects_of(dataset: DataSet, entries: list[Entry]) -> SplitObjects:
     places: dict[str, str] = {}
     for entry in entries:
         image_id = entry.record.image_id
@@ -66,10 +66,10 @@ def _objects_of(dataset: DataSet, entries: list[Entry]) -> ObjectTable:
         list_numbers=[entry.number or 0 for entry in entries] if len(numbers) == len(entries) else None,
         category_ids=dataset.category_ids,
     )
-    return object_table(index, records)
+    return split_objects(index, records)
 
 
-def read_coco_ground_truth(path: Path) -> ObjectTable:
+def read_coco_ground_truth(path: Path) -> SplitObjects:
     """The objects in a json file in the format of COCO, the numbers as they stand there.
 
     Of an image only the `id` is needed; without `width` and `height` nobody can say whether boxes lie within. Boxes
@@ -92,7 +92,7 @@ def read_coco_ground_truth(path: Path) -> ObjectTable:
             if number in known:
                 raise InputError("expected each annotation once, got its id again")
             known.add(number)
-    return ObjectTable(
+    return SplitObjects(
         index=index,
         images=np.array([one.image for one in objects], np.int64),
         labels=np.array([one.label for one in objects], np.int64),
@@ -158,7 +158,7 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> _Ob
     return _Object(rows[image], labels[category], (x, y, width, height), float(area), bool(flags[0]), ignored)
 
 
-def write_coco_ground_truth(path: Path, objects: ObjectTable) -> None:
+def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
     """Write objects in the format of COCO, where images have their name and list number in the data set too.
 
     Raises:
@@ -167,7 +167,7 @@ def write_coco_ground_truth(path: Path, objects: ObjectTable) -> None:
     write_whole(path, coco_ground_truth(objects))
 
 
-def coco_ground_truth(objects: ObjectTable) -> bytes:
+def coco_ground_truth(objects: SplitObjects) -> bytes:
     """What `write_coco_ground_truth` writes."""
     index = objects.index
     columns = zip(
@@ -189,7 +189,7 @@ def coco_ground_truth(objects: ObjectTable) -> bytes:
     return json.dumps(content).encode("ascii")
 
 
-def _annotations(objects: ObjectTable) -> list[Record]:
+def _annotations(objects: SplitObjects) -> list[Record]:
     columns = zip(
         objects.index.coco_image_ids[objects.images].tolist(),
         objects.index.category_ids[objects.labels].tolist(),

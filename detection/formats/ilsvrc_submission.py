@@ -16,12 +16,12 @@ from detection.formats.parts.checked_rows import check_known, check_rows
 from detection.formats.parts.inclusive_corners import from_inclusive, to_inclusive
 from detection.runtime.whole_file import number_text, write_whole
 from detection.structures.arrays import IntArray
-from detection.structures.split_columns import DetectionTable, SplitIndex
+from detection.structures.split_columns import SplitDetections, SplitIndex
 
 FIELDS = "image_index det_id score xmin ymin xmax ymax"
 
 
-def read_ilsvrc_submission(path: Path, index: SplitIndex, *, any_score: bool = False) -> DetectionTable:
+def read_ilsvrc_submission(path: Path, index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
     """The detections in a file.
 
     Raises:
@@ -40,10 +40,10 @@ def read_ilsvrc_submission(path: Path, index: SplitIndex, *, any_score: bool = F
     check_known(labels, place, lambda row: f"{values[row, 1]:g}", classes)
     boxes_xywh, scores = from_inclusive(values[:, 3:]), values[:, 2].copy()
     check_rows(boxes_xywh, scores, place, any_score=any_score)
-    return DetectionTable(index, images, labels, boxes_xywh, scores)
+    return SplitDetections(index, images, labels, boxes_xywh, scores)
 
 
-def write_ilsvrc_submission(path: Path, detections: DetectionTable) -> None:
+def write_ilsvrc_submission(path: Path, detections: SplitDetections) -> None:
     """Write detections as a submission.
 
     Raises:

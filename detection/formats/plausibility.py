@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from detection.datasets.files.annotated_box import OVERHANG
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 
 NAMED = 5
 """So many classes are named in a warning."""
 
 
-def implausibilities(objects: ObjectTable, detections: DetectionTable) -> list[str]:
+def implausibilities(objects: SplitObjects, detections: SplitDetections) -> list[str]:
     """A line for each thing that makes a score doubtful.
 
     Most boxes leave their image, or all lie within its first pixel, as when corners are taken for sides, x for y or
@@ -30,7 +30,7 @@ def implausibilities(objects: ObjectTable, detections: DetectionTable) -> list[s
     return found
 
 
-def _misplaced(what: str, table: ObjectTable | DetectionTable) -> list[str]:
+def _misplaced(what: str, table: SplitObjects | SplitDetections) -> list[str]:
     if not len(table):
         return []
     boxes = table.boxes

@@ -20,7 +20,7 @@ import numpy as np
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
-from detection.structures.split_columns import DetectionTable, ObjectTable, detection_table, select_images
+from detection.structures.split_columns import SplitDetections, SplitObjects, select_images, split_detections
 
 FORMAT = "inception-rcnn detections"
 VERSION = 1
@@ -84,7 +84,7 @@ def read_results(path: Path) -> Results:
     return Results(header["settings"], class_names, images, length)
 
 
-def results_table(results: Results, objects: ObjectTable, source: Path) -> tuple[ObjectTable, DetectionTable]:
+def select_results(results: Results, objects: SplitObjects, source: Path) -> tuple[SplitObjects, SplitDetections]:
     """The detections, and the objects of only those images that have results.
 
     Raises:
@@ -99,7 +99,7 @@ def results_table(results: Results, objects: ObjectTable, source: Path) -> tuple
     rows = np.array([row for row, name in enumerate(index.image_ids) if name in results.images], np.int64)
     selected = select_images(objects, rows)
     found = {name: result.detections for name, result in results.images.items()}
-    return selected, detection_table(selected.index, found)
+    return selected, split_detections(selected.index, found)
 
 
 class ResultsWriter:

@@ -16,13 +16,13 @@ from detection.formats.parts.checked_rows import check_known, check_rows
 from detection.formats.parts.inclusive_corners import from_inclusive, to_inclusive
 from detection.formats.parts.table_parts import TableParts
 from detection.runtime.whole_file import number_text, write_whole
-from detection.structures.split_columns import DetectionTable, SplitIndex
+from detection.structures.split_columns import SplitDetections, SplitIndex
 
 PREFIX = "comp4_det_"
 FIELDS = "image score xmin ymin xmax ymax"
 
 
-def read_voc_results(folder: Path, index: SplitIndex, *, any_score: bool = False) -> DetectionTable:
+def read_voc_results(folder: Path, index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
     """The detections in the files of a folder, one for each class of the ground truth, which may be empty.
 
     Raises:
@@ -42,7 +42,7 @@ def read_voc_results(folder: Path, index: SplitIndex, *, any_score: bool = False
     return table.join()
 
 
-def write_voc_results(folder: Path, detections: DetectionTable, *, split: str) -> None:
+def write_voc_results(folder: Path, detections: SplitDetections, *, split: str) -> None:
     """Write a file for each class, into a folder that is made if need be.
 
     Raises:

@@ -87,7 +87,7 @@ def _coco_ids(image_ids: Sequence[str]) -> IntArray:
 
 
 @dataclass(frozen=True, eq=False)
-class ObjectTable:
+class SplitObjects:
     """The M annotated objects of a split.
 
     `images` int64 [M] are rows of the index, `labels` int64 [M] too; `boxes_xywh` float64 [M, 4] in pixels; `ignored`
@@ -112,7 +112,7 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, rows: BoolArray | IntArray) -> ObjectTable:
+    def __getitem__(self, rows: BoolArray | IntArray) -> SplitObjects:
         return _take(self, rows)
 
     @property
@@ -122,7 +122,7 @@ class ObjectTable:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionTable:
+class SplitDetections:
     """The N detections of a split, in the order of their file.
 
     `images` int64 [N] and `labels` int64 [N] are rows of the index; `boxes_xywh` float64 [N, 4] in pixels; `scores`
@@ -144,7 +144,7 @@ class DetectionTable:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, rows: BoolArray | IntArray) -> DetectionTable:
+    def __getitem__(self, rows: BoolArray | IntArray) -> SplitDetections:
         return _take(self, rows)
 
     @property
@@ -153,11 +153,11 @@ class DetectionTable:
         return xywh_to_corners(self.boxes_xywh)
 
 
-def object_table(index: SplitIndex, records: Sequence[GroundTruth]) -> ObjectTable:
+def split_objects(index: SplitIndex, records: Sequence[GroundTruth]) -> SplitObjects:
     """The objects of records, which are in the order of the index's images; ignored ones count as COCO's crowds."""
     boxes = corners_to_xywh(np.concatenate([np.zeros((0, 4)), *(record.boxes for record in records)]))
     ignored = np.concatenate([np.zeros(0, np.bool_), *(record.ignored for record in records)])
-    return ObjectTable(
+    return SplitObjects(
         index=index,
         images=np.repeat(np.arange(len(records)), [len(record) for record in records]),
         labels=np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)]),
@@ -168,10 +168,10 @@ def object_table(index: SplitIndex, records: Sequence[GroundTruth]) -> ObjectTab
     )
 
 
-def detection_table(index: SplitIndex, detections: Mapping[str, Detections]) -> DetectionTable:
+def split_detections(index: SplitIndex, detections: Mapping[str, Detections]) -> SplitDetections:
     """The detections of images by their id, in the order of the index; an image without an entry has none."""
     found = [(row, detections[name]) for row, name in enumerate(index.image_ids) if name in detections]
-    return DetectionTable(
+    return SplitDetections(
         index=index,
         images=np.repeat([row for row, _ in found], [len(one) for _, one in found]).astype(np.int64),
         labels=np.concatenate([np.zeros(0, np.int64), *(one.labels for _, one in found)]),
@@ -180,7 +180,7 @@ def detection_table(index: SplitIndex, detections: Mapping[str, Detections]) -> 
     )
 
 
-def select_images(objects: ObjectTable, rows: IntArray) -> ObjectTable:
+def select_images(objects: SplitObjects, rows: IntArray) -> SplitObjects:
     """The split of only the images in `rows` [K] of the index, in that order."""
     index = objects.index
     fewer = SplitIndex(
@@ -198,9 +198,9 @@ def select_images(objects: ObjectTable, rows: IntArray) -> ObjectTable:
     return replace(kept, index=fewer, images=new_rows[kept.images])
 
 
-def leave_out(
-    objects: ObjectTable, detections: DetectionTable, blacklist: Mapping[str, Collection[int]]
-) -> tuple[ObjectTable, DetectionTable]:
+def drop_blacklisted(
+    objects: SplitObjects, detections: SplitDetections, blacklist: Mapping[str, Collection[int]]
+) -> tuple[SplitObjects, SplitDetections]:
     """What is left without blacklisted classes: `blacklist` gives, by image id, labels that count neither way there."""
     classes = len(objects.index.class_names)
     pairs = [
@@ -215,7 +215,7 @@ def leave_out(
     return objects[kept_objects], detections[kept_detections]
 
 
-Table = TypeVar("Table", ObjectTable, DetectionTable)
+Table = TypeVar("Table", SplitObjects, SplitDetections)
 
 
 def corners_to_xywh(corners: ArrayLike) -> Columns:
@@ -232,7 +232,7 @@ def xywh_to_corners(boxes_xywh: Columns) -> Columns:
     return corners
 
 
-def _check_columns(table: ObjectTable | DetectionTable, names: Sequence[str]) -> None:
+def _check_columns(table: SplitObjects | SplitDetections, names: Sequence[str]) -> None:
     count = len(table.images)
     _require_shape("boxes_xywh", table.boxes_xywh, (count, 4))
     for name in ("images", *names):

@@ -27,7 +27,7 @@ from detection.errors import InputError
 from detection.evaluation import score
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
-from detection.structures.split_columns import ObjectTable, detection_table
+from detection.structures.split_columns import SplitObjects, split_detections
 from tools.command.image_proposals import propose_ahead
 from tools.measure.evaluate.run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
 from tools.report.analysis import number
@@ -105,10 +105,10 @@ def try_thresholds(measured: Measured, *, threads: int) -> Trials:
     return trials
 
 
-def build_report(trials: Trials, objects: ObjectTable, rule: str, *, max_loss: float) -> dict[str, Any]:
+def build_report(trials: Trials, objects: SplitObjects, rule: str, *, max_loss: float) -> dict[str, Any]:
     """Threshold, precision and share of regions that go on of each trial, and which one is chosen."""
     precisions = [
-        score(objects, detection_table(objects.index, detections), rule).mean_average_precision
+        score(objects, split_detections(objects.index, detections), rule).mean_average_precision
         for detections in trials.detections
     ]
     shares = (trials.went_on / max(trials.regions, 1)).tolist()

@@ -33,7 +33,7 @@ from detection.evaluation.uncertainty.bootstrap import (
 )
 from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
-from detection.structures.split_columns import detection_table
+from detection.structures.split_columns import split_detections
 from tools.command.image_proposals import propose_ahead
 from tools.measure.evaluate.run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
 from tools.report.analysis import number
@@ -100,7 +100,7 @@ def measure(measured: Measured, *, threads: int) -> Members:
                 progress.update()
     objects = measured.split.chosen_objects
     of_alone, of_together = (
-        [score(objects, detection_table(objects.index, detections), measured.rule) for detections in part]
+        [score(objects, split_detections(objects.index, detections), measured.rule) for detections in part]
         for part in (alone, together)
     )
     return Members([network.path.name for network in ensemble.networks], of_alone, of_together, regions)

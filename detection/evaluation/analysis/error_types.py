@@ -26,7 +26,7 @@ from detection.evaluation.matching import (
 )
 from detection.evaluation.metrics import DetectionMetrics, split_by
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 
 NO_ERROR, CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(-1, 5)
 ERROR_NAMES = ("classification", "localisation", "both", "duplicate", "background", "missed")
@@ -70,7 +70,7 @@ class _Best(NamedTuple):
     objects: IntArray
 
 
-def find_errors(objects: ObjectTable, detections: DetectionTable, matches: Matches) -> Errors:
+def find_errors(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> Errors:
     """The type of every false positive, and what was missed; see section 2.2 of the paper.
 
     Several may fit a false positive. The order is that of the authors' code: localisation (its best object of its own
@@ -102,7 +102,7 @@ def find_errors(objects: ObjectTable, detections: DetectionTable, matches: Match
 
 
 def _best_fits(
-    objects: ObjectTable, detections: DetectionTable, matches: Matches, wrong: IntArray
+    objects: SplitObjects, detections: SplitDetections, matches: Matches, wrong: IntArray
 ) -> tuple[_Best, _Best]:
     """The best objects of the `wrong` detections, of their own class and of others."""
     counted = np.flatnonzero(~objects.ignored)

@@ -12,7 +12,7 @@ from detection.calibration import SMALLEST, SMALLEST_AREA, BetaCalibration
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
 from detection.evaluation.metrics import DetectionMetrics
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import DetectionTable
+from detection.structures.split_columns import SplitDetections
 
 BINS = 10
 
@@ -64,7 +64,7 @@ def judge(metrics: DetectionMetrics) -> Judged:
     )
 
 
-def image_shares(detections: DetectionTable) -> NDArray[np.float64]:
+def image_shares(detections: SplitDetections) -> NDArray[np.float64]:
     """The share of its image that the box of each detection takes [N]; 1 where the size of the image is unknown."""
     areas = detections.boxes_xywh[:, 2:].prod(axis=1)
     of_images = detections.index.sizes[detections.images].prod(axis=1)

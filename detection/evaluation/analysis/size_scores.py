@@ -23,7 +23,7 @@ def score_by_size(metrics: DetectionMetrics) -> dict[str, SizeScore]:
     """The score of each size by the rule in force, as COCO does it: `COCOeval.evaluateImg` of pycocotools.
 
     Objects of other sizes are ignored, but one detection is ignored for each of them and no more; and so are
-    detections of other sizes that take nothing. Objects go by `ObjectTable.areas`, detections by their box. By COCO's
+    detections of other sizes that take nothing. Objects go by `SplitObjects.areas`, detections by their box. By COCO's
     rule the figures are pycocotools' own, in which an object of exactly 32x32 or 96x96 px counts twice.
     """
     objects, detections, rule = metrics.objects, metrics.detections, metrics.matches.rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detection.structures.arrays import IntArray
-from detection.structures.split_columns import Columns, DetectionTable, SplitIndex
+from detection.structures.split_columns import Columns, SplitDetections, SplitIndex
 
 
 class TableParts:
@@ -18,10 +18,10 @@ class TableParts:
         ]
 
     def add(self, images: IntArray, labels: IntArray, boxes_xywh: Columns, scores: Columns) -> None:
-        """Append rows; see `DetectionTable` for the columns."""
+        """Append rows; see `SplitDetections` for the columns."""
         self._parts.append((images, labels, boxes_xywh, scores))
 
-    def join(self) -> DetectionTable:
+    def join(self) -> SplitDetections:
         """The table of all rows."""
         columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
-        return DetectionTable(self.index, *columns)
+        return SplitDetections(self.index, *columns)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 Box = tuple[int, int, int, int]
 NAMES = ("cat", "dog")
@@ -27,12 +27,14 @@ class Annotated(NamedTuple):
     ignored: bool = False
 
 
-def tables(objects: Sequence[Annotated], found: Sequence[Found], images: int = 3) -> tuple[ObjectTable, DetectionTable]:
+def tables(
+    objects: Sequence[Annotated], found: Sequence[Found], images: int = 3
+) -> tuple[SplitObjects, SplitDetections]:
     """Tables with the rows in the order given, which need not be that of the images."""
     index = split_index([f"{image}" for image in range(images)], NAMES)
     ignored = np.array([one.ignored for one in objects], np.bool_)
     boxes = xywh([one.box for one in objects])
-    truth = ObjectTable(
+    truth = SplitObjects(
         index,
         np.array([one.image for one in objects], np.int64),
         np.array([one.label for one in objects], np.int64),
@@ -41,7 +43,7 @@ def tables(objects: Sequence[Annotated], found: Sequence[Found], images: int = 3
         ignored,
         boxes[:, 2] * boxes[:, 3],
     )
-    return truth, DetectionTable(
+    return truth, SplitDetections(
         index,
         np.array([one.image for one in found], np.int64),
         np.array([one.label for one in found], np.int64),

@@ -16,13 +16,13 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from detection.evaluation import score
 from detection.evaluation.metrics import DetectionMetrics
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 CLASSES = 3
 STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100")
 
 
-def random_split(seed: int, images: int = 12) -> tuple[ObjectTable, DetectionTable]:
+def random_split(seed: int, images: int = 12) -> tuple[SplitObjects, SplitDetections]:
     """Objects of all sizes, some of them crowds, and boxes around them and elsewhere, with scores that tie."""
     generator = np.random.default_rng(seed)
     numbers = generator.permutation(np.arange(50, 50 + images))  # so that their order is not that of the rows
@@ -37,15 +37,15 @@ def random_split(seed: int, images: int = 12) -> tuple[ObjectTable, DetectionTab
     boxes = np.hstack([generator.uniform(0, 300, (count, 2)), generator.choice([20, 50, 150], (count, 2))]).round(1)
     crowd = generator.random(count) < 0.15
     areas = boxes[:, 2] * boxes[:, 3] * generator.uniform(0.5, 1, count)
-    objects = ObjectTable(index, rows, labels, boxes, crowd, crowd, areas)
+    objects = SplitObjects(index, rows, labels, boxes, crowd, crowd, areas)
     around = np.repeat(boxes, 4, axis=0) + generator.normal(0, 6, (4 * count, 4))
     around[:, 2:] = np.maximum(around[:, 2:], 0)
     guesses = np.where(generator.random(4 * count) < 0.8, np.repeat(labels, 4), 0)
     scores = generator.random(4 * count).round(2)
-    return objects, DetectionTable(index, np.repeat(rows, 4), guesses, around, scores)
+    return objects, SplitDetections(index, np.repeat(rows, 4), guesses, around, scores)
 
 
-def official(objects: ObjectTable, detections: DetectionTable) -> Any:
+def official(objects: SplitObjects, detections: SplitDetections) -> Any:
     """COCO's evaluation as its users run it: from dictionaries in files' form, through `loadRes`."""
     index = objects.index
     ground_truth = COCO()
@@ -84,16 +84,16 @@ def official(objects: ObjectTable, detections: DetectionTable) -> Any:
 
 
 @pytest.fixture(name="split", scope="module")
-def one_random_split() -> tuple[ObjectTable, DetectionTable]:
+def one_random_split() -> tuple[SplitObjects, SplitDetections]:
     return random_split(0)
 
 
 @pytest.fixture(name="metrics", scope="module")
-def its_score(split: tuple[ObjectTable, DetectionTable]) -> DetectionMetrics:
+def its_score(split: tuple[SplitObjects, SplitDetections]) -> DetectionMetrics:
     return score(*split, "coco")
 
 
-def test_is_what_pycocotools_says(split: tuple[ObjectTable, DetectionTable], metrics: DetectionMetrics) -> None:
+def test_is_what_pycocotools_says(split: tuple[SplitObjects, SplitDetections], metrics: DetectionMetrics) -> None:
     evaluation = official(*split)
     assert [metrics.details[name] for name in STATISTICS] == evaluation.stats[:9].tolist()
     assert 0.1 < metrics.mean_average_precision < 0.9
@@ -110,7 +110,7 @@ def test_rankings_give_the_same_precision(metrics: DetectionMetrics) -> None:
         assert average == pytest.approx(metrics.average_precision[label], abs=1e-12)
 
 
-def test_crowds_do_not_count(split: tuple[ObjectTable, DetectionTable], metrics: DetectionMetrics) -> None:
+def test_crowds_do_not_count(split: tuple[SplitObjects, SplitDetections], metrics: DetectionMetrics) -> None:
     objects, _ = split
     assert objects.crowd.any()
     expected = np.bincount(objects.labels[~objects.crowd], minlength=CLASSES)
@@ -153,8 +153,8 @@ def test_half_overlap_alone_by_hand() -> None:
     index = split_index(["1"], ("cat",))
     nothing = np.zeros(1, np.bool_)
     rows, boxes = np.zeros(1, np.int64), np.array([[0.0, 0, 40, 40]])
-    objects = ObjectTable(index, rows, rows, boxes, nothing, nothing, np.array([1600.0]))
-    metrics = score(objects, DetectionTable(index, rows, rows, boxes * (1, 1, 1, 0.6), np.ones(1)), "coco")
+    objects = SplitObjects(index, rows, rows, boxes, nothing, nothing, np.array([1600.0]))
+    metrics = score(objects, SplitDetections(index, rows, rows, boxes * (1, 1, 1, 0.6), np.ones(1)), "coco")
     assert metrics.mean_average_precision == pytest.approx(0.3, abs=1e-12)
     assert metrics.details["AP50"] == pytest.approx(1, abs=1e-12)
     assert metrics.details["AP75"] == 0

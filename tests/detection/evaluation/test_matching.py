@@ -15,7 +15,7 @@ from detection.structures.arrays import FloatArray
 from detection.structures.boxes import as_boxes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
-from detection.structures.split_columns import detection_table, object_table, split_index
+from detection.structures.split_columns import split_detections, split_index, split_objects
 
 Box = tuple[int, int, int, int]
 
@@ -26,7 +26,7 @@ NAMES = ("cat", "dog", "owl")
 def match_one(truth: GroundTruth, detections: Detections, rule: MatchingRule = ILSVRC) -> Matches:
     """The matches of a single image."""
     index = split_index([truth.image_id], NAMES)
-    return match(object_table(index, [truth]), detection_table(index, {truth.image_id: detections}), rule)
+    return match(split_objects(index, [truth]), split_detections(index, {truth.image_id: detections}), rule)
 
 
 def match_image(truth: GroundTruth, detections: Detections) -> NDArray[np.bool_]:

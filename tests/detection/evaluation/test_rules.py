@@ -16,7 +16,7 @@ from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.evaluation.rules import ILSVRC, TENTHS, VOC, half_iou_thresholds
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
-from detection.structures.split_columns import detection_table, object_table, split_index
+from detection.structures.split_columns import split_detections, split_index, split_objects
 from tests.detection.evaluation.rule_examples import NAMES, Annotated, Found, tables
 
 BOX, SHIFTED, ELSEWHERE = (0, 0, 40, 40), (0, 4, 40, 44), (100, 100, 140, 140)
@@ -157,6 +157,6 @@ def test_table_and_records_score_the_same() -> None:
     truth = GroundTruth("0", Path("0.jpg"), np.array([BOX, ELSEWHERE], np.float32), np.array([0, 1]))
     found = Detections(np.array([BOX, SHIFTED], np.float32), np.array([0.5, 0.25], np.float32), np.array([0, 1]), NAMES)
     index = split_index(["0"], NAMES)
-    by_tables = score(object_table(index, [truth]), detection_table(index, {"0": found}), "voc")
+    by_tables = score(split_objects(index, [truth]), split_detections(index, {"0": found}), "voc")
     by_records = evaluate([truth], {"0": found}, NAMES, rule="voc")
     assert by_tables.average_precision.tolist() == by_records.average_precision.tolist() == [1, 0]

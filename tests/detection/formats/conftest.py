@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from detection.structures.split_columns import ObjectTable
+from detection.structures.split_columns import SplitObjects
 from tests.detection.formats.detection_examples import ground_truth
 
 
 @pytest.fixture(name="truth")
-def some_ground_truth() -> ObjectTable:
+def some_ground_truth() -> SplitObjects:
     return ground_truth()

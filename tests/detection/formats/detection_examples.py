@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 
-def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> ObjectTable:
+def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> SplitObjects:
     """A split without any objects, of which formats know nothing."""
     nothing = np.zeros(0, np.int64)
     index = split_index(
@@ -21,13 +21,13 @@ def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> 
         coco_image_ids=[12, 3, 40][: len(image_ids)],
         category_ids=[3, 90],
     )
-    return ObjectTable(
+    return SplitObjects(
         index, nothing, nothing, np.zeros((0, 4)), nothing.astype(bool), nothing.astype(bool), np.zeros(0)
     )
 
 
-def some_detections(truth: ObjectTable) -> DetectionTable:
-    return DetectionTable(
+def some_detections(truth: SplitObjects) -> SplitDetections:
+    return SplitDetections(
         truth.index,
         np.array([1, 0, 1, 0]),
         np.array([1, 0, 0, 1]),
@@ -36,7 +36,7 @@ def some_detections(truth: ObjectTable) -> DetectionTable:
     )
 
 
-def rows_of(table: DetectionTable) -> list[Any]:
+def rows_of(table: SplitDetections) -> list[Any]:
     """Rows in an order of their own, as formats group them by image or class."""
     columns = (table.images, table.labels, table.scores, *table.boxes_xywh.T)
     return sorted(zip(*(column.tolist() for column in columns), strict=True))

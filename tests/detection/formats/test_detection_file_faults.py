@@ -11,7 +11,7 @@ import pytest
 
 from detection.errors import InputError
 from detection.formats.detections import read_detections, write_detections
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 from tests.detection.formats.detection_examples import ground_truth, some_detections
 
 GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
@@ -38,7 +38,7 @@ GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
     ],
 )
 def test_bad_coco_results_are_named_with_their_line(
-    wrong: dict[str, Any], reason: str, truth: ObjectTable, tmp_path: Path
+    wrong: dict[str, Any], reason: str, truth: SplitObjects, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.json"
     lines = [json.dumps(one) for one in (GOOD | {"id": 1}, GOOD | wrong)]
@@ -62,7 +62,7 @@ def test_bad_coco_results_are_named_with_their_line(
         ),
     ],
 )
-def test_broken_json(text: str, reason: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_broken_json(text: str, reason: str, truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
@@ -70,7 +70,7 @@ def test_broken_json(text: str, reason: str, truth: ObjectTable, tmp_path: Path)
     assert str(caught.value).startswith(f"{path}{reason}")
 
 
-def test_long_list_is_read_in_parts(truth: ObjectTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_list_is_read_in_parts(truth: SplitObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detection.formats.parts.json_list.ITEMS_AT_ONCE", 3)
     path = tmp_path / "results.json"
     items = [GOOD | {"score": score / 10} for score in range(8)]
@@ -96,7 +96,7 @@ def test_long_list_is_read_in_parts(truth: ObjectTable, tmp_path: Path, monkeypa
         ("5 cat 0.5 1 1 9 9", "expected seven numbers"),
     ],
 )
-def test_bad_submission_is_named_with_its_line(line: str, reason: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_bad_submission_is_named_with_its_line(line: str, reason: str, truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "submission.txt"
     path.write_text(f"5 2 0.5 11 21 40 60\n\n{line}\n7 1 0.25 1 1 1 1\n")
     with pytest.raises(InputError) as caught:
@@ -115,7 +115,7 @@ def test_bad_submission_is_named_with_its_line(line: str, reason: str, truth: Ob
         ("000003 0.5 9 1 1 9", "expected a width and height of 0 or more"),
     ],
 )
-def test_bad_voc_results_are_named_with_their_line(line: str, reason: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_bad_voc_results_are_named_with_their_line(line: str, reason: str, truth: SplitObjects, tmp_path: Path) -> None:
     (tmp_path / "comp4_det_test_baby bed.txt").write_text("")
     path = tmp_path / "comp4_det_test_cat.txt"
     path.write_text(f"\n000003 0.5 11 21 40 60\n{line}\n")
@@ -137,7 +137,7 @@ def test_bad_voc_results_are_named_with_their_line(line: str, reason: str, truth
         ),
     ],
 )
-def test_voc_files_of_other_classes(files: list[str], message: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_voc_files_of_other_classes(files: list[str], message: str, truth: SplitObjects, tmp_path: Path) -> None:
     for name in files:
         (tmp_path / f"comp4_det_{name}.txt").write_text("")
     with pytest.raises(InputError) as caught:
@@ -173,7 +173,7 @@ ONE = {"class": "cat", "score": 0.5, "box": [1, 2, 3, 4]}
     ],
 )
 def test_bad_record_of_detect_is_named_with_its_line(
-    record: dict[str, Any], reason: str, truth: ObjectTable, tmp_path: Path
+    record: dict[str, Any], reason: str, truth: SplitObjects, tmp_path: Path
 ) -> None:
     path = tmp_path / "detect.json"
     path.write_text(f"[\n{json.dumps({'image': 'empty', 'detections': []})},\n{json.dumps(record)}\n]")
@@ -182,7 +182,7 @@ def test_bad_record_of_detect_is_named_with_its_line(
     assert str(caught.value).startswith(f"{path}:3: [1]: {reason}")
 
 
-def test_detect_left_out_an_image(truth: ObjectTable, tmp_path: Path) -> None:
+def test_detect_left_out_an_image(truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "detect.json"
     path.write_text(json.dumps([{"image": name, "detections": []} for name in ("000003", "empty")]))
     with pytest.raises(InputError, match=r"expected a record of all 3 images .*, got 2; the first without is '000012'"):
@@ -205,17 +205,17 @@ def test_names_that_files_cannot_have(tmp_path: Path) -> None:
         (("a",), ("cat/dog",), "names of classes that a file can have, got 'cat/dog'"),
         (("a b",), ("cat",), "names of images without spaces, got 'a b'"),
     ):
-        table = DetectionTable(split_index(images, classes), nothing, nothing, np.zeros((0, 4)), np.zeros(0))
+        table = SplitDetections(split_index(images, classes), nothing, nothing, np.zeros((0, 4)), np.zeros(0))
         with pytest.raises(InputError, match=reason):
             write_detections(tmp_path, table, file_format="voc", split="val")
 
 
-def test_file_that_is_not_there(truth: ObjectTable, tmp_path: Path) -> None:
+def test_file_that_is_not_there(truth: SplitObjects, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.json: expected a file of detections: No such file"):
         read_detections(tmp_path / "none.json", truth)
 
 
-def test_file_that_cannot_be_written(truth: ObjectTable, tmp_path: Path) -> None:
+def test_file_that_cannot_be_written(truth: SplitObjects, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match=r"x\.json: expected a place to write to"):
         write_detections(tmp_path / "file" / "x.json", some_detections(truth), file_format="coco", split="val")

@@ -10,12 +10,12 @@ import pytest
 
 from detection.errors import InputError
 from detection.formats.detections import FORMATS, read_detections, write_detections
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 from tests.detection.formats.detection_examples import rows_of, some_detections
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_there_and_back(file_format: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_there_and_back(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
     detections = some_detections(truth)
     write_detections(tmp_path / "new" / "file", detections, file_format=file_format, split="val")
     again = read_detections(tmp_path / "new" / "file", truth)
@@ -23,11 +23,11 @@ def test_there_and_back(file_format: str, truth: ObjectTable, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_random_numbers_there_and_back(file_format: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_random_numbers_there_and_back(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     boxes = generator.uniform(0, 100, (200, 4)).astype(np.float32).astype(np.float64)
     scores = generator.random(200).astype(np.float32).astype(np.float64)
-    detections = DetectionTable(
+    detections = SplitDetections(
         truth.index, generator.integers(2, size=200), generator.integers(2, size=200), boxes, scores
     )
     write_detections(tmp_path / "file", detections, file_format=file_format, split="val")
@@ -36,7 +36,7 @@ def test_random_numbers_there_and_back(file_format: str, truth: ObjectTable, tmp
     assert sorted(again.scores) == sorted(scores)
 
 
-def test_nothing_there_and_back(truth: ObjectTable, tmp_path: Path) -> None:
+def test_nothing_there_and_back(truth: SplitObjects, tmp_path: Path) -> None:
     nothing = some_detections(truth)[np.zeros(0, np.int64)]
     for file_format in ("coco", "voc", "detect"):
         write_detections(tmp_path / file_format, nothing, file_format=file_format, split="val")
@@ -50,7 +50,7 @@ def test_nothing_there_and_back(truth: ObjectTable, tmp_path: Path) -> None:
         write_detections(tmp_path / "file", nothing, file_format="yolo", split="val")
 
 
-def test_ilsvrc_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
+def test_ilsvrc_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
     # Image 5 is the second of the list, class 2 "baby bed"; pixels 11 to 40 are 30 wide and begin at 10.
     path = tmp_path / "submission.txt"
     path.write_text("5 2 0.5 11 21 40 60\n\n7 1 0.25 1 1 1 1\n")
@@ -60,7 +60,7 @@ def test_ilsvrc_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
     assert path.read_text() == "5 2 0.5 11 21 40 60\n7 1 0.25 1 1 1 1\n"
 
 
-def test_voc_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
+def test_voc_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
     (tmp_path / "comp4_det_test_cat.txt").write_text("")
     (tmp_path / "comp4_det_test_baby bed.txt").write_text("000003 0.5 11 21 40 60\n")
     found = read_detections(tmp_path, truth)
@@ -70,7 +70,7 @@ def test_voc_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "comp4_det_test_cat.txt").read_text() == ""
 
 
-def test_coco_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
+def test_coco_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     one = {"image_id": 3, "category_id": 90, "bbox": [10.0, 20.0, 30.0, 40.0], "score": 0.5}
     path.write_text(json.dumps([one, one | {"image_id": "000012", "segmentation": {"counts": "]}, {"}}]))
@@ -81,7 +81,7 @@ def test_coco_by_hand(truth: ObjectTable, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["000003", "images/000003.jpg", "/elsewhere/000003.jpg", "000003.png", "C/000003"])
-def test_detect_by_hand(name: str, truth: ObjectTable, tmp_path: Path) -> None:
+def test_detect_by_hand(name: str, truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "detect.json"
     one = {"class": "baby bed", "label": 77, "score": 0.5, "box": [10, 20, 40, 60]}
     others = [{"image": "000012", "detections": []}, {"image": "empty.jpg", "seconds": 1.5, "detections": []}]
@@ -89,9 +89,9 @@ def test_detect_by_hand(name: str, truth: ObjectTable, tmp_path: Path) -> None:
     assert rows_of(read_detections(path, truth)) == [(1, 1, 0.5, 10, 20, 30, 40)]
 
 
-def test_scores_of_any_range_where_they_are_wanted(truth: ObjectTable, tmp_path: Path) -> None:
+def test_scores_of_any_range_where_they_are_wanted(truth: SplitObjects, tmp_path: Path) -> None:
     detections = some_detections(truth)
-    wide = DetectionTable(
+    wide = SplitDetections(
         truth.index, detections.images, detections.labels, detections.boxes_xywh, np.array([-3.5, 0, 7, 1e5])
     )
     for file_format in FORMATS:

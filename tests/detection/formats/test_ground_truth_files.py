@@ -17,7 +17,7 @@ from detection.formats.ground_truth import (
     read_data_set,
     write_coco_ground_truth,
 )
-from detection.structures.split_columns import ObjectTable
+from detection.structures.split_columns import SplitObjects
 
 Record = dict[str, Any]
 
@@ -43,11 +43,11 @@ def write(path: Path, content: Any) -> Path:
 
 
 @pytest.fixture(name="objects")
-def read_objects(tmp_path: Path) -> ObjectTable:
+def read_objects(tmp_path: Path) -> SplitObjects:
     return read_coco_ground_truth(write(tmp_path / "truth.json", CONTENT))
 
 
-def test_numbers_stand_as_in_the_file(objects: ObjectTable) -> None:
+def test_numbers_stand_as_in_the_file(objects: SplitObjects) -> None:
     index = objects.index
     assert (index.image_ids, index.class_names) == (("30", "9"), ("person", "toothbrush"))
     assert index.coco_image_ids.tolist() == [30, 9]
@@ -59,12 +59,12 @@ def test_numbers_stand_as_in_the_file(objects: ObjectTable) -> None:
     assert objects.areas.tolist() == [700.5, 20_000, 0, 20.3 * 9, 180]
 
 
-def test_what_is_ignored(objects: ObjectTable) -> None:
+def test_what_is_ignored(objects: SplitObjects) -> None:
     assert objects.crowd.tolist() == [False, True, False, False, False]
     assert objects.ignored.tolist() == [False, True, True, True, False]  # the crowd, no height, difficult
 
 
-def test_written_file_is_read_as_the_same(objects: ObjectTable, tmp_path: Path) -> None:
+def test_written_file_is_read_as_the_same(objects: SplitObjects, tmp_path: Path) -> None:
     write_coco_ground_truth(tmp_path / "again" / "truth.json", objects)
     again = read_coco_ground_truth(tmp_path / "again" / "truth.json")
     assert coco_ground_truth(again) == coco_ground_truth(objects)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.formats.plausibility import implausibilities
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 NAMES = ("cat", "dog")
 WITHIN: list[list[float]] = [
@@ -17,16 +17,16 @@ WITHIN: list[list[float]] = [
 
 def split(
     found: list[list[float]], sizes: list[tuple[int, int] | None] | None = None, labels: tuple[int, ...] = (0, 1)
-) -> tuple[ObjectTable, DetectionTable]:
+) -> tuple[SplitObjects, SplitDetections]:
     """An object of each label, and detections in images of 200x100 pixels or of `sizes`."""
     index = split_index(("a", "b"), NAMES, sizes=sizes or [(100, 200)] * 2)
     boxes = np.tile([[10.0, 10, 20, 20]], (len(labels), 1))
     nothing = np.zeros(len(labels), np.bool_)
     rows: NDArray[np.int64] = np.arange(len(labels))
-    objects = ObjectTable(index, rows, np.array(labels, np.int64), boxes, nothing, nothing, boxes[:, 2])
+    objects = SplitObjects(index, rows, np.array(labels, np.int64), boxes, nothing, nothing, boxes[:, 2])
     zeros = np.zeros(len(found), np.int64)
     xywh = np.array(found, np.float64).reshape(-1, 4)
-    return objects, DetectionTable(index, zeros, zeros, xywh, np.ones(len(found)))
+    return objects, SplitDetections(index, zeros, zeros, xywh, np.ones(len(found)))
 
 
 def test_nothing_to_say() -> None:

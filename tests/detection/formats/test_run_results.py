@@ -14,10 +14,10 @@ from detection.formats.run_results import (
     ResultsWriter,
     read_results,
     require_settings,
-    results_table,
+    select_results,
 )
 from detection.structures.detections import Detections
-from detection.structures.split_columns import ObjectTable, split_index
+from detection.structures.split_columns import SplitObjects, split_index
 
 NAMES = ("cat", "dog")
 SETTINGS = {"detector": {"score_threshold": 0.1, "scales": (1, 2)}, "split": "val"}
@@ -33,11 +33,11 @@ def result(image_id: str, count: int = 2) -> ImageResult:
     )
 
 
-def truth(*image_ids: str) -> ObjectTable:
+def truth(*image_ids: str) -> SplitObjects:
     nothing = np.zeros(0, np.int64)
     flags = nothing.astype(np.bool_)
     index = split_index(image_ids, NAMES)
-    return ObjectTable(index, nothing, nothing, np.zeros((0, 4)), flags, flags, np.zeros(0))
+    return SplitObjects(index, nothing, nothing, np.zeros((0, 4)), flags, flags, np.zeros(0))
 
 
 def write(path: Path, *results: ImageResult, settings: dict[str, Any] = SETTINGS) -> None:
@@ -153,7 +153,7 @@ def test_each_image_once(path: Path) -> None:
 
 def test_table_of_those_images_that_are_done(path: Path) -> None:
     write(path, result("c", 3), result("a", 2))
-    objects, detections = results_table(read_results(path), truth("a", "b", "c"), path)
+    objects, detections = select_results(read_results(path), truth("a", "b", "c"), path)
     assert objects.index.image_ids == ("a", "c")
     assert detections.images.tolist() == [0, 0, 1, 1, 1]
     np.testing.assert_array_equal(detections.scores[2:].astype(np.float32), result("c", 3).detections.scores)

@@ -9,15 +9,15 @@ import pytest
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import (
-    DetectionTable,
-    ObjectTable,
+    SplitDetections,
     SplitIndex,
+    SplitObjects,
     corners_to_xywh,
-    detection_table,
-    leave_out,
-    object_table,
+    drop_blacklisted,
     select_images,
+    split_detections,
     split_index,
+    split_objects,
     xywh_to_corners,
 )
 
@@ -46,7 +46,7 @@ def index_of_three() -> SplitIndex:
 
 
 def test_records_become_columns(index: SplitIndex) -> None:
-    objects = object_table(index, records())
+    objects = split_objects(index, records())
     assert objects.images.tolist() == [0, 0, 2]
     assert objects.labels.tolist() == [0, 1, 1]
     assert objects.boxes_xywh.tolist() == [[0, 0, 10, 20], [5, 6, 3, 1], [0, 0, 10, 20]]
@@ -56,7 +56,7 @@ def test_records_become_columns(index: SplitIndex) -> None:
 
 
 def test_detections_become_columns_in_the_order_of_the_images(index: SplitIndex) -> None:
-    detections = detection_table(index, found())
+    detections = split_detections(index, found())
     assert detections.images.tolist() == [0, 0, 2]
     assert detections.labels.tolist() == [0, 1, 1]
     assert detections.boxes_xywh.tolist() == [[1, 2, 2, 3]] * 3
@@ -65,7 +65,7 @@ def test_detections_become_columns_in_the_order_of_the_images(index: SplitIndex)
 
 def test_empty_split() -> None:
     index = split_index((), ())
-    assert len(object_table(index, [])) == len(detection_table(index, {})) == 0
+    assert len(split_objects(index, [])) == len(split_detections(index, {})) == 0
     assert index.sizes.shape == (0, 2)
 
 
@@ -110,32 +110,32 @@ def test_names_occur_once() -> None:
 def test_columns_are_checked(index: SplitIndex) -> None:
     rows, boxes = np.zeros(2, np.int64), np.zeros((2, 4))
     with pytest.raises(ValueError, match=r"scores must have shape \[2\], got \[1\]"):
-        DetectionTable(index, rows, rows, boxes, np.zeros(1))
+        SplitDetections(index, rows, rows, boxes, np.zeros(1))
     with pytest.raises(ValueError, match=r"boxes_xywh must have shape \[2, 4\], got \[2, 3\]"):
-        DetectionTable(index, rows, rows, boxes[:, :3], np.zeros(2))
+        SplitDetections(index, rows, rows, boxes[:, :3], np.zeros(2))
     with pytest.raises(ValueError, match="labels must be rows of the 2 of the index, got 0-2"):
-        DetectionTable(index, rows, np.array([0, 2]), boxes, np.zeros(2))
+        SplitDetections(index, rows, np.array([0, 2]), boxes, np.zeros(2))
     with pytest.raises(ValueError, match="images must be rows of the 3 of the index, got -1-0"):
-        ObjectTable(index, np.array([-1, 0]), rows, boxes, rows > 0, rows > 0, boxes[:, 0])
+        SplitObjects(index, np.array([-1, 0]), rows, boxes, rows > 0, rows > 0, boxes[:, 0])
 
 
 def test_rows_are_taken_from_every_column(index: SplitIndex) -> None:
-    objects = object_table(index, records())[np.array([2, 0])]
+    objects = split_objects(index, records())[np.array([2, 0])]
     assert objects.images.tolist() == [2, 0]
     assert objects.areas.tolist() == [200, 200]
-    assert len(detection_table(index, found())[np.array([False, True, False])]) == 1
+    assert len(split_detections(index, found())[np.array([False, True, False])]) == 1
 
 
 def test_blacklisted_classes_are_left_out_of_their_images(index: SplitIndex) -> None:
-    tables = object_table(index, records()), detection_table(index, found())
-    objects, detections = leave_out(*tables, {"a": {1}, "b": [0, 1], "elsewhere": [0]})
+    tables = split_objects(index, records()), split_detections(index, found())
+    objects, detections = drop_blacklisted(*tables, {"a": {1}, "b": [0, 1], "elsewhere": [0]})
     assert list(zip(objects.images.tolist(), objects.labels.tolist(), strict=True)) == [(0, 0), (2, 1)]
     assert list(zip(detections.images.tolist(), detections.labels.tolist(), strict=True)) == [(0, 0), (2, 1)]
-    assert leave_out(*tables, {}) == tables
+    assert drop_blacklisted(*tables, {}) == tables
 
 
 def test_selected_images(index: SplitIndex) -> None:
-    objects = select_images(object_table(index, records()), np.array([2, 1]))
+    objects = select_images(split_objects(index, records()), np.array([2, 1]))
     assert objects.index.image_ids == ("c", "b")
     assert objects.index.list_numbers.tolist() == [3, 2]
     assert objects.images.tolist() == [0]

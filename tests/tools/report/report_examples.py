@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 
 from detection.evaluation import DetectionMetrics, score
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 from tools.report.score_report import build_report
 
 SCRIPT_CLASS = "<script>document.title = 'harmed'</script>"
@@ -35,9 +35,9 @@ def score_hostile_names() -> DetectionMetrics:
 
     flags = np.zeros(len(OBJECTS), np.bool_)
     areas = np.full(len(OBJECTS), 900.0)
-    objects = ObjectTable(index, **columns(OBJECTS), ignored=flags, crowd=flags, areas=areas)
+    objects = SplitObjects(index, **columns(OBJECTS), ignored=flags, crowd=flags, areas=areas)
     scores = np.array([one[-1] for one in DETECTIONS])
-    return score(objects, DetectionTable(index, **columns(DETECTIONS), scores=scores), "voc")
+    return score(objects, SplitDetections(index, **columns(DETECTIONS), scores=scores), "voc")
 
 
 def report_every_section(metrics: DetectionMetrics) -> dict[str, Any]:

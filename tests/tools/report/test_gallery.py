@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from detection.evaluation import DetectionMetrics, score
-from detection.structures.split_columns import DetectionTable, ObjectTable, SplitIndex, split_index
+from detection.structures.split_columns import SplitDetections, SplitIndex, SplitObjects, split_index
 from tools.report.gallery import LONGEST_SIDE, MOST_DETECTIONS, Gallery, build_gallery, image_finder
 
 SHOWN: dict[str, Any] = {"worst_images": [{"image_id": "b"}], "best_images": [{"image_id": "b"}, {"image_id": "a"}]}
@@ -27,10 +27,10 @@ def metrics_of(
     found_images, found_labels, found_places, scores = np.array(detections, np.float64).reshape(-1, 4).T
     flags = ignored.astype(np.bool_)
     return score(
-        ObjectTable(
+        SplitObjects(
             index, images.astype(int), labels.astype(int), boxes(places), flags, flags, np.full(len(flags), 400.0)
         ),
-        DetectionTable(index, found_images.astype(int), found_labels.astype(int), boxes(found_places), scores),
+        SplitDetections(index, found_images.astype(int), found_labels.astype(int), boxes(found_places), scores),
         "voc",
     )
 

@@ -22,7 +22,13 @@ from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF
 from detection.evaluation.uncertainty.bootstrap import bootstrap_intervals, draw_images
-from detection.structures.split_columns import DetectionTable, ObjectTable, corners_to_xywh, select_images, split_index
+from detection.structures.split_columns import (
+    SplitDetections,
+    SplitObjects,
+    corners_to_xywh,
+    select_images,
+    split_index,
+)
 from tools.report.analysis import analyse
 
 OBJECTS_AN_IMAGE = 2.76
@@ -67,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def synthetic_split(options: argparse.Namespace) -> tuple[ObjectTable, DetectionTable]:
+def synthetic_split(options: argparse.Namespace) -> tuple[SplitObjects, SplitDetections]:
     """Objects, and detections of which a part lies around them, in images of 500x375 pixels."""
     generator = np.random.default_rng(options.seed)
     index = split_index([str(row) for row in range(options.images)], [str(label) for label in range(options.classes)])
@@ -76,7 +82,7 @@ def synthetic_split(options: argparse.Namespace) -> tuple[ObjectTable, Detection
     labels = generator.integers(options.classes, size=count)
     boxes = _random_boxes(generator, count)
     nothing = np.zeros(count, np.bool_)
-    objects = ObjectTable(index, images, labels, boxes, nothing, nothing, boxes[:, 2] * boxes[:, 3])
+    objects = SplitObjects(index, images, labels, boxes, nothing, nothing, boxes[:, 2] * boxes[:, 3])
 
     total = options.images * options.detections
     detection_images = np.repeat(np.arange(options.images), options.detections)
@@ -90,7 +96,7 @@ def synthetic_split(options: argparse.Namespace) -> tuple[ObjectTable, Detection
     around += generator.normal(0, 0.12, around.shape) * around[..., [2, 3, 2, 3]]
     found[rows[fits]] = np.maximum(around, 0)[fits]
     detection_labels[rows[fits]] = np.broadcast_to(labels[:, None], rows.shape)[fits]
-    return objects, DetectionTable(index, detection_images, detection_labels, found, generator.random(total))
+    return objects, SplitDetections(index, detection_images, detection_labels, found, generator.random(total))
 
 
 def _random_boxes(generator: np.random.Generator, count: int) -> Any:
@@ -98,13 +104,15 @@ def _random_boxes(generator: np.random.Generator, count: int) -> Any:
     return corners_to_xywh(corners.reshape(count, 4))
 
 
-def first_images(objects: ObjectTable, detections: DetectionTable, count: int) -> tuple[ObjectTable, DetectionTable]:
+def first_images(
+    objects: SplitObjects, detections: SplitDetections, count: int
+) -> tuple[SplitObjects, SplitDetections]:
     """A split of only the first images."""
     fewer = select_images(objects, np.arange(min(count, len(objects.index.image_ids))))
     return fewer, replace(detections[detections.images < count], index=fewer.index)
 
 
-def compare_with_pycocotools(objects: ObjectTable, detections: DetectionTable) -> None:
+def compare_with_pycocotools(objects: SplitObjects, detections: SplitDetections) -> None:
     """Score by both, at one overlap and all sizes together, and print the times and how far apart the results are."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = prepare_pycocotools(objects, detections)
@@ -118,7 +126,7 @@ def compare_with_pycocotools(objects: ObjectTable, detections: DetectionTable) -
     print(f"  {'this project':24} {ours:7.2f} s  {theirs / ours:.0f} times as fast")
 
 
-def prepare_pycocotools(objects: ObjectTable, detections: DetectionTable) -> Any:
+def prepare_pycocotools(objects: SplitObjects, detections: SplitDetections) -> Any:
     """Its evaluation, confined to what is compared."""
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 

@@ -22,7 +22,7 @@ from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, RESAMPLES, SEED, draw_images
 from detection.evaluation.uncertainty.comparison import Comparison, compare
 from detection.formats.ground_truth import read_coco_ground_truth
-from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, results_table
+from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, select_results
 from tools.command.output_file import prepare_output
 from tools.measure.evaluate import score as evaluate_score
 from tools.measure.evaluate.input import add_ground_truth_options, parse, warn
@@ -89,7 +89,7 @@ def _score_run(folder: Path, rule: str | None, images: Sequence[str] | None = No
     results = read_results(folder / NAME)
     if images is not None:
         results = results._replace(images={name: results.images[name] for name in images if name in results.images})
-    objects, detections = results_table(results, read_coco_ground_truth(folder / GROUND_TRUTH_NAME), folder / NAME)
+    objects, detections = select_results(results, read_coco_ground_truth(folder / GROUND_TRUTH_NAME), folder / NAME)
     if not objects.index.image_ids:
         raise InputError(f"{folder / NAME}: expected results of images, got none; go on with the run")
     warn(objects, detections)

@@ -15,7 +15,7 @@ from detection.errors import InputError
 from detection.formats.detections import read_detections
 from detection.formats.ground_truth import read_coco_ground_truth, read_data_set
 from detection.formats.plausibility import implausibilities
-from detection.structures.split_columns import DetectionTable, ObjectTable
+from detection.structures.split_columns import SplitDetections, SplitObjects
 
 READERS = {
     "ilsvrc": "detection.datasets.ILSVRCDetection",
@@ -29,7 +29,7 @@ READERS = {
 class SplitTruth(NamedTuple):
     """The objects of a split, the name of the rule that suits them, and labels that do not count, by image id."""
 
-    objects: ObjectTable
+    objects: SplitObjects
     rule: str
     blacklist: dict[str, set[int]]
 
@@ -84,7 +84,7 @@ def read_ground_truth(settings: Namespace, dataset: DataSet | None) -> SplitTrut
     return SplitTruth(objects, rule, _read_blacklist(settings.blacklist, objects, dataset))
 
 
-def _read_blacklist(file: str | None, objects: ObjectTable, dataset: DataSet | None) -> dict[str, set[int]]:
+def _read_blacklist(file: str | None, objects: SplitObjects, dataset: DataSet | None) -> dict[str, set[int]]:
     if file is None:
         return {}
     if isinstance(dataset, ILSVRCDetection):
@@ -100,7 +100,7 @@ def _read_blacklist(file: str | None, objects: ObjectTable, dataset: DataSet | N
 
 def read_split_detections(
     settings: Namespace, truth: SplitTruth, *, tool: str = "evaluate"
-) -> tuple[DetectionTable, list[str]]:
+) -> tuple[SplitDetections, list[str]]:
     """The detections of the options, and what is doubtful about them, which `tool` says on standard error too.
 
     Raises:
@@ -110,7 +110,7 @@ def read_split_detections(
     return detections, warn(truth.objects, detections, tool=tool)
 
 
-def warn(objects: ObjectTable, detections: DetectionTable, *, tool: str = "evaluate") -> list[str]:
+def warn(objects: SplitObjects, detections: SplitDetections, *, tool: str = "evaluate") -> list[str]:
     """Print what is doubtful, in the name of `tool`, and return it."""
     doubts = implausibilities(objects, detections)
     for doubt in doubts:

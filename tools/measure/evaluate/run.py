@@ -31,7 +31,7 @@ from detection.formats.ground_truth import coco_ground_truth, read_data_set
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, ResultsWriter
 from detection.runtime.whole_file import write_whole
 from detection.structures.ground_truth import GroundTruth
-from detection.structures.split_columns import ObjectTable, detection_table, select_images
+from detection.structures.split_columns import SplitObjects, select_images, split_detections
 from proposals.cache.reader import ProposalCache
 from proposals.coverage import covered_count
 from tools.command.experiment import add_experiment_options
@@ -54,11 +54,11 @@ class Split(NamedTuple):
     """What is measured on: all `objects` of a split, and the images `chosen` of it, at least one."""
 
     dataset: DataSet
-    objects: ObjectTable
+    objects: SplitObjects
     chosen: Sequence[Entry]
 
     @property
-    def chosen_objects(self) -> ObjectTable:
+    def chosen_objects(self) -> SplitObjects:
         """The objects of the images that were chosen, in their order."""
         rows = {name: row for row, name in enumerate(self.objects.index.image_ids)}
         names = (entry.record.image_id for entry in self.chosen)
@@ -255,7 +255,7 @@ def score_images(settings: Namespace, writer: ResultsWriter, split: Split) -> tu
     """The score of the images that were chosen, whatever others have results too, and the report on it."""
     names = [entry.record.image_id for entry in split.chosen]
     selected = split.chosen_objects
-    detections = detection_table(selected.index, {name: writer.images[name].detections for name in names})
+    detections = split_detections(selected.index, {name: writer.images[name].detections for name in names})
     metrics = score(selected, detections, settings.rule or split.dataset.scoring_rule)
     report = build_report(metrics, resamples=settings.resamples, warnings=warn(selected, detections))
     results = [writer.images[name] for name in names]

@@ -11,7 +11,7 @@ from detection.evaluation import score
 from detection.evaluation.analysis.error_types import Errors, find_errors
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import MatchingRule
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 NAMES = ("cat", "dog", "owl")
 CAT, DOG, OWL = range(3)
@@ -42,8 +42,8 @@ def scored(objects: Sequence[Annotated], found: Sequence[Found], rule: str | Mat
     boxes = np.array([one.box for one in objects], np.float64).reshape(-1, 4)
     ignored = np.array([one.ignored for one in objects], np.bool_)
     images, labels = (np.array([one[at] for one in objects], np.int64) for at in (3, 0))
-    truth = ObjectTable(index, images, labels, boxes, ignored, ignored, boxes[:, 2] * boxes[:, 3])
-    table = DetectionTable(
+    truth = SplitObjects(index, images, labels, boxes, ignored, ignored, boxes[:, 2] * boxes[:, 3])
+    table = SplitDetections(
         index,
         np.array([one.image for one in found], np.int64),
         np.array([one.label for one in found], np.int64),

@@ -5,7 +5,7 @@ import pytest
 
 from detection.evaluation import score
 from detection.evaluation.analysis.image_scores import ImageScores, best_images, score_images, worst_images
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 
 def scores(found: list[int], missed: list[int], wrong: list[int]) -> ImageScores:
@@ -41,9 +41,9 @@ def test_only_detections_from_the_threshold_on_count() -> None:
     boxes = np.array([box, box, elsewhere])
     difficult = np.array([False, True, False])
     labels = np.zeros(5, np.int64)
-    objects = ObjectTable(index, np.array([0, 1, 1]), labels[:3], boxes, difficult, difficult, np.full(3, 1600.0))
+    objects = SplitObjects(index, np.array([0, 1, 1]), labels[:3], boxes, difficult, difficult, np.full(3, 1600.0))
     found = np.array([box, box, box, elsewhere, box])
-    detections = DetectionTable(index, np.array([0, 0, 1, 1, 2]), labels, found, np.array([0.5, 0.4, 0.9, 0.4, 0.6]))
+    detections = SplitDetections(index, np.array([0, 0, 1, 1, 2]), labels, found, np.array([0.5, 0.4, 0.9, 0.4, 0.6]))
     one = score_images(score(objects, detections, "voc"), score_threshold=0.5)
     assert (one.found.tolist(), one.missed.tolist(), one.wrong.tolist()) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
     assert one.object_counts.tolist() == [1, 1, 0]

@@ -8,7 +8,7 @@ from detection.calibration import BetaCalibration
 from detection.evaluation.analysis.reliability import Judged, fit_calibration, judge, reliability
 from detection.evaluation.scoring import score
 from detection.structures.arrays import BoolArray
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 
 def draws(calibration: BetaCalibration, count: int) -> Judged:
@@ -96,11 +96,11 @@ def test_ignored_detections_are_not_judged() -> None:
     index = split_index(["a", "b"], ("cat",), sizes=[(100, 100), (100, 100)])
     box, elsewhere = [0.0, 0, 40, 40], [100.0, 0, 40, 40]
     difficult, labels = np.array([False, True]), np.zeros(4, np.int64)
-    objects = ObjectTable(
+    objects = SplitObjects(
         index, np.array([0, 1]), labels[:2], np.array([box, box]), difficult, difficult, np.full(2, 1600.0)
     )
     found = np.array([box, box, box, elsewhere])
-    detections = DetectionTable(index, np.array([0, 0, 1, 1]), labels, found, np.array([0.6, 0.5, 0.9, 0.4]))
+    detections = SplitDetections(index, np.array([0, 0, 1, 1]), labels, found, np.array([0.6, 0.5, 0.9, 0.4]))
     judged = judge(score(objects, detections, "voc"))
     assert judged.scores.tolist() == [0.6, 0.5, 0.4]
     assert judged.right.tolist() == [True, False, False]

@@ -16,12 +16,12 @@ from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.matching import paired_iou
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF, ILSVRC, VOC, VOC2007, MatchingRule
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 SIZES = ("small", "medium", "large")
 
 
-def random_split(seed: int, *, crowds: bool) -> tuple[ObjectTable, DetectionTable]:
+def random_split(seed: int, *, crowds: bool) -> tuple[SplitObjects, SplitDetections]:
     """Objects of all sizes, boxes around them whose size may be another, and boxes elsewhere."""
     generator = np.random.default_rng(seed)
     index = split_index([str(number) for number in range(1, 13)], ("cat", "dog", "owl"))
@@ -30,11 +30,11 @@ def random_split(seed: int, *, crowds: bool) -> tuple[ObjectTable, DetectionTabl
     boxes = np.hstack([generator.uniform(0, 200, (count, 2)), generator.choice([20, 34, 60, 120, 150], (count, 2))])
     ignored = (generator.random(count) < 0.15) & crowds
     areas = boxes[:, 2] * boxes[:, 3] * generator.uniform(0.5, 0.99, count)
-    objects = ObjectTable(index, images, labels, boxes, ignored, ignored, areas)
+    objects = SplitObjects(index, images, labels, boxes, ignored, ignored, areas)
     around = np.repeat(boxes, 4, axis=0) + generator.normal(0, 5, (4 * count, 4))
     around[:, 2:] = np.maximum(around[:, 2:], 0)
     guesses = np.where(generator.random(4 * count) < 0.7, np.repeat(labels, 4), 2)
-    return objects, DetectionTable(index, np.repeat(images, 4), guesses, around, generator.random(4 * count))
+    return objects, SplitDetections(index, np.repeat(images, 4), guesses, around, generator.random(4 * count))
 
 
 def test_agrees_with_pycocotools() -> None:
@@ -69,7 +69,7 @@ def test_each_object_of_another_size_excuses_one_detection() -> None:
     assert score_by_size(score(ignored, twice, "voc"))["small"] == (1, 1)
 
 
-def one_class(sides: list[int], found: list[tuple[int, float]]) -> tuple[ObjectTable, DetectionTable]:
+def one_class(sides: list[int], found: list[tuple[int, float]]) -> tuple[SplitObjects, SplitDetections]:
     """Squares of some sides, an image each, and detections: the side of a square in that place, and its score."""
     index = split_index([str(row) for row in range(len(sides))], ("cat",))
     squares = [
@@ -78,9 +78,9 @@ def one_class(sides: list[int], found: list[tuple[int, float]]) -> tuple[ObjectT
     ]
     nothing = np.zeros(len(sides), np.bool_)
     rows = np.arange(len(sides))
-    objects = ObjectTable(index, rows, rows * 0, squares[0], nothing, nothing, squares[0][:, 2] ** 2)
+    objects = SplitObjects(index, rows, rows * 0, squares[0], nothing, nothing, squares[0][:, 2] ** 2)
     places = np.arange(len(found))
-    return objects, DetectionTable(index, places, places * 0, squares[1], np.array([one for _, one in found]))
+    return objects, SplitDetections(index, places, places * 0, squares[1], np.array([one for _, one in found]))
 
 
 @pytest.mark.parametrize("rule", [ILSVRC, VOC, VOC2007])

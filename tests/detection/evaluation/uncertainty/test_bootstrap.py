@@ -16,12 +16,12 @@ from detection.evaluation.uncertainty.bootstrap import (
 )
 from detection.evaluation.uncertainty.comparison import compare
 from detection.structures.arrays import FloatArray
-from detection.structures.split_columns import DetectionTable, ObjectTable, split_index
+from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 IMAGES = 25
 
 
-def random_split(seed: int, *, noise: float = 0.25) -> tuple[ObjectTable, DetectionTable]:
+def random_split(seed: int, *, noise: float = 0.25) -> tuple[SplitObjects, SplitDetections]:
     """Always the same objects of three classes, of which one is rare; detections as good as `noise` is small."""
     generator = np.random.default_rng(7)
     index = split_index([str(row) for row in range(IMAGES)], ("cat", "dog", "owl", "unicorn"))
@@ -29,18 +29,18 @@ def random_split(seed: int, *, noise: float = 0.25) -> tuple[ObjectTable, Detect
     labels = generator.choice(3, p=[0.6, 0.35, 0.05], size=60)
     boxes = np.hstack([generator.uniform(0, 200, (60, 2)), generator.uniform(30, 90, (60, 2))])
     nothing = np.zeros(60, np.bool_)
-    objects = ObjectTable(index, images, labels, boxes, nothing, nothing, boxes[:, 2] * boxes[:, 3])
+    objects = SplitObjects(index, images, labels, boxes, nothing, nothing, boxes[:, 2] * boxes[:, 3])
     generator = np.random.default_rng(seed)
     around = np.repeat(boxes, 3, axis=0)
     around = around + generator.normal(0, noise, around.shape) * around[:, [2, 3, 2, 3]]
     around[:, 2:] = np.maximum(around[:, 2:], 1)
-    found = DetectionTable(index, np.repeat(images, 3), np.repeat(labels, 3), around, generator.random(180))
+    found = SplitDetections(index, np.repeat(images, 3), np.repeat(labels, 3), around, generator.random(180))
     return objects, found
 
 
 def replicate(
-    objects: ObjectTable, detections: DetectionTable, counts: FloatArray
-) -> tuple[ObjectTable, DetectionTable]:
+    objects: SplitObjects, detections: SplitDetections, counts: FloatArray
+) -> tuple[SplitObjects, SplitDetections]:
     """The split that a resample stands for: each image as often as it was drawn, under names of its own."""
     chosen = np.repeat(np.arange(IMAGES), counts.astype(np.int64))
     index = split_index([f"{row}-{copy}" for copy, row in enumerate(chosen)], objects.index.class_names)
@@ -115,9 +115,9 @@ def test_interval_of_a_score_that_most_resamples_exceed() -> None:
     names = tuple(f"class {label}" for label in range(50))
     index = split_index([str(row) for row in range(100)], names)
     boxes, nothing = np.tile([0.0, 0.0, 50.0, 50.0], (50, 1)), np.zeros(50, np.bool_)
-    objects = ObjectTable(index, np.arange(50), np.arange(50), boxes, nothing, nothing, np.full(50, 2500.0))
+    objects = SplitObjects(index, np.arange(50), np.arange(50), boxes, nothing, nothing, np.full(50, 2500.0))
     images, labels = np.concatenate([np.arange(50), np.arange(50, 100)]), np.tile(np.arange(50), 2)
-    detections = DetectionTable(index, images, labels, np.tile(boxes, (2, 1)), np.repeat([0.1, 0.9], 50))
+    detections = SplitDetections(index, images, labels, np.tile(boxes, (2, 1)), np.repeat([0.1, 0.9], 50))
     metrics, draws = score(objects, detections, "voc"), draw_images(100, resamples=200)
     assert metrics.mean_average_precision == pytest.approx(0.5)
     resampled = resampled_average_precision(metrics, draws)

@@ -14,6 +14,18 @@ from detection.errors import InputError
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
+def find_config(name: str | os.PathLike[str]) -> Path:
+    """Return the path of a configuration file; the name of a shipped one is enough, from any folder.
+
+    The file `name` itself comes first. If there is none and `name` has no folder, the file of that name in `configs/`
+    or one of its folders is taken. If neither exists, the path is returned as it was given.
+    """
+    path = Path(name)
+    if path.exists() or path.parent != Path():
+        return path
+    return next((shipped for shipped in DEFAULT_CONFIG.parent.rglob("*") if shipped.name == path.name), path)
+
+
 def load_detector(config: str | os.PathLike[str] | None = None, device: str | None = None) -> Detector:
     """The detector that a YAML file describes; without one, the detector with the shipped weights.
 
@@ -25,7 +37,7 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
         InputError: naming the file, if it is missing, not YAML, or has an unknown key or an unusable value; or if the
             weights or the device that it names cannot be used.
     """
-    path = Path(config) if config is not None else DEFAULT_CONFIG
+    path = find_config(config) if config is not None else DEFAULT_CONFIG
     return build_detector(read_yaml(path), source=str(path), device=device)
 
 

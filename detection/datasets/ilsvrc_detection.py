@@ -29,7 +29,7 @@ class ILSVRCDetection(DataSet):
     these unless there is a file.
 
     Labels are the identifiers of the classes less 1. An image without objects may have no XML, so a folder that was
-    unpacked in part cannot be told from one with empty images: `tools.check_dataset` counts these.
+    unpacked in part cannot be told from one with empty images: `detect-check-dataset` counts these.
     See `read_voc_xml` for the boxes.
 
     Args:

@@ -1,55 +1,47 @@
-"""Detections in the format of COCO's results: a json list of `image_id`, `category_id`, `bbox` and `score`."""
+"""Detections in the format of COCO's results: a JSON list of `image_id`, `category_id`, `bbox` and `score`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from detection.datasets.files.coco_json import field_of
+from detection.datasets.files.coco_json import field_of, is_number
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.formats.parts.checked_rows import check_known, check_rows
-from detection.formats.parts.json_list import JsonItems
-from detection.formats.parts.table_parts import TableParts
-from detection.runtime.whole_file import write_whole
+from detection.formats.parts.checked_rows import check_rows, find_positions, join_rows, positions
+from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
 from detection.structures.split_columns import SplitDetections, SplitIndex
 
 IDENTIFIERS = ("image_id", "category_id")
 
 
-def read_coco_results(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
-    """The detections among the items of a file; an image may also be called by its name in the data set.
+def read_coco_results(batches: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
+    """Read the detections among the items of a file. `image_id` may also be the name of an image in the data set.
 
     Raises:
         InputError: naming the file and line, for an unknown image or category, an `id` that occurs twice, or numbers
-            as `check_rows` says.
+            that `check_rows` rejects.
     """
-    images: dict[Any, int] = {name: row for row, name in enumerate(index.image_ids)}
-    images |= {number: row for row, number in enumerate(index.coco_image_ids.tolist())}
-    categories = {number: label for label, number in enumerate(index.category_ids.tolist())}
-    table = TableParts(index)
+    images = positions(index.image_ids) | positions(index.coco_image_ids.tolist())
+    categories = positions(index.category_ids.tolist())
     known_ids: set[Any] = set()
-    for items in parts:
-        _check_ids(items, known_ids)
-        try:
-            rows = np.array([images.get(item["image_id"], -1) for item in items.values], np.int64)
-            labels = np.array([categories.get(item["category_id"], -1) for item in items.values], np.int64)
-            boxes_xywh = _numbers([item["bbox"] for item in items.values]).reshape(-1, 4)
-            scores = _numbers([item["score"] for item in items.values])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _first_fault(items) from None
-        numbered = all(type(item[key]) is not bool for item in items.values for key in IDENTIFIERS)  # True == 1
-        if not (numbered and len(rows) == len(boxes_xywh) == len(scores)):
-            raise _first_fault(items)
-        check_known(rows, items.place, _field(items, "image_id"), "the id of an image of the ground truth")
-        check_known(labels, items.place, _field(items, "category_id"), "the id of a category of the ground truth")
+    parts = []
+    for items in batches:
+        for position, item in enumerate(items.values):
+            with Faults().at(partial(items.place, position)):
+                _check_item(item, known_ids)
+        names, numbers = ([item[key] for item in items.values] for key in IDENTIFIERS)
+        rows = find_positions(names, images, items.place, expected="an image_id of the ground truth")
+        labels = find_positions(numbers, categories, items.place, expected="a category_id of the ground truth")
+        boxes_xywh = np.array([item["bbox"] for item in items.values], np.float64)
+        scores = np.array([item["score"] for item in items.values], np.float64)
         check_rows(boxes_xywh, scores, items.place, any_score=any_score)
-        table.add(rows, labels, boxes_xywh, scores)
-    return table.join()
+        parts.append((rows, labels, boxes_xywh, scores))
+    return join_rows(index, parts)
 
 
 def write_coco_results(path: Path, detections: SplitDetections) -> None:
@@ -66,49 +58,18 @@ def write_coco_results(path: Path, detections: SplitDetections) -> None:
         detections.scores.tolist(),
         strict=True,
     )
-    lines = [
-        json.dumps({"image_id": image, "category_id": category, "bbox": box, "score": score})
-        for image, category, box, score in columns
-    ]
-    write_whole(path, ("[\n" + ",\n".join(lines) + "\n]\n").encode("ascii"))
+    keys = (*IDENTIFIERS, "bbox", "score")
+    write_json_list(path, [dict(zip(keys, values, strict=True)) for values in columns])
 
 
-def _numbers(values: list[Any]) -> NDArray[np.float64]:
-    """Numbers as float64; text that looks like a number is none."""
-    array = np.array(values)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"expected numbers, got {array.dtype}")
-    return array.astype(np.float64)
-
-
-def _check_ids(items: JsonItems, known: set[Any]) -> None:
-    """Results need no `id`, but if they have one it has to be unique."""
-    for row, item in enumerate(items.values):
-        if isinstance(item, dict) and "id" in item:
-            if item["id"] in known:
-                raise InputError(f"{items.place(row)}: expected each id once, got {item['id']!r} again")
-            known.add(item["id"])
-
-
-def _field(items: JsonItems, key: str) -> Any:
-    return lambda row: f"{key} {items.values[row][key]!r}"
-
-
-def _first_fault(items: JsonItems) -> InputError:
-    """What is wrong with the first item that is malformed."""
-    for row, item in enumerate(items.values):
-        try:
-            for key in IDENTIFIERS:
-                if not isinstance(item, dict) or type(item.get(key)) not in (int, str):
-                    raise InputError(f"expected a field '{key}', got {_short(item)}")
-            numbers = [*field_of(item, "bbox", list), item.get("score")]
-            if len(numbers) != 5 or any(type(one) not in (int, float) for one in numbers):
-                raise InputError(f"expected a bbox of four numbers and a score, got {_short(item)}")
-        except InputError as error:
-            return InputError(f"{items.place(row)}: {error}")
-    return InputError(f"{items.place(0)}: expected numbers that fit 64 bits, here or in one of the next lines")
-
-
-def _short(item: Any) -> str:
-    text = json.dumps(item)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+def _check_item(item: Any, known_ids: set[Any]) -> None:
+    for key in IDENTIFIERS:
+        if not isinstance(item, dict) or type(item.get(key)) not in (int, float, str):
+            raise InputError(f"expected a field '{key}', got {short_json(item)}")
+    numbers = [*field_of(item, "bbox", list), item.get("score")]
+    if len(numbers) != 5 or not all(map(is_number, numbers)):
+        raise InputError(f"expected a bbox of four numbers and a score, got {short_json(item)}")
+    if "id" in item:  # results need no `id`, but an `id` must be unique
+        if item["id"] in known_ids:
+            raise InputError(f"expected each id once, got {item['id']!r} again")
+        known_ids.add(item["id"])

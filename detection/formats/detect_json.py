@@ -2,132 +2,119 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from detection.datasets.files.coco_json import is_number
+from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.formats.parts.checked_rows import check_known, check_rows
-from detection.formats.parts.json_list import JsonItems
-from detection.formats.parts.table_parts import TableParts
-from detection.runtime.whole_file import write_whole
+from detection.formats.parts.checked_rows import Rows, check_rows, find_positions, join_rows, positions
+from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
 from detection.structures.split_columns import SplitDetections, SplitIndex, corners_to_xywh
 
 _AMBIGUOUS = -2
+"""Stands in place of the position of an image for a name that several images have."""
 
 
-def read_detect_json(parts: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
-    """The detections among the items of a file.
+def read_detect_json(batches: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
+    """Read the detections among the items of a file.
 
-    `image` may be an image's name in the data set, its file, or the name of its file with or without the suffix.
-    The `class` of a detection counts, not its `label`.
+    `image` may be the name of an image in the data set, its file, or the name of its file with or without the suffix.
+    The class of a detection is taken from its `class`; its `label` is not read.
 
     Raises:
-        InputError: naming the file and line, for an unknown or ambiguous image, one that is there twice or was not
-            read, an unknown class, or numbers as `check_rows` says.
+        InputError: naming the file and line, for an image that is unknown, ambiguous, listed twice or could not be
+            read, an unknown class, or numbers that `check_rows` rejects; naming the file, if an image is not listed.
     """
-    rows = _image_rows(index)
-    labels = {name: label for label, name in enumerate(index.class_names)}
-    table = TableParts(index)
-    seen: set[int] = set()
-    for items in parts:
+    names = _images_by_name(index)
+    labels = positions(index.class_names)
+    parts: dict[int, Rows] = {}
+    for items in batches:
         for position, item in enumerate(items.values):
-            place = items.place(position)
-            row = _find_image(item, rows, place)
-            if row in seen:
-                raise InputError(f"{place}: expected each image once, got '{item['image']}' again")
-            seen.add(row)
-            _add(table, row, item, labels, place, any_score=any_score)
-    missing = [name for row, name in enumerate(index.image_ids) if row not in seen]
-    if missing and seen:
+            with Faults().at(partial(items.place, position)):
+                image = _find_image(item, names)
+                if image in parts:
+                    raise InputError(f"expected each image once, got '{item['image']}' again")
+                parts[image] = _read_record(item, image, labels, any_score=any_score)
+    missing = [name for image, name in enumerate(index.image_ids) if image not in parts]
+    if missing and parts:
         raise InputError(
             f"{items.path}: expected a record of all {len(index.image_ids)} images of the ground truth, got "
-            f"{len(seen)}; the first without is '{missing[0]}'"
+            f"{len(parts)}; the first without is '{missing[0]}'"
         )
-    return table.join()
+    return join_rows(index, parts.values())
 
 
 def write_detect_json(path: Path, detections: SplitDetections) -> None:
-    """Write a record of each image of the split, also of those without detections.
+    """Write one record for each image of the split, also for images without detections.
 
     Raises:
         InputError: naming the file, if it cannot be written.
     """
     index = detections.index
+    images = zip(index.image_ids, index.file_names, index.sizes.tolist(), strict=True)
     records: list[dict[str, Any]] = [
         {"image": file_name or name, "width": width, "height": height, "detections": []}
-        for name, file_name, (height, width) in zip(
-            index.image_ids, index.file_names, index.sizes.tolist(), strict=True
-        )
+        for name, file_name, (height, width) in images
     ]
-    columns = zip(
-        detections.images.tolist(),
-        detections.labels.tolist(),
-        detections.scores.tolist(),
-        detections.boxes.tolist(),
-        strict=True,
-    )
-    for image, label, score, box in columns:
-        one = {"class": index.class_names[label], "label": label, "score": score, "box": box}
-        records[image]["detections"].append(one)
-    write_whole(path, ("[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n").encode("ascii"))
+    columns = (detections.images, detections.labels, detections.scores, detections.boxes)
+    for image, label, score, box in zip(*(column.tolist() for column in columns), strict=True):
+        record = {"class": index.class_names[label], "label": label, "score": score, "box": box}
+        records[image]["detections"].append(record)
+    write_json_list(path, records)
 
 
-def _add(
-    table: TableParts, row: int, item: dict[str, Any], labels: dict[str, int], place: str, *, any_score: bool
-) -> None:
-    found = item.get("detections")
-    if not isinstance(found, list):
-        reason = f"the image was not read: {item['error']}" if "error" in item else f"got {found!r}"
-        raise InputError(f"{place}: expected a list 'detections', {reason}")
-    if not found:
-        return
-
-    def place_of(position: int) -> str:
-        return f"{place}: detections[{position}]"
-
-    for position, one in enumerate(found):
-        if not _is_detection(one):
-            stated = json.dumps(one)[:120]
-            raise InputError(f"{place_of(position)}: expected a class, a score and a box of four numbers, got {stated}")
-    names = [one["class"] for one in found]
-    of_classes = np.array([labels.get(name, -1) for name in names], np.int64)
-    check_known(of_classes, place_of, lambda position: f"'{names[position]}'", "a class of the ground truth")
-    boxes_xywh = corners_to_xywh([one["box"] for one in found])
-    scores = np.array([one["score"] for one in found], np.float64)
-    check_rows(boxes_xywh, scores, place_of, any_score=any_score)
-    table.add(np.full(len(found), row), of_classes, boxes_xywh, scores)
+def _read_record(item: dict[str, Any], image: int, labels: dict[str, int], *, any_score: bool) -> Rows:
+    """Return the detections of one image; raises an `InputError` that names the detection but not the file."""
+    detections = item.get("detections")
+    if not isinstance(detections, list):
+        reason = f"the image was not read: {item['error']}" if "error" in item else f"got {detections!r}"
+        raise InputError(f"expected a list 'detections', {reason}")
+    place = "detections[{}]".format
+    for position, detection in enumerate(detections):
+        if not _is_detection(detection):
+            expected = "a class, a score and a box of four numbers"
+            raise InputError(f"{place(position)}: expected {expected}, got {short_json(detection)}")
+    names = [detection["class"] for detection in detections]
+    classes = find_positions(names, labels, place, expected="a class of the ground truth")
+    boxes_xywh = corners_to_xywh([detection["box"] for detection in detections])
+    scores = np.array([detection["score"] for detection in detections], np.float64)
+    check_rows(boxes_xywh, scores, place, any_score=any_score)
+    return np.full(len(names), image), classes, boxes_xywh, scores
 
 
-def _is_detection(one: Any) -> bool:
-    if not isinstance(one, dict) or not isinstance(one.get("class"), str) or not isinstance(one.get("box"), list):
+def _is_detection(item: Any) -> bool:
+    if not isinstance(item, dict) or not isinstance(item.get("class"), str) or not isinstance(item.get("box"), list):
         return False
-    return len(one["box"]) == 4 and all(type(number) in (int, float) for number in (*one["box"], one.get("score")))
+    return len(item["box"]) == 4 and all(map(is_number, (*item["box"], item.get("score"))))
 
 
-def _find_image(item: Any, rows: dict[str, int], place: str) -> int:
+def _find_image(item: Any, names: dict[str, int]) -> int:
+    """Return the position of the image that a record is about; raises an `InputError` that does not name the file."""
     name = item.get("image") if isinstance(item, dict) else None
     if not isinstance(name, str):
-        raise InputError(f"{place}: expected a field 'image' with the name of an image, got {json.dumps(item)[:120]}")
+        raise InputError(f"expected a field 'image' with the name of an image, got {short_json(item)}")
     file = PurePath(name)
-    row = next((rows[key] for key in (name, file.name, file.stem) if key in rows), None)
-    if row is None:
-        raise InputError(f"{place}: expected an image of the ground truth, got '{name}'")
-    if row == _AMBIGUOUS:
-        raise InputError(f"{place}: expected the name of one image of the ground truth, got '{name}', that of several")
-    return row
+    image = next((names[key] for key in (name, file.name, file.stem) if key in names), None)
+    if image is None:
+        raise InputError(f"expected an image of the ground truth, got '{name}'")
+    if image == _AMBIGUOUS:
+        raise InputError(f"expected the name of one image of the ground truth, got '{name}', that of several")
+    return image
 
 
-def _image_rows(index: SplitIndex) -> dict[str, int]:
-    """Images by every name; one that several share stands for none of them, unless it is the whole name of one."""
-    rows: dict[str, int] = {}
-    shorter: dict[str, int] = {}
-    for row, (image_id, file_name) in enumerate(zip(index.image_ids, index.file_names, strict=True)):
-        rows[image_id] = row
+def _images_by_name(index: SplitIndex) -> dict[str, int]:
+    """Return the position of each image under all its names: its id, its file, and the file without folder or suffix.
+
+    A short name that several images share is ambiguous, unless it is also the id or the file of one image.
+    """
+    short_names: dict[str, int] = {}
+    for image, file_name in enumerate(index.file_names):
         for name in {PurePath(file_name).name, PurePath(file_name).stem} - {""}:
-            shorter[name] = row if shorter.get(name, row) == row else _AMBIGUOUS
-    whole = {name: row for row, name in enumerate(index.file_names) if name}
-    return shorter | whole | rows
+            short_names[name] = image if name not in short_names else _AMBIGUOUS
+    file_names = {name: image for image, name in enumerate(index.file_names) if name}
+    return short_names | file_names | positions(index.image_ids)

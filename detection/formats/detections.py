@@ -83,11 +83,11 @@ def _read_run(path: Path, objects: SplitObjects) -> SplitDetections:
 
 def _read_json(path: Path, objects: SplitObjects, *, any_score: bool) -> SplitDetections:
     """What the first item looks like decides which of the two it is."""
-    parts = read_json_list(path, expected="detections as COCO's results or detect --json have them")
-    first = next(parts, None)
+    batches = read_json_list(path, expected="detections as COCO's results or detect --json have them")
+    first = next(batches, None)
     if first is None:
         return read_coco_results((), objects.index)
-    together = chain([first], parts)
+    batches = chain([first], batches)
     if isinstance(first.values[0], dict) and "image" in first.values[0]:
-        return read_detect_json(together, objects.index, any_score=any_score)
-    return read_coco_results(together, objects.index, any_score=any_score)
+        return read_detect_json(batches, objects.index, any_score=any_score)
+    return read_coco_results(batches, objects.index, any_score=any_score)

@@ -1,4 +1,4 @@
-"""The results of `tools.evaluate run`: a text file to which each image adds a line as soon as it is done.
+"""The results of `detect-evaluate run`: a text file to which each image adds a line as soon as it is done.
 
 A line is the CRC-32 of the rest, a space, and JSON. The first has the settings and class names. A line reaches the
 system in one piece, so a killed run leaves at most one that is cut short, the last.

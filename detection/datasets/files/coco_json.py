@@ -73,6 +73,11 @@ def field_of(item: Any, key: str, kind: type[Value]) -> Value:
     return value
 
 
+def is_number(value: Any) -> bool:
+    """Return True if a value of a JSON file is a number that float64 can hold; True and False are no numbers."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**1023)
+
+
 def place_of(path: Path, key: str, index: int, item: Any) -> str:
     """File, position in its list (from 0), and identifier."""
     identifier = item.get("id") if isinstance(item, dict) else None

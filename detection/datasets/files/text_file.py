@@ -8,18 +8,23 @@ from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 
 
-def read_lines(path: Path, *, expected: str) -> list[str]:
-    """The lines of a text file, without empty ones at its end.
+def read_text(path: Path, *, expected: str) -> str:
+    """Return the content of a text file.
 
     Raises:
         InputError: naming the file and saying what is `expected` of it, if it is missing or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8").rstrip().splitlines()
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: expected {expected}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected {expected} and UTF-8: {error.reason}") from None
+        raise InputError(f"{path}: expected {expected} in UTF-8: {error.reason}") from None
+
+
+def read_lines(path: Path, *, expected: str) -> list[str]:
+    """Return the lines of a text file, without empty lines at its end; raises as `read_text` does."""
+    return read_text(path, expected=expected).rstrip().splitlines()
 
 
 def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | None]]:

@@ -1,58 +1,79 @@
-"""The checks that the detections of every file format have to pass."""
+"""Checks that the detections of every file format must pass, and the step that joins them into one object."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from detection.errors import InputError
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import Columns
+from detection.structures.split_columns import Columns, SplitDetections, SplitIndex
 
 Place = Callable[[int], str]
-"""From a row to the file and line that it stands in."""
+"""Returns the file and line that a row was read from."""
+
+Rows = tuple[IntArray, IntArray, Columns, Columns]
+"""Images, labels, boxes and scores of some detections, as in `SplitDetections`."""
+
+
+def join_rows(index: SplitIndex, parts: Iterable[Rows]) -> SplitDetections:
+    """Return the detections of all parts, in their order; there may be none."""
+    empty = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
+    return SplitDetections(index, *(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
+
+
+def positions(names: Iterable[Any]) -> dict[Any, int]:
+    """Return the position of each name."""
+    return {name: position for position, name in enumerate(names)}
+
+
+def find_positions(names: Sequence[Any], known: Mapping[Any, int], place: Place, *, expected: str) -> IntArray:
+    """Return the position of each name: int64 [N].
+
+    Args:
+        names: the names or numbers of N images or classes, as they stand in the file.
+        known: the position of each name that may occur.
+        place: returns the file and line of a row.
+        expected: what a name should be, for the error message.
+
+    Raises:
+        InputError: naming the place of the first unknown name.
+    """
+    found = np.array([known.get(name, -1) for name in names], np.int64)
+    if (found < 0).any():
+        first = int((found < 0).argmax())
+        # Numbers of a text file are read as floats: 8.0 stands in it as 8.
+        raise InputError(f"{place(first)}: expected {expected}, got {names[first]!r}".removesuffix(".0"))
+    return found
 
 
 def check_rows(boxes_xywh: Columns, scores: Columns, place: Place, *, any_score: bool) -> None:
-    """See whether rows [N] of boxes [N, 4] and scores can be scored.
+    """Check that N detections can be scored.
 
     Args:
-        boxes_xywh: x, y, width, height.
-        scores: one a box.
-        place: names the file and line of a row.
-        any_score: take scores outside 0-1 too, as those of a support vector machine are.
+        boxes_xywh: x, y, width and height of each box, [N, 4].
+        scores: the score of each box, [N].
+        place: returns the file and line of a row.
+        any_score: also accept scores outside 0-1, for example those of a support vector machine.
 
     Raises:
         InputError: naming the place of the first row with a number that is not finite, a negative width or height, or
             a score outside 0-1.
     """
-    finite: BoolArray = np.asarray(np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1))
-    turned: BoolArray = np.asarray((boxes_xywh[:, 2:] < 0).any(axis=1))
-    outside = ~((scores >= 0) & (scores <= 1))
-    wrong: BoolArray = ~finite | turned
-    if not any_score:
-        wrong |= outside
+    finite: BoolArray = np.isfinite(boxes_xywh).all(axis=1) & np.isfinite(scores)
+    negative = (boxes_xywh[:, 2:] < 0).any(axis=1)
+    outside = ~((scores >= 0) & (scores <= 1)) & (not any_score)
+    wrong = ~finite | negative | outside
     if not wrong.any():
         return
     row = int(wrong.argmax())
     x, y, width, height = boxes_xywh[row].tolist()
     if not finite[row]:
         reason = f"expected finite numbers, got x {x}, y {y}, width {width}, height {height}, score {scores[row]}"
-    elif turned[row]:
+    elif negative[row]:
         reason = f"expected a width and height of 0 or more, got {width:g} and {height:g} (x {x:g}, y {y:g})"
     else:
-        reason = f"expected a score in 0-1, got {scores[row]:g}; --any-score takes others"
+        reason = f"expected a score in 0-1, got {scores[row]:g}; --any-score accepts others"
     raise InputError(f"{place(row)}: {reason}")
-
-
-def check_known(rows: IntArray, place: Place, describe: Callable[[int], str], expected: str) -> None:
-    """See whether all images or classes were found, -1 standing for one that was not.
-
-    Raises:
-        InputError: naming the place of the first that was not, what was `expected` and what `describe` says of it.
-    """
-    unknown = np.flatnonzero(rows < 0)
-    if unknown.size:
-        first = int(unknown[0])
-        raise InputError(f"{place(first)}: expected {expected}, got {describe(first)}")

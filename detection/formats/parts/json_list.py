@@ -1,95 +1,85 @@
-"""Long lists in json files, read a part at a time, with the line that each item begins in."""
+"""A reader of long lists in JSON files, which keeps the line of each item for error messages."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
+from detection.runtime.whole_file import write_whole
 
 ITEMS_AT_ONCE = 20_000
 _DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\n\r]*")
-_SEPARATOR = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
+_OPENING = re.compile(r"[ \t\n\r]*\[[ \t\n\r]*(\][ \t\n\r]*)?")
+_SEPARATOR = re.compile(r"[ \t\n\r]*[,\]][ \t\n\r]*")
 
 
-class JsonItems:
-    """Items that follow each other in a list: `values`, and the `place` of each, file, line and position from 0."""
+class JsonItems(NamedTuple):
+    """Consecutive items of a list: the decoded `values` and the `starts` of each in the `text` of the file.
 
-    def __init__(self, path: Path, text: str, values: list[Any], starts: list[int], first: int) -> None:
-        self.path = path
-        self.values = values
-        self._text = text
-        self._starts = starts
-        self._first = first
+    `first` is the position of the first of these items in the list.
+    """
 
-    def place(self, row: int) -> str:
-        """File and line of an item, and its position in the list, counted from 0."""
-        line = self._text.count("\n", 0, self._starts[row]) + 1
-        return f"{self.path}:{line}: [{self._first + row}]"
+    path: Path
+    text: str
+    first: int
+    values: list[Any]
+    starts: list[int]
+
+    def place(self, position: int) -> str:
+        """Return the file and line of an item, and its position in the list, counted from 0."""
+        return f"{self.path}:{_line(self.text, self.starts[position])}: [{self.first + position}]"
 
 
 def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
-    """The items of a list that makes up a json file, many at a time; none if it is empty.
+    """Yield the items of a JSON file that holds one list, up to `ITEMS_AT_ONCE` at a time.
 
     Args:
         path: the file.
-        expected: what the list should hold, for messages.
+        expected: what the list should hold, for error messages.
 
     Raises:
-        InputError: naming the file and line, if it is missing, empty, not JSON or not a list.
+        InputError: naming the file and line, if the file is missing, not JSON or not a list.
     """
-    text = _read_text(path, expected)
-    position = _end(_SPACE, text, 0)
-    if text[position : position + 1] != "[":
-        found = "an empty file" if position == len(text) else f"'{text[position : position + 20]}'"
-        raise InputError(f"{path}:{_line(text, position)}: expected {expected}, a json list, got {found}")
-    position = _end(_SPACE, text, position + 1)
-    count, ended = 0, text[position : position + 1] == "]"
-    position = _end(_SPACE, text, position + ended)
-    while not ended:
+    text = read_text(path, expected=expected)
+    separator = _OPENING.match(text)
+    if separator is None:
+        start = text.lstrip()
+        line = _line(text, len(text) - len(start))
+        raise InputError(f"{path}:{line}: expected {expected}, a json list, got '{start[:20]}'")
+    items = JsonItems(path, text, 0, [], [])
+    while "]" not in separator[0]:
+        if len(items.values) == ITEMS_AT_ONCE:
+            yield items
+            items = JsonItems(path, text, items.first + ITEMS_AT_ONCE, [], [])
+        items.starts.append(separator.end())
         try:
-            values, starts, position, ended = _next_items(text, position)
+            value, end = _DECODER.raw_decode(text, separator.end())
+            separator = _SEPARATOR.match(text, end)
+            if separator is None:
+                raise json.JSONDecodeError("Expecting ',' or ']' behind an item", text, end)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
-        yield JsonItems(path, text, values, starts, count)
-        count += len(values)
-    if text[position:].strip():
-        raise InputError(f"{path}:{_line(text, position)}: expected the end of the file behind the list")
+        items.values.append(value)
+    if text[separator.end() :].strip():
+        raise InputError(f"{path}:{_line(text, separator.end())}: expected the end of the file behind the list")
+    if items.values:
+        yield items
 
 
-def _next_items(text: str, position: int) -> tuple[list[Any], list[int], int, bool]:
-    """The next items and where they begin; where they end, and whether the list does."""
-    values: list[Any] = []
-    starts: list[int] = []
-    decode, separate = _DECODER.raw_decode, _SEPARATOR.match
-    separator = None
-    while len(values) < ITEMS_AT_ONCE and (separator is None or separator[1] == ","):
-        starts.append(position)
-        value, position = decode(text, position)
-        values.append(value)
-        separator = separate(text, position)
-        if separator is None:
-            raise json.JSONDecodeError("Expecting ',' or ']' behind an item", text, position)
-        position = separator.end()
-    return values, starts, position, separator is not None and separator[1] == "]"
+def write_json_list(path: Path, items: Sequence[Any]) -> None:
+    """Write a list as JSON, with one item a line; raises an `InputError` that names the file if this fails."""
+    write_whole(path, ("[\n" + ",\n".join(map(json.dumps, items)) + "\n]\n").encode("ascii"))
 
 
-def _read_text(path: Path, expected: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: expected {expected}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected {expected}, in UTF-8: {error.reason}") from None
-
-
-def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
-    found = pattern.match(text, position)
-    return found.end() if found else position
+def short_json(item: Any) -> str:
+    """Return the JSON of an item, shortened to 120 characters for error messages."""
+    text = json.dumps(item)
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _line(text: str, position: int) -> int:

@@ -20,13 +20,13 @@ GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
-        ({"image_id": 99}, "expected the id of an image of the ground truth, got image_id 99"),
+        ({"image_id": 99}, "expected an image_id of the ground truth, got 99"),
         ({"image_id": [3]}, "expected a field 'image_id', got"),
         ({"image_id": True}, "expected a field 'image_id', got"),
         ({"category_id": True}, "expected a field 'category_id', got"),
-        ({"category_id": 4}, "expected the id of a category of the ground truth, got category_id 4"),
+        ({"category_id": 4}, "expected a category_id of the ground truth, got 4"),
         ({"score": float("nan")}, "expected finite numbers, got x 1.0, y 2.0, width 3.0, height 4.0, score nan"),
-        ({"score": 1.5}, "expected a score in 0-1, got 1.5; --any-score takes others"),
+        ({"score": 1.5}, "expected a score in 0-1, got 1.5; --any-score accepts others"),
         ({"score": -0.1}, "expected a score in 0-1, got -0.1"),
         ({"score": "0.5"}, "expected a bbox of four numbers and a score"),
         ({"score": None}, "expected a bbox of four numbers and a score"),
@@ -70,14 +70,14 @@ def test_broken_json(text: str, reason: str, truth: SplitObjects, tmp_path: Path
     assert str(caught.value).startswith(f"{path}{reason}")
 
 
-def test_long_list_is_read_in_parts(truth: SplitObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_list_is_read_in_batches(truth: SplitObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detection.formats.parts.json_list.ITEMS_AT_ONCE", 3)
     path = tmp_path / "results.json"
     items = [GOOD | {"score": score / 10} for score in range(8)]
     path.write_text(json.dumps(items, indent=1))
     assert read_detections(path, truth).scores.tolist() == [score / 10 for score in range(8)]
     path.write_text("[" + ",\n".join(map(json.dumps, [*items, GOOD | {"image_id": 0}])) + "]")
-    with pytest.raises(InputError, match=r"results\.json:9: \[8\]: expected the id of an image"):
+    with pytest.raises(InputError, match=r"results\.json:9: \[8\]: expected an image_id of the ground truth, got 0"):
         read_detections(path, truth)
 
 
@@ -92,8 +92,8 @@ def test_long_list_is_read_in_parts(truth: SplitObjects, tmp_path: Path, monkeyp
         ("5 1 nan 1 1 9 9", "expected finite numbers"),
         ("5 1 7 1 1 9 9", "expected a score in 0-1, got 7"),
         ("5 1 0.5 9 1 1 9", "expected a width and height of 0 or more, got -7 and 9"),
-        ("5 1 0.5 1 1 9", "expected seven numbers 'image_index det_id score xmin ymin xmax ymax', got '5 1 0.5 1 1 9'"),
-        ("5 cat 0.5 1 1 9 9", "expected seven numbers"),
+        ("5 1 0.5 1 1 9", "expected 'image_index det_id score xmin ymin xmax ymax', got '5 1 0.5 1 1 9'"),
+        ("5 cat 0.5 1 1 9 9", "expected 'image_index det_id score xmin ymin xmax ymax', got '5 cat"),
     ],
 )
 def test_bad_submission_is_named_with_its_line(line: str, reason: str, truth: SplitObjects, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_bad_submission_is_named_with_its_line(line: str, reason: str, truth: Sp
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("000099 0.5 1 1 9 9", "expected an image of the ground truth, got 000099"),
+        ("000099 0.5 1 1 9 9", "expected an image of the ground truth, got '000099'"),
         ("000003 0.5 1 1 9", "expected 'image score xmin ymin xmax ymax', got '000003 0.5 1 1 9'"),
         ("000003 high 1 1 9 9", "expected 'image score xmin ymin xmax ymax', got"),
         ("000003 nan 1 1 9 9", "expected finite numbers"),

@@ -90,7 +90,7 @@ def test_coco_has_its_rule_by_default(
     assert report["details"]["AP_small"] is None
     output = capsys.readouterr()
     assert "mAP (coco): 0.41" in output.out
-    assert output.err == "evaluate: warning: classes without objects are left out of the mean, 1 of them: owl\n"
+    assert output.err == "detect-evaluate: warning: classes without objects are left out of the mean, 1 of them: owl\n"
 
 
 @pytest.mark.parametrize("file_format", ["ilsvrc", "coco", "voc", "detect"])
@@ -147,13 +147,13 @@ def test_bad_input_is_one_line(truth: Path, results: Path, tmp_path: Path, capsy
     bad.write_text(json.dumps([box_record(11, 1, 0, score=3)]))
     given = ["--ground-truth", truth, "--detections"]
     for options, message in (
-        ([*given, bad], f"evaluate: {bad}:1: [0]: expected a score in 0-1, got 3; --any-score takes others"),
+        ([*given, bad], f"detect-evaluate: {bad}:1: [0]: expected a score in 0-1, got 3; --any-score accepts others"),
         (
             ["--ground-truth", bad, "--detections", results],
-            f"evaluate: {bad}: expected a json object with images, annot",
+            f"detect-evaluate: {bad}: expected a json object with images, annot",
         ),
-        ([*given, tmp_path / "none"], f"evaluate: {tmp_path / 'none'}: expected a file of detections: No such file"),
-        ([*given, results, "--json", tmp_path], f"evaluate: {tmp_path}: expected a file to write, got a folder"),
+        ([*given, tmp_path / "none"], f"detect-evaluate: {tmp_path / 'none'}: expected a file of detections: No such file"),
+        ([*given, results, "--json", tmp_path], f"detect-evaluate: {tmp_path}: expected a file to write, got a folder"),
     ):
         assert run("score", *options) == 1
         error = capsys.readouterr().err
@@ -197,13 +197,13 @@ def test_page_with_pictures(
     assert page.count("data:image/jpeg") == 1
     missing = f"{images / '12.bmp'}: expected a readable image, got: No such file or directory"
     assert missing in page
-    assert f"evaluate: warning: {missing}" in capsys.readouterr().err
+    assert f"detect-evaluate: warning: {missing}" in capsys.readouterr().err
     for options, message in (
         ([tmp_path], f"{tmp_path}: expected a file to write, got a folder"),
         ([tmp_path / "page.html", "--images", truth], f"{truth}: expected a folder of images"),
     ):
         assert run(*given, *options) == 1
-        assert capsys.readouterr().err == f"evaluate: {message}\n"
+        assert capsys.readouterr().err == f"detect-evaluate: {message}\n"
 
 
 @pytest.fixture(name="better")

@@ -1,6 +1,7 @@
 """AlexNet: sections 3 to 5 of "ImageNet classification with deep convolutional neural networks" (NIPS 2012).
 
-The classifier of R-CNN (arXiv 1311.2524). What the paper spreads over two GPUs is a convolution of two groups here.
+This is the classifier of R-CNN (arXiv 1311.2524). A layer that the paper divides between two GPUs is a convolution with
+two groups here.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from classifier.layers.response_norm import ResponseNorm
 from detection.runtime.pixels import MEAN_RGB
 
 HIDDEN = 4096
-"""Units of each of the two hidden layers that follow the convolutions."""
+"""Units in each of the two fully connected hidden layers that follow the convolutions."""
 
 SMALLEST_INPUT = 63
-"""Leaves a single position, 15 - 7 - 3 - 1, to the three poolings."""
+"""Side of the smallest image in pixels. The first convolution and the three poolings reduce it to 15, 7, 3 and 1."""
 
 UNPADDED_INPUT = 227
-"""R-CNN's input, on which the first convolution fits 55 times."""
+"""Side of R-CNN's input in pixels. The first convolution has 55 positions on it without padding."""
 
 
 class HalfDropout(nn.Module):
-    """Section 4.2: half of the units are dropped in training, and all are halved otherwise.
+    """Dropout as in section 4.2: set half of the units to zero in training, and halve all units otherwise.
 
-    PyTorch's doubles the others in training instead. With the published initial weights and rate that is too much: the
-    first steps raise the loss eightfold, and the units die.
+    `nn.Dropout` doubles the remaining units in training instead. With the published initial weights and learning rate
+    that is too much: the first steps raise the loss eightfold, and the units die.
     """
 
     def forward(self, units: Tensor) -> Tensor:
@@ -34,19 +35,20 @@ class HalfDropout(nn.Module):
 
 
 class AlexNet(nn.Module):
-    """The 8-layer network: images [B, 3, S, S] as `normalise` gives them -> logits [B, num_classes].
+    """The 8-layer network: zero-mean RGB [B, 3, S, S], scaled as all our networks read it -> logits [B, num_classes].
 
-    The paper's weights have a scale that goes with pixels of 0-255 minus their mean, so the network first undoes the
-    division of `normalise`. Its 224 pixels do not hold the 55 positions of Figure 2, which take 11 + 54 * 4 = 227; with
-    two rows of zeros on each side, of which the last is not reached, they do. R-CNN's 227 pixels need no padding.
+    The published initial weights suit pixels of 0-255 minus their mean, so the network first undoes the scaling by
+    `detection.runtime.pixels.SCALE`. The 55 positions of Figure 2 need 11 + 54 * 4 = 227 pixels, more than the paper's
+    224. Two rows of zero padding on each side make up for that (the last row is not reached). R-CNN's 227 pixels need
+    none.
 
     Args:
-        num_classes: outputs of the linear layer; for a region classifier the foreground classes plus background.
-        input_size: side S of the images in pixels, at least 63; it decides how many inputs the first hidden layer has,
-            9216 for both published sizes.
+        num_classes: outputs of the linear layer; for a region classifier, the foreground classes plus background.
+        input_size: side S of the images in pixels, at least 63. It determines the number of inputs of the first hidden
+            layer, which is 9216 for both published sizes.
 
     Raises:
-        ValueError: for a smaller `input_size`.
+        ValueError: if `input_size` is less than 63.
     """
 
     def __init__(self, num_classes: int, *, input_size: int = 224) -> None:
@@ -71,10 +73,11 @@ class AlexNet(nn.Module):
         self._initialise()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classify(self.features(images))
+        logits: Tensor = self.linear(self.dropout(self.features(images)))
+        return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """The last hidden layer, which the linear layer reads: [B, 3, S, S] -> [B, 4096].
+        """The last hidden layer, from which `linear` computes the logits: [B, 3, S, S] -> [B, 4096].
 
         Raises:
             ValueError: if S is not the network's `input_size`.
@@ -85,13 +88,12 @@ class AlexNet(nn.Module):
         features: Tensor = self.hidden(self.convolutions(self.scale(images)))
         return features
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Logits [B, num_classes] of `features` [B, 4096], through dropout and the linear layer."""
-        logits: Tensor = self.linear(self.dropout(features))
-        return logits
-
     def _initialise(self) -> None:
-        """Section 5: weights N(0, 0.01); biases 1 in conv 2, 4, 5 and the hidden layers, to start the ReLUs, else 0."""
+        """Draw weights from N(0, 0.01), as in section 5.
+
+        Biases are 1 in convolutions 2, 4 and 5 and in the hidden layers, so that their ReLUs start active, and 0
+        elsewhere.
+        """
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         for layer, bias in zip(layers, (0, 1, 0, 1, 1, 1, 1, 0), strict=True):
             nn.init.normal_(layer.weight, std=0.01)
@@ -99,7 +101,7 @@ class AlexNet(nn.Module):
 
 
 def _convolutions(padding: int) -> nn.Sequential:
-    """The five convolutions of Figure 2, of which the first has the `padding`: 224 or 227 pixels -> [B, 256, 6, 6]."""
+    """The five convolutions of Figure 2: 224 or 227 pixels -> [B, 256, 6, 6]. The first one has the given padding."""
     return nn.Sequential(
         nn.Conv2d(3, 96, 11, stride=4, padding=padding),
         nn.ReLU(inplace=True),
@@ -120,5 +122,5 @@ def _convolutions(padding: int) -> nn.Sequential:
 
 
 def _pooled(side: int) -> int:
-    """Positions left by an overlapping pooling of 3, stride 2 (section 3.4)."""
+    """Number of positions along a side after pooling windows of 3 with stride 2 (section 3.4)."""
     return (side - 3) // 2 + 1

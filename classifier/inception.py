@@ -1,6 +1,7 @@
-"""The Inception layers: Table 1 and Figure 2 of "Going deeper with convolutions" (arXiv 1409.4842).
+"""`InceptionTrunk`, the convolutional layers of GoogLeNet: Table 1 and Figure 2 of arXiv 1409.4842.
 
-Networks for classes (`classifier.googlenet`) and for proposals (`proposals.multibox.proposer`) stand on them.
+The classifier (`classifier.googlenet`) and the proposal network (`proposals.multibox`) are built on this trunk. The layers
+that are not convolutions are in `classifier.layers`; computing in int8 is explained in `detection.runtime.int8`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 from classifier.layers.max_pool import MaxPool
 from classifier.layers.pixel_scale import PixelScale
 from classifier.layers.response_norm import ResponseNorm
-from detection.runtime.int8 import QuantisedInput, QuantisedMaxPool, activation_scale, quantised, quantised_first
-from detection.runtime.pixels import MEAN_RGB, normalise
+from detection.runtime.int8 import QuantisedMaxPool, QuantisedMean, activation_scale, quantised, quantised_first
+from detection.runtime.pixels import MEAN_RGB, SCALE
 
 
 class InceptionWidths(NamedTuple):
@@ -49,12 +50,12 @@ STEM_WIDTHS = (64, 64, 192)
 
 
 def scaled_width(channels: int, multiplier: float) -> int:
-    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; unchanged at multiplier 1."""
+    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; a multiplier of 1 changes nothing."""
     return channels if multiplier == 1 else max(8, round(channels * multiplier / 8) * 8)
 
 
 class Convolution(nn.Sequential):
-    """A "same" convolution and a ReLU, with batch normalisation between them (and then no bias) if asked for."""
+    """A convolution with "same" padding and a ReLU. With `batch_norm` it has batch normalisation in place of a bias."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, batch_norm: bool
@@ -69,9 +70,10 @@ class Convolution(nn.Sequential):
 
 
 class Inception(nn.Module):
-    """Four branches over one input, concatenated (Figure 2b): [B, in, H, W] -> [B, total, H, W].
+    """An inception module (Figure 2b): four branches over the same input, concatenated.
 
-    `kernel_5x5` is the size of the kernel in the branch that is 5x5 in the paper.
+    [B, in_channels, H, W] -> [B, widths.total, H, W]. `kernel_5x5` is the kernel size of the branch that is 5x5 in the
+    paper.
     """
 
     def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
@@ -95,7 +97,10 @@ class Inception(nn.Module):
         return torch.cat([branch(features) for branch in branches], dim=1)
 
     def quantise(self, input_scale: float) -> float:
-        """Compute in bytes, in place, from some of `input_scale`; returns the scale of the output."""
+        """Change the module in place so that it computes in int8; returns the scale of its output.
+
+        All four branches write bytes of the same scale, so that they can be concatenated.
+        """
         pool, projection = self.branch_pool
         ends = (self.branch1x1, self.branch3x3[1], self.branch5x5[1], projection)
         output_scale = max(activation_scale(end) for end in ends)
@@ -110,23 +115,32 @@ class Inception(nn.Module):
         return output_scale
 
 
+class SpatialMean(nn.Module):
+    """The mean over all positions of a feature map: [B, C, H, W] -> [B, C]."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=(2, 3))
+
+
 class InceptionTrunk(nn.Module):
-    """All of GoogLeNet below its last pooling: zero-mean RGB [B, 3, S, S] -> feature maps, for any S of at least 32.
+    """The layers of GoogLeNet up to the last average pooling, for images of any side S of at least 32 pixels.
+
+    The input is zero-mean RGB [B, 3, S, S], scaled by `detection.runtime.pixels.SCALE`.
 
     Args:
-        batch_norm: batch normalisation (eps 1e-3) after every convolution in place of the two local response
-            normalisations and of the convolutions' biases.
-        stem_stride: 8 as published, or 4 for small inputs: without the pooling after the stem's 3x3 convolution.
-        width_multiplier: factor on all channel counts, each rounded to a multiple of 8.
-        torchvision_details: what else torchvision's `googlenet` has: 3x3 kernels in the 5x5 branches, a last max
-            pooling of 2x2, and pixels scaled to -1 to 1, from the same input as otherwise.
+        batch_norm: use batch normalisation (eps 1e-3) after every convolution, in place of the two local response
+            normalisations and of the biases of the convolutions.
+        stem_stride: 8 as published; 4, for small images, omits the pooling after the 3x3 convolution of the stem.
+        width_multiplier: factor on the number of channels of every layer, which is rounded to a multiple of 8.
+        torchvision_details: build the network that torchvision's weights were trained for: 3x3 kernels in the 5x5
+            branches, a last max pooling of 2x2, and pixels scaled to -1 to 1. The input stays the same.
 
     Attributes:
-        channels: of the output of each inception module, "3a" to "5b".
-        can_quantise: whether `quantise` will do.
+        channels: the number of output channels of each inception module, by its name, "3a" to "5b".
+        can_quantise: True if `quantise` is possible, which needs batch normalisation.
 
     Raises:
-        ValueError: for another `stem_stride`, or a `width_multiplier` that is not positive.
+        ValueError: if `stem_stride` is not 4 or 8, or `width_multiplier` is not positive.
     """
 
     def __init__(
@@ -155,17 +169,25 @@ class InceptionTrunk(nn.Module):
             channels = self.channels[name] = widths.total
         self.pool: nn.Module = MaxPool(3, stride=2, ceil_mode=True)
         self.last_pool: nn.Module = MaxPool(2 if torchvision_details else 3, stride=2, ceil_mode=True)
+        self.average: nn.Module = SpatialMean()
         self.apply(initialise)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The output of the last module, averaged over all positions: [B, 3, S, S] -> [B, channels["5b"]]."""
+        for _, last in self.modules_in_turn(images):
+            features = last
+        pooled: Tensor = self.average(features)
+        return pooled
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
         """The output [B, channels[name], H, W] of each inception module, in order of depth.
 
-        H = W is S over `stem_stride` for 3a and 3b, half of that for 4a to 4e and a quarter for 5a and 5b, rounded up.
+        H = W is S / `stem_stride` for 3a and 3b, half of that for 4a to 4e and a quarter for 5a and 5b, rounded up.
         """
-        return dict(self.walk(images))
+        return dict(self.modules_in_turn(images))
 
-    def walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """The same one by one, for those who need not keep them all."""
+    def modules_in_turn(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the output of each inception module, so that the caller need not keep all outputs."""
         features = self.stem(self.scale(images))
         for name, block in self.blocks.items():
             if name == "4a":
@@ -176,28 +198,29 @@ class InceptionTrunk(nn.Module):
             yield name, features
 
     def quantise(self) -> dict[str, float]:
-        """Compute in bytes from now on, which changes the network in place; maps are uint8 then.
+        """Change the network in place so that it computes in int8; its feature maps are uint8 from then on.
 
         Returns:
-            What the bytes of each inception module's output are to be multiplied by.
+            The scale of each inception module's output, by its name: the number that its bytes are multiplied by.
 
         Raises:
-            ValueError: without batch normalisation, which says how large activations get.
+            ValueError: if there is no batch normalisation, from which the range of the activations is derived.
         """
-        pixels = normalise(torch.tensor([[0.0], [255.0]]) - torch.tensor(MEAN_RGB))  # black and white
+        pixels = (torch.tensor([[0.0], [255.0]]) - torch.tensor(MEAN_RGB)) * SCALE  # a black and a white pixel
         low, high = self.scale(pixels.view(2, 3, 1, 1)).aminmax()
         scale = _quantise_stem(self.stem, low.item(), high.item())
         scales = {}
         for name, block in self.blocks.items():
             scale = scales[name] = cast(Inception, block).quantise(scale)
-        self.pool, self.last_pool = (QuantisedMaxPool(pool) for pool in (self.pool, self.last_pool))
+        self.pool, self.last_pool = QuantisedMaxPool(self.pool), QuantisedMaxPool(self.last_pool)
+        self.average = QuantisedMean(input_scale=scale)
         return scales
 
 
 def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
     """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
-    # The paper gives no parameters for the normalisation; these are AlexNet's.
+    # The paper gives no parameters for the response normalisation, so AlexNet's are used.
     norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
     pool = MaxPool(3, stride=2, ceil_mode=True)
     return nn.Sequential(
@@ -212,7 +235,7 @@ def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Seque
 
 
 def _quantise_stem(stem: nn.Sequential, low: float, high: float) -> float:
-    """Change a stem, which reads numbers within `low` and `high`, in place; returns the scale of its output."""
+    """Change the stem, which reads numbers from `low` to `high`, in place; returns the scale of its output."""
     first, reduce, last = (place for place, layer in enumerate(stem) if isinstance(layer, Convolution))
     scales = {place: activation_scale(stem[place]) for place in (first, reduce, last)}
     stem[first] = quantised_first(stem[first], low=low, high=high, output_scale=scales[first])
@@ -224,19 +247,12 @@ def _quantise_stem(stem: nn.Sequential, low: float, high: float) -> float:
     return scales[last]
 
 
-def first_quantised(network: nn.Module) -> QuantisedInput | None:
-    """What makes bytes of the input itself in a network that computes in bytes; None elsewhere."""
-    modules = list(network.modules())
-    if any(isinstance(module, PixelScale) for module in modules):  # which comes before it
-        return None
-    return next((module for module in modules if isinstance(module, QuantisedInput)), None)
-
-
 def initialise(module: nn.Module) -> None:
-    """Our choice, the paper gives none: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, biases 0.
+    """Initialise a layer: He et al. (2015) for convolutions, N(0, 0.01) for linear layers, and 0 for biases.
 
-    Without batch normalisation only weights that go by the number of inputs keep the activations of so many layers
-    from growing: a reduction has up to 30 times as many inputs as outputs.
+    The paper does not say how it initialises. Without batch normalisation the weights have to depend on the number of
+    inputs (fan_in), or activations would grow from layer to layer: a 1x1 reduction has up to 30 times as many inputs as
+    outputs.
     """
     if isinstance(module, nn.Conv2d):
         fan: Literal["fan_in", "fan_out"] = "fan_out" if module.bias is None else "fan_in"

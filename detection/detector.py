@@ -1,10 +1,9 @@
-"""The whole pipeline: propose, classify, suppress."""
+"""The detector: propose boxes, classify them, suppress duplicates."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,31 @@ from numpy.typing import NDArray
 
 from detection.image import as_image
 from detection.structures.arrays import FloatArray, Image
-from detection.structures.boxes import box_area
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, nms
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
-from detection.structures.nms import NMS_IOU_THRESHOLD, suppress
 
 SCORE_THRESHOLD = 0.5
-"""Our choice for showing results; evaluation takes all scores into account."""
+"""Our choice for showing results. Evaluation uses a lower threshold, so that it takes all scores into account."""
 
 MAX_DETECTIONS = 100
-"""R-CNN keeps at most so many boxes a class and image; here it is all classes together, as in COCO's rules."""
+"""The largest number of detections in an image, all classes together, as in COCO's rules. R-CNN has a limit a class."""
+
+CANDIDATES_PER_CLASS = 1000
+"""The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
 
 
 class Detector:
     """Finds objects in an image: `detector("photo.jpg")`.
 
     Args:
-        propose: finds candidate boxes.
-        classify: scores them.
-        score_threshold: detections of a lower score are dropped, 0-1.
-        nms_iou_threshold: of two detections of a class that overlap by more, the worse is dropped.
-        max_detections: the best so many of an image are kept.
-        calibrate: makes scores of the classifier's probabilities, which `score_threshold` then refers to; by default
-            they are the scores.
+        propose: finds boxes that may hold an object.
+        classify: scores the boxes for each class.
+        score_threshold: detections with a lower score are dropped, 0-1.
+        nms_iou_threshold: of two detections of a class with an IoU above this, the one with the lower score is dropped.
+        max_detections: the largest number of detections in an image; the best are kept.
+        calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
+            applies; without it, the probabilities are the scores.
 
     Raises:
         ValueError: if a threshold lies outside 0-1 or `max_detections` is negative.
@@ -69,7 +70,7 @@ class Detector:
         return self.classify.class_names
 
     def __call__(self, image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Detections:
-        """Detections in one image: a path, an RGB array uint8 [H, W, 3] (or grey [H, W]), or a PIL image.
+        """Return the detections in one image: a path, an RGB array uint8 [H, W, 3] (or grey [H, W]), or a PIL image.
 
         Raises:
             InputError: naming the file, if it is missing or not a readable image.
@@ -77,26 +78,47 @@ class Detector:
         """
         pixels = as_image(image)
         proposals = self.propose(pixels)
-        return self.score([pixels], [proposals])[0]
+        (detections,) = self.score([pixels], [proposals])
+        return detections
 
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
-        """Detections among known proposals of several images, which share the classifier's batches."""
-        boxes = [of_image.boxes for of_image in proposals]
+        """Return the detections among the proposals of each image. The images share the classifier's batches.
+
+        Single photos, folders of photos and evaluation all go through this method: classify, then suppress.
+        """
+        boxes = [image_proposals.boxes for image_proposals in proposals]
         sizes = [image.shape[:2] for image in images]
-        return [self.suppress(*one) for one in zip(boxes, self.classify(images, boxes), sizes, strict=True)]
+        scores = self.classify(images, boxes)
+        return [self.suppress(*arguments) for arguments in zip(boxes, scores, sizes, strict=True)]
 
     def suppress(self, boxes: FloatArray, scores: RegionScores, size: tuple[int, int]) -> Detections:
-        """Detections among scored regions [N, 4] of one image of `size` (height, width)."""
+        """Return the detections among the scored regions of one image: calibrate, then for each class NMS.
+
+        Args:
+            boxes: the regions [N, 4]; `scores.boxes` are used instead where the classifier refined them.
+            scores: of the same N regions.
+            size: height and width of the image.
+
+        Raises:
+            ValueError: if the scores have another number of regions or classes.
+        """
+        expected = (len(boxes), len(self.class_names) + 1)
+        if scores.probabilities.shape != expected:
+            raise ValueError(f"probabilities must have shape {list(expected)}, got {list(scores.probabilities.shape)}")
+        class_scores = scores.probabilities[:, 1:]  # [N, C]
+        class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
         if self.calibrate is not None:
-            background, of_classes = np.split(scores.probabilities, [1], axis=1)
-            areas = box_area(boxes[:, None] if scores.boxes is None else scores.boxes) / (size[0] * size[1])
-            shares = self.calibrate(of_classes, areas.astype(np.float32))
-            scores = replace(scores, probabilities=np.concatenate([background, shares], axis=1))
-        return suppress(
-            boxes,
-            scores,
-            self.class_names,
-            score_threshold=self.score_threshold,
-            nms_iou_threshold=self.nms_iou_threshold,
-            max_detections=self.max_detections,
-        )
+            areas = box_area(class_boxes) / (size[0] * size[1])
+            class_scores = self.calibrate(class_scores, areas.astype(np.float32))
+        class_boxes = np.broadcast_to(class_boxes, (*class_scores.shape, 4))
+        candidates = class_scores >= float(self.score_threshold)  # compared in float32, the type of the scores
+        kept = np.zeros_like(candidates)
+        for label in np.flatnonzero(candidates.any(axis=0)):
+            rows = np.flatnonzero(candidates[:, label])
+            rows = rows[np.argsort(-class_scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
+            kept_rows = rows[nms(class_boxes[rows, label], class_scores[rows, label], self.nms_iou_threshold)]
+            kept[kept_rows, label] = True
+        labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
+        best = np.argsort(-class_scores[rows, labels], kind="stable")[: self.max_detections]
+        rows, labels = rows[best], labels[best]
+        return Detections(class_boxes[rows, labels], class_scores[rows, labels], labels, self.class_names)

@@ -9,7 +9,7 @@ from detection.runtime.pixels import MEAN_RGB, SCALE
 
 
 class PixelScale(nn.Module):
-    """From what `normalise` gives, (pixel - MEAN_RGB) * SCALE, to (pixel - mean) / deviation: [B, 3, S, S].
+    """From pixels as our networks read them, (pixel - MEAN_RGB) * SCALE, to (pixel - mean) / deviation: [B, 3, S, S].
 
     A network that begins with it reads the same input as every other. It can not be folded into the first convolution,
     whose zero padding stands for the mean. Nothing of it is in the state dict.

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from classifier.inception import first_quantised
-from classifier.layers.box_deltas import mirror_deltas
 from classifier.layers.gpu.packed_input import pack, reads_packed, unpack
-from classifier.region_network import RegionOutputs
+from classifier.region_network import RegionOutputs, mirror_deltas
 from classifier.scoring.cuda_graphs import BatchGraphs, compute_padded, next_size
 from classifier.scoring.execution import find_engine, prepare
 from classifier.scoring.weights_file import find_weights, load_region_network
@@ -24,7 +23,7 @@ from detection.runtime.device import (
     naming_failed_device,
     number_type,
 )
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 
 Output = TypeVar("Output")
 
@@ -58,7 +57,7 @@ class LoadedNetwork:
     Where a batch does not fit into the memory of the device, it is halved, and so are all later ones.
 
     Args:
-        weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
+        weights: a safetensors file written by `detect-train export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default what is fastest, see `find_precision`.
         batch_size: regions that pass through the network at once; by default what suits the device.
@@ -111,7 +110,7 @@ class LoadedNetwork:
     @torch.inference_mode()
     def inputs(self, regions: Tensor) -> Tensor:
         """What the network reads of warped regions [N, 3, S, S], in its own numbers, and packed if it reads that."""
-        inputs = normalise(regions).to(self.dtype)
+        inputs = (regions * SCALE).to(self.dtype)
         if self.reads_packed:
             return pack(inputs)
         return inputs.contiguous(

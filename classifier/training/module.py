@@ -17,9 +17,9 @@ from classifier.training.box_loss import box_regression_loss
 from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
 from classifier.warp import warp_regions
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 from detection.training.module import SupervisedTraining
-from detection.training.schedules import CosineSchedule, Schedule
+from detection.training.options import TrainingOptions
 
 CLASS_NAMES_KEY = "class_names"
 
@@ -34,65 +34,34 @@ class ClassifierTraining(SupervisedTraining):
 
     Args:
         network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
+        options: see `SupervisedTraining`.
         class_names: of the C classes, kept in checkpoints.
         background: whether output 0 is background.
         label_sets: sets of classes, by label 0 to C - 1 or -1 for none of them (background), that the labels above
             those of the outputs stand for.
         seed: of dropout.
         input_size: side S of the network's input, in pixels.
-        training_sizes: the same in training, each for an equal share of the steps; None for `input_size` throughout.
-            Random crops show objects larger than they are when measuring, so a smaller input in training suits both,
-            and is faster (Touvron et al., arXiv 1906.06423); so is a smaller one first (Tan and Le, arXiv 2104.00298).
         context: pixels of the input that show the surroundings of a box on each side.
-        learning_rate: the highest rate of the schedule.
-        new_layer_factor: on the rate of the layers named in `new_layers` (R-CNN: 10).
-        new_layers: names of parameters that start afresh where the others are pre-trained.
-        schedule: of the learning rate.
-        momentum: of SGD.
-        nesterov: whether it is Nesterov's.
-        weight_decay: on the weights of convolutions and linear layers only.
         label_smoothing: share of the target spread over all classes, 0-1.
         box_weight: of the loss of refined boxes, where the network has them.
-        frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
-        cuda_graphs: see `SupervisedTraining`.
     """
 
     def __init__(
         self,
         network: RegionNetwork,
+        options: TrainingOptions,
         *,
         class_names: tuple[str, ...],
         background: bool,
         label_sets: Sequence[Collection[int]] = (),
         seed: int,
         input_size: int,
-        training_sizes: Sequence[int] | None = None,
         context: int = 0,
-        learning_rate: float = 0.1,
-        new_layer_factor: float = 10.0,
-        new_layers: frozenset[str] = frozenset(),
-        schedule: Schedule | None = None,
-        momentum: float = 0.9,
-        nesterov: bool = False,
-        weight_decay: float = 5e-4,
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
-        frozen: Sequence[str] = (),
-        cuda_graphs: bool = True,
     ) -> None:
-        super().__init__(
-            network,
-            learning_rate=learning_rate,
-            schedule=schedule or CosineSchedule(),
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            new_layers=new_layers,
-            new_layer_factor=new_layer_factor,
-            training_sizes=training_sizes or (input_size,),
-            frozen=frozen,
-            cuda_graphs=cuda_graphs,
-        )
+        super().__init__(network, options)
+        self.training_sizes = self.training_sizes or (input_size,)
         self.network: RegionNetwork
         self.class_names = class_names
         self.background = background
@@ -212,7 +181,7 @@ def seed_device(seed: int, device: torch.device) -> None:
 
 
 def _as_input(regions: Tensor) -> Tensor:
-    return normalise(regions).contiguous(memory_format=torch.channels_last)
+    return (regions * SCALE).contiguous(memory_format=torch.channels_last)
 
 
 def _mirrored_boxes(batch: RegionBatch) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class ImageRegions:
         return warp_regions(self.pixels[None], windows[None], size=crop.size, context=crop.context)[0]
 
     def warp_to_bytes(self, crop: Crop, read: QuantisedInput) -> Tensor:
-        """The same in the bytes of a network whose first step is `read`, which takes what `normalise` gives."""
+        """The same in the bytes of a network whose first step is `read`, which reads scaled pixels."""
         return warp_to_bytes(
             self.pixels,
             torch.from_numpy(self.windows),

@@ -1,5 +1,5 @@
 # ruff: noqa: N803  constants of a kernel are in capitals
-"""`warp_regions` and `normalise` in one pass on a GPU, in Triton: from an image to what the networks read.
+"""`warp_regions` and the scaling of `detection.runtime.pixels` in one pass on a GPU, in Triton: from an image to what the networks read.
 
 An output pixel is the mean over its footprint, at least one pixel wide, which the integral image gives for any
 footprint by reads at 4x4 places: about each of the four edges, since edges lie between pixels. Sums are of whole pixel

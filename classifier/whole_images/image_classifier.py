@@ -12,7 +12,7 @@ from classifier.scoring.weights_file import find_weights, load_weights
 from detection.errors import InputError
 from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
 from detection.runtime.int8 import can_quantise
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 
 
 class ImageClassifier:
@@ -77,7 +77,7 @@ class ImageClassifier:
 
     def _batches(self, crops: Tensor) -> Iterator[Tensor]:
         for batch in crops.split(self.batch_size):
-            yield normalise(batch).to(self.dtype).contiguous(memory_format=torch.channels_last)
+            yield (batch * SCALE).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:

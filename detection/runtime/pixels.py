@@ -1,16 +1,7 @@
-"""The scale of pixel values that the networks read."""
-
-from __future__ import annotations
-
-from torch import Tensor
+"""The scale of the pixel values that the networks read: `(pixel - MEAN_RGB) * SCALE`, of mean 0 and variance 1."""
 
 MEAN_RGB = (122.7, 116.7, 104.0)
-"""Mean colour of ImageNet that the Caffe models subtract, in RGB order."""
+"""The mean colour of ImageNet that the Caffe models subtract, in RGB order."""
 
 SCALE = 1 / 58
-"""One over the standard deviation of ImageNet's pixels, about 58 in each channel."""
-
-
-def normalise(regions: Tensor) -> Tensor:
-    """Pixels whose mean is zero, scaled to the unit variance that the networks are trained with."""
-    return regions * SCALE
+"""One divided by the standard deviation of ImageNet's pixels, which is about 58 in each channel."""

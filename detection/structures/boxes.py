@@ -1,11 +1,22 @@
-"""Box arithmetic. A box is `x1, y1, x2, y2` in absolute pixels, origin top left, half-open: width is `x2 - x1`."""
+"""Arithmetic of boxes: area, IoU, clipping and non-maximum suppression.
+
+A box is `x1, y1, x2, y2` in pixels of the image. The origin is the top left corner, and x2 and y2 are exclusive: the
+width is `x2 - x1`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detection.structures.arrays import FloatArray
+from detection.structures.arrays import FloatArray, IntArray
+
+NMS_IOU_THRESHOLD = 0.3
+"""R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
+
+NMS_ROWS = 64
+"""The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's
+cache, and would compute more IoUs of boxes that turn out to be dropped."""
 
 
 def as_boxes(boxes: ArrayLike) -> FloatArray:
@@ -65,3 +76,28 @@ def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
     limits = np.array([width, height, width, height], np.float32)
     clipped: FloatArray = np.clip(boxes, 0, limits).astype(np.float32, copy=False)
     return clipped
+
+
+def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:
+    """Greedy non-maximum suppression: keep the best box, drop those that overlap it too much, and so on.
+
+    Args:
+        boxes: [N, 4] xyxy.
+        scores: [N]; equal scores rank in input order.
+        iou_threshold: 0-1; a box is dropped if its IoU with a better kept box is above (not at) this.
+
+    Returns:
+        Indices of the kept boxes, best first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = boxes[order]
+    alive = np.ones(len(ranked), np.bool_)
+    for start in range(0, len(ranked), NMS_ROWS):
+        rows = start + np.flatnonzero(alive[start : start + NMS_ROWS])
+        overlapping = box_iou(ranked[rows], ranked[start:]) > float(iou_threshold)  # compared in float32, as the IoUs
+        for row, dropped in zip(rows, overlapping, strict=True):
+            if alive[row]:
+                dropped[row - start] = False  # the box itself; boxes before it have been decided already
+                alive[start:][dropped] = False
+    kept: IntArray = order[alive].astype(np.int64)
+    return kept

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detection.runtime.int8 import can_quantise, quantised
-from detection.runtime.pixels import MEAN_RGB, normalise
+from detection.runtime.pixels import MEAN_RGB, SCALE
 from proposals.multibox.prior_features import FixedPriors, prior_shapes, read_at_priors
 from proposals.multibox.residuals import decode_residuals
 
@@ -145,7 +145,7 @@ class MultiBox(nn.Module):
 
 def as_input(images: Tensor) -> Tensor:
     """Pictures uint8 [B, S, S, 3] RGB as the network reads them: [B, 3, S, S], in channels-last memory format."""
-    return normalise(images.permute(0, 3, 1, 2).float() - torch.tensor(MEAN_RGB, device=images.device).view(3, 1, 1))
+    return (images.permute(0, 3, 1, 2).float() - torch.tensor(MEAN_RGB, device=images.device).view(3, 1, 1)) * SCALE
 
 
 def _normalised_convolution(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:

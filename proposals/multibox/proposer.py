@@ -10,7 +10,7 @@ import torch
 from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.contracts import Proposals
-from detection.structures.nms import nms
+from detection.structures.boxes import nms
 from proposals.multibox.network import MultiBox, as_input
 from proposals.multibox.resize import squash
 from proposals.multibox.weights_file import find_multibox, load_multibox
@@ -36,7 +36,7 @@ class MultiBoxProposer:
     suppression follows.
 
     Args:
-        weights: a safetensors file written by `tools.train_multibox export`; a bare name is one of the shipped files.
+        weights: a safetensors file written by `detect-train-multibox export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default what is fastest, see `find_precision`.
         max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.

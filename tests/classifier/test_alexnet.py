@@ -108,7 +108,7 @@ def test_scores_are_linear_in_the_last_hidden_layer(small: AlexNet) -> None:
 
 
 def test_reads_pixels_minus_their_mean(small: AlexNet) -> None:
-    """The first convolution sees 58 times what `normalise` left of the pixels."""
+    """The first convolution sees pixels that are multiplied by 58 again."""
     images = torch.randn(1, 3, 63, 63, generator=generator())
     with torch.inference_mode():
         expected = small.hidden(small.convolutions(58 * images))

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from classifier.googlenet import GoogLeNet
-from classifier.layers.box_deltas import decode_boxes
 from classifier.region_classifier import RegionClassifier
-from classifier.region_network import RegionOutputs
+from classifier.region_network import RegionOutputs, decode_boxes
 from classifier.scoring import score as region_scoring
 from classifier.scoring.loaded_network import LoadedNetwork, svm_probabilities
 from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
@@ -23,7 +22,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.device import find_device
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 from detection.structures.contracts import Proposals
 
 BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
@@ -60,7 +59,7 @@ def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
     network, _ = load_weights(weights)
     regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
-        expected = network(normalise(regions)).softmax(1).numpy()
+        expected = network(regions * SCALE).softmax(1).numpy()
     scores = RegionClassifier(str(weights), device="cpu", precision="float32")([image()], [BOXES])[0]
     assert scores.boxes is None
     assert scores.probabilities.dtype == np.float32
@@ -89,7 +88,7 @@ def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: P
     network, _ = load_region_network(rcnn_weights)
     regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
-        outputs = network(normalise(regions))
+        outputs = network(regions * SCALE)
     scores = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)([image()], [BOXES])[0]
     np.testing.assert_allclose(scores.probabilities[:, 1:], outputs.logits.sigmoid(), atol=1e-4)
     assert scores.boxes is not None
@@ -171,7 +170,7 @@ def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
     classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)
     regions = classify.warp(image(), BOXES)
     with torch.inference_mode():
-        expected = network.features(normalise(regions))
+        expected = network.features(regions * SCALE)
     torch.testing.assert_close(classify.features(regions), expected, atol=1e-4, rtol=1e-4)
     assert classify.features(regions[:0]).shape == (0, 128)
 

@@ -17,8 +17,8 @@ from detection.configuration import DEFAULT_CONFIG, build_detector, load_detecto
 from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import NMS_IOU_THRESHOLD
 from detection.structures.contracts import RegionScores
-from detection.structures.nms import NMS_IOU_THRESHOLD
 from proposals.merge import MergedProposer
 from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch

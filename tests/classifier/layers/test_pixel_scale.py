@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from classifier.layers.pixel_scale import PixelScale
-from detection.runtime.pixels import MEAN_RGB, normalise
+from detection.runtime.pixels import MEAN_RGB, SCALE
 
 
 def normalised(*colours: tuple[float, float, float]) -> torch.Tensor:
     """One picture of one pixel for each colour, 0-255, as the networks get it: [B, 3, 1, 1]."""
-    return normalise(torch.tensor(colours) - torch.tensor(MEAN_RGB))[:, :, None, None]
+    return ((torch.tensor(colours) - torch.tensor(MEAN_RGB)) * SCALE)[:, :, None, None]
 
 
 def test_pixels_minus_their_mean() -> None:
@@ -34,7 +34,7 @@ def test_agrees_with_a_loop_over_the_definition() -> None:
     expected = torch.empty(2, 3, 4, 5)
     for image, channel, y, x in torch.cartesian_prod(*map(torch.arange, pixels.shape)).tolist():
         expected[image, channel, y, x] = (pixels[image, channel, y, x] - mean[channel]) / deviation
-    images = normalise(pixels - torch.tensor(MEAN_RGB).view(3, 1, 1))
+    images = (pixels - torch.tensor(MEAN_RGB).view(3, 1, 1)) * SCALE
     torch.testing.assert_close(PixelScale(mean, deviation)(images), expected, atol=1e-5, rtol=1e-5)
 
 

@@ -162,7 +162,7 @@ from classifier.scoring.loaded_network import Crop
 from classifier.layers.gpu.packed_input import pack
 from classifier.warp.regions import ImageRegions, upload
 from classifier.warp.triton_kernels import warp_inputs
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 generator = numpy.random.default_rng(0)
 images = [generator.integers(256, size=size, dtype=numpy.uint8) for size in ((60, 80, 3), (9, 7, 3), (5, 5, 3))]
 boxes = [
@@ -177,7 +177,7 @@ for size, context in ((24, 0), (13, 3)):
     for packed in (False, True):
         found = warp_inputs(parts, size=size, context=context, dtype=torch.float32, packed=packed)
         assert found.is_contiguous(memory_format=torch.channels_last)
-        expected = normalise(warped)
+        expected = warped * SCALE
         torch.testing.assert_close(found, pack(expected) if packed else expected, atol=1e-4, rtol=0)
         assert (found[7] == 0).all()  # wholly outside
 assert warp_inputs(parts[2:], size=8, context=1, dtype=torch.float32, packed=True).shape == (0, 16, 7, 7)
@@ -186,7 +186,7 @@ bright[:, :, 0] = 200
 box = numpy.array([[2900, 2900, 3000, 3000], [0, 0, 3000, 3000], [2999, 2999, 3000, 3000]], numpy.float32)
 parts = [ImageRegions(bright, box, box, (3000, 3000))]
 found = warp_inputs(parts, size=4, context=0, dtype=torch.float32, packed=False)
-expected = normalise(torch.tensor([200 - 122.7, 255 - 116.7, 255 - 104.0]))
+expected = torch.tensor([200 - 122.7, 255 - 116.7, 255 - 104.0]) * SCALE
 torch.testing.assert_close(found[0, :, 2, 2].cpu(), expected, atol=1e-4, rtol=0)
 torch.testing.assert_close(found[1, :, 3, 0].cpu(), expected, atol=1e-4, rtol=0)
 torch.testing.assert_close(found[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)

@@ -12,8 +12,7 @@ from lightning.fabric.utilities import move_data_to_device
 from torch.nn import functional
 
 from classifier.googlenet import GoogLeNet
-from classifier.layers.box_deltas import encode_boxes
-from classifier.region_network import RegionNetwork
+from classifier.region_network import RegionNetwork, encode_boxes
 from classifier.training.augmentation import NUMBERS, Augmentation, Distortions, distort, no_distortions
 from classifier.training.box_loss import box_regression_loss, paired_iou
 from classifier.training.class_loss import ClassLoss
@@ -22,7 +21,8 @@ from classifier.training.samples.region_batch import RegionBatch
 from classifier.warp import warp_regions
 from classifier.warp.matrices import Interpolation
 from detection.errors import InputError
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
+from detection.training.options import TrainingOptions
 from detection.training.sample_files import file_names
 
 UNCHANGED = Distortions.of([no_distortions(6)])
@@ -43,20 +43,32 @@ def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
 
 
 def training(
-    *, box_classes: int | None = None, auxiliary: bool = False, size: int = 32, **options: Any
+    options: TrainingOptions | None = None,
+    *,
+    box_classes: int | None = None,
+    auxiliary: bool = False,
+    size: int = 32,
+    **arguments: Any,
 ) -> ClassifierTraining:
     torch.manual_seed(0)
     trunk = GoogLeNet(3, auxiliary_heads=auxiliary, width_multiplier=0.125, dropout=0)
     network = RegionNetwork(trunk, box_classes=box_classes)
     return ClassifierTraining(
-        network, class_names=("cat", "dog"), background=True, seed=1, input_size=size, context=2, **options
+        network,
+        options or TrainingOptions(),
+        class_names=("cat", "dog"),
+        background=True,
+        seed=1,
+        input_size=size,
+        context=2,
+        **arguments,
     )
 
 
 def test_measuring_sees_what_the_detector_sees() -> None:
     batch = batch_of()._replace(distortions=UNCHANGED)
     expected = warp_regions(batch.images, batch.boxes[:, None], size=32, context=2)[:, 0]
-    torch.testing.assert_close(training().regions(batch), normalise(expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(training().regions(batch), expected * SCALE, atol=1e-4, rtol=0)
 
 
 def test_batches_come_out_of_a_loader_process_as_they_were() -> None:
@@ -70,16 +82,16 @@ def test_batches_come_out_of_a_loader_process_as_they_were() -> None:
 
 
 def test_training_may_use_a_smaller_input() -> None:
-    module = training(size=64, training_sizes=[32])
+    module = training(TrainingOptions(training_sizes=[32]), size=64)
     assert module.distorted_regions(batch_of()).shape == (6, 3, 32, 32)
     assert module.regions(batch_of()).shape == (6, 3, 64, 64)
     undistorted = batch_of()._replace(distortions=UNCHANGED)
     expected = warp_regions(undistorted.images, undistorted.boxes[:, None], size=32, context=1)[:, 0]
-    torch.testing.assert_close(module.distorted_regions(undistorted), normalise(expected), atol=1e-4, rtol=0)
+    torch.testing.assert_close(module.distorted_regions(undistorted), expected * SCALE, atol=1e-4, rtol=0)
 
 
 def test_inputs_grow_in_equal_shares_of_a_run() -> None:
-    module = training(size=64, training_sizes=[32, 48, 64])
+    module = training(TrainingOptions(training_sizes=[32, 48, 64]), size=64)
     shares = [0, 0.33, 0.34, 0.66, 0.67, 0.99, 1]
     assert [module.training_size(share) for share in shares] == [32, 32, 48, 48, 64, 64, 64]
     assert [module.training_context(size) for size in (32, 48, 64)] == [1, 1, 2]
@@ -91,11 +103,11 @@ def test_frozen_layers_keep_weights_and_statistics() -> None:
     network = RegionNetwork(GoogLeNet(3, batch_norm=True, width_multiplier=0.125))
     module = ClassifierTraining(
         network,
+        TrainingOptions(frozen=["trunk.stem", "trunk.blocks.3a"]),
         class_names=("cat", "dog"),
         background=True,
         seed=1,
         input_size=32,
-        frozen=["trunk.stem", "trunk.blocks.3a"],
     )
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.SGD(module._parameter_groups(), momentum=0.9)
@@ -114,12 +126,12 @@ def test_frozen_layers_keep_weights_and_statistics() -> None:
 def test_nothing_of_this_name_to_freeze(name: str) -> None:
     expected = "frozen: expected modules of the network such as trunk.stem, .*trunk.blocks.5b, trunk.linear"
     with pytest.raises(InputError, match=f"{expected}, got '{name}'"):
-        training(frozen=[name])
+        training(TrainingOptions(frozen=[name]))
 
 
 def test_something_is_left_to_train() -> None:
     with pytest.raises(InputError, match="frozen: expected layers that are left to train, got trunk"):
-        training(frozen=["trunk"])
+        training(TrainingOptions(frozen=["trunk"]))
 
 
 def test_regions_are_warped_in_full_precision() -> None:
@@ -192,14 +204,13 @@ def test_weights_decay_and_new_layers_learn_faster() -> None:
     trunk = GoogLeNet(3, width_multiplier=0.125)
     module = ClassifierTraining(
         RegionNetwork(trunk),
+        TrainingOptions(learning_rate=0.001, weight_decay=0.01),
         class_names=("cat", "dog"),
         background=True,
         seed=1,
         input_size=32,
-        learning_rate=0.001,
-        new_layers=new,
-        weight_decay=0.01,
     )
+    module.new_layers = new
     found = {}
     for group in module._parameter_groups():
         for parameter in group["params"]:

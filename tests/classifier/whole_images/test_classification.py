@@ -24,7 +24,7 @@ from classifier.whole_images.classification import (
 )
 from classifier.whole_images.crops import cut_crops, evaluation_crops
 from classifier.whole_images.image_classifier import ImageClassifier
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 from detection.structures.arrays import FloatArray, Image, IntArray
 
 
@@ -64,7 +64,7 @@ def naive_average(models: Sequence[tuple[nn.Module, NetworkDescription]], image:
         for box, mirror in zip(torch.from_numpy(boxes), mirrored, strict=True):
             crop = warp_regions(pixels, box.view(1, 1, 4), size=description.input_size)[0]
             with torch.inference_mode():
-                logits = network(normalise(crop.flip(3) if mirror else crop))
+                logits = network((crop.flip(3) if mirror else crop) * SCALE)
             found.append(logits[0, 1:].softmax(0) if description.background else logits[0].softmax(0))
     mean: FloatArray = torch.stack(found).mean(dim=0).numpy()
     return mean

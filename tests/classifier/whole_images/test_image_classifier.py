@@ -14,7 +14,7 @@ from classifier.scoring.weights_file import NetworkDescription, find_weights, lo
 from classifier.whole_images import image_classifier
 from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
 from detection.errors import InputError
-from detection.runtime.pixels import normalise
+from detection.runtime.pixels import SCALE
 
 
 class Featureless(nn.Module):
@@ -42,7 +42,7 @@ def whole_image_weights_file(tiny_description: NetworkDescription, tmp_path_fact
 def test_softmax_of_a_network_for_whole_images(whole_image_weights: Path, crops: torch.Tensor) -> None:
     network, _ = load_weights(whole_image_weights)
     with torch.inference_mode():
-        expected = network(normalise(crops)).softmax(1)
+        expected = network(crops * SCALE).softmax(1)
     classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32", batch_size=2)
     torch.testing.assert_close(classify.probabilities(crops), expected, atol=1e-5, rtol=1e-4)
     assert classify.class_names == ("cat", "cup", "rocket")
@@ -52,7 +52,7 @@ def test_softmax_of_a_network_for_whole_images(whole_image_weights: Path, crops:
 def test_background_is_left_out(tiny_weights: Path, crops: torch.Tensor) -> None:
     network, _ = load_weights(tiny_weights)
     with torch.inference_mode():
-        with_background = network(normalise(crops)).softmax(1)
+        with_background = network(crops * SCALE).softmax(1)
     expected = with_background[:, 1:] / (1 - with_background[:, :1])  # renormalised: what is known not to be background
     probabilities = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
     assert probabilities.shape == (5, 3)
@@ -63,7 +63,7 @@ def test_features_are_what_the_linear_layer_reads(tiny_weights: Path, crops: tor
     network, _ = load_weights(tiny_weights)
     features = ImageClassifier(str(tiny_weights), device="cpu", precision="float32", batch_size=3).features(crops)
     with torch.inference_mode():
-        logits = network(normalise(crops))
+        logits = network(crops * SCALE)
         torch.testing.assert_close(network.linear(features), logits, atol=1e-4, rtol=1e-4)  # type: ignore[operator]
 
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torchvision.ops import nms as torchvision_nms
 
-from detection.structures import nms as nms_module
-from detection.structures.boxes import as_boxes
-from detection.structures.nms import NMS_IOU_THRESHOLD, nms
+from detection.structures import boxes as boxes_module
+from detection.structures.boxes import NMS_IOU_THRESHOLD, as_boxes, nms
 from tests.detection.structures.naive_nms import naive_nms, random_boxes
 
 
@@ -76,7 +75,7 @@ def test_first_of_equal_scores_is_best() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30, 64])
 def test_rows_computed_together_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(nms_module, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(boxes_module, "NMS_ROWS", rows)
     generator = np.random.default_rng(1)
     boxes = random_boxes(generator, 30)
     scores = (generator.integers(0, 12, 30) / 16).tolist()

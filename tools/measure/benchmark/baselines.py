@@ -15,10 +15,10 @@ from classifier.scoring.weights_file import load_region_network
 from classifier.warp.crop import context_boxes
 from detection.detector import Detector
 from detection.image import read_image
-from detection.runtime.pixels import MEAN_RGB, normalise
+from detection.runtime.pixels import MEAN_RGB, SCALE
 from detection.structures.arrays import FloatArray, Image
 from proposals.selective_search import SelectiveSearch
-from tools.command.split_options import evenly_spaced
+from tools.command.options import evenly_spaced
 
 TORCHVISION = {
     "resnet50": "fasterrcnn_resnet50_fpn",
@@ -74,7 +74,7 @@ class PlainLoop:
         left, top, right, bottom = context_boxes(torch.from_numpy(box), size=size, context=context).round().tolist()
         crop = picture.crop((left, top, right, bottom)).resize((size, size), PIL.Image.Resampling.BILINEAR)
         centred = np.asarray(crop, np.float32) - np.array(MEAN_RGB, np.float32)
-        inputs = normalise(torch.from_numpy(centred).permute(2, 0, 1)[None])
+        inputs = torch.from_numpy(centred).permute(2, 0, 1)[None] * SCALE
         outputs = network(inputs.to(loaded.device))
         probabilities: FloatArray = loaded.probabilities(outputs.logits)[0].cpu().numpy()
         return probabilities

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.training.initial_weights.torchvision_weights import INIT_ARGS, from_torchvision
-from detection.runtime.pixels import MEAN_RGB, normalise
+from detection.runtime.pixels import MEAN_RGB, SCALE
 
 
 @pytest.fixture(name="theirs", scope="module")
@@ -49,7 +49,7 @@ def test_same_scores_for_the_same_pixels(theirs: nn.Module, ours: nn.Module, hei
     deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     with torch.inference_mode():
         expected = theirs((pixels / 255 - mean) / deviation)
-        logits = ours(normalise(pixels - torch.tensor(MEAN_RGB).view(3, 1, 1)))
+        logits = ours((pixels - torch.tensor(MEAN_RGB).view(3, 1, 1)) * SCALE)
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
     assert 0.5 < expected.std() < 2  # neither too small for the tolerance nor too large for float32
     assert (expected[0] - expected[1]).abs().max() > 1e-2  # the pictures do differ

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from detection.structures import nms as nms_module
+from detection import detector as detector_module
+from detection.detector import CANDIDATES_PER_CLASS, Detector
 from detection.structures.arrays import FloatArray
 from detection.structures.boxes import as_boxes
-from detection.structures.contracts import RegionScores
+from detection.structures.contracts import Classifier, RegionScores
 from detection.structures.detections import Detections
-from detection.structures.nms import CANDIDATES_PER_CLASS, suppress
 from tests.detection.structures.naive_nms import naive_nms, random_boxes
 
 NAMES = ("cat", "dog", "owl")
+
+SIZE = (40, 60)
+"""Height and width of the image; they only matter for a calibration."""
 
 APART = as_boxes([(0, 0, 4, 4), (10, 0, 14, 4), (20, 0, 24, 4), (30, 0, 34, 4)])
 
@@ -29,17 +35,17 @@ def run(
     score_threshold: float = 0.25,
     max_detections: int = 100,
 ) -> Detections:
-    """`suppress` of regions with the probabilities of the foreground classes alone; background gets none."""
+    """`Detector.suppress` of regions with the probabilities of the foreground classes alone; background gets none."""
     foreground = np.array(probabilities, np.float32).reshape(-1, len(NAMES))
     with_background = np.concatenate([np.zeros((len(foreground), 1), np.float32), foreground], axis=1)
-    return suppress(
-        boxes[: len(foreground)],
-        RegionScores(with_background, refined),
-        NAMES,
-        score_threshold=score_threshold,
-        nms_iou_threshold=0.3,
-        max_detections=max_detections,
-    )
+    detector = make_detector(score_threshold=score_threshold, max_detections=max_detections)
+    return detector.suppress(boxes[: len(foreground)], RegionScores(with_background, refined), SIZE)
+
+
+def make_detector(*, score_threshold: float = 0.25, max_detections: int = 100) -> Detector:
+    """A detector that is never asked to propose or to classify."""
+    classify = SimpleNamespace(class_names=NAMES)
+    return Detector(Mock(), cast(Classifier, classify), score_threshold=score_threshold, max_detections=max_detections)
 
 
 def summary(detections: Detections) -> list[tuple[int, float, float]]:
@@ -57,14 +63,7 @@ def test_best_come_first_over_all_classes() -> None:
 
 def test_background_is_never_detected() -> None:
     probabilities = np.array([[0.75, 0, 0.125, 0.125], [0.5, 0, 0, 0.5]], np.float32)
-    detections = suppress(
-        APART[:2],
-        RegionScores(probabilities),
-        NAMES,
-        score_threshold=0.25,
-        nms_iou_threshold=0.3,
-        max_detections=100,
-    )
+    detections = make_detector().suppress(APART[:2], RegionScores(probabilities), SIZE)
     assert summary(detections) == [(2, 0.5, 10)]
 
 
@@ -152,7 +151,7 @@ def test_nothing_reaches_the_threshold() -> None:
 
 def test_best_candidates_of_each_class_compete(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CANDIDATES_PER_CLASS == 1000
-    monkeypatch.setattr(nms_module, "CANDIDATES_PER_CLASS", 2)
+    monkeypatch.setattr(detector_module, "CANDIDATES_PER_CLASS", 2)
     # The last two cats are one too many and upon a better one; each class has its own two.
     boxes = as_boxes([(0, 0, 9, 9), (10, 0, 19, 9), (20, 0, 29, 9)])
     detections = run([(0.5, 0.5, 0), (0.75, 0.25, 0), (1, 0.75, 0.375)], boxes)
@@ -193,6 +192,13 @@ def test_agrees_with_loops(with_refined: bool) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_suppress_refuses_scores_of_another_number_of_regions(rows: int) -> None:
     boxes = np.array([[0, 0, 1, 1], [1, 1, 2, 2]], np.float32)
-    scores = RegionScores(np.full((rows, 3), 0.3, np.float32))
-    with pytest.raises(ValueError, match=r"probabilities must have shape \[2, 3\]"):
-        suppress(boxes, scores, ("a", "b"), score_threshold=0.1, nms_iou_threshold=0.3, max_detections=10)
+    scores = RegionScores(np.full((rows, 4), 0.3, np.float32))
+    with pytest.raises(ValueError, match=r"probabilities must have shape \[2, 4\]"):
+        make_detector().suppress(boxes, scores, SIZE)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 5])
+def test_suppress_refuses_scores_of_another_number_of_classes(columns: int) -> None:
+    scores = RegionScores(np.full((2, columns), 0.3, np.float32))
+    with pytest.raises(ValueError, match=r"probabilities must have shape \[2, 4\]"):
+        make_detector().suppress(APART[:2], scores, SIZE)

@@ -1,22 +1,32 @@
-"""What selective search knows of each superpixel: size, box, and histograms of colour and texture."""
+"""Features of superpixels (Uijlings et al., IJCV 2013, section 3.2), and which superpixels touch.
+
+The features are size, box, and histograms of colour and texture. `texture_codes` describes the texture of an image
+once; `region_features` counts it, and the colours, for each superpixel; `neighbour_pairs` finds those that touch. The
+texture of a pixel is its derivatives in eight directions. The paper has Gaussian derivatives; OpenCV has Scharr's, and
+turns the image for the directions between the axes, and so does this module.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.runtime.compilation import compiled
 from detection.structures.arrays import FloatArray, Image
-from proposals.selective_search.texture import BINS
 
 COLOR_BINS = 25
-"""Of a channel (Uijlings et al., IJCV 2013, section 3.2)."""
+"""The number of bins of the histogram of a channel."""
+
+TEXTURE_BINS = 10
+"""The number of bins of the histogram of a direction."""
 
 
 class RegionFeatures(NamedTuple):
-    """Of N regions.
+    """Features of N regions.
 
     `sizes` in pixels, int32 [N]; `boxes` int32 [N, 4], xyxy, half-open; `colors` float32 [N, 75] and `textures`
     float32 [N, 240], histograms whose bins add up to 1.
@@ -28,10 +38,31 @@ class RegionFeatures(NamedTuple):
     textures: FloatArray
 
 
+def texture_codes(image: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the texture of an image [H, W, 3]: codes [channel, axis, H, W], and the bins of zero [channel, axis, 2].
+
+    The four axes are horizontal, vertical and the two diagonals; an axis has two directions. A derivative above zero
+    belongs to the first direction, and its code is its bin, 0-9. Any other belongs to the second direction, and its
+    code is its bin plus 10. In the other direction a derivative counts as zero, whose bin the second array gives. The
+    bins of a channel span the derivatives of the whole image.
+    """
+    channels = image.shape[2]
+    codes = np.empty((channels, 4, *image.shape[:2]), np.uint8)
+    zeros = np.empty((channels, 4, 2), np.uint8)
+    for axis, derivatives in enumerate(_derivatives(image)):
+        for channel, derivative in enumerate(cv2.split(derivatives)):
+            least, most, *_ = cv2.minMaxLoc(derivative)
+            scales = [_to_byte(max(least, 0), max(most, 0)), _to_byte(min(least, 0), min(most, 0))]
+            zeros[channel, axis] = _encode(
+                np.asarray(derivative, np.float32), np.array(scales, np.float32), codes[channel, axis]
+            )
+    return codes, zeros
+
+
 def region_features(
     labels: NDArray[np.int32], image: Image, codes: NDArray[np.uint8], zeros: NDArray[np.uint8]
 ) -> RegionFeatures:
-    """Features of the superpixels `labels` [H, W] of an image [H, W, 3] with its `texture_codes`."""
+    """Return the features of the superpixels `labels` [H, W] of an image [H, W, 3] with its `texture_codes`."""
     count = int(labels.max()) + 1
     height, width = labels.shape
     boxes = np.tile(np.array([width, height, 0, 0], np.int32), (count, 1))
@@ -43,19 +74,78 @@ def region_features(
     return RegionFeatures(sizes, boxes, colors, _by_direction(textures, zeros).astype(np.float32) / (total * 24))
 
 
+def neighbour_pairs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the pairs of superpixels of `labels` [H, W] that touch: int32 [P, 2], lower label first, ascending.
+
+    As in OpenCV, a pixel that is neither in the first row nor in the first column touches the pixels to its left, above
+    it, and above to its left; so an image that is one pixel wide has no pairs.
+    """
+    count = int(labels.max()) + 1
+    keys = np.sort(_touching_pairs(labels, count))
+    return np.stack([keys // count, keys % count], axis=1).astype(np.int32)
+
+
+def _derivatives(image: Image) -> Iterator[FloatArray]:
+    """Yield the derivatives along each of the four axes, float32 [H, W, C]."""
+    for direction in ((1, 0), (0, 1)):
+        yield np.asarray(cv2.Scharr(image, cv2.CV_32F, *direction), np.float32)
+    height, width = image.shape[:2]
+    center = width / 2, height / 2
+    corners = cv2.boxPoints((center, (width, height), 45.0))
+    turned_width, turned_height = np.ceil(corners.max(axis=0)) - np.floor(corners.min(axis=0)) + 1
+    there = cv2.getRotationMatrix2D(center, 45.0, 1.0)
+    there[:, 2] += turned_width / 2 - center[0], turned_height / 2 - center[1]
+    turned = cv2.warpAffine(image, there, (int(turned_width), int(turned_height)))
+    # On the way back, OpenCV turns about a whole pixel and then cuts out the image, a very narrow one off the middle.
+    back = cv2.getRotationMatrix2D((turned_width // 2, turned_height // 2), -45.0, 1.0)
+    back[:, 2] -= max(0, (turned_width - width) // 2), max(0, (turned_height - height) // 2)
+    for direction in ((1, 0), (0, 1)):
+        derivatives = cv2.Scharr(turned, cv2.CV_32F, *direction)
+        yield np.asarray(cv2.warpAffine(derivatives, back, (width, height)), np.float32)
+
+
+def _to_byte(least: float, most: float) -> tuple[float, float]:
+    """Return the scale and shift that map a range to 0-255; a range of one value is mapped to 0."""
+    return (255 / (most - least), -255 * least / (most - least)) if most > least else (0.0, 0.0)
+
+
 def _by_direction(textures: NDArray[np.int32], zeros: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Histograms of the directions [N, 240] from those of the codes [N, channel, axis, code]."""
+    """Turn counts of codes [N, channel, axis, code] into histograms of the directions [N, 240]."""
     count, channels, axes, _ = textures.shape
-    directions = textures.reshape(count, channels, axes, 2, BINS).copy()
-    elsewhere = directions.sum(axis=-1)[..., ::-1]  # pixels that count as zero in a direction
+    directions = textures.reshape(count, channels, axes, 2, TEXTURE_BINS).copy()
+    zero_counts = directions.sum(axis=-1)[..., ::-1]  # the pixels whose derivative belongs to the other direction
     for direction in np.ndindex(zeros.shape):
-        directions[(slice(None), *direction, zeros[direction])] += elsewhere[(slice(None), *direction)]
+        directions[(slice(None), *direction, zeros[direction])] += zero_counts[(slice(None), *direction)]
     return directions.reshape(count, -1)
 
 
 @compiled
+def _encode(derivative: FloatArray, scales: FloatArray, codes: NDArray[np.uint8]) -> tuple[np.uint8, np.uint8]:
+    """Write the codes of a derivative, and return the bin of zero in each direction.
+
+    Args:
+        derivative: float32 [H, W].
+        scales: float32 [2, 2], the scale and shift of each direction.
+        codes: [H, W], written.
+    """
+    for y in range(derivative.shape[0]):
+        for x in range(derivative.shape[1]):
+            value = derivative[y, x]
+            above, below = _bin(value, scales[0]), _bin(value, scales[1])
+            codes[y, x] = above if value > 0 else TEXTURE_BINS + below
+    return _bin(np.float32(0), scales[0]), _bin(np.float32(0), scales[1])
+
+
+@compiled
+def _bin(value: np.float32, scale: FloatArray) -> np.uint8:
+    """Return the bin of a derivative. OpenCV rounds it to a byte first, halves to even."""
+    byte = np.rint(value * scale[0] + scale[1])
+    return np.uint8(min(max(byte, np.float32(0)), np.float32(255)) / np.float32(256 / TEXTURE_BINS))
+
+
+@compiled
 def _extend_boxes(boxes: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
-    """Extend the box of each region by its pixels."""
+    """Extend the box of each region to its pixels."""
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             box = boxes[labels[y, x]]
@@ -69,9 +159,9 @@ def _extend_boxes(boxes: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
 def _count_bins(
     labels: NDArray[np.int32], image: Image, codes: NDArray[np.uint8], count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Pixels of each region by colour, int32 [N, channel, bin], and by texture, int32 [N, channel, axis, code]."""
+    """Count the pixels of each region: by colour [N, channel, bin], and by texture [N, channel, axis, code]."""
     colors = np.zeros((count, 3, COLOR_BINS), np.int32)
-    textures = np.zeros((count, 3, 4, 2 * BINS), np.int32)
+    textures = np.zeros((count, 3, 4, 2 * TEXTURE_BINS), np.int32)
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             region = labels[y, x]
@@ -80,3 +170,30 @@ def _count_bins(
                 for axis in range(4):
                     textures[region, channel, axis, codes[channel, axis, y, x]] += 1
     return colors, textures
+
+
+@compiled
+def _touching_pairs(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """Return `lower label * count + upper label` for each pair that touches, once each, in any order.
+
+    Pixels and their three neighbours make a planar graph, and so do the superpixels: there are less than three pairs
+    for each superpixel, which bounds the hash table (with open addressing) that finds the pairs met before.
+    """
+    slots = 8
+    while slots < 8 * count:
+        slots *= 2
+    table = np.full(slots, -1, np.int64)
+    for y in range(1, labels.shape[0]):
+        for x in range(1, labels.shape[1]):
+            label = np.int64(labels[y, x])
+            for other in (labels[y, x - 1], labels[y - 1, x], labels[y - 1, x - 1]):
+                if other == label:
+                    continue
+                key = min(label, other) * count + max(label, other)
+                slot = (key * 0x9E3779B1 >> 16) & (slots - 1)
+                while table[slot] != key:
+                    if table[slot] < 0:
+                        table[slot] = key
+                        break
+                    slot = (slot + 1) & (slots - 1)
+    return table[table >= 0]

@@ -1,4 +1,4 @@
-"""OpenCV's selective search: the reference of the compiled one, which finds the same boxes."""
+"""OpenCV's implementation of selective search, the reference for `search.py`, which finds the same boxes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from detection.structures.arrays import Image, IntArray
 
 
 def require_ximgproc() -> None:
-    """Look for the part of OpenCV that holds selective search.
+    """Check that OpenCV has the module `ximgproc`, which holds selective search.
 
     Raises:
-        InputError: if it is not there.
+        InputError: if it has not.
     """
     if not hasattr(cv2, "ximgproc"):
         raise InputError(
@@ -26,18 +26,18 @@ def require_ximgproc() -> None:
 
 
 def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntArray:
-    """Corners xyxy [N, 4] of all regions, in pixels, without duplicates, in a random order.
+    """Return the corners xyxy [N, 4] of all regions, in pixels, without duplicates, in a random order.
 
     Args:
-        images: an image in several colour spaces, [H, W, 3] each.
-        scales: k of the superpixels, and their minimal size.
-        sigma: of the smoothing before the segmentation.
+        images: the image in several colour spaces, [H, W, 3] each.
+        scales: values of k of the superpixels, which are also their minimum size in pixels.
+        sigma: of the Gaussian smoothing before the segmentation.
     """
     segmentation: Any = cv2.ximgproc.segmentation
     selective_search = segmentation.createSelectiveSearchSegmentation()
     for image in images:
         selective_search.addImage(image)
-    # `switchToSelectiveSearchFast` would leave the minimal size of superpixels at 100 for every scale.
+    # `switchToSelectiveSearchFast` would set the minimum size of superpixels to 100 at every scale.
     for k in scales:
         selective_search.addGraphSegmentation(segmentation.createGraphSegmentation(sigma, float(k), k))
     for names in (("Color", "Fill", "Texture", "Size"), ("Fill", "Texture", "Size")):

@@ -1,4 +1,7 @@
-"""Selective search (Uijlings et al., IJCV 2013) with the superpixels of GoogLeNet's detector."""
+"""Selective search (Uijlings et al., IJCV 2013) with the superpixels of GoogLeNet's detector, as a proposer.
+
+`search.py` holds the algorithm, `opencv.py` calls OpenCV's implementation of it.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,32 @@ from detection.structures.contracts import Proposals
 from proposals.selective_search import opencv as opencv_search
 
 LONGEST_SIDE = 2
-"""The longer side of the searched image is at most so many times the width, so that a tall strip stays affordable."""
+"""The longer side of the searched image is at most this many times its width, which bounds the cost of a tall strip."""
 
 MAX_SIGMA = 100
-"""Above it nothing of an image would be left, and the filter would grow without bound."""
+"""Above it, nothing of an image is left, and the filter grows without bound."""
 
 ENGINES = ("compiled", "opencv")
 
 
 class SelectiveSearch:
-    """Boxes of the regions that appear while the superpixels of an image are merged, the most alike first.
+    """Returns the boxes of the regions that appear while the superpixels of an image are merged, most similar first.
 
-    As R-CNN's fast mode: the image is brought to a fixed width; for each scale k its HSV and Lab versions are cut into
-    superpixels (Felzenszwalb and Huttenlocher 2004, minimal size k), which are merged twice, by colour, fill, texture
-    and size, and by all but colour. GoogLeNet's detector doubles the superpixel size (arXiv 1409.4842, section 8): k of
-    100 and 200 in place of 50 and 100, which halves the number of boxes.
+    The image is resized to a fixed width, as in R-CNN's fast mode. For each scale k, its HSV and Lab versions are cut
+    into superpixels of at least k pixels (Felzenszwalb and Huttenlocher 2004), and these are merged twice: by colour,
+    fill, texture and size, and by all of them but colour. GoogLeNet's detector doubles the superpixel size (arXiv
+    1409.4842, section 8): k of 100 and 200 in place of 50 and 100, which halves the number of boxes.
 
     The whole image is always among the boxes.
 
     Args:
-        scales: values of k, in pixels of the searched image.
-        width: of the searched image, in pixels.
-        min_side: boxes with a shorter side, in pixels of the searched image, are dropped.
-        engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. They find the same boxes, but
-            where equal similarities leave open what to merge.
-        sigma: of the Gaussian smoothing before the segmentation, in pixels of the searched image, above 0 and at most
-            100; R-CNN's is 0.8. Less of it leaves more superpixels, and more boxes.
+        scales: values of k, in pixels of the resized image.
+        width: of the resized image, in pixels.
+        min_side: boxes with a shorter side, in pixels of the resized image, are dropped.
+        engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. Both find the same boxes, except
+            where equal similarities leave open which regions are merged.
+        sigma: of the Gaussian smoothing before the segmentation, in pixels of the resized image, above 0 and at most
+            100; R-CNN has 0.8. A smaller value leaves more superpixels, and more boxes.
 
     Raises:
         InputError: if the engine is "opencv" and OpenCV comes without `ximgproc`.
@@ -67,9 +70,10 @@ class SelectiveSearch:
         self.sigma = sigma
 
     def __call__(self, image: Image) -> Proposals:
-        """Proposals of an image, without duplicates, the largest box first; scores are shares of the image's area.
+        """Return the proposals of an image, without duplicates, the largest box first.
 
-        OpenCV ranks its boxes at random; size is an order that is stable and keeps whole objects before their parts.
+        The scores are the boxes' shares of the area of the image. OpenCV ranks its boxes at random; an order by size is
+        stable, and has whole objects before their parts.
         """
         height, width = image.shape[:2]
         searched = self._resize(image)
@@ -84,7 +88,7 @@ class SelectiveSearch:
         return Proposals(boxes[order], scores[order])
 
     def _resize(self, image: Image) -> Image:
-        """The image at the width that is searched."""
+        """Resize the image to the width that is searched."""
         height, width = image.shape[:2]
         factor = min(self.width / width, LONGEST_SIDE * self.width / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
@@ -92,10 +96,11 @@ class SelectiveSearch:
         return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
 
     def _search(self, image: Image) -> IntArray:
-        """Corners xyxy [N, 4] in pixels of `image`, as the engine finds them."""
+        """Return the corners xyxy [N, 4] of all regions, in pixels of `image`."""
         spaces = [np.asarray(cv2.cvtColor(image, space), np.uint8) for space in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab)]
         if self.engine == "opencv":
             return opencv_search.search(spaces, self.scales, self.sigma)
+        # The module is named by a string because its import takes a second, and may happen in another process.
         corners: IntArray = call_compiled(
             "proposals.selective_search.search", "search", spaces, self.scales, self.sigma
         )

@@ -1,7 +1,12 @@
 """Superpixels by graph segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), in compiled loops.
 
-Pixels are nodes; an edge ties a pixel to the one below it or right of it and weighs the distance of their colours. Its
-number is twice that of its first pixel in row-major order, plus one if it leads to the right.
+Pixels are the nodes of a graph. An edge joins a pixel to the one below it or to its right, and its weight is the
+distance of their colours. An edge is one uint64: the upper half holds the bits of its weight, a float32 of at least 0,
+and the lower half its number, twice that of its first pixel in row-major order, plus one if the edge leads to the
+right.
+
+`search.py` calls `sorted_edges`, `join_lightest` and `segment` in this order. The functions below them are loops that
+Numba compiles to machine code.
 """
 
 from __future__ import annotations
@@ -16,17 +21,16 @@ from detection.runtime.compilation import compiled
 from detection.structures.arrays import FloatArray, Image
 
 NUMBER = np.uint64(0xFFFFFFFF)
-"""Of an edge: the lower half of its entry."""
+"""The bits of an edge that hold its number."""
 
 PARENT, LIMIT = 0, 1
-"""Columns of the nodes."""
+"""The columns of an array of nodes, see `_segment`."""
 
 
 def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
-    """Edges of an image [H, W, 3] that is smoothed with `sigma` first, the lightest first: uint64 [E].
+    """Return the edges [E] of an image [H, W, 3] after Gaussian smoothing, lightest first, equal ones by their number.
 
-    The upper half of an entry holds the bits of the weight, a float32 of at least 0, and the lower half the number of
-    the edge, which decides among equals. The entries serve every scale.
+    The result serves all scales.
     """
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, sigmaY=sigma)
     edges = _weigh_edges(np.asarray(smooth, np.float32))
@@ -34,46 +38,46 @@ def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
     return edges
 
 
-class Beginning(NamedTuple):
-    """The segmentation after the lightest edges, which is the same for all scales from some on.
+class PartialSegmentation(NamedTuple):
+    """The state of a segmentation after the lightest edges, which is the same at all scales from some scale on.
 
-    `nodes` int32 [H * W, 2] are as in `_segment`, but a root has its largest weight in place of its limit; `edges` are
-    those that are still to come.
+    `nodes` int32 [H * W, 2] are as in `_segment`, except that a root has its largest weight in place of its limit.
+    `edges` are those that have not been looked at yet.
     """
 
     nodes: NDArray[np.int32]
     edges: NDArray[np.uint64]
 
 
-def begin(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float) -> Beginning:
-    """Join superpixels up to the first edge that is refused at scale `k`. No larger scale refuses an earlier one.
+def join_lightest(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float) -> PartialSegmentation:
+    """Join superpixels up to the first edge that is rejected at scale `k`; larger scales reject no earlier edge.
 
     Args:
         edges: from `sorted_edges`.
         size: (height, width) of the image.
-        k: the smallest of the scales that are wanted.
+        k: the smallest of the scales at which the image will be segmented.
     """
-    nodes, count = _begin(edges, size, np.float32(k))
-    return Beginning(nodes, edges[count:])
+    nodes, count = _join_lightest(edges, size, np.float32(k))
+    return PartialSegmentation(nodes, edges[count:])
 
 
-def segment(beginning: Beginning, size: tuple[int, int], *, k: float, min_size: int) -> NDArray[np.int32]:
-    """Superpixels: labels int32 [H, W], numbered from 0 in the order in which a row-major scan meets them.
+def segment(partial: PartialSegmentation, size: tuple[int, int], *, k: float, min_size: int) -> NDArray[np.int32]:
+    """Return the label of each pixel, int32 [H, W]; labels count from 0 in the order of a row-major scan.
 
     Args:
-        beginning: from `begin`, of the same scale or a smaller one.
+        partial: from `join_lightest`, at the same scale or a smaller one.
         size: (height, width) of the image.
-        k: the larger, the larger the superpixels.
-        min_size: in pixels; a smaller superpixel is joined to the neighbour that is most alike.
+        k: the scale; larger values give larger superpixels.
+        min_size: in pixels; a smaller superpixel is joined to the most similar superpixel beside it.
     """
-    return _segment(*beginning, size[1], np.float32(k), min_size).reshape(size)
+    return _segment(*partial, size[1], np.float32(k), min_size).reshape(size)
 
 
 @compiled
 def _weigh_edges(smooth: FloatArray) -> NDArray[np.uint64]:
-    """Entries of the edges in the order of their numbers."""
+    """Return the edges of an image [H, W, 3] in the order of their numbers."""
     height, width, _ = smooth.shape
-    entries = np.empty(2 * height * width - height - width, np.uint64)
+    edges = np.empty(2 * height * width - height - width, np.uint64)
     weights = np.zeros((width, 2), np.float32)  # of a row
     count = 0
     for y in range(height):
@@ -85,22 +89,22 @@ def _weigh_edges(smooth: FloatArray) -> NDArray[np.uint64]:
         for x in range(width):
             number = 2 * (y * width + x)
             if y + 1 < height:
-                entries[count] = _entry(weights[x, 0], number)
+                edges[count] = _as_edge(weights[x, 0], number)
                 count += 1
             if x + 1 < width:
-                entries[count] = _entry(weights[x, 1], number + 1)
+                edges[count] = _as_edge(weights[x, 1], number + 1)
                 count += 1
-    return entries
+    return edges
 
 
 @compiled
-def _entry(weight: np.float32, number: int) -> np.uint64:
+def _as_edge(weight: np.float32, number: int) -> np.uint64:
     return np.uint64(np.float32(weight).view(np.uint32)) << np.uint64(32) | np.uint64(number)
 
 
 @compiled
 def _distance(first: FloatArray, second: FloatArray) -> np.float32:
-    """Of two colours [3]. OpenCV squares in double precision, and rounds each sum."""
+    """Return the distance of two colours [3]. OpenCV squares in double precision, and rounds each sum."""
     total = np.float32(0)
     for channel in range(3):
         difference = np.float64(first[channel] - second[channel])
@@ -109,8 +113,8 @@ def _distance(first: FloatArray, second: FloatArray) -> np.float32:
 
 
 @compiled
-def _begin(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32) -> tuple[NDArray[np.int32], int]:
-    """The nodes when the first edge is refused, and how many were accepted or lay within a set."""
+def _join_lightest(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32) -> tuple[NDArray[np.int32], int]:
+    """Return the nodes at the first rejected edge, and the number of edges before it."""
     height, width = size
     nodes = np.empty((height * width, 2), np.int32)
     nodes[:, PARENT] = -1
@@ -129,19 +133,21 @@ def _begin(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32) -> t
 
 @compiled
 def _segment(
-    beginning: NDArray[np.int32], edges: NDArray[np.uint64], width: int, k: np.float32, min_size: int
+    partial: NDArray[np.int32], edges: NDArray[np.uint64], width: int, k: np.float32, min_size: int
 ) -> NDArray[np.int32]:
-    """A pixel is a row of `nodes`: its parent or, of a root, minus the size of its set; and the limit of a root.
+    """Return the labels [H * W].
 
-    That is the weight up to which its set accepts an edge, a float32 of at least 0, whose bits compare as it does. Side
-    by side, both come with one access to memory, which is what most of the time goes into.
+    Each pixel is a row of `nodes`. Its first column is the parent of the pixel or, for a root, minus the size of its
+    set. Its second column counts only for a root: the largest weight of an edge that the set accepts, a float32 of at
+    least 0 whose bits are compared as an integer. Side by side, both columns come with one access to memory, which
+    takes most of the time.
     """
-    nodes = beginning.copy()
+    nodes = partial.copy()
     for node in range(len(nodes)):
         if nodes[node, PARENT] < 0:
-            nodes[node, LIMIT] = _limit(beginning, np.int64(node), k)
-    refused = np.empty_like(edges)
-    refusals = 0
+            nodes[node, LIMIT] = _limit(partial, np.int64(node), k)
+    rejected = np.empty_like(edges)
+    count = 0
     for edge in edges:
         first, second = _find_ends(nodes, edge, width)
         if first != second:
@@ -151,9 +157,9 @@ def _segment(
                 nodes[root, LIMIT] = weight
                 nodes[root, LIMIT] = _limit(nodes, root, k)
             else:
-                refused[refusals] = edge
-                refusals += 1
-    for edge in refused[:refusals]:
+                rejected[count] = edge
+                count += 1
+    for edge in rejected[:count]:
         first, second = _find_ends(nodes, edge, width)
         if first != second and (-nodes[first, PARENT] < min_size or -nodes[second, PARENT] < min_size):
             _join(nodes, first, second)
@@ -162,22 +168,22 @@ def _segment(
 
 @compiled
 def _limit(nodes: NDArray[np.int32], root: np.int64, k: np.float32) -> np.int32:
-    """The bits of the limit of a root that has the bits of its largest weight in its place."""
+    """Return the bits of the limit of a root whose second column holds the bits of its largest weight."""
     weight = np.int32(nodes[root, LIMIT]).view(np.float32)
     return np.float32(weight + k / np.float32(-nodes[root, PARENT])).view(np.int32)
 
 
 @compiled
-def _find_ends(nodes: NDArray[np.int32], entry: np.uint64, width: int) -> tuple[np.int64, np.int64]:
-    """The roots of both ends of an edge."""
-    number = np.int64(entry & NUMBER)
+def _find_ends(nodes: NDArray[np.int32], edge: np.uint64, width: int) -> tuple[np.int64, np.int64]:
+    """Return the roots of both ends of an edge."""
+    number = np.int64(edge & NUMBER)
     pixel = number >> 1
     return _find(nodes, pixel), _find(nodes, pixel + (1 if number & 1 else width))
 
 
 @compiled
 def _find(nodes: NDArray[np.int32], node: np.int64) -> np.int64:
-    """The root of a node, with the path to it halved."""
+    """Return the root of a node, and halve the path to it."""
     parent = nodes[node, PARENT]
     while parent >= 0:
         above = nodes[parent, PARENT]
@@ -191,7 +197,7 @@ def _find(nodes: NDArray[np.int32], node: np.int64) -> np.int64:
 
 @compiled
 def _join(nodes: NDArray[np.int32], first: np.int64, second: np.int64) -> np.int64:
-    """Join the sets of two roots, the smaller below the larger; returns the root of both."""
+    """Join the sets of two roots, the smaller below the larger, and return the root of both."""
     if nodes[first, PARENT] > nodes[second, PARENT]:
         first, second = second, first
     nodes[first, PARENT] += nodes[second, PARENT]
@@ -201,6 +207,7 @@ def _join(nodes: NDArray[np.int32], first: np.int64, second: np.int64) -> np.int
 
 @compiled
 def _number_sets(nodes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels [H * W] of the sets, in the order in which a scan meets them."""
     numbers = np.full(len(nodes), -1, np.int32)  # of the sets, at their roots
     labels = np.empty(len(nodes), np.int32)
     count = 0

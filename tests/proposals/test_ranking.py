@@ -7,7 +7,7 @@ import pytest
 
 from detection.structures.arrays import FloatArray, IntArray
 from detection.structures.boxes import as_boxes, box_iou
-from proposals.ranking import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
+from proposals.merge import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
 
 
 def crowded_boxes(seed: int, count: int) -> FloatArray:

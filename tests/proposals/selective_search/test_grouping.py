@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from proposals.selective_search.adjacency import neighbour_pairs
-from proposals.selective_search.features import RegionFeatures, region_features
-from proposals.selective_search.grouping import group
+from proposals.selective_search.features import RegionFeatures, neighbour_pairs, region_features
+from proposals.selective_search.search import group
 
 Labels = NDArray[np.int32]
 

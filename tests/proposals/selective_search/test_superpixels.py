@@ -13,7 +13,7 @@ import sklearn.metrics
 from numpy.typing import NDArray
 
 from detection.structures.arrays import Image
-from proposals.selective_search.superpixels import begin, segment, sorted_edges
+from proposals.selective_search.superpixels import join_lightest, segment, sorted_edges
 
 UNSMOOTHED = 0.01
 """A sigma whose kernel is one pixel."""
@@ -21,7 +21,7 @@ UNSMOOTHED = 0.01
 
 def superpixels(image: Any, *, k: float, min_size: int, sigma: float = UNSMOOTHED) -> NDArray[np.int32]:
     size = image.shape[:2]
-    return segment(begin(sorted_edges(image, sigma), size, k=k), size, k=k, min_size=min_size)
+    return segment(join_lightest(sorted_edges(image, sigma), size, k=k), size, k=k, min_size=min_size)
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_derived_by_hand(k: float, min_size: int, expected: list[int]) -> None:
 def test_beginning_serves_all_larger_scales() -> None:
     image, size = skimage.data.astronaut()[:120, :160], (120, 160)  # type: ignore[no-untyped-call]
     edges = sorted_edges(image, 0.8)
-    beginning = begin(edges, size, k=50)
+    beginning = join_lightest(edges, size, k=50)
     assert 100 < len(beginning.edges) < 0.9 * len(edges)
     kept = beginning.nodes.copy()
     for k in (50, 51, 100, 2000):
         labels = segment(beginning, size, k=k, min_size=20)
-        np.testing.assert_array_equal(labels, segment(begin(edges, size, k=k), size, k=k, min_size=20))
-        np.testing.assert_array_equal(labels, segment(begin(edges, size, k=0), size, k=k, min_size=20))
+        np.testing.assert_array_equal(labels, segment(join_lightest(edges, size, k=k), size, k=k, min_size=20))
+        np.testing.assert_array_equal(labels, segment(join_lightest(edges, size, k=0), size, k=k, min_size=20))
     np.testing.assert_array_equal(beginning.nodes, kept)
 
 
@@ -62,7 +62,7 @@ def test_beginning_ends_before_the_first_refusal() -> None:
     # Edges weigh 5, 0 and 100; that of 0 joins, and at k = 9.9 that of 5 is refused.
     strip = np.array([[[0, 0, 0], [3, 4, 0], [3, 4, 0], [103, 4, 0]]], np.uint8)
     edges = sorted_edges(strip, UNSMOOTHED)
-    left = [len(begin(edges, (1, 4), k=k).edges) for k in (0, 9.9, 10, 1000)]
+    left = [len(join_lightest(edges, (1, 4), k=k).edges) for k in (0, 9.9, 10, 1000)]
     assert left == [2, 2, 1, 0]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detection.structures.arrays import FloatArray, Image, IntArray
-from proposals.selective_search.texture import texture_codes
+from proposals.selective_search.features import texture_codes
 
 
 def derivatives(plane: Image) -> list[Any]:

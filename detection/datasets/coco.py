@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.datasets.dataset import DataSet, Entry
+from detection.datasets.files import coco_json
 from detection.datasets.files.annotated_box import Corners, check_box
-from detection.datasets.files.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.structures.boxes import as_boxes
@@ -66,11 +66,8 @@ class COCO(DataSet):
             raise InputError(f"{self.root / annotations}: expected a json file in the format of COCO, got none")
         # All splits have the same categories, as `entries` checks, so those of the file that is read fastest do.
         self._source = min(files, key=os.path.getsize)
-        self._categories = read_categories(load_json(self._source), self._source)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(self._categories.values())
+        self._categories = coco_json.read_categories(coco_json.load_json(self._source), self._source)
+        self.class_names = tuple(self._categories.values())
 
     @property
     def category_ids(self) -> tuple[int, ...]:
@@ -82,8 +79,8 @@ class COCO(DataSet):
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         path = self.annotation_file(split)
-        content = load_json(path)
-        if read_categories(content, path) != self._categories:
+        content = coco_json.load_json(path)
+        if coco_json.read_categories(content, path) != self._categories:
             raise InputError(f"{path}: expected the categories of {self._source}, got others")
         images = _read_images(content, path, faults)
         self._read_objects(content, path, images, faults)
@@ -96,58 +93,38 @@ class COCO(DataSet):
                 image.place, GroundTruth(str(image_id), folder / image.name, boxes, labels, ignored), image.size
             )
 
-    def _read_objects(self, content: Record, path: Path, images: dict[int, _Image], faults: Faults) -> None:
+    def _read_objects(self, content: coco_json.Record, path: Path, images: dict[int, _Image], faults: Faults) -> None:
         """Add the objects to their images."""
         labels = {category: label for label, category in enumerate(self._categories)}
         known: set[int] = set()
-        for index, item in enumerate(list_of(content, "annotations", path)):
-            with faults.at(partial(place_of, path, "annotations", index, item)):
-                annotation_id = field_of(item, "id", int)
-                if annotation_id in known:
-                    raise InputError("expected each annotation once, got its id again")
+        for index, item in enumerate(coco_json.list_of(content, "annotations", path)):
+            with faults.at(partial(coco_json.place_of, path, "annotations", index, item)):
+                annotation_id = coco_json.field_of(item, "id", int)
+                coco_json.check_new(annotation_id, known, "annotation")
                 known.add(annotation_id)
-                image_id, category = field_of(item, "image_id", int), field_of(item, "category_id", int)
-                if image_id not in images:
-                    raise InputError(f"expected the id of an image of the file, got image_id {image_id}")
-                if category not in labels:
-                    raise InputError(f"expected the id of a category of the file, got category_id {category}")
+                image_id, label = coco_json.read_references(item, images, labels)
                 box, empty = _box(item, images[image_id].size)
-                ignored = empty or _is_crowd(item)
-                images[image_id].objects.append(_Object(box, labels[category], ignored))
+                images[image_id].objects.append(_Object(box, label, coco_json.read_flag(item, "iscrowd") or empty))
 
 
-def _read_images(content: Record, path: Path, faults: Faults) -> dict[int, _Image]:
+def _read_images(content: coco_json.Record, path: Path, faults: Faults) -> dict[int, _Image]:
     """The images by their identifiers, without objects as yet."""
     images: dict[int, _Image] = {}
-    for index, item in enumerate(list_of(content, "images", path)):
-        place = place_of(path, "images", index, item)
+    for index, item in enumerate(coco_json.list_of(content, "images", path)):
+        place = coco_json.place_of(path, "images", index, item)
         with faults.at(place):
-            image_id = field_of(item, "id", int)
-            if image_id in images:
-                raise InputError("expected each image once, got its id again")
-            size = field_of(item, "height", int), field_of(item, "width", int)
-            if min(size) <= 0:
-                raise InputError(f"expected a width and height above 0, got {size[1]} and {size[0]}")
-            images[image_id] = _Image(place, field_of(item, "file_name", str), size, [])
+            image_id = coco_json.field_of(item, "id", int)
+            coco_json.check_new(image_id, images, "image")
+            images[image_id] = _Image(place, coco_json.field_of(item, "file_name", str), coco_json.read_size(item), [])
     return images
 
 
-def _box(item: Record, size: tuple[int, int]) -> tuple[Corners, bool]:
-    """The box, and whether it is empty."""
-    numbers = field_of(item, "bbox", list)
+def _box(item: coco_json.Record, size: tuple[int, int]) -> tuple[Corners, bool]:
+    """Return the corners of a box, clipped to the image, and True if the box is empty."""
+    x, y, width, height = numbers = coco_json.read_box(item)
     stated = f"x, y, width, height {numbers}"
-    if len(numbers) != 4 or any(type(number) not in (int, float) for number in numbers):
-        raise InputError(f"expected a bbox of four numbers, got {stated}")
-    x, y, width, height = numbers
     if 0 in (width, height):
         # Checked as a box of one pixel, which may lie on the border: where it is still has to make sense.
         check_box((x - 0.5, y - 0.5, x + width + 0.5, y + height + 0.5), size, stated=stated)
         return (x, y, x + width, y + height), True
     return check_box((x, y, x + width, y + height), size, stated=stated), False
-
-
-def _is_crowd(item: Record) -> bool:
-    crowd = item.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise InputError(f"expected 0 or 1 for iscrowd, got {crowd!r}")
-    return bool(crowd)

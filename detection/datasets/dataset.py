@@ -46,16 +46,13 @@ class SplitCheck(NamedTuple):
 class DataSet(ABC):
     """Images with labelled boxes in named splits, below the folder `root`.
 
-    `scoring_rule` names the rule of `detection.evaluation` by which results on it are given.
+    `class_names` are the names of the C classes; labels are indices into them. `scoring_rule` is the name of the rule
+    of `detection.evaluation` by which results on this data set are usually given.
     """
 
     root: Path
+    class_names: tuple[str, ...]
     scoring_rule: str = "voc"
-
-    @property
-    @abstractmethod
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the C classes; labels are indices into them."""
 
     @property
     def category_ids(self) -> tuple[int, ...]:

@@ -43,12 +43,8 @@ class ILSVRCDetection(DataSet):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
-        self.wnids, self._names = _read_classes(CLASS_LIST)
+        self.wnids, self.class_names = _read_classes(CLASS_LIST)
         self._labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self._names
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         annotations, images = (self._folder(kind, split) for kind in ("Annotations", "Data"))

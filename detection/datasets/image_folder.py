@@ -33,11 +33,7 @@ class ImageFolder(DataSet):
         classes = {folder.name for split in splits if split.is_dir() for folder in _visible(split) if folder.is_dir()}
         if not classes:
             raise InputError(f"{self.root}: expected folders <split>/<class> with images, got none")
-        self._names = tuple(sorted(classes))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self._names
+        self.class_names = tuple(sorted(classes))
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         for image in self._images(split, faults):
@@ -53,7 +49,7 @@ class ImageFolder(DataSet):
         return list(self._images(split, Faults()))
 
     def _images(self, split: str, faults: Faults) -> Iterator[LabelledImage]:
-        labels = {name: label for label, name in enumerate(self._names)}
+        labels = {name: label for label, name in enumerate(self.class_names)}
         for folder in _visible(self.root / split):
             if not folder.is_dir():
                 faults.report(InputError(f"{folder}: expected a folder of a class, got a file"))

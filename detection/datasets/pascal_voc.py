@@ -12,28 +12,12 @@ from detection.datasets.files.voc_xml import read_voc_xml
 from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
 
+# fmt: off
 CLASS_NAMES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )
+# fmt: on
 
 
 class PascalVOC(DataSet):
@@ -47,15 +31,13 @@ class PascalVOC(DataSet):
         year: which year's folder to take.
     """
 
+    class_names = CLASS_NAMES
+
     def __init__(self, root: str | Path, year: int = 2007) -> None:
         folders = (Path(root) / "VOCdevkit" / f"VOC{year}", Path(root) / f"VOC{year}", Path(root))
         self.root = next((folder for folder in folders if folder.is_dir()), Path(root))
         self.scoring_rule = "voc2007" if year < 2010 else "voc"
         self._labels = {name: label for label, name in enumerate(CLASS_NAMES)}
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return CLASS_NAMES
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         for place, name, number in read_image_list(self.root / "ImageSets" / "Main" / f"{split}.txt", faults):

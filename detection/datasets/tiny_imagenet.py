@@ -52,12 +52,8 @@ class TinyImageNet(DataSet):
         unnamed = [wnid for wnid in self.wnids if wnid not in words]
         if unnamed:
             raise InputError(f"{self.root / 'words.txt'}: expected a line for every WNID, found none for {unnamed[0]}")
-        self._names = tuple(words[wnid].split(",")[0].strip() for wnid in self.wnids)
+        self.class_names = tuple(words[wnid].split(",")[0].strip() for wnid in self.wnids)
         self._labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self._names
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         for line in self._annotations(split, faults):

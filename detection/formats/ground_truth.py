@@ -7,13 +7,13 @@ import os
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from detection.datasets import COCO, DataSet
 from detection.datasets.dataset import Entry
-from detection.datasets.files.coco_json import Record, field_of, list_of, load_json, place_of, read_categories
+from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.runtime.whole_file import write_whole
@@ -23,13 +23,11 @@ IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""
 
 
-class _Object(NamedTuple):
-    image: int
-    label: int
-    box: tuple[float, float, float, float]
-    area: float
-    crowd: bool
-    ignored: bool
+_COLUMNS = [
+    *(("image", np.int64), ("label", np.int64), ("box_xywh", np.float64, (4,))),
+    *(("ignored", np.bool_), ("crowd", np.bool_), ("area", np.float64)),
+]
+"""The columns of `SplitObjects`, in its order."""
 
 
 def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = None) -> SplitObjects:
@@ -78,47 +76,34 @@ def read_coco_ground_truth(path: Path) -> SplitObjects:
     Raises:
         InputError: naming the file and the place in it, for whatever is malformed, unknown or there twice.
     """
-    content = load_json(path)
-    categories = read_categories(content, path)
+    content = coco_json.load_json(path)
+    categories = coco_json.read_categories(content, path)
     index = _read_index(content, path, categories)
     rows = {number: row for row, number in enumerate(index.coco_image_ids.tolist())}
     labels = {category: label for label, category in enumerate(categories)}
-    objects: list[_Object] = []
+    objects: list[tuple[Any, ...]] = []
     known: set[int] = set()
-    for position, item in enumerate(list_of(content, "annotations", path)):
-        with Faults().at(partial(place_of, path, "annotations", position, item)):
+    for position, item in enumerate(coco_json.list_of(content, "annotations", path)):
+        with Faults().at(partial(coco_json.place_of, path, "annotations", position, item)):
             objects.append(_read_object(item, rows, labels))
-            number = field_of(item, "id", int) if "id" in item else -1 - position
-            if number in known:
-                raise InputError("expected each annotation once, got its id again")
+            number = coco_json.field_of(item, "id", int) if "id" in item else -1 - position
+            coco_json.check_new(number, known, "annotation")
             known.add(number)
-    return SplitObjects(
-        index=index,
-        images=np.array([one.image for one in objects], np.int64),
-        labels=np.array([one.label for one in objects], np.int64),
-        boxes_xywh=np.array([one.box for one in objects], np.float64).reshape(-1, 4),
-        ignored=np.array([one.ignored for one in objects], np.bool_),
-        crowd=np.array([one.crowd for one in objects], np.bool_),
-        areas=np.array([one.area for one in objects], np.float64),
-    )
+    columns = np.array(objects, _COLUMNS)
+    return SplitObjects(index, *(columns[name] for name, *_ in _COLUMNS))
 
 
-def _read_index(content: Record, path: Path, categories: dict[int, str]) -> SplitIndex:
+def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str]) -> SplitIndex:
     names: list[str] = []
     numbers: dict[int, None] = {}
     sizes: list[tuple[int, int] | None] = []
-    for position, item in enumerate(list_of(content, "images", path)):
-        with Faults().at(partial(place_of, path, "images", position, item)):
-            number = field_of(item, "id", int)
-            if number in numbers:
-                raise InputError("expected each image once, got its id again")
+    for position, item in enumerate(coco_json.list_of(content, "images", path)):
+        with Faults().at(partial(coco_json.place_of, path, "images", position, item)):
+            number = coco_json.field_of(item, "id", int)
+            coco_json.check_new(number, numbers, "image")
             numbers[number] = None
-            names.append(field_of(item, "file_name", str) if "file_name" in item else "")
-            known = "width" in item and "height" in item
-            size = (field_of(item, "height", int), field_of(item, "width", int)) if known else None
-            if size is not None and min(size) <= 0:
-                raise InputError(f"expected a width and height above 0, got {size[1]} and {size[0]}")
-            sizes.append(size)
+            names.append(coco_json.field_of(item, "file_name", str) if "file_name" in item else "")
+            sizes.append(coco_json.read_size(item) if "width" in item and "height" in item else None)
     # Files of `write_coco_ground_truth` have the names and numbers of other data sets too.
     items = list(zip(content["images"], numbers, strict=True))
     try:
@@ -135,27 +120,19 @@ def _read_index(content: Record, path: Path, categories: dict[int, str]) -> Spli
         raise InputError(f"{path}: expected names and numbers of images that can be told apart: {error}") from None
 
 
-def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> _Object:
-    image, category = field_of(item, "image_id", int), field_of(item, "category_id", int)
-    if image not in rows:
-        raise InputError(f"expected the id of an image of the file, got image_id {image}")
-    if category not in labels:
-        raise InputError(f"expected the id of a category of the file, got category_id {category}")
-    numbers = field_of(item, "bbox", list)
-    if len(numbers) != 4 or any(type(one) not in (int, float) or not isfinite(one) for one in numbers):
-        raise InputError(f"expected a bbox of four finite numbers, got x, y, width, height {numbers}")
-    x, y, width, height = map(float, numbers)
-    if min(width, height) < 0:
-        raise InputError(f"expected a width and height of 0 or more, got x, y, width, height {numbers}")
+def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tuple[Any, ...]:
+    """Return the values of an annotation in the order of `_COLUMNS`."""
+    image, label = coco_json.read_references(item, rows, labels)
+    x, y, width, height = numbers = coco_json.read_box(item)
+    if not all(map(isfinite, numbers)) or min(width, height) < 0:
+        expected = "finite numbers, and a width and height of 0 or more"
+        raise InputError(f"expected {expected}, got x, y, width, height {numbers}")
     area = item.get("area", width * height)
-    if type(area) not in (int, float) or not area >= 0:
+    if not (coco_json.is_number(area) and area >= 0):
         raise InputError(f"expected an area of 0 or more, got {area!r}")
-    flags = [item.get(flag, 0) for flag in IGNORED_FLAGS]
-    for name, flag in zip(IGNORED_FLAGS, flags, strict=True):
-        if flag not in (0, 1):
-            raise InputError(f"expected 0 or 1 for {name}, got {flag!r}")
-    ignored = any(flags) or min(width, height) == 0
-    return _Object(rows[image], labels[category], (x, y, width, height), float(area), bool(flags[0]), ignored)
+    crowd, *other_flags = [coco_json.read_flag(item, flag) for flag in IGNORED_FLAGS]
+    ignored = crowd or any(other_flags) or min(width, height) == 0
+    return rows[image], label, (x, y, width, height), ignored, crowd, area
 
 
 def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
@@ -189,7 +166,7 @@ def coco_ground_truth(objects: SplitObjects) -> bytes:
     return json.dumps(content).encode("ascii")
 
 
-def _annotations(objects: SplitObjects) -> list[Record]:
+def _annotations(objects: SplitObjects) -> list[coco_json.Record]:
     columns = zip(
         objects.index.coco_image_ids[objects.images].tolist(),
         objects.index.category_ids[objects.labels].tolist(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,8 +49,8 @@ def read_categories(content: Record, path: Path) -> dict[int, str]:
         with Faults().at(partial(place_of, path, "categories", index, item)):
             number, name = field_of(item, "id", int), field_of(item, "name", str)
             if number in categories or name in names:
-                twice = "id" if number in categories else f"name '{name}'"
-                raise InputError(f"expected each category once, got its {twice} again")
+                repeated = "id" if number in categories else f"name '{name}'"
+                raise InputError(f"expected each category once, got its {repeated} again")
             categories[number] = name
             names.add(name)
     if not categories:
@@ -71,6 +72,55 @@ def field_of(item: Any, key: str, kind: type[Value]) -> Value:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise InputError(f"expected a field '{key}' of type {kind.__name__}, got {value!r}")
     return value
+
+
+def check_new(number: int, known: Container[int], kind: str) -> None:
+    """Raise an `InputError` if an item of this kind with this `id` is already known."""
+    if number in known:
+        raise InputError(f"expected each {kind} once, got its id again")
+
+
+def read_size(item: Any) -> tuple[int, int]:
+    """Return the height and width of an image; raises an `InputError` if one is missing or not positive."""
+    height, width = field_of(item, "height", int), field_of(item, "width", int)
+    if min(height, width) <= 0:
+        raise InputError(f"expected a width and height above 0, got {width} and {height}")
+    return height, width
+
+
+def read_references(item: Any, images: Container[int], labels: Mapping[int, int]) -> tuple[int, int]:
+    """Return the `image_id` and the label of an annotation.
+
+    Args:
+        item: the annotation.
+        images: the identifiers of the images of the file.
+        labels: the label of each category, by its identifier.
+
+    Raises:
+        InputError: if the file has no such image or category.
+    """
+    image, category = field_of(item, "image_id", int), field_of(item, "category_id", int)
+    if image not in images:
+        raise InputError(f"expected the id of an image of the file, got image_id {image}")
+    if category not in labels:
+        raise InputError(f"expected the id of a category of the file, got category_id {category}")
+    return image, labels[category]
+
+
+def read_box(item: Any) -> list[float]:
+    """Return the x, y, width and height of an annotation; raises an `InputError` if they are not four numbers."""
+    numbers = field_of(item, "bbox", list)
+    if len(numbers) != 4 or not all(map(is_number, numbers)):
+        raise InputError(f"expected a bbox of four numbers, got x, y, width, height {numbers}")
+    return numbers
+
+
+def read_flag(item: Any, name: str) -> bool:
+    """Return a flag of an annotation, False if it is missing; raises an `InputError` if it is not 0 or 1."""
+    flag = item.get(name, 0)
+    if flag not in (0, 1):
+        raise InputError(f"expected 0 or 1 for {name}, got {flag!r}")
+    return bool(flag)
 
 
 def is_number(value: Any) -> bool:

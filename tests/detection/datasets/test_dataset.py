@@ -16,13 +16,11 @@ from detection.structures.ground_truth import GroundTruth
 class Listed(DataSet):
     """Images with given identifiers, files and labels; a label of -1 is a fault, and -2 one that ends everything."""
 
+    class_names = ("cat", "dog", "eel")
+
     def __init__(self, root: Path, images: list[tuple[str, str, list[int]]]) -> None:
         self.root = root
         self.images = images
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return ("cat", "dog", "eel")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         for number, (image_id, file, labels) in enumerate(self.images, start=1):

@@ -38,12 +38,10 @@ CLASSES = ("diver", "Persian cat", "tabby")
 class Pictures(DataSet):
     """Photographs of a person and a cat each."""
 
+    class_names = ("person", "cat")
+
     def __init__(self, root: Path) -> None:
         self.root = root
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return ("person", "cat")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
         for index in range(COUNT if split == "train" else 0):

@@ -132,13 +132,11 @@ def test_ignored_objects_are_not_measured(record: GroundTruth) -> None:
 class Listed(DataSet):
     """The records it is given, of two classes."""
 
+    class_names = ("cat", "dog")
+
     def __init__(self, records: list[GroundTruth]) -> None:
         self.root = Path("listed")
         self.records = records
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return ("cat", "dog")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
 

@@ -16,7 +16,7 @@ from detection.datasets.dataset import Entry
 from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
@@ -141,7 +141,7 @@ def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
     Raises:
         InputError: naming the file, if it cannot be written.
     """
-    write_whole(path, coco_ground_truth(objects))
+    write_atomically(path, coco_ground_truth(objects))
 
 
 def coco_ground_truth(objects: SplitObjects) -> bytes:

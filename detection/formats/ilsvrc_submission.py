@@ -12,7 +12,7 @@ import numpy as np
 
 from detection.formats.parts.checked_rows import check_rows, find_positions, positions
 from detection.formats.parts.text_rows import format_rows, from_inclusive, read_rows
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitDetections, SplitIndex
 
 FIELDS = "image_index det_id score xmin ymin xmax ymax"
@@ -50,4 +50,4 @@ def write_ilsvrc_submission(path: Path, detections: SplitDetections) -> None:
     """
     numbers = detections.index.list_numbers[detections.images].tolist()
     names = (f"{number} {label + 1}" for number, label in zip(numbers, detections.labels.tolist(), strict=True))
-    write_whole(path, format_rows(names, detections))
+    write_atomically(path, format_rows(names, detections))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
 from detection.structures.split_columns import SplitDetections, SplitObjects, select_images, split_detections
@@ -139,9 +140,7 @@ class ResultsWriter:
         with self._naming_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._length:
-                unfinished = self.path.with_name(f"{self.path.name}.unfinished")
-                unfinished.write_bytes(self._head)
-                unfinished.replace(self.path)
+                write_atomically(self.path, self._head)
                 self._length = len(self._head)
             self._file = FileIO(self.path, "r+")
             self._file.truncate(self._length)

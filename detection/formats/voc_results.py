@@ -12,7 +12,7 @@ import numpy as np
 from detection.errors import InputError
 from detection.formats.parts.checked_rows import check_rows, find_positions, join_rows, positions
 from detection.formats.parts.text_rows import format_rows, from_inclusive, read_rows
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitDetections, SplitIndex
 
 PREFIX = "comp4_det_"
@@ -55,7 +55,7 @@ def write_voc_results(folder: Path, detections: SplitDetections, *, split: str) 
     for label, name in enumerate(index.class_names):
         class_detections = detections[detections.labels == label]
         image_ids = (index.image_ids[image] for image in class_detections.images.tolist())
-        write_whole(folder / f"{PREFIX}{split}_{name}.txt", format_rows(image_ids, class_detections))
+        write_atomically(folder / f"{PREFIX}{split}_{name}.txt", format_rows(image_ids, class_detections))
 
 
 def _find_stem(folder: Path, class_names: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
 
 Built = TypeVar("Built")
 
@@ -61,16 +62,7 @@ def write_tensors(
         else:
             stored[name] = _half_precision(value).contiguous()
     content = save(stored, metadata={key: json.dumps(description)})
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: expected to write {len(content)} bytes of weights: {error.strerror}") from None
+    write_atomically(path, content)
 
 
 def read_tensors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from detection.errors import InputError, is_killed_loader
+from detection.runtime.atomic_write import atomic_path
 from detection.training.module import SupervisedTraining
 
 
@@ -66,16 +68,14 @@ class Checkpoints(Checkpoint):
         module = trainer.lightning_module
         if isinstance(module, SupervisedTraining):
             module.raise_if_diverged()
-        path, unfinished = self.folder / name, self.folder / f"{name}.unfinished"
+        path = self.folder / name
         try:
-            trainer.save_checkpoint(unfinished)  # all processes take part, the first one writes
-            if trainer.is_global_zero:
-                unfinished.replace(path)
-        except (OSError, RuntimeError) as error:  # torch.save turns some of the first into the second
-            unfinished.unlink(missing_ok=True)
-            if isinstance(error, RuntimeError) and is_killed_loader(error):
+            with atomic_path(path) if trainer.is_global_zero else nullcontext(path) as temporary:
+                trainer.save_checkpoint(temporary)  # all processes take part, the first one writes
+        except RuntimeError as error:  # torch.save turns some instances of OSError into this
+            if is_killed_loader(error):
                 raise
-            raise InputError(f"{path}: expected to write a checkpoint there, got: {error}") from error
+            raise InputError(f"{path}: expected a place to write to, got: {error}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from detection.errors import InputError
 from detection.image import read_image
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.structures.arrays import Image
 
 ImageReader = Callable[[Path], Image]
@@ -124,29 +124,21 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
     Raises:
         InputError: naming the image or file that cannot be read or written.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     entries: dict[str, _Entry] = {}
     start = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                unfinished.open("wb") as file,
-                tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress,
-                _decoding(images, workers=workers) as decoded,
-            ):
-                for image, (file_size, pixels) in zip(images, decoded, strict=True):
-                    height, width = pixels.shape[:2]
-                    entries[str(image.absolute())] = _Entry(file_size, height, width, start)
-                    start += file.write(pixels.data)
-                    progress.update()
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: expected a place for decoded images, got: {error.strerror}") from None
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+        tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress,
+        _decoding(images, workers=workers) as decoded,
+    ):
+        for image, (file_size, pixels) in zip(images, decoded, strict=True):
+            height, width = pixels.shape[:2]
+            entries[str(image.absolute())] = _Entry(file_size, height, width, start)
+            start += file.write(pixels.data)
+            progress.update()
     index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
-    write_whole(_index_path(path), json.dumps(index).encode())
+    write_atomically(_index_path(path), json.dumps(index).encode())
 
 
 @contextmanager

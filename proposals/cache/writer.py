@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.index import (
@@ -116,9 +117,7 @@ class CacheWriter:
     def _start_index(self) -> None:
         """Put an index without images in its place, whole."""
         line = first_line(self.settings)
-        unfinished = self.index.with_name(f"{self.index.name}.unfinished")
-        unfinished.write_bytes(line)
-        unfinished.replace(self.index)
+        write_atomically(self.index, line)
         self._index_length = len(line)
 
     def __exit__(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import write_atomically
 
 ITEMS_AT_ONCE = 20_000
 _DECODER = json.JSONDecoder()
@@ -73,7 +73,7 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
 
 def write_json_list(path: Path, items: Sequence[Any]) -> None:
     """Write a list as JSON, with one item a line; raises an `InputError` that names the file if this fails."""
-    write_whole(path, ("[\n" + ",\n".join(map(json.dumps, items)) + "\n]\n").encode("ascii"))
+    write_atomically(path, ("[\n" + ",\n".join(map(json.dumps, items)) + "\n]\n").encode("ascii"))
 
 
 def short_json(item: Any) -> str:

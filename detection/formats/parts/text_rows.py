@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.formats.parts.checked_rows import Place
-from detection.runtime.whole_file import number_text
 from detection.structures.split_columns import Columns, SplitDetections
 
 
@@ -62,8 +61,9 @@ def _first_error(path: Path, columns: np.dtype[Any], fields: str) -> InputError:
 def format_rows(names: Iterable[str], detections: SplitDetections) -> bytes:
     """Return the lines `name score xmin ymin xmax ymax` of N detections with N names."""
     corners = to_inclusive(detections.boxes_xywh).tolist()
-    rows = zip(names, detections.scores.tolist(), corners, strict=True)
-    return "".join(f"{name} {score!r} {' '.join(map(number_text, box))}\n" for name, score, box in rows).encode()
+    texts = [" ".join(repr(corner).removesuffix(".0") for corner in box) for box in corners]
+    rows = zip(names, detections.scores.tolist(), texts, strict=True)
+    return "".join(f"{name} {score!r} {text}\n" for name, score, text in rows).encode()
 
 
 def from_inclusive(corners: NDArray[np.float64]) -> Columns:

@@ -191,7 +191,7 @@ def test_full_disk_leaves_what_was_there(path: Path) -> None:
     assert len(before) > 65536
     command = [sys.executable, "-c", DISK_OF_64_KIB, str(path)]
     output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300).stdout
-    reason = f"expected to write {len(before)} bytes of weights: File too large"
+    reason = "expected a place to write to, got: File too large"
     assert output.splitlines() == [f"{path}: {reason}", f"{path.with_name('new.safetensors')}: {reason}"]
     assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
     assert path.read_bytes() == before
@@ -203,7 +203,7 @@ def test_full_disk_leaves_what_was_there(path: Path) -> None:
 )
 def test_place_that_cannot_be_written(path: Path, network: nn.Module, name: str, reason: str) -> None:
     target = path.parent / name
-    with pytest.raises(InputError, match=f"^{target}: expected to write [0-9]+ bytes of weights: {reason}$"):
+    with pytest.raises(InputError, match=f"^{target}: expected a place to write to, got: {reason}$"):
         save_weights(target, network, DESCRIPTION)
     assert [file.name for file in path.parent.parent.rglob("*")] == ["folder", "net.safetensors"]
 

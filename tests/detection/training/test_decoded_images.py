@@ -92,7 +92,7 @@ def test_damaged_files_are_refused(tmp_path: Path, images: list[Path]) -> None:
 
 def test_no_place_to_write(tmp_path: Path, images: list[Path]) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="expected a place for decoded images, got: "):
+    with pytest.raises(InputError, match="expected a place to write to, got: "):
         decode_images(tmp_path / "file" / "d", images, workers=0)
 
 

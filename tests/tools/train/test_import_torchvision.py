@@ -58,7 +58,7 @@ def refusal(capsys: pytest.CaptureFixture[str], weights: Path, *options: str) ->
     output, message = capsys.readouterr()
     assert output == ""
     assert list(weights.parent.iterdir()) == []
-    assert message.startswith("import_torchvision: ")
+    assert message.startswith("detect-import-torchvision: ")
     assert message.count("\n") == 1
     return message
 
@@ -211,5 +211,5 @@ def test_full_disk(
 
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
     message = refusal(capsys, weights, "--source", str(source))
-    assert f"{weights}: expected to write" in message
+    assert f"{weights}: expected a place to write to" in message
     assert "No space left on device" in message

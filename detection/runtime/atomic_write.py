@@ -1,0 +1,42 @@
+"""Atomic writes: a file appears under its name when it is complete, and until then an earlier file stays there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detection.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whose content is in memory; see `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file that replaces `path` when the block ends without an error.
+
+    The temporary file is in the same folder, which is created if necessary, and has the same suffix. If the block raises
+    an error, the temporary file is deleted. A path that is no regular file, such as /dev/null, is yielded as it is.
+
+    Raises:
+        InputError: naming the file, if an `OSError` shows that it cannot be written.
+    """
+    target = path.resolve()  # the file that a symbolic link points to, so that the link stays
+    replace = target.is_file() or not target.exists()
+    temporary = target.with_name(f".unfinished-{os.getpid()}-{target.name}") if replace else target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            if replace:
+                temporary.replace(target)
+        finally:
+            if replace:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, rank
 from detection.evaluation.metrics import DetectionMetrics, Ranking
 from detection.evaluation.rules import COCO_AT_HALF
-from detection.structures.arrays import IntArray
-from detection.structures.split_columns import Columns, SplitDetections, SplitIndex, SplitObjects
+from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitIndex, SplitObjects
 
 STATISTICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -53,25 +52,36 @@ def score_by_pycocotools(objects: SplitObjects, detections: SplitDetections) -> 
 
 
 def to_pycocotools(objects: SplitObjects, detections: SplitDetections) -> tuple[Any, Any]:
-    """The two `pycocotools.coco.COCO` that its evaluation takes: ground truth, detections."""
+    """Return the two `pycocotools.coco.COCO` that `COCOeval` takes: the ground truth and the detections."""
+    # The columns of detections are those that `COCO.loadRes` adds; it fails if there are no detections.
+    areas = detections.boxes_xywh[:, 2] * detections.boxes_xywh[:, 3]
+    no_crowd = np.zeros(len(detections), np.int64)
+    return (
+        _to_coco(objects, area=objects.areas, iscrowd=objects.crowd.astype(np.int64)),
+        _to_coco(detections, area=areas, iscrowd=no_crowd, score=detections.scores),
+    )
+
+
+def _to_coco(boxes: SplitBoxes, **more_columns: NDArray[Any]) -> Any:
+    """Return a `pycocotools.coco.COCO` of boxes. Its annotations are numbered from 1: it takes number 0 for missing."""
     from pycocotools.coco import COCO  # noqa: PLC0415  only this rule needs it
 
-    index = objects.index
-    ground_truth, found = COCO(), COCO()
-    ground_truth.dataset = _dataset(index, objects.images, objects.labels, objects.boxes_xywh)
-    columns = zip(objects.areas.tolist(), objects.crowd.tolist(), strict=True)
-    for annotation, (area, crowd) in zip(ground_truth.dataset["annotations"], columns, strict=True):
-        annotation.update(area=area, iscrowd=int(crowd))
-    ground_truth.createIndex()
-    found.dataset = _dataset(index, detections.images, detections.labels, detections.boxes_xywh)
-    areas = (detections.boxes_xywh[:, 2] * detections.boxes_xywh[:, 3]).tolist()
-    columns = zip(areas, detections.scores.tolist(), strict=True)
-    for annotation, (area, score) in zip(found.dataset["annotations"], columns, strict=True):
-        annotation.update(
-            area=area, iscrowd=0, score=score
-        )  # what `COCO.loadRes` does, but it fails without detections
-    found.createIndex()
-    return ground_truth, found
+    index = boxes.index
+    columns = {
+        "id": np.arange(1, len(boxes) + 1),
+        "image_id": index.coco_image_ids[boxes.images],
+        "category_id": boxes.labels,
+        "bbox": boxes.boxes_xywh,
+    } | more_columns
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": number} for number in index.coco_image_ids.tolist()],
+        "categories": [{"id": label} for label in range(len(index.class_names))],
+        "annotations": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    coco.createIndex()
+    return coco
 
 
 def _evaluate(objects: SplitObjects, detections: SplitDetections) -> Any:
@@ -82,18 +92,6 @@ def _evaluate(objects: SplitObjects, detections: SplitDetections) -> Any:
     evaluation.accumulate()
     evaluation.summarize()
     return evaluation
-
-
-def _dataset(index: SplitIndex, images: IntArray, labels: IntArray, boxes_xywh: Columns) -> dict[str, Any]:
-    columns = zip(index.coco_image_ids[images].tolist(), labels.tolist(), boxes_xywh.tolist(), strict=True)
-    return {
-        "images": [{"id": number} for number in index.coco_image_ids.tolist()],
-        "categories": [{"id": label} for label in range(len(index.class_names))],
-        "annotations": [
-            {"id": number, "image_id": image, "category_id": label, "bbox": box}
-            for number, (image, label, box) in enumerate(columns, start=1)
-        ],
-    }
 
 
 def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:

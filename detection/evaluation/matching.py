@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from detection.evaluation.groups import is_new
 from detection.evaluation.rules import MatchingRule
 from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import Columns, SplitDetections, SplitObjects
+from detection.structures.boxes import paired_iou
+from detection.structures.split_columns import Columns, SplitBoxes, SplitDetections, SplitObjects
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16
@@ -55,9 +56,10 @@ def match(
     order = rank(detections, by_image=rule.ties_by_image)
     keys = image_classes(detections)[order]
     blocks = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    thresholds = rule.iou_thresholds(objects.boxes)
+    detection_boxes, object_boxes = detections.boxes[order], objects.boxes
+    thresholds = rule.iou_thresholds(object_boxes)
     for block in pairs_of_equal(keys, image_classes(objects)):
-        iou = paired_iou(detections.boxes_xywh[order[block.places]], objects.boxes_xywh[block.objects])
+        iou = paired_iou(detection_boxes[block.places], object_boxes[block.objects])
         enough = (iou >= thresholds[block.objects]) & (iou > 0)
         candidates = Pairs(block.places[enough], block.objects[enough])
         blocks.append(_by_preference(candidates, iou[enough], objects.ignored, rule))
@@ -78,7 +80,7 @@ def rank(detections: SplitDetections, *, by_image: bool) -> IntArray:
     return ranked
 
 
-def image_classes(table: SplitObjects | SplitDetections) -> IntArray:
+def image_classes(table: SplitBoxes) -> IntArray:
     """A number for each image and class, of every row of a table."""
     return table.images * len(table.index.class_names) + table.labels
 
@@ -107,16 +109,6 @@ def _by_preference(pairs: Pairs, iou: Columns, ignored: BoolArray, rule: Matchin
     if not rule.passes_over_taken:
         best_first = best_first[is_new(pairs.places[best_first])]
     return Pairs(pairs.places[best_first], pairs.objects[best_first])
-
-
-def paired_iou(boxes_xywh: Columns, others_xywh: Columns) -> Columns:
-    """The IoU of each box with the other in the same row: [P, 4], [P, 4] -> [P] in 0-1; 0 without any area."""
-    ends = np.minimum(boxes_xywh[:, :2] + boxes_xywh[:, 2:], others_xywh[:, :2] + others_xywh[:, 2:])
-    sides = np.maximum(ends - np.maximum(boxes_xywh[:, :2], others_xywh[:, :2]), 0)
-    shared = sides[:, 0] * sides[:, 1]
-    union = boxes_xywh[:, 2] * boxes_xywh[:, 3] + others_xywh[:, 2] * others_xywh[:, 3] - shared
-    iou: Columns = np.divide(shared, union, out=np.zeros(len(shared)), where=union > 0)
-    return iou
 
 
 def _take_turns(pairs: Pairs, keys: IntArray, unlimited: BoolArray) -> IntArray:

@@ -63,7 +63,8 @@ class DetectionMetrics:
     @property
     def mean_average_precision(self) -> float:
         """The plain mean over the classes that have ground truth, nan if none has."""
-        return _mean(self.average_precision[self.ground_truth_counts > 0])
+        counted = self.ground_truth_counts > 0
+        return float(self.average_precision[counted].mean()) if counted.any() else float("nan")
 
     @property
     def total_recall(self) -> float:
@@ -119,7 +120,3 @@ def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArra
     by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
     bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if values.size else float("nan")

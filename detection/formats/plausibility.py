@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detection.datasets.files.annotated_box import OVERHANG
-from detection.structures.split_columns import SplitDetections, SplitObjects
+from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitObjects
 
 NAMED = 5
 """So many classes are named in a warning."""
@@ -30,7 +30,7 @@ def implausibilities(objects: SplitObjects, detections: SplitDetections) -> list
     return found
 
 
-def _misplaced(what: str, table: SplitObjects | SplitDetections) -> list[str]:
+def _misplaced(what: str, table: SplitBoxes) -> list[str]:
     if not len(table):
         return []
     boxes = table.boxes

@@ -6,10 +6,14 @@ width is `x2 - x1`.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from detection.structures.arrays import FloatArray, IntArray
+
+Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 
 NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
@@ -52,7 +56,7 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     return paired_iou(boxes[:, None], others[None])
 
 
-def paired_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
+def paired_iou(boxes: Floats, others: Floats) -> Floats:
     """Intersection over union of boxes [..., 4] with others [..., 4], of shapes that broadcast: [...] in 0-1."""
     x1, y1, x2, y2 = _columns(boxes)
     other_x1, other_y1, other_x2, other_y2 = _columns(others)
@@ -60,13 +64,13 @@ def paired_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
     intersection = width * height
     union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - intersection
-    iou: FloatArray = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    iou: Floats = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return iou
 
 
-def _columns(boxes: FloatArray) -> FloatArray:
+def _columns(boxes: Floats) -> Floats:
     """Boxes [..., 4] as [4, ...]: each coordinate lies together in memory, or arithmetic takes six times as long."""
-    columns: FloatArray = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
+    columns: Floats = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
     return columns
 
 

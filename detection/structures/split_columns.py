@@ -1,10 +1,17 @@
-"""The objects and the detections of a whole split as columns: what scoring and the file formats work on."""
+"""The objects and the detections of a whole split, with one array for each of their properties.
+
+Scoring and the file formats work on these arrays: row i of every array belongs to the same object or detection.
+`SplitIndex` lists the images and classes of the split, to which the rows refer by position. `SplitObjects` and
+`SplitDetections` are made from single images by `split_objects` and `split_detections`, or by the readers in
+`detection.formats`.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,19 +21,25 @@ from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 
 Columns = NDArray[np.float64]
-"""Exact for whatever a file may hold; boxes are `x, y, width, height` here, as COCO's numbers survive only so."""
+"""Numbers as exact as in a file. Boxes are stored as `x, y, width, height`, as conversion to corners would round."""
 
 
 @dataclass(frozen=True, eq=False)
 class SplitIndex:
-    """The I images and C classes of a split, under all names and numbers that files know them by.
+    """The I images and C classes of a split, with all names and numbers that files use for them.
 
-    `file_names` are those of the images, empty where unknown. `sizes` int64 [I, 2] are height and width, 0 where
-    unknown. `list_numbers` int64 [I] are the numbers of the images in an ILSVRC list, `coco_image_ids` int64 [I] and
-    `category_ids` int64 [C] the identifiers in COCO's files. `split_index` fills in what is left out.
+    Args:
+        image_ids: the names of the images in the data set.
+        class_names: the names of the classes.
+        file_names: the names of the image files, "" where unknown.
+        sizes: height and width of the images, int64 [I, 2], 0 where unknown.
+        list_numbers: the numbers of the images in a list of ILSVRC, int64 [I].
+        coco_image_ids: the identifiers of the images in files of COCO, int64 [I].
+        category_ids: the identifiers of the classes in files of COCO, int64 [C].
 
     Raises:
-        ValueError: at construction, if an image, number or class occurs twice, or something does not have its length.
+        ValueError: if an image, number or class occurs twice, or an argument has the wrong length. `split_index` fills
+            in arguments that are left out.
     """
 
     image_ids: tuple[str, ...]
@@ -40,15 +53,15 @@ class SplitIndex:
     def __post_init__(self) -> None:
         images, classes = len(self.image_ids), len(self.class_names)
         for name in ("image_ids", "class_names"):
-            _require_unique(name, getattr(self, name))
+            _check_unique(name, getattr(self, name))
         for name, length in (("list_numbers", images), ("coco_image_ids", images), ("category_ids", classes)):
-            _require_shape(name, getattr(self, name), (length,))
-            _require_unique(name, getattr(self, name).tolist())
-        _require_shape("sizes", self.sizes, (images, 2))
-        _require_shape("file_names", np.asarray(self.file_names, object), (images,))
+            _check_shape(name, getattr(self, name), (length,))
+            _check_unique(name, getattr(self, name).tolist())
+        _check_shape("sizes", self.sizes, (images, 2))
+        _check_shape("file_names", np.asarray(self.file_names, object), (images,))
 
     def same_as(self, other: SplitIndex) -> bool:
-        """Whether the other index has the same images and classes in the same order."""
+        """Return True if the other index has the same images and classes in the same order."""
         return self is other or (self.image_ids, self.class_names) == (other.image_ids, other.class_names)
 
 
@@ -62,10 +75,10 @@ def split_index(
     coco_image_ids: Sequence[int] | None = None,
     category_ids: Sequence[int] | None = None,
 ) -> SplitIndex:
-    """The index of a split, of which only images and classes need to be known.
+    """Return the index of a split of which only the images and classes need to be known.
 
-    Images are numbered from 1 in their order and so are classes. In COCO's files, image ids that are all numbers stand
-    for themselves, as "000012" for 12.
+    Images and classes are numbered from 1 in their order. If all image ids are whole numbers, such as "000012", these
+    are also the identifiers in files of COCO.
     """
     positions = np.arange(1, len(image_ids) + 1)
     return SplitIndex(
@@ -80,81 +93,84 @@ def split_index(
 
 
 def _coco_ids(image_ids: Sequence[str]) -> IntArray:
-    numbers = {int(one) for one in image_ids if one.isascii() and one.isdecimal() and len(one) < 19}
-    if len(numbers) == len(image_ids):
-        return np.array([int(one) for one in image_ids], np.int64)
-    return np.arange(1, len(image_ids) + 1)
+    numbers = [int(name) for name in image_ids if name.isascii() and name.isdecimal() and len(name) < 19]
+    return np.array(numbers if len(set(numbers)) == len(image_ids) else range(1, len(image_ids) + 1), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class SplitObjects:
-    """The M annotated objects of a split.
+class SplitBoxes:
+    """N boxes of the images of a split, each with a class; the base of `SplitObjects` and `SplitDetections`.
 
-    `images` int64 [M] are rows of the index, `labels` int64 [M] too; `boxes_xywh` float64 [M, 4] in pixels; `ignored`
-    bool [M] as in `GroundTruth`; `crowd` bool [M] are those of COCO's `iscrowd`; `areas` float64 [M] are those that
-    COCO's rule sorts objects by, of the outline where the file has one.
+    Indexing with a mask or with positions returns an object of the same type with these rows.
+
+    Args:
+        index: the images and classes.
+        images: the position of the image of each box in the index, int64 [N].
+        labels: the position of its class, int64 [N].
+        boxes_xywh: x, y, width and height in pixels, float64 [N, 4].
 
     Raises:
-        ValueError: at construction, if a column does not have its shape.
+        ValueError: if an array has the wrong shape, or a position lies outside the index.
     """
 
     index: SplitIndex
     images: IntArray
     labels: IntArray
     boxes_xywh: Columns
+
+    def __post_init__(self) -> None:
+        for name, column in self._columns().items():
+            _check_shape(name, column, (len(self), 4) if name == "boxes_xywh" else (len(self),))
+        for name, length in (("images", len(self.index.image_ids)), ("labels", len(self.index.class_names))):
+            column = getattr(self, name)
+            if len(self) and not 0 <= column.min() <= column.max() < length:
+                raise ValueError(
+                    f"{name} must be positions in the {length} of the index, got {column.min()}-{column.max()}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: BoolArray | IntArray) -> Self:
+        return replace(self, **{name: column[rows] for name, column in self._columns().items()})
+
+    @property
+    def boxes(self) -> Columns:
+        """The corners x1, y1, x2, y2 of the boxes: [N, 4], half-open."""
+        return xywh_to_corners(self.boxes_xywh)
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "index"}
+
+
+@dataclass(frozen=True, eq=False)
+class SplitObjects(SplitBoxes):
+    """The M annotated objects of a split.
+
+    Args:
+        ignored: objects that count neither as found nor as missed, as in `GroundTruth`, bool [M].
+        crowd: objects with COCO's flag `iscrowd`, bool [M].
+        areas: the areas by which COCO sorts objects into sizes, float64 [M]; of the outline where the file has one.
+    """
+
     ignored: BoolArray
     crowd: BoolArray
     areas: Columns
 
-    def __post_init__(self) -> None:
-        _check_columns(self, ("labels", "ignored", "crowd", "areas"))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, rows: BoolArray | IntArray) -> SplitObjects:
-        return _take(self, rows)
-
-    @property
-    def boxes(self) -> Columns:
-        """Corners x1, y1, x2, y2: [M, 4], half-open."""
-        return xywh_to_corners(self.boxes_xywh)
-
 
 @dataclass(frozen=True, eq=False)
-class SplitDetections:
+class SplitDetections(SplitBoxes):
     """The N detections of a split, in the order of their file.
 
-    `images` int64 [N] and `labels` int64 [N] are rows of the index; `boxes_xywh` float64 [N, 4] in pixels; `scores`
-    float64 [N], of which only the order counts.
-
-    Raises:
-        ValueError: at construction, if a column does not have its shape.
+    Args:
+        scores: float64 [N]; metrics only depend on their order.
     """
 
-    index: SplitIndex
-    images: IntArray
-    labels: IntArray
-    boxes_xywh: Columns
     scores: Columns
-
-    def __post_init__(self) -> None:
-        _check_columns(self, ("labels", "scores"))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, rows: BoolArray | IntArray) -> SplitDetections:
-        return _take(self, rows)
-
-    @property
-    def boxes(self) -> Columns:
-        """Corners x1, y1, x2, y2: [N, 4], half-open."""
-        return xywh_to_corners(self.boxes_xywh)
 
 
 def split_objects(index: SplitIndex, records: Sequence[GroundTruth]) -> SplitObjects:
-    """The objects of records, which are in the order of the index's images; ignored ones count as COCO's crowds."""
+    """Return the objects of records that are in the order of the index; ignored objects count as crowds of COCO."""
     boxes = corners_to_xywh(np.concatenate([np.zeros((0, 4)), *(record.boxes for record in records)]))
     ignored = np.concatenate([np.zeros(0, np.bool_), *(record.ignored for record in records)])
     return SplitObjects(
@@ -169,39 +185,40 @@ def split_objects(index: SplitIndex, records: Sequence[GroundTruth]) -> SplitObj
 
 
 def split_detections(index: SplitIndex, detections: Mapping[str, Detections]) -> SplitDetections:
-    """The detections of images by their id, in the order of the index; an image without an entry has none."""
-    found = [(row, detections[name]) for row, name in enumerate(index.image_ids) if name in detections]
+    """Return the detections of images, given by image id, in the order of the index; images may be missing."""
+    rows = [row for row, name in enumerate(index.image_ids) if name in detections]
+    images = [detections[index.image_ids[row]] for row in rows]
     return SplitDetections(
         index=index,
-        images=np.repeat([row for row, _ in found], [len(one) for _, one in found]).astype(np.int64),
-        labels=np.concatenate([np.zeros(0, np.int64), *(one.labels for _, one in found)]),
-        boxes_xywh=corners_to_xywh(np.concatenate([np.zeros((0, 4)), *(one.boxes for _, one in found)])),
-        scores=np.concatenate([np.zeros(0), *(one.scores for _, one in found)]).astype(np.float64),
+        images=np.repeat(rows, [len(image) for image in images]).astype(np.int64),
+        labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
+        boxes_xywh=corners_to_xywh(np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)])),
+        scores=np.concatenate([np.zeros(0), *(image.scores for image in images)]).astype(np.float64),
     )
 
 
 def select_images(objects: SplitObjects, rows: IntArray) -> SplitObjects:
-    """The split of only the images in `rows` [K] of the index, in that order."""
+    """Return a split of only the images at positions `rows` [K] of the index, in that order."""
     index = objects.index
-    fewer = SplitIndex(
+    selected = replace(
+        index,
         image_ids=tuple(index.image_ids[row] for row in rows),
-        class_names=index.class_names,
         file_names=tuple(index.file_names[row] for row in rows),
-        sizes=index.sizes[rows],
-        list_numbers=index.list_numbers[rows],
-        coco_image_ids=index.coco_image_ids[rows],
-        category_ids=index.category_ids,
+        **{name: getattr(index, name)[rows] for name in ("sizes", "list_numbers", "coco_image_ids")},
     )
     new_rows = np.full(len(index.image_ids), -1)
     new_rows[rows] = np.arange(len(rows))
     kept = objects[new_rows[objects.images] >= 0]
-    return replace(kept, index=fewer, images=new_rows[kept.images])
+    return replace(kept, index=selected, images=new_rows[kept.images])
 
 
 def drop_blacklisted(
     objects: SplitObjects, detections: SplitDetections, blacklist: Mapping[str, Collection[int]]
 ) -> tuple[SplitObjects, SplitDetections]:
-    """What is left without blacklisted classes: `blacklist` gives, by image id, labels that count neither way there."""
+    """Return the objects and detections without those of blacklisted classes.
+
+    `blacklist` gives for an image id the labels that are not scored in this image.
+    """
     classes = len(objects.index.class_names)
     pairs = [
         row * classes + label
@@ -215,47 +232,26 @@ def drop_blacklisted(
     return objects[kept_objects], detections[kept_detections]
 
 
-Table = TypeVar("Table", SplitObjects, SplitDetections)
-
-
 def corners_to_xywh(corners: ArrayLike) -> Columns:
-    """`x1, y1, x2, y2` [N, 4] as x, y, width, height in float64."""
+    """Convert `x1, y1, x2, y2` [N, 4] to x, y, width, height in float64."""
     exact = np.array(corners, np.float64).reshape(-1, 4)
     exact[:, 2:] -= exact[:, :2]
     return exact
 
 
 def xywh_to_corners(boxes_xywh: Columns) -> Columns:
-    """x, y, width, height [N, 4] as `x1, y1, x2, y2`."""
+    """Convert x, y, width, height [N, 4] to `x1, y1, x2, y2`."""
     corners = boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]
     return corners
 
 
-def _check_columns(table: SplitObjects | SplitDetections, names: Sequence[str]) -> None:
-    count = len(table.images)
-    _require_shape("boxes_xywh", table.boxes_xywh, (count, 4))
-    for name in ("images", *names):
-        _require_shape(name, getattr(table, name), (count,))
-    for name, length in (("images", len(table.index.image_ids)), ("labels", len(table.index.class_names))):
-        column = getattr(table, name)
-        if count and not 0 <= column.min() <= column.max() < length:
-            raise ValueError(f"{name} must be rows of the {length} of the index, got {column.min()}-{column.max()}")
-
-
-def _take(table: Table, rows: BoolArray | IntArray) -> Table:
-    columns = {name: value[rows] for name, value in vars(table).items() if name != "index"}
-    return replace(table, **columns)
-
-
-def _require_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
     if values.shape != shape:
         raise ValueError(f"{name} must have shape {list(shape)}, got {list(values.shape)}")
 
 
-def _require_unique(name: str, values: Sequence[str | int]) -> None:
-    if len(set(values)) == len(values):
-        return
-    seen: set[str | int] = set()
-    twice = next(value for value in values if value in seen or seen.add(value))  # type: ignore[func-returns-value]
-    raise ValueError(f"{name} must differ, got {twice!r} twice")
+def _check_unique(name: str, values: Sequence[str | int]) -> None:
+    for value, count in Counter(values).most_common(1):
+        if count > 1:
+            raise ValueError(f"{name} must differ, got {value!r} twice")

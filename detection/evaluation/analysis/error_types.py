@@ -9,6 +9,7 @@ the best object is that of the largest fit.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -16,16 +17,10 @@ from numpy.typing import NDArray
 
 from detection.evaluation.average_precision import average_precision
 from detection.evaluation.groups import first_largest, is_new
-from detection.evaluation.matching import (
-    FALSE_POSITIVE,
-    IGNORED,
-    TRUE_POSITIVE,
-    Matches,
-    paired_iou,
-    pairs_of_equal,
-)
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, pairs_of_equal
 from detection.evaluation.metrics import DetectionMetrics, split_by
 from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.boxes import paired_iou
 from detection.structures.split_columns import SplitDetections, SplitObjects
 
 NO_ERROR, CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(-1, 5)
@@ -106,11 +101,12 @@ def _best_fits(
 ) -> tuple[_Best, _Best]:
     """The best objects of the `wrong` detections, of their own class and of others."""
     counted = np.flatnonzero(~objects.ignored)
-    thresholds = matches.rule.iou_thresholds(objects.boxes)
+    detection_boxes, object_boxes = detections.boxes, objects.boxes
+    thresholds = matches.rule.iou_thresholds(object_boxes)
     own, other = (_Best(np.zeros(len(wrong)), np.full(len(wrong), -1)) for _ in range(2))
     for block in pairs_of_equal(detections.images[wrong], objects.images[counted]):
         found, there = wrong[block.places], counted[block.objects]
-        iou = paired_iou(detections.boxes_xywh[found], objects.boxes_xywh[there])
+        iou = paired_iou(detection_boxes[found], object_boxes[there])
         fit = np.divide(iou, thresholds[there], out=np.zeros_like(iou), where=iou > 0)
         same_class = detections.labels[found] == objects.labels[there]
         for best, chosen in ((own, same_class), (other, ~same_class)):
@@ -180,11 +176,6 @@ def confusions(
     They are the errors of classification among these: a box that finds an object, under the name of another class.
     """
     confused = np.flatnonzero((errors.types == CLASSIFICATION) & (metrics.detections.scores >= score_threshold))
-    classes = len(metrics.class_names)
-    pairs = metrics.objects.labels[errors.targets[confused]] * classes + metrics.detections.labels[confused]
-    codes, counts = np.unique(pairs, return_counts=True)
-    rows = np.argsort(-counts, kind="stable")[:limit]
-    return [
-        Confusion(code // classes, code % classes, count)
-        for code, count in zip(codes[rows].tolist(), counts[rows].tolist(), strict=True)
-    ]
+    truth, predicted = metrics.objects.labels[errors.targets[confused]], metrics.detections.labels[confused]
+    pairs = sorted(zip(truth.tolist(), predicted.tolist(), strict=True))
+    return [Confusion(*pair, count) for pair, count in Counter(pairs).most_common(limit)]

@@ -90,10 +90,7 @@ def within_0_1(interval: Interval) -> Interval:
 
 def nan_mean(average_precision: NDArray[np.float64]) -> NDArray[np.float64]:
     """The means [B] of [C, B] over the classes that are not nan, nan where all are."""
-    known = ~np.isnan(average_precision)
-    counts = known.sum(axis=0)
-    totals = np.where(known, average_precision, 0).sum(axis=0)
-    means: NDArray[np.float64] = np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.ma.masked_invalid(average_precision).mean(axis=0).filled(np.nan)
     return means
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
-from statistics import NormalDist
-
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, Interval
 
 
@@ -17,13 +14,8 @@ def wilson_interval(right: int, count: int, *, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: if `right` lies outside 0 to `count`.
     """
-    if not 0 <= right <= count:
-        raise ValueError(f"right must lie in 0 to {count}, got {right}")
     if not count:
         return Interval(float("nan"), float("nan"))
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = right / count
-    centre = share + z**2 / (2 * count)
-    spread = z * sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    low, high = ((centre + sign * spread) / (1 + z**2 / count) for sign in (-1, 1))
-    return Interval(max(0.0, low), min(1.0, high))
+    from scipy.stats import binomtest  # noqa: PLC0415  slow to import
+
+    return Interval(*binomtest(right, count).proportion_ci(confidence, "wilson"))

@@ -113,9 +113,9 @@ def test_columns_are_checked(index: SplitIndex) -> None:
         SplitDetections(index, rows, rows, boxes, np.zeros(1))
     with pytest.raises(ValueError, match=r"boxes_xywh must have shape \[2, 4\], got \[2, 3\]"):
         SplitDetections(index, rows, rows, boxes[:, :3], np.zeros(2))
-    with pytest.raises(ValueError, match="labels must be rows of the 2 of the index, got 0-2"):
+    with pytest.raises(ValueError, match="labels must be positions in the 2 of the index, got 0-2"):
         SplitDetections(index, rows, np.array([0, 2]), boxes, np.zeros(2))
-    with pytest.raises(ValueError, match="images must be rows of the 3 of the index, got -1-0"):
+    with pytest.raises(ValueError, match="images must be positions in the 3 of the index, got -1-0"):
         SplitObjects(index, np.array([-1, 0]), rows, boxes, rows > 0, rows > 0, boxes[:, 0])
 
 

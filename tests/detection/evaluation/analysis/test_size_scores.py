@@ -13,9 +13,9 @@ from detection.evaluation import score
 from detection.evaluation.analysis.size_scores import score_by_size
 from detection.evaluation.average_precision import average_precision
 from detection.evaluation.coco_rule import to_pycocotools
-from detection.evaluation.matching import paired_iou
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF, ILSVRC, VOC, VOC2007, MatchingRule
+from detection.structures.boxes import paired_iou
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 SIZES = ("small", "medium", "large")
@@ -107,7 +107,7 @@ def naive_flags(metrics: DetectionMetrics, label: int, low: float, high: float) 
     taken: set[int] = set()
     flags = []
     for row in (int(row) for row in metrics.matches.order if detections.labels[row] == label):
-        overlaps = paired_iou(np.repeat(detections.boxes_xywh[[row]], len(objects), axis=0), objects.boxes_xywh)
+        overlaps = paired_iou(detections.boxes[[row]], objects.boxes)
         here = (objects.images == detections.images[row]) & (objects.labels == label) & (overlaps >= thresholds)
         places = [int(place) for place in np.flatnonzero(here) if not rule.passes_over_taken or place not in taken]
         places.sort(key=lambda place: (rule.passes_over_taken and other[place], -overlaps[place]))

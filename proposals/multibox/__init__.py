@@ -1,4 +1,4 @@
-"""MultiBox (arXiv 1312.2249, 1412.1441): boxes of a whole image in one pass of a network."""
+"""MultiBox (arXiv 1312.2249, 1412.1441): a network that proposes boxes for a whole image in one pass."""
 
 from proposals.multibox.network import MultiBox
 from proposals.multibox.proposer import MultiBoxProposer

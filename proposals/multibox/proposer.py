@@ -1,48 +1,44 @@
-"""MultiBox as a proposer: boxes of a whole image in one pass of a network (arXiv 1312.2249, 1412.1441)."""
+"""MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
 from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import torch
 
 from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
 from detection.structures.arrays import FloatArray, Image, IntArray
-from detection.structures.contracts import Proposals
 from detection.structures.boxes import nms
-from proposals.multibox.network import MultiBox, as_input
-from proposals.multibox.resize import squash
+from detection.structures.contracts import Proposals
+from proposals.multibox.network import as_input
 from proposals.multibox.weights_file import find_multibox, load_multibox
 
-__all__ = ["MAX_BOXES", "NMS_IOU_THRESHOLD", "MultiBox", "MultiBoxProposer", "select_boxes"]
-
 MAX_BOXES = 200
-"""Of GoogLeNet's detector (arXiv 1409.4842, section 8)."""
+"""The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
 
-COMPETING = 3
-"""Boxes that take part in the suppression for each that is wanted; bounds the matrix of overlaps."""
+CANDIDATES = 3
+"""How many boxes take part in the suppression for each box that is wanted; this bounds the matrix of overlaps."""
 
 NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
 
 
 class MultiBoxProposer:
-    """The best boxes of MultiBox in an image, seen whole at one size: `image -> Proposals`.
+    """Returns the best boxes of MultiBox in an image, which the network sees as a whole: `image -> Proposals`.
 
-    Scores are confidences, or what `size_exponent` makes of them.
-
-    The network predicts without suppression, and the loss has nothing against two priors that fit the same object, so
-    suppression follows.
+    The score of a box is its confidence, or its product with a power of the box's area, see `size_exponent`. The
+    network predicts without suppression, and its loss allows two priors to fit the same object; so suppression follows.
 
     Args:
         weights: a safetensors file written by `detect-train-multibox export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default what is fastest, see `find_precision`.
-        max_boxes: the best so many are proposed; 200 in GoogLeNet's detector.
+        precision: of the network; by default the fastest one, see `find_precision`.
+        max_boxes: the maximum number of proposals; 200 in GoogLeNet's detector.
         nms_iou_threshold: of the suppression.
-        input_size: side in pixels at which pictures are seen; by default that of the weights. A larger one shows
-            smaller objects, and takes more time.
+        input_size: the side in pixels to which images are resized; by default that of the weights. A larger one shows
+            smaller objects and takes more time.
         size_exponent: boxes are ranked by their confidence times their share of the image's area to this power. More
             than 0 makes up for objects that were smaller in training than in photographs.
 
@@ -82,13 +78,13 @@ class MultiBoxProposer:
         self.dtype = number_type(self.precision)
         priors = network.priors.to(self.device)
         to_device(network, self.device, self.precision)
-        network.priors = priors  # half of the digits would move the boxes
+        network.priors = priors  # in float32, because half precision would move the boxes
         if self.device.type == "cpu" and self.dtype == torch.float32:
             network.fix_priors()
         self.network = network
 
     def __call__(self, image: Image) -> Proposals:
-        """Proposals within an image, the best first."""
+        """Return the proposals of an image, best first."""
         height, width = image.shape[:2]
         boxes, confidences = self.predict(image)
         shares = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
@@ -98,20 +94,33 @@ class MultiBoxProposer:
 
     @torch.inference_mode()
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
-        """All K boxes, normalised, and their confidences."""
-        size = self.input_size
-        pixels = torch.from_numpy(squash(image, (size, size))).to(self.device)
+        """Return all boxes [K, 4] of an image, normalised, and their confidences [K]."""
+        pixels = torch.from_numpy(resize(image, (self.input_size, self.input_size))).to(self.device)
         outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
         boxes, confidences = self.network.predictions(outputs)
         return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
 
 
 def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, nms_iou_threshold: float) -> IntArray:
-    """Indices of the best boxes [K, 4] with an area, after non-maximum suppression, best first.
+    """Return the indices of the best boxes [K, 4] that have an area, after non-maximum suppression, best first.
 
     Overlaps are the same in normalised coordinates and in pixels.
     """
     ranked = np.argsort(-confidences, kind="stable")
-    proper = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: COMPETING * max_boxes]
+    proper = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: CANDIDATES * max_boxes]
     kept: IntArray = proper[nms(boxes[proper], confidences[proper], nms_iou_threshold)][:max_boxes]
     return kept
+
+
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Resize an image to `size` (height, width), whatever its aspect: by area where a side shrinks, else bilinearly.
+
+    The width is changed first, then the height. If both change at once, OpenCV does not average over areas as soon as
+    one of them grows, and of a long strip only single pixels of its length would be left.
+    """
+    for height, width in ((image.shape[0], size[1]), size):
+        if image.shape[:2] != (height, width):
+            shrinks = height < image.shape[0] or width < image.shape[1]
+            interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            image = np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+    return image

@@ -1,4 +1,4 @@
-"""Weights of MultiBox in one safetensors file that says how to rebuild the network."""
+"""The weights file of MultiBox: safetensors whose metadata say how to rebuild the network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ METADATA_KEY = "multibox"
 
 @dataclass(frozen=True)
 class MultiBoxDescription:
-    """What a weights file says beside its tensors.
+    """What a weights file says besides its tensors.
 
     Attributes:
-        trunk: `class_path` and `init_args` of the network below the head, of the package `classifier`.
-        head: the arguments of `MultiBox` besides the trunk and the priors.
-        priors: their number.
+        trunk: `class_path` and `init_args` of the network below the head, a class of the package `classifier`.
+        head: the arguments of `MultiBox` other than the trunk and the priors.
+        priors: the number of priors.
         input_size: side S of the input, in pixels.
-        training: how the weights came about: data, command, seed, versions.
+        training: how the weights were made: data, command, seed, versions.
     """
 
     trunk: dict[str, Any]
@@ -35,7 +35,7 @@ class MultiBoxDescription:
     training: dict[str, Any] = field(default_factory=dict)
 
     def build_trunk(self) -> nn.Module:
-        """The network below the head with fresh weights.
+        """Return the network below the head, with random weights.
 
         Raises:
             ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
@@ -43,26 +43,26 @@ class MultiBoxDescription:
         return build_network(self.trunk["class_path"], **self.trunk["init_args"])
 
     def build(self) -> MultiBox:
-        """The whole network with fresh weights and the whole image as all priors; raises as `build_trunk` does."""
+        """Return the network with random weights; each prior is the whole image. Raises what `build_trunk` raises."""
         return MultiBox(self.build_trunk(), torch.tensor([[0.0, 0, 1, 1]]).repeat(self.priors, 1), **self.head)
 
 
 def find_multibox(name: str) -> Path:
-    """The file of that path, or else the shipped one of that name."""
+    """Return the file of that path, or else the shipped file of that name."""
     return find_file(name, SHIPPED)
 
 
 def save_multibox(path: Path, network: MultiBox, description: MultiBoxDescription) -> None:
-    """Write the priors and all weights in half precision, atomically.
+    """Write the priors and the weights in half precision, atomically.
 
     Raises:
-        InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
+        InputError: naming the file, if it cannot be written; then an earlier file of that name is left as it was.
     """
     write_tensors(path, network.state_dict(), key=METADATA_KEY, description=asdict(description))
 
 
 def load_multibox(path: Path) -> tuple[MultiBox, MultiBoxDescription]:
-    """The network of a weights file, in float32 and evaluation mode, and its description.
+    """Return the network of a weights file, in float32 and evaluation mode, and its description.
 
     Raises:
         InputError: naming the file, if it is missing, broken, or not of MultiBox.

@@ -1,1 +1,1 @@
-"""What only the training of MultiBox needs."""
+"""The training of MultiBox: priors, mosaics of several pictures, batches, and the Lightning module with the loss."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,13 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from detection.training.module import SupervisedTraining
-from detection.training.schedules import CosineSchedule, Schedule
+from detection.training.options import TrainingOptions
 from proposals.coverage import AVERAGED_THRESHOLDS, best_overlaps
-from proposals.multibox.network import MultiBox, MultiBoxOutputs, as_input
+from proposals.multibox.network import MultiBox, MultiBoxOutputs, as_input, encode_residuals
 from proposals.multibox.proposer import MAX_BOXES, NMS_IOU_THRESHOLD, select_boxes
-from proposals.multibox.residuals import encode_residuals
+from proposals.multibox.training.batch import MosaicBatch
 from proposals.multibox.training.loss import multibox_loss
-from proposals.multibox.training.mosaic_batch import MosaicBatch
 
 
 class MultiBoxTraining(SupervisedTraining):
@@ -25,47 +22,22 @@ class MultiBoxTraining(SupervisedTraining):
 
     Args:
         network: with its priors.
+        options: see `SupervisedTraining`.
         alpha: weight of the boxes beside the confidences.
         max_boxes: best boxes an image, for the recall.
         nms_iou_threshold: of the suppression before it.
-        learning_rate: the highest rate of the schedule.
-        schedule: of the learning rate.
-        momentum: of SGD.
-        nesterov: whether it is Nesterov's.
-        weight_decay: on the weights of convolutions and linear layers only.
-        training_sizes: sides to which the pictures are shrunk in training, each for an equal share of the steps; None
-            to leave them as they are.
-        frozen: see `SupervisedTraining`; the trunk's are "trunk.stem", "trunk.blocks.3a", ...
-        cuda_graphs: see `SupervisedTraining`.
     """
 
     def __init__(
         self,
         network: MultiBox,
+        options: TrainingOptions,
         *,
         alpha: float = 0.3,
         max_boxes: int = MAX_BOXES,
         nms_iou_threshold: float = NMS_IOU_THRESHOLD,
-        learning_rate: float = 0.01,
-        schedule: Schedule | None = None,
-        momentum: float = 0.9,
-        nesterov: bool = True,
-        weight_decay: float = 5e-4,
-        training_sizes: Sequence[int] | None = None,
-        frozen: Sequence[str] = (),
-        cuda_graphs: bool = True,
     ) -> None:
-        super().__init__(
-            network,
-            learning_rate=learning_rate,
-            schedule=schedule or CosineSchedule(),
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            training_sizes=training_sizes or (),
-            frozen=frozen,
-            cuda_graphs=cuda_graphs,
-        )
+        super().__init__(network, options)
         self.network: MultiBox
         self.alpha = alpha
         self.max_boxes = max_boxes

@@ -1,4 +1,7 @@
-"""Pictures of several images with all their objects, to train a proposer on: of any data set with boxes."""
+"""Mosaics: images that are made of several pictures of a data set, with all their objects, for training a proposer.
+
+`layout.py` says where the pictures lie, and `batch.py` makes batches of mosaics.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,21 @@ from detection.structures.boxes import as_boxes, box_area, clip_boxes
 from detection.structures.ground_truth import GroundTruth
 from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import SampleKey
-from proposals.multibox.resize import squash
-from proposals.multibox.training.mosaic_layout import Layout, Placement, Rectangle
+from proposals.multibox.proposer import resize
+from proposals.multibox.training.layout import Layout, Placement, Rectangle
 
-SEEN = 0.6
-"""Least share of an object's area that is seen; of others it cannot be told how far they reach."""
+VISIBLE = 0.6
+"""The least visible share of an object's area; how far less visible objects reach cannot be told."""
 
 MIN_SIDE = 6.0
-"""Pixels of the canvas; shorter objects are too small to learn from."""
+"""The least side of an object, in pixels of the canvas; smaller ones are too small to learn from."""
 
 
 class Mosaic(NamedTuple):
-    """A square picture [S, S, 3].
+    """A square image [S, S, 3] with its objects.
 
-    `boxes` [M, 4] xyxy in its pixels are the objects; `ignored` [I, 4] those which count neither as objects nor as
-    background; `paths` are the files it is made of; `filler` is whether all of it counts for nothing.
+    `boxes` [M, 4] xyxy in pixels are the objects; `ignored` [I, 4] are boxes that are neither objects nor background;
+    `paths` are the files of its pictures. If `filler` is true, the mosaic only fills up a batch and counts for nothing.
     """
 
     image: Image
@@ -41,18 +44,19 @@ class Mosaic(NamedTuple):
 
 
 class Mosaics(Dataset[Mosaic]):
-    """Mosaics of the images of a data set: `mosaics[key]` is a function of the seed and the key.
+    """The mosaics of a data set: `mosaics[key]` is a function of the seed and the key.
 
-    A mosaic has the image `key.record` and others at random. A layout of one whole image is that image, squashed.
+    A mosaic shows the picture `key.record` and random others. A layout of one whole picture gives that picture, resized
+    to a square.
 
     Args:
-        records: the images with their ground truth.
-        layout: draws how they are arranged.
+        records: the pictures with their ground truth.
+        layout: draws where the pictures lie.
         size: side S of the mosaics, in pixels.
-        seed: of all draws.
+        seed: of all random numbers.
 
     Attributes:
-        read: gives the pixels of a file; by default it is decoded each time.
+        read: returns the pixels of a file; by default it decodes the file each time.
 
     Raises:
         InputError: if there are no images.
@@ -84,21 +88,21 @@ class Mosaics(Dataset[Mosaic]):
         return Mosaic(canvas, *self._objects(placements, sizes), paths)
 
     def boxes(self, key: SampleKey) -> FloatArray:
-        """The boxes of `mosaics[key]` alone, without decoding an image."""
+        """Return the boxes of `mosaics[key]` without decoding an image."""
         placements = self.layout.draw(key.record, len(self), key.generator(self.seed))
         return self._objects(placements, [read_image_size(self.records[place.record].path) for place in placements])[0]
 
     def _paint(self, canvas: Image, picture: Image, placement: Placement) -> None:
         x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
         left, top, right, bottom = _in_pixels(placement.crop, picture.shape[:2])
-        part = squash(picture[top:bottom, left:right], (y2 - y1, x2 - x1))
+        part = resize(picture[top:bottom, left:right], (y2 - y1, x2 - x1))
         canvas[y1:y2, x1:x2] = part[:, ::-1] if placement.mirrored else part
 
     def _objects(
         self, placements: Sequence[Placement], sizes: Sequence[tuple[int, ...]]
     ) -> tuple[FloatArray, FloatArray]:
-        """Objects and ignored ones, given the (height, width) of each picture."""
-        topmost = np.full((self.size, self.size), -1)  # which picture is seen in each pixel
+        """Return the boxes of objects and of ignored objects, given the (height, width) of each picture."""
+        topmost = np.full((self.size, self.size), -1)  # the index of the picture that is visible in each pixel
         for index, placement in enumerate(placements):
             x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
             topmost[y1:y2, x1:x2] = index
@@ -106,15 +110,17 @@ class Mosaics(Dataset[Mosaic]):
         for index, (placement, size) in enumerate(zip(placements, sizes, strict=True)):
             record = self.records[placement.record]
             boxes, areas = self._mapped(record.boxes, placement, size)
-            seen = np.array([_seen_area(topmost == index, box) for box in boxes])
+            visible = np.array([_visible_area(topmost == index, box) for box in boxes])
             large = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
-            counts = large & (seen >= SEEN * areas) & ~record.ignored
-            objects.append(boxes[counts])
-            ignored.append(boxes[~counts & (seen > 0)])
+            counted = large & (visible >= VISIBLE * areas) & ~record.ignored
+            objects.append(boxes[counted])
+            ignored.append(boxes[~counted & (visible > 0)])
         return np.concatenate(objects), np.concatenate(ignored)
 
     def _mapped(self, boxes: FloatArray, placement: Placement, size: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-        """Boxes [M, 4] of a picture as they come to lie on the canvas, cut at its borders, and their uncut areas."""
+        """Move boxes [M, 4] of a picture to the canvas; returns them clipped to the target, and their unclipped
+        areas.
+        """
         x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
         left, top, right, bottom = _in_pixels(placement.crop, size)
         scale = np.array([x2 - x1, y2 - y1]) / (right - left, bottom - top)
@@ -127,7 +133,7 @@ class Mosaics(Dataset[Mosaic]):
 
 
 class MeasuredMosaics(Dataset[Mosaic]):
-    """The first so many mosaics of an unshuffled epoch, the same in every run, for measuring."""
+    """The first `count` mosaics of an epoch that is not shuffled, the same in every run, for validation."""
 
     def __init__(self, mosaics: Mosaics, count: int) -> None:
         self.mosaics = mosaics
@@ -140,25 +146,25 @@ class MeasuredMosaics(Dataset[Mosaic]):
         return self.mosaics[self.key(index)]
 
     def key(self, index: int) -> SampleKey:
-        """Where a mosaic stands; the images it starts with are evenly spaced over the split."""
+        """Return the key of a mosaic; the first pictures of the mosaics are evenly spaced over the split."""
         return SampleKey(0, index, index * len(self.mosaics) // self.count)
 
 
 def as_filler(mosaic: Mosaic) -> Mosaic:
-    """The same picture, to fill up the share of a process: it counts for nothing."""
+    """Return the same mosaic as a filler: it fills up the batches of a process and counts for nothing."""
     return mosaic._replace(filler=True)
 
 
 def _in_pixels(rectangle: Rectangle, size: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """A rectangle in a picture of `size` (height, width) on whole pixels, at least one: xyxy."""
+    """Return the corners xyxy of a rectangle in a picture of `size` (height, width), in whole pixels, at least one."""
     height, width = size
     x1, y1 = min(round(rectangle[0] * width), width - 1), min(round(rectangle[1] * height), height - 1)
     return x1, y1, max(round(rectangle[2] * width), x1 + 1), max(round(rectangle[3] * height), y1 + 1)
 
 
-def _seen_area(seen: BoolArray, box: FloatArray) -> float:
-    """Square pixels of a box that are seen, given which pixels of the canvas are."""
+def _visible_area(visible: BoolArray, box: FloatArray) -> float:
+    """Return the visible area of a box in square pixels, given which pixels of the canvas are visible."""
     x1, y1 = np.floor(box[:2]).astype(int)
     x2, y2 = np.ceil(box[2:]).astype(int)
-    inside = seen[y1:y2, x1:x2]
+    inside = visible[y1:y2, x1:x2]
     return float(inside.mean() * np.prod(box[2:] - box[:2])) if inside.size else 0.0

@@ -18,10 +18,8 @@ from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import box_area, box_iou
 from proposals.multibox import MultiBox, MultiBoxProposer
-from proposals.multibox.network import FIRST_CONFIDENCE, as_input
-from proposals.multibox.prior_features import FixedPriors, prior_shapes, read_at_priors
-from proposals.multibox.proposer import select_boxes
-from proposals.multibox.resize import squash
+from proposals.multibox.network import FIRST_CONFIDENCE, FixedPriors, as_input, prior_shapes, read_at_priors
+from proposals.multibox.proposer import resize, select_boxes
 from proposals.multibox.weights_file import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox
 
 TRUNK = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
@@ -190,12 +188,12 @@ def test_keeps_as_many_as_asked_and_no_near_duplicates(weights: Path, photo_pixe
 
 
 @pytest.mark.parametrize(("input_size", "side"), [(None, 64), (96, 96)])
-def test_is_the_network_on_the_squashed_image(
+def test_is_the_network_on_the_resized_image(
     weights: Path, photo_pixels: Image, input_size: int | None, side: int
 ) -> None:
     network, _ = load_multibox(weights)
     with torch.inference_mode():
-        outputs = network(as_input(torch.from_numpy(squash(photo_pixels, (side, side)))[None]))
+        outputs = network(as_input(torch.from_numpy(resize(photo_pixels, (side, side)))[None]))
         expected, confidences = network.predictions(outputs)
     propose = MultiBoxProposer(str(weights), device="cpu", precision="float32", input_size=input_size)
     boxes, found = propose.predict(photo_pixels)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from proposals.multibox.residuals import STD, decode_residuals, encode_residuals
+from proposals.multibox.network import STD, decode_residuals, encode_residuals
 from proposals.multibox.training.loss import multibox_loss
 
 

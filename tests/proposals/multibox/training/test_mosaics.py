@@ -14,10 +14,10 @@ from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes, box_area
 from detection.structures.ground_truth import GroundTruth
 from detection.training.sample_order import SampleKey
-from proposals.multibox.resize import squash
-from proposals.multibox.training.mosaic_batch import MosaicCollation
-from proposals.multibox.training.mosaic_layout import Layout, split_canvas
-from proposals.multibox.training.mosaics import MIN_SIDE, SEEN, MeasuredMosaics, Mosaics, as_filler
+from proposals.multibox.proposer import resize
+from proposals.multibox.training.batch import MosaicCollation
+from proposals.multibox.training.layout import Layout, split_canvas
+from proposals.multibox.training.mosaics import MIN_SIDE, VISIBLE, MeasuredMosaics, Mosaics, as_filler
 
 SIZE = 96
 
@@ -73,7 +73,7 @@ def test_boxes_lie_on_their_pixels(records: list[GroundTruth]) -> None:
             x2, y2 = np.floor(box[2:] - 1).astype(int)
             inside = mosaic.image[y1:y2, x1:x2, 0]
             values, shares = np.unique(inside, return_counts=True)
-            assert shares.max() / inside.size > SEEN - 0.15
+            assert shares.max() / inside.size > VISIBLE - 0.15
             assert values[shares.argmax()] >= 100
     assert min(counts) < 2
     assert max(counts) > 8
@@ -84,7 +84,7 @@ def test_one_whole_image_is_the_image_with_its_boxes(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
     objects = record(write(tmp_path, "one", pixels), [(0, 0, 40, 20), (10, 5, 30, 10)])
     mosaic = Mosaics([objects], Layout(), size=80, seed=3)[SampleKey(0, 0, 0)]
-    np.testing.assert_array_equal(mosaic.image, squash(pixels, (80, 80)))
+    np.testing.assert_array_equal(mosaic.image, resize(pixels, (80, 80)))
     np.testing.assert_allclose(mosaic.boxes, [(0, 0, 80, 80), (20, 20, 60, 40)])
     assert len(mosaic.ignored) == 0
     assert mosaic.paths == (objects.path,)
@@ -203,10 +203,10 @@ def test_layout_out_of_range(arguments: dict[str, float]) -> None:
         Layout(**arguments)  # type: ignore[arg-type]
 
 
-def test_squash_takes_means_along_each_side() -> None:
+def test_resize_takes_means_along_each_side() -> None:
     # 1x8 pixels to 2x2: the length is halved twice by means, the height doubled.
     strip = np.arange(8, dtype=np.uint8).reshape(1, 8, 1).repeat(3, axis=2) * 10
-    np.testing.assert_array_equal(squash(strip, (2, 2))[:, :, 0], [[15, 55], [15, 55]])
+    np.testing.assert_array_equal(resize(strip, (2, 2))[:, :, 0], [[15, 55], [15, 55]])
 
 
 def test_batch_matches_each_object_with_a_prior(records: list[GroundTruth]) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.cluster.vq import kmeans2
 
 from detection.structures.arrays import FloatArray
 from detection.structures.boxes import box_iou
-from proposals.multibox.priors import kmeans_priors, relative_distances
+from proposals.multibox.training.priors import kmeans_priors, match_priors, relative_distances
 
 
 def random_boxes(count: int, seed: int = 0) -> FloatArray:
@@ -95,3 +97,45 @@ def test_a_function_of_the_seed() -> None:
 def test_too_few_different_boxes() -> None:
     with pytest.raises(ValueError, match="expected at least 3 different boxes for 3 priors, got 2"):
         kmeans_priors(random_boxes(2)[[0, 1, 0, 1]], 3, seed=0)
+
+
+def boxes_within(count: int, generator: np.random.Generator) -> FloatArray:
+    corners = generator.uniform(0, 0.5, (count, 2))
+    return np.concatenate([corners, corners + generator.uniform(0.05, 0.5, (count, 2))], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_least_total_distance_by_brute_force(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    priors, boxes = boxes_within(6, generator), boxes_within(int(generator.integers(1, 5)), generator)
+    distances = relative_distances(boxes, priors)
+    least = min(
+        sum(distances[box, prior] for box, prior in enumerate(chosen))
+        for chosen in itertools.permutations(range(6), len(boxes))
+    )
+    matches = match_priors(priors, boxes)
+    assert sorted(matches.boxes) == list(range(len(boxes)))
+    assert len(set(matches.priors)) == len(boxes)
+    assert distances[matches.boxes, matches.priors].sum() == pytest.approx(least, rel=1e-5)
+
+
+def test_two_objects_never_share_a_prior() -> None:
+    # Both boxes are nearest to the first prior; the second one is next to it, for the box that is shifted towards it.
+    priors = np.array([[0, 0, 0.2, 0.2], [0.1, 0, 0.3, 0.2], [0.6, 0.6, 0.9, 0.9]], np.float32)
+    boxes = np.array([[0.04, 0, 0.24, 0.2], [0, 0, 0.2, 0.2]], np.float32)
+    assert relative_distances(boxes, priors).argmin(axis=1).tolist() == [0, 0]
+    matches = match_priors(priors, boxes)
+    assert dict(zip(matches.boxes.tolist(), matches.priors.tolist(), strict=True)) == {0: 1, 1: 0}
+
+
+def test_more_objects_than_priors() -> None:
+    generator = np.random.default_rng(0)
+    matches = match_priors(boxes_within(3, generator), boxes_within(9, generator))
+    assert sorted(matches.priors) == [0, 1, 2]
+    assert len(set(matches.boxes)) == 3
+
+
+def test_no_objects() -> None:
+    matches = match_priors(boxes_within(3, np.random.default_rng(0)), np.zeros((0, 4), np.float32))
+    assert matches.priors.shape == matches.boxes.shape == (0,)
+    assert matches.priors.dtype == np.int64

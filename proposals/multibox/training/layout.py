@@ -1,4 +1,4 @@
-"""Where the pictures of a mosaic lie, and what of them is seen."""
+"""The layout of a mosaic: where its pictures lie, and which part of each is visible. `mosaics.py` paints them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 Rectangle = tuple[float, float, float, float]
-"""x1, y1, x2, y2 as shares of the canvas, 0-1."""
+"""x1, y1, x2, y2 as shares of the width and the height, 0-1."""
 
 CUT = (0.3, 0.7)
-"""Where a cell is cut in two, as shares of its longer side."""
+"""The range of the place where a cell is cut in two, as shares of its longer side."""
 
 SHORTEST_CROP = 0.2
-"""A crop is at least this share of a picture's width and height."""
+"""The least share of a picture's width, and of its height, that a crop takes."""
 
 
 class Placement(NamedTuple):
-    """A part of a picture on the canvas: `crop` in shares of the picture, `target` in shares of the canvas."""
+    """The part `crop` of a picture, in shares of the picture, painted at `target`, in shares of the canvas."""
 
     record: int
     crop: Rectangle
@@ -27,19 +27,19 @@ class Placement(NamedTuple):
 
 
 class Layout:
-    """Draws mosaics: cells side by side that fill the canvas, and smaller pictures laid over them.
+    """Draws layouts: pictures in cells that fill the canvas, and smaller pictures on top, called insets.
 
-    Objects come so in all sizes and places and in different numbers, though each picture may show but one. The
-    defaults are one whole picture: what is proposed for, and what to measure with.
+    So objects come in all sizes and places and in different numbers, even if each picture shows only one. The defaults
+    are one whole picture, as the proposer sees it; use them to measure a network.
 
     Args:
-        cells: pictures side by side, 1 to so many; half as many are as likely as twice as many.
-        insets: pictures laid over them, 0 to so many.
-        inset_sides: shortest and longest side of these, as shares of the canvas; log-uniform.
-        crop_area: least share of a picture's area that is seen.
-        stretch: largest factor by which a crop changes the aspect of a picture.
-        cover: least share of a cell's width, and of its height, that its picture takes.
-        mirror: probability of a mirror image.
+        cells: the maximum number of cells, at least 1; the number is log-uniform.
+        insets: the maximum number of insets, at least 0.
+        inset_sides: the shortest and the longest side of an inset, as shares of the canvas; log-uniform.
+        crop_area: the least share of a picture's area that is visible.
+        stretch: the largest factor by which a crop changes the aspect of a picture.
+        cover: the least share of a cell's width, and of its height, that its picture takes.
+        mirror: the probability that a picture is mirrored.
 
     Raises:
         ValueError: for arguments out of range.
@@ -73,10 +73,10 @@ class Layout:
         self.mirror = mirror
 
     def draw(self, first: int, count: int, generator: np.random.Generator) -> list[Placement]:
-        """A mosaic of the picture `first` and of others out of `count`; later ones lie over earlier ones."""
+        """Return the layout of the picture `first` and of random ones out of `count`; later ones cover earlier ones."""
         cells = int(math.exp(generator.uniform(0, math.log(self.cells + 1))))
-        targets = [self._within(cell, generator) for cell in split_canvas(cells, generator)]
-        targets += [self._inset(generator) for _ in range(int(generator.integers(self.insets + 1)))]
+        targets = [self._target_in(cell, generator) for cell in split_canvas(cells, generator)]
+        targets += [self._inset_target(generator) for _ in range(int(generator.integers(self.insets + 1)))]
         records = [first, *generator.integers(count, size=len(targets) - 1).tolist()]
         mirrored = (generator.random(len(targets)) < self.mirror).tolist()
         return [
@@ -84,13 +84,13 @@ class Layout:
             for record, target, mirror in zip(records, targets, mirrored, strict=True)
         ]
 
-    def _within(self, cell: Rectangle, generator: np.random.Generator) -> Rectangle:
+    def _target_in(self, cell: Rectangle, generator: np.random.Generator) -> Rectangle:
         x1, y1, x2, y2 = cell
         width, height = generator.uniform(self.cover, 1, 2) * (x2 - x1, y2 - y1)
         left, top = generator.uniform((x1, y1), (x2 - width, y2 - height))
         return left, top, left + width, top + height
 
-    def _inset(self, generator: np.random.Generator) -> Rectangle:
+    def _inset_target(self, generator: np.random.Generator) -> Rectangle:
         width, height = np.exp(generator.uniform(*np.log(self.inset_sides)) + generator.uniform(-0.25, 0.25, 2))
         width, height = min(width, 1.0), min(height, 1.0)
         left, top = generator.uniform((0, 0), (1 - width, 1 - height))
@@ -104,7 +104,7 @@ class Layout:
 
 
 def split_canvas(cells: int, generator: np.random.Generator) -> list[Rectangle]:
-    """So many rectangles that fill the canvas: again and again one of them, likely a large one, is cut in two."""
+    """Return `cells` rectangles that fill the canvas, made by cutting rectangles in two, larger ones more often."""
     rectangles: list[Rectangle] = [(0.0, 0.0, 1.0, 1.0)]
     while len(rectangles) < cells:
         areas = np.array([(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in rectangles])

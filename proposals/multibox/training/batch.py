@@ -1,4 +1,4 @@
-"""Mosaics as a batch, with the prior that answers for each object."""
+"""A batch of mosaics, in which each object is matched with the prior that is to predict it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 from detection.structures.arrays import BoolArray, FloatArray
 from detection.structures.boxes import box_iou
 from detection.training.sample_files import file_names
-from proposals.multibox.training.matching import match_priors
 from proposals.multibox.training.mosaics import Mosaic
+from proposals.multibox.training.priors import match_priors
 
 IGNORED_IOU = 0.5
-"""A prior that overlaps an ignored object so much is no background: the overlap of a match."""
+"""A prior whose IoU with an ignored object is this or more is not background."""
 
 
 class MosaicBatch(NamedTuple):
-    """B mosaics with P objects in all.
+    """B mosaics with P objects in total.
 
     `images` uint8 [B, S, S, 3]; `matched` [P, 2], the image and the prior of each object; `boxes` [P, 4], normalised;
-    `counted` [B, K] bool, the priors that are background unless they are matched, none in a filler; `files` names
-    those that the mosaics are made of, for messages.
+    `counted` [B, K] bool, True for the priors that are background unless they are matched; `files`, the names of the
+    image files, for messages.
     """
 
     images: Tensor
@@ -47,10 +47,10 @@ class MosaicCollation:
     def __call__(self, mosaics: Sequence[Mosaic]) -> MosaicBatch:
         matched, boxes = [], []
         for image, mosaic in enumerate(mosaics):
-            found = mosaic.boxes[:0] if mosaic.filler else mosaic.boxes / np.float32(len(mosaic.image))
-            matches = match_priors(self.priors, found)
+            objects = mosaic.boxes[:0] if mosaic.filler else mosaic.boxes / np.float32(len(mosaic.image))
+            matches = match_priors(self.priors, objects)
             matched.append(np.stack([np.full_like(matches.priors, image), matches.priors], axis=1))
-            boxes.append(found[matches.boxes])
+            boxes.append(objects[matches.boxes])
         return MosaicBatch(
             torch.from_numpy(np.stack([mosaic.image for mosaic in mosaics])),
             torch.from_numpy(np.concatenate(matched)),
@@ -60,6 +60,7 @@ class MosaicCollation:
         )
 
     def _counted(self, mosaic: Mosaic) -> BoolArray:
+        """Return for each prior whether it is background if it is not matched [K]; none is in a filler."""
         if mosaic.filler:
             return np.zeros(len(self.priors), np.bool_)
         overlaps = box_iou(self.priors, mosaic.ignored / np.float32(len(mosaic.image)))  # [K, I]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import pkgutil
 import re
 import tomllib
@@ -37,8 +40,51 @@ def test_commands_exist(name: str, scripts: dict[str, str]) -> None:
     named = re.findall(r"(?<![\w/.-])detect(?:-[a-z]+)+(?![\w-])", page(name))
     run = [words[0] for words in shell_commands(page(name)) if words[0].startswith("detect")]
     assert {*named, *run} <= scripts.keys()
-    for module in re.findall(r"python -m (tools\.\w+)", page(name)):
+    for module in re.findall(r"python -m (tools\.[a-z]\w*)", page(name)):
         assert pkgutil.resolve_name(module)
+
+
+def help_text(scripts: dict[str, str], words: list[str]) -> str:
+    """Return what a command prints for `--help`; the first of its other words may name an action."""
+    module, _, function = scripts[words[0]].partition(":")
+    main = getattr(importlib.import_module(module), "main" if words[0] == "detect" else function)
+    action = [word for word in words[1:2] if not word.startswith(("-", "$"))] if words[0] != "detect" else []
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main([*action, "--help"])
+    return printed.getvalue()
+
+
+def shown_options(words: list[str]) -> set[str]:
+    return {found[0] for word in words if (found := re.match(r"--[\w.-]+", word))}
+
+
+def has_option(text: str, option: str) -> bool:
+    """Whether a help text has the option, or the one of the class whose argument it is, such as `--dataset`."""
+    parts = option.split(".")
+    return any(
+        re.search(rf"{re.escape('.'.join(parts[:count]))}(?![\w.-])", text) for count in range(len(parts), 0, -1)
+    )
+
+
+def test_options_exist(scripts: dict[str, str]) -> None:
+    options: dict[tuple[str, ...], set[str]] = {}
+    for name in NAMES:
+        for words in shell_commands(page(name)):
+            if words[0] in scripts and shown_options(words):
+                options.setdefault(tuple(words[:2]), set()).update(shown_options(words))
+    assert len(options) > 20
+    for words, shown in options.items():
+        text = help_text(scripts, list(words))
+        assert {option for option in shown if not has_option(text, option)} == set(), words
+
+
+def test_unknown_option_is_found() -> None:
+    text = "  --dataset DATASET\n  --json-file FILE\n  --trainer.devices N"
+    assert has_option(text, "--dataset.init_args.images")
+    assert has_option(text, "--trainer.devices")
+    assert not has_option(text, "--json")
+    assert not has_option(text, "--trainer")
 
 
 def test_commands_are_documented(scripts: dict[str, str]) -> None:

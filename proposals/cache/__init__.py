@@ -1,4 +1,4 @@
-"""The proposals of a data set, made once and read many times."""
+"""The cache of proposals: those of a data set, made once by `detect-propose` and read many times."""
 
 from proposals.cache.reader import CacheFile
 

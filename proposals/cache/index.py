@@ -1,7 +1,8 @@
-"""The index of a cache of proposals: a text file beside the file of boxes, one line of JSON an image.
+"""The index of a cache of proposals: a text file beside the file of boxes, with one line of JSON for each image.
 
-The first line has the format and the settings, the last one of a finished cache the number of images and boxes. A line
-is written after the boxes that it counts, so that what a killed run has left is whole up to the last complete line.
+The first line holds the format and the settings, and the last line of a finished cache the numbers of images and boxes.
+A line is written after the boxes that it counts; so if a run is killed, all that it left is valid up to the last
+complete line. `reader.py` and `writer.py` read and write both files; `stored_boxes.py` is the format of the boxes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from detection.structures.ground_truth import GroundTruth
 
 FORMAT = "inception-rcnn proposals"
 VERSION = 2
-"""2: boxes have sources, images the size of their file."""
+"""Version 2 added the source of each box and the file size of each image."""
 
 
 class IndexedImage(NamedTuple):
-    """An image, the bytes of its file, the number of its boxes and the CRC-32 of theirs."""
+    """An image of the cache: its size, the bytes of its file, the number of its boxes, and their CRC-32."""
 
     image_id: str
     height: int
@@ -30,10 +31,10 @@ class IndexedImage(NamedTuple):
 
 
 class CacheIndex(NamedTuple):
-    """What an index says.
+    """The content of an index.
 
-    `settings` the cache was made with; `images` in the order of their boxes; `finished`, whether there is a last line;
-    `length` in bytes up to and with the line of the last image.
+    `settings` of the run that made the cache; `images` in the order of their boxes; `finished`, True if there is a last
+    line; `length` in bytes up to the end of the line of the last image.
     """
 
     settings: dict[str, Any]
@@ -43,37 +44,33 @@ class CacheIndex(NamedTuple):
 
 
 def index_path(path: Path) -> Path:
-    """The index of the cache whose boxes are in the file `path`."""
+    """Return the path of the index of the cache whose boxes are in the file `path`."""
     return path.with_name(f"{path.name}.index")
 
 
 def first_line(settings: dict[str, Any]) -> bytes:
-    """The line that starts an index. Settings become what JSON makes of them: tuples lists, paths text."""
-    return _line({"format": FORMAT, "version": VERSION, "settings": settings})
-
-
-def image_line(image: IndexedImage) -> bytes:
-    """The line of an image."""
-    return _line(image)
+    """Return the first line of an index. JSON makes lists of tuples and text of paths."""
+    return index_line({"format": FORMAT, "version": VERSION, "settings": settings})
 
 
 def last_line(images: int, boxes: int) -> bytes:
-    """The line that ends a finished index."""
-    return _line({"images": images, "boxes": boxes})
+    """Return the line that ends a finished index."""
+    return index_line({"images": images, "boxes": boxes})
 
 
-def _line(content: Any) -> bytes:
+def index_line(content: Any) -> bytes:
+    """Return a line of an index, such as that of an `IndexedImage`."""
     return json.dumps(content, default=str).encode("ascii") + b"\n"
 
 
 def as_stored(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as an index gives them back."""
+    """Return the settings as an index gives them back."""
     stored: dict[str, Any] = json.loads(first_line(settings))["settings"]
     return stored
 
 
 def read_index(path: Path) -> CacheIndex:
-    """Read an index; a last line that is cut short is passed over.
+    """Read an index; an incomplete last line is skipped.
 
     Raises:
         InputError: naming the file, and the line if there is one, if it is missing, of another format or version, or
@@ -102,28 +99,22 @@ def read_index(path: Path) -> CacheIndex:
 
 
 def _read_first_line(path: Path, line: bytes) -> dict[str, Any]:
-    """The settings."""
-    try:
-        content = json.loads(line)
-    except ValueError:
-        content = None
+    """Return the settings in the first line of an index."""
+    content = _parse(line)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: expected the index of a cache of proposals, got {line[:80]!r} in its first line")
-    if content.get("version") != VERSION or not isinstance(content.get("settings"), dict):
+    settings = content.get("settings")
+    if content.get("version") != VERSION or not isinstance(settings, dict):
         raise InputError(
             f"{path}: expected a cache of proposals of version {VERSION}, got version {content.get('version')}; delete "
-            "it and make it anew"
+            "it and make it again"
         )
-    settings: dict[str, Any] = content["settings"]
     return settings
 
 
 def _read_image_line(line: bytes) -> IndexedImage | None:
-    """The image, or None if the line has none."""
-    try:
-        content = json.loads(line)
-    except ValueError:
-        return None
+    """Return the image that a line describes, or None if it describes none."""
+    content = _parse(line)
     if not isinstance(content, list) or [type(value) for value in content] != [str, *[int] * 5]:
         return None
     image = IndexedImage(*content)
@@ -131,26 +122,34 @@ def _read_image_line(line: bytes) -> IndexedImage | None:
     return image if valid else None
 
 
-def require_same_file(path: Path, record: GroundTruth, cached_size: int) -> None:
-    """See whether the image whose file had `cached_size` bytes when it was cached is that of `record`.
+def _parse(line: bytes) -> Any:
+    """Return the JSON content of a line, or None if there is none."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
-    Two data sets may call their images alike, by numbers for one; that their files are of the same sizes is unlikely.
+
+def require_same_file(path: Path, record: GroundTruth, cached_size: int) -> None:
+    """Check that the image file of `record` has `cached_size` bytes, as the file that the proposals were made from.
+
+    Two data sets may give their images the same names, such as numbers, but hardly files of the same sizes.
 
     Raises:
-        InputError: naming the cache, if it is not.
+        InputError: naming the cache, if the size differs.
     """
-    if (found := file_size(record.path)) != cached_size:
+    if (size := file_size(record.path)) != cached_size:
         raise InputError(
-            f"{path}: expected proposals of {record.path}, {found} bytes, got those of an image '{record.image_id}' of "
+            f"{path}: expected proposals of {record.path}, {size} bytes, got those of an image '{record.image_id}' of "
             f"{cached_size} bytes; the cache is of another data set, or the image has changed"
         )
 
 
 def file_size(path: Path) -> int:
-    """The length of a file in bytes.
+    """Return the length of an image file in bytes.
 
     Raises:
-        InputError: naming it, if it cannot be had.
+        InputError: naming the file, if it cannot be read.
     """
     try:
         return path.stat().st_size
@@ -158,26 +157,28 @@ def file_size(path: Path) -> int:
         raise InputError(f"{path}: expected an image file: {error.strerror}") from None
 
 
-def require_settings(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """See whether a cache was made with the settings `expected`; those that it has beside them do not matter.
+def require_settings(path: Path, cached: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Check that a cache was made with the settings `expected`; any others that it has besides are ignored.
 
     Raises:
         InputError: naming the cache and the first setting that differs.
     """
     expected = as_stored(expected)
-    wanted, there = _flatten(expected), _flatten({name: found[name] for name in expected if name in found})
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
+    wanted, actual = _flatten(expected), _flatten({name: cached[name] for name in expected if name in cached})
+    for name in sorted(wanted.keys() | actual.keys()):
+        if wanted.get(name) != actual.get(name):
             raise InputError(
                 f"{path}: expected a cache made with {name} {wanted.get(name, 'left out')}, got one with "
-                f"{there.get(name, 'none')}"
+                f"{actual.get(name, 'none')}"
             )
 
 
 def _flatten(settings: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings under dotted names."""
+    """Return nested settings under dotted names."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        inner = _flatten(value) if isinstance(value, dict) else None
-        flat |= {name: value} if inner is None else {f"{name}.{key}": of_key for key, of_key in inner.items()}
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": inner for key, inner in _flatten(value).items()}
+        else:
+            flat[name] = value
     return flat

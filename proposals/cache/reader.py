@@ -1,4 +1,7 @@
-"""The proposals of a data set, made once by `python -m tools.propose` and read whenever they are needed."""
+"""The reader of a cache of proposals, which `detect-propose` makes and training and evaluation read.
+
+`ProposalCache` is the reader; `CacheFile` opens it at the first use, and is what configurations name.
+"""
 
 from __future__ import annotations
 
@@ -21,28 +24,28 @@ from proposals.cache.stored_boxes import STORED_BOX, grid_step, restore_boxes
 
 
 class ProposalCache:
-    """Proposals of many images: `cache[image_id]`, in their order, rounded as `proposals.cache.stored_boxes` says.
+    """The proposals of many images: `cache[image_id]`, best first, rounded as `proposals.cache.stored_boxes` says.
 
-    The file of boxes (eleven bytes each, scores included) is mapped into memory, so processes share what the system
-    holds of it. A pickled cache is no more than the path, and is opened anew where it arrives.
+    The file of boxes (eleven bytes each, scores included) is mapped into memory, so processes share its pages. A
+    pickled cache is only its path, and is opened again where it is unpickled.
 
     Args:
-        path: the file of boxes; its index lies beside it.
+        path: the file of boxes; its index is beside it.
 
     Raises:
-        InputError: naming the file, if it or its index is missing, broken, truncated, of another format or version, or
-            if the run that makes it has not finished.
+        InputError: naming the file, if it or its index is missing, broken, truncated, or of another format or version,
+            or if the run that makes it has not finished.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not self.path.exists() and not index_path(self.path).exists():
-            raise InputError(f"{self.path}: no such cache of proposals; make it with python -m tools.propose")
+            raise InputError(f"{self.path}: no such cache of proposals; make it with detect-propose")
         index = read_index(index_path(self.path))
         if not index.finished:
             raise InputError(
                 f"{self.path}: expected a finished cache of proposals, got one with {len(index.images)} images so far; "
-                "run python -m tools.propose again to go on"
+                "run detect-propose again to go on"
             )
         self.settings: dict[str, Any] = index.settings
         self._rows = {image.image_id: row for row, image in enumerate(index.images)}
@@ -52,55 +55,56 @@ class ProposalCache:
         require_length(self.path, int(self._ends[-1]))
         # An empty file cannot be mapped.
         mapped = np.memmap(self.path, STORED_BOX, "r") if self._ends[-1] else np.empty(0, STORED_BOX)
-        self._boxes = np.asarray(mapped)  # whose parts are made faster than those of a memmap
+        self._boxes = np.asarray(mapped)  # slices of an array are made faster than those of a memmap
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path,)
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self._rows)
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._rows
 
     def __getitem__(self, image_id: str) -> Proposals:
-        """The proposals of an image, best first.
+        """Return the proposals of an image, best first.
 
         Raises:
-            InputError: naming the file, if it is damaged here.
+            InputError: naming the file, if the boxes of this image are damaged.
             KeyError: if the cache does not have the image; see `require`.
         """
         return restore_boxes(self._stored(image_id), self.size(image_id))
 
     def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
-        """The boxes [P, 4] of several images, one after the other, and the number of each [n]; raises as `[]` does."""
+        """Return the boxes [P, 4] of n images, one after the other, and the number of each [n]; raises as `[]` does."""
         stored = [self._stored(image_id) for image_id in image_ids]
-        counts = np.array([len(of_image) for of_image in stored], np.int64)
+        counts = np.array([len(image_boxes) for image_boxes in stored], np.int64)
         steps = np.array([grid_step(self.size(image_id)) for image_id in image_ids], np.float32)
-        corners = np.concatenate([of_image["corners"] for of_image in stored]) if stored else np.empty((0, 4))
+        corners = np.concatenate([image_boxes["corners"] for image_boxes in stored]) if stored else np.empty((0, 4))
         return corners.astype(np.float32) * np.repeat(steps, counts)[:, None], counts
 
     def _stored(self, image_id: str) -> NDArray[Any]:
+        """Return the boxes [N] of an image in their stored form."""
         row = self._rows[image_id]
         stored = self._boxes[self._ends[row] : self._ends[row + 1]]
         if zlib.crc32(stored.tobytes()) != self._checksums[row]:
             raise InputError(
                 f"{self.path}: expected the boxes of image '{image_id}' as they were written, got damaged ones; delete "
-                "the file and its index, and make them anew"
+                "the file and its index, and make them again"
             )
         return stored
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """The size (height, width) of an image when its proposals were made."""
+        """Return the size (height, width) that an image had when its proposals were made."""
         height, width = self._sizes[self._rows[image_id]].tolist()
         return height, width
 
     def require(self, records: Iterable[GroundTruth]) -> None:
-        """See whether the cache has all of some images, made from the very files.
+        """Check that the cache has the proposals of all images, made from the same files.
 
         Raises:
-            InputError: naming the first that it does not have, or that was another file.
+            InputError: naming the first image that is missing, or was another file.
         """
         records = list(records)
         missing = [record.image_id for record in records if record.image_id not in self]
@@ -108,25 +112,25 @@ class ProposalCache:
             others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(
                 f"{self.path}: expected proposals of image '{missing[0]}'{others}, got none; add them with "
-                "python -m tools.propose"
+                "detect-propose"
             )
         for record in records:
             require_same_file(self.path, record, self._file_sizes[self._rows[record.image_id]])
 
     def require_settings(self, expected: dict[str, Any]) -> None:
-        """See whether the cache was made with some settings.
+        """Check that the cache was made with the settings `expected`.
 
         Raises:
-            InputError: naming the first that differs.
+            InputError: naming the first setting that differs.
         """
         require_settings(self.path, self.settings, expected)
 
 
 class CacheFile:
-    """A `ProposalCache` by its path, opened when it is first used: for configurations that need not use it.
+    """A `ProposalCache` that is opened at its first use, for configurations that may not use it.
 
     Args:
-        path: as of `ProposalCache`, whose errors come at the first use.
+        path: see `ProposalCache`; its errors are raised at the first use.
     """
 
     def __init__(self, path: str) -> None:
@@ -147,7 +151,7 @@ class CacheFile:
 
 
 def require_length(path: Path, boxes: int, *, more: bool = False) -> None:
-    """See whether a file holds so many boxes; with `more`, whatever comes behind them does not matter.
+    """Check that a file holds this number of boxes, or with `more` at least this number.
 
     Raises:
         InputError: naming the file, if it does not.
@@ -156,5 +160,5 @@ def require_length(path: Path, boxes: int, *, more: bool = False) -> None:
     if length < expected or (length > expected and not more):
         raise InputError(
             f"{path}: expected {expected} bytes of boxes as its index says, got {length}; delete both files and make "
-            "them anew"
+            "them again"
         )

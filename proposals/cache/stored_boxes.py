@@ -1,4 +1,4 @@
-"""Boxes as they are stored: corners on a grid of 65,535 steps in eight bytes, the score in two, the source in one."""
+"""The stored form of a box: corners on a grid of 65,535 steps in eight bytes, score in two, source in one."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from detection.structures.contracts import NO_SOURCE, Proposals
 
 LAST_STEP = 65_535
-"""The highest corner that two bytes hold."""
+"""The largest coordinate that two bytes hold."""
 
 LARGEST_SCORE = 65_504.0
-"""Of half precision."""
+"""The largest number in half precision."""
 
 STORED_BOX = np.dtype([("corners", "<u2", 4), ("score", "<f2"), ("source", "u1")])
 """Eleven bytes: xyxy in steps of the grid, the score in half precision, and the source or `NO_SOURCE`."""
 
 
 def grid_step(size: tuple[int, int]) -> float:
-    """Pixels between two lines of the grid in an image of `size` (height, width), a power of two.
+    """Return the step of the grid in pixels, a power of two, for an image of `size` (height, width).
 
-    It is the smallest one whose 65,535 multiples reach across the longer side, so that corners on whole pixels, the
-    image's borders among them, stay what they are up to 65,535 pixels. Others move by half a step at most: by less than
-    a 65,535th of the longer side, 1/256 pixel at 500 pixels and 1/32 at 4,000.
+    It is the smallest power of two whose 65,535 multiples span the longer side. So corners on whole pixels, such as
+    those at the image's borders, are stored exactly up to 65,535 pixels. Others move by half a step at most: by less
+    than a 65,535th of the longer side, 1/256 pixel at 500 pixels and 1/32 at 4,000.
     """
     return 2.0 ** math.ceil(math.log2(max(size) / LAST_STEP))
 
 
 def store_boxes(proposals: Proposals, size: tuple[int, int]) -> NDArray[Any]:
-    """Proposals of an image of `size` (height, width) as an array [N] of `STORED_BOX`, in their order.
+    """Return proposals of an image of `size` (height, width) as an array [N] of `STORED_BOX`, in their order.
 
-    Scores are rounded to 11 bits and cut at +-65,504, which leaves none above the one before it.
+    Scores are rounded to 11 bits and clipped to +-65,504, which keeps their order.
 
     Raises:
         ValueError: if a box reaches out of the image by half a step or more, or a score is nan.
@@ -55,7 +55,7 @@ def store_boxes(proposals: Proposals, size: tuple[int, int]) -> NDArray[Any]:
 
 
 def restore_boxes(stored: NDArray[Any], size: tuple[int, int]) -> Proposals:
-    """The proposals that `store_boxes` took, up to the rounding; without boxes there are no sources either."""
+    """Return the proposals that `store_boxes` was given, except for rounding; without boxes, the sources are None."""
     boxes = stored["corners"].astype(np.float32) * np.float32(grid_step(size))  # exact: 16 bits times a power of two
     sources = stored["source"].copy() if (stored["source"] != NO_SOURCE).any() else None
     return Proposals(boxes, stored["score"].astype(np.float32), sources)

@@ -1,4 +1,4 @@
-"""Writing of a cache of proposals, which may be interrupted at any moment."""
+"""The writer of a cache of proposals. It may be killed at any moment; the next one continues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proposals.cache.index import (
     as_stored,
     file_size,
     first_line,
-    image_line,
+    index_line,
     index_path,
     last_line,
     read_index,
@@ -32,23 +32,22 @@ from proposals.cache.stored_boxes import STORED_BOX, store_boxes
 
 
 class CacheWriter:
-    """Makes a cache that `proposals.cache.reader.ProposalCache` reads, or goes on with one.
+    """Makes a cache that `proposals.cache.reader.ProposalCache` reads, or continues one.
 
         with CacheWriter(path, settings) as writer:
             writer.add(record, (375, 500), proposals)
             writer.finish()
 
-    Nothing is written before the `with` block. There, every `add` has reached the system when it returns, so a
-    killed process loses the image that it was at: the next writer cuts off what is not whole. One process at a time
-    may write.
+    Nothing is written before the `with` block. In the block, the system has the data when `add` returns, so a process
+    that is killed loses only the image that it is writing, and the next writer removes the incomplete data. Only one
+    process at a time may write.
 
     Args:
-        path: the file of boxes; its index lies beside it. Folders are made.
-        settings: what the proposals are made with, as JSON has it.
+        path: the file of boxes; its index is beside it. Missing folders are created.
+        settings: of the run that makes the proposals; must be serialisable as JSON.
 
     Raises:
-        InputError: naming the file, if there is a cache that is broken or was made with other settings, or something
-            else is in its place.
+        InputError: naming the file, if it is a broken cache, a cache made with other settings, or no cache.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -60,15 +59,15 @@ class CacheWriter:
         self._box_count = 0
         self._index_length = 0
         if self.index.exists():
-            self._take_up()
+            self._continue()
         elif self.path.exists():
             raise InputError(
                 f"{self.path}: expected the index {self.index.name} beside it; it is no cache of proposals, or has "
                 "lost its index"
             )
 
-    def _take_up(self) -> None:
-        """Find out what is there."""
+    def _continue(self) -> None:
+        """Read the index of the cache that is there."""
         index = read_index(self.index)
         require_settings(self.path, index.settings, self.settings)
         self._box_count = sum(image.box_count for image in index.images)
@@ -78,17 +77,17 @@ class CacheWriter:
         self.finished = index.finished
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self._file_sizes)
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._file_sizes
 
     def missing(self, records: Iterable[GroundTruth]) -> list[GroundTruth]:
-        """Those of some images that are still to be added.
+        """Return the records whose images are not in the cache.
 
         Raises:
-            InputError: naming the file, if one that is there was made from another file of the same name.
+            InputError: naming the file, if the cache has an image of the same name that was another file.
         """
         records = list(records)
         for record in records:
@@ -98,24 +97,26 @@ class CacheWriter:
 
     @property
     def box_count(self) -> int:
-        """The number of boxes."""
+        """The number of boxes of all images."""
         return self._box_count
 
     def __enter__(self) -> Self:
-        """Open the files, and cut off what is not whole."""
+        """Open the files, and remove incomplete data from their ends."""
         with self._naming_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._index_length:
                 self._start_index()
             self._box_file = FileIO(self.path, "r+" if self.path.exists() else "x+")
             self._index_file = FileIO(self.index, "r+")
-            _cut(self._box_file, self._box_count * STORED_BOX.itemsize)
-            _cut(self._index_file, self._index_length)
+            lengths = {self._box_file: self._box_count * STORED_BOX.itemsize, self._index_file: self._index_length}
+            for file, length in lengths.items():
+                file.truncate(length)
+                file.seek(length)
         self.finished = False
         return self
 
     def _start_index(self) -> None:
-        """Put an index without images in its place, whole."""
+        """Write an index without images."""
         line = first_line(self.settings)
         write_atomically(self.index, line)
         self._index_length = len(line)
@@ -130,8 +131,8 @@ class CacheWriter:
         """Append the proposals of an image of `size` (height, width).
 
         Raises:
-            InputError: naming the file, if it cannot be written, or the image's is gone.
-            ValueError: if the image is in the cache already, a box lies outside the image, or a score is nan.
+            InputError: naming the file, if the cache cannot be written, or the image file is missing.
+            ValueError: if the cache has the image already, a box lies outside the image, or a score is nan.
         """
         image_id = record.image_id
         if image_id in self:
@@ -146,12 +147,12 @@ class CacheWriter:
         )
         with self._naming_file():
             _write(self._box_file, stored)
-            _write(self._index_file, image_line(image))
+            _write(self._index_file, index_line(image))
         self._file_sizes[image_id] = image.file_size
         self._box_count += len(proposals)
 
     def finish(self) -> None:
-        """Mark the cache as complete, once all of it is on the disk.
+        """Mark the cache as finished, when all of it is on the disk.
 
         Raises:
             InputError: naming the file, if it cannot be written.
@@ -164,19 +165,15 @@ class CacheWriter:
 
     @contextmanager
     def _naming_file(self) -> Iterator[None]:
+        """Turn an `OSError` in the block into an `InputError` that names the cache."""
         try:
             yield
         except OSError as error:
             raise InputError(f"{self.path}: expected to write proposals there, got: {error.strerror}") from None
 
 
-def _cut(file: FileIO, length: int) -> None:
-    file.truncate(length)
-    file.seek(length)
-
-
 def _write(file: FileIO, content: bytes) -> None:
-    """Write all of `content`: a single call may take only a part of it, on a full disk for one."""
+    """Write all of `content`; one call of `write` may take only a part of it, for example on a full disk."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

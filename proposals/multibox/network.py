@@ -263,9 +263,7 @@ def _find_cells(places: Tensor, size: tuple[int, int]) -> _Cells:
 
 
 def _surrounding(positions: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the cells before and after each position [..., 1], 0-1, in a row of `count`, and their weights: [...,
-    2].
-    """
+    """Return the two cells around each position [..., 1], 0-1, in a row of `count`, and their weights: [..., 2]."""
     position = (positions * count - 0.5).clamp(0, count - 1)  # in cells, from the centre of the first
     before = position.floor()
     weight = position - before

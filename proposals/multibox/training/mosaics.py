@@ -118,9 +118,7 @@ class Mosaics(Dataset[Mosaic]):
         return np.concatenate(objects), np.concatenate(ignored)
 
     def _mapped(self, boxes: FloatArray, placement: Placement, size: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-        """Move boxes [M, 4] of a picture to the canvas; returns them clipped to the target, and their unclipped
-        areas.
-        """
+        """Move boxes [M, 4] of a picture to the canvas; return them clipped to the target, and the unclipped areas."""
         x1, y1, x2, y2 = _in_pixels(placement.target, (self.size, self.size))
         left, top, right, bottom = _in_pixels(placement.crop, size)
         scale = np.array([x2 - x1, y2 - y1]) / (right - left, bottom - top)

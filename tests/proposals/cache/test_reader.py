@@ -127,7 +127,7 @@ def test_image_that_is_not_there(path: Path) -> None:
     with pytest.raises(InputError) as error:
         cache.require(record_of(image_id, path.parent) for image_id in ("a", "c", "b", "d"))
     assert error.value.line == (
-        f"{path}: expected proposals of image 'c' and 1 more, got none; add them with python -m tools.propose"
+        f"{path}: expected proposals of image 'c' and 1 more, got none; add them with detect-propose"
     )
 
 

@@ -1,4 +1,8 @@
-"""The command `detect`: boxes with names on photos."""
+"""The command `detect`: it finds objects in photos, draws them, and lists them as a table or as JSON.
+
+`main` reads the options and turns errors into lines; `detect` does the work. `many_images` divides the work between
+cores, and `drawing` draws the pictures.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +22,56 @@ from tqdm import tqdm
 
 from detection import __version__
 from detection.cli.drawing import draw_detections
-from detection.cli.many_images import Found, detect_in_all, find_sharing
+from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
 from detection.configuration import load_detector
 from detection.errors import InputError
 from detection.image import find_images
+from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.runtime.ordered_map import available_cores
 from detection.runtime.second_process import compiled_process
 
 ANNOTATED_SUFFIX = ".detections.png"
 
 COMPILED = ("proposals.selective_search.search", "classifier.warp.numba_loops")
-"""What the shipped stages call of Numba; other configurations may waste a core with it."""
+"""The modules of the shipped stages whose loops Numba compiles. A configuration that does not need them only wastes the
+work of a core."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal."""
 
 Record = dict[str, Any]
-"""What the JSON file says of an image: `image`, `width`, `height`, `seconds`, `detections` (as `Detections.to_dict`),
-and `picture`, the annotated one, if it was written. Where something failed there is `error`, a line of text."""
+"""The entry of an image in the JSON file: `image`, `width`, `height`, `seconds`, `detections` (of `Detections.to_dict`)
+and `picture`, the path of the annotated picture, if one was written. After a failure it has `error`, a line of text."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help ends with the names of the other commands of this distribution."""
+
+    def format_help(self) -> str:
+        """Return the help. The list of commands is read only now, as it takes time."""
+        from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
+        try:
+            scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts")
+        except PackageNotFoundError:  # the source is on the path without being installed
+            scripts = ()
+        names = ", ".join(sorted({script.name for script in scripts} - {self.prog}))
+        self.epilog = f"Other commands, each with its own --help: {names}" if names else None
+        return super().format_help()
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of `detect`."""
-    parser = argparse.ArgumentParser(prog="detect", description="Find objects in photos, and draw and list them.")
+    """Return the parser of the options."""
+    parser = Parser(prog="detect", description="Find objects in photos, and draw and list them.")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or glob patterns")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="of the annotated pictures; default: the image's")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"
+    )
     parser.add_argument("--json", metavar="FILE", help="write a record of each image as JSON; - for standard output")
-    parser.add_argument("--config", metavar="FILE", help="YAML file of a detector; default: the shipped detector")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU where there is one")
+    parser.add_argument(
+        "--config", metavar="FILE", help="YAML file of a detector, or the name of a shipped one; default: detector.yaml"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
     parser.add_argument("--score-threshold", type=_share, metavar="0-1", help="show detections from this score on")
     parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
     parser.add_argument("--no-image", action="store_true", help="write no annotated pictures")
@@ -56,23 +82,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run() -> None:
     """Run the command as a process of its own."""
-    gc.disable()  # until the first image is done: imports make half a million objects that nearly all stay
+    gc.disable()  # until the first image is done: imports create half a million objects, and nearly all of them stay
     status = main(second_process=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is written. Python would wait for threads that are still at an image after Ctrl-C, which nobody wants any
-    # more, and take a second to take down what it has loaded.
+    # Everything is written. A normal exit would wait for threads that still work on an image after Ctrl-C, and would
+    # take a second to unload the modules.
     os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None, *, second_process: bool = False) -> int:
-    """Run the command; returns the exit status: 0, 1 if anything could not be done, or 130 if interrupted.
+    """Run the command; return the exit status: 0, 1 if anything failed, or 130 if interrupted.
 
-    With a `second_process` a lone image is done sooner, see `detection.runtime.second_process`.
+    With `second_process`, a single image is done sooner; see `detection.runtime.second_process`.
     """
     options = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may have characters that cannot be printed
     records: list[Record] = []
     status, stopped_by = 0, ""
     try:
@@ -82,9 +108,9 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
         stopped_by = str(error)
     except KeyboardInterrupt:
         status, stopped_by = INTERRUPTED, "interrupted"
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the program that reads the output, such as `head`, has ended
         status = 1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would report an error when it ends
     problems = [record.get("error", "") for record in records] + [stopped_by]
     for problem in filter(None, problems):
         print(f"detect: {' '.join(problem.splitlines())}", file=sys.stderr)
@@ -94,60 +120,69 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
 def detect(options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:
     """Detect in all images of the command line, and append a record of each to `records`, in that order.
 
-    Sources without images come first. Whatever stops a batch, the JSON file holds the records so far.
+    The records of sources without images come first. If the work is stopped, the JSON file has the records so far.
 
     Raises:
-        InputError: if nothing can be done at all, as with a broken configuration.
+        InputError: if nothing can be done at all, for example because the configuration is broken.
     """
     paths = _find_images(options.images, records)
     if not paths:
         _write_json(options.json, records)
         return
-    helped = second_process and len(paths) == 1 and available_cores() > 1
-    with compiled_process(COMPILED) if helped else nullcontext():
+    saves_time = second_process and len(paths) == 1 and available_cores() > 1
+    with compiled_process(COMPILED) if saves_time else nullcontext():
         _detect_in_all(paths, options, records)
 
 
 def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list[Record]) -> None:
     detector = load_detector(options.config, options.device)
-    if options.score_threshold is not None:
-        detector.score_threshold = options.score_threshold
-    if options.max_detections is not None:
-        detector.max_detections = options.max_detections
-    _prepare_output(options)
+    for name in ("score_threshold", "max_detections"):
+        if (value := getattr(options, name)) is not None:
+            setattr(detector, name, value)
+    if options.json != "-":
+        _write_json(options.json, [])  # an error shows now and not after the work
     pictures = {} if options.no_image else _picture_paths(paths, options.output)
-    coming = detect_in_all(paths, detector, find_sharing(len(paths)))
+    results = detect_in_images(paths, detector, find_parallelism(len(paths)))
     progress = tqdm(total=len(paths), unit="image", disable=True if options.quiet or len(paths) == 1 else None)
     try:
-        with closing(coming), progress:
-            for path, found in zip(paths, coming, strict=True):
-                records.append(record := _record(path, found, pictures.get(path)))
+        with closing(results), progress:
+            for path, result in zip(paths, results, strict=True):
+                records.append(record := _record(path, result, pictures.get(path)))
                 if "detections" in record and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record))
                 progress.update()
-                gc.enable()  # which `run` has put off
+                gc.enable()  # `run` has disabled it
     finally:
         _write_json(options.json, records)
 
 
 def _find_images(sources: Sequence[str], records: list[Record]) -> list[Path]:
-    """The images to read; a source without any adds its record.
+    """Return the images to read; a source without any adds a record with the error.
 
-    Annotated pictures, which an earlier run may have left in a folder, are taken only by their own name.
+    Annotated pictures that an earlier run has left in a folder are skipped, unless the user names them.
     """
-    found: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     for source in sources:
         paths, errors = find_images([source])
         kept = [path for path in paths if path == Path(source) or not path.name.endswith(ANNOTATED_SUFFIX)]
         if paths and not kept:
             errors = [InputError(f"{source}: expected images, got only annotated ones (*{ANNOTATED_SUFFIX})")]
-        found.update({path.absolute(): path for path in kept})
+        images.update({path.absolute(): path for path in kept})
         records.extend({"image": source, "error": str(error)} for error in errors)
-    return list(found.values())
+    return list(images.values())
 
 
 def _picture_paths(paths: list[Path], folder: Path | None) -> dict[Path, Path]:
-    """Where the annotated picture of each image goes; those of the same name get numbers, and no image is replaced."""
+    """Return the path of the annotated picture of each image. Equal names get numbers, and no image is overwritten.
+
+    Raises:
+        InputError: naming the folder, if it cannot be created.
+    """
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
     targets: dict[Path, Path] = {}
     taken = set(paths)
     for path in paths:
@@ -162,28 +197,19 @@ def _picture_paths(paths: list[Path], folder: Path | None) -> dict[Path, Path]:
     return targets
 
 
-def _prepare_output(options: argparse.Namespace) -> None:
-    """Find out before the work, not after it, that its results could not be written."""
-    if options.output is not None and not options.no_image:
-        with _writing(options.output):
-            options.output.mkdir(parents=True, exist_ok=True)
-    if options.json != "-":
-        _write_json(options.json, [])
-
-
-def _record(path: Path, found: Found | InputError, picture: Path | None) -> Record:
-    """The record of an image; where only the picture could not be written, it has detections and an error."""
+def _record(path: Path, result: ImageResult | InputError, picture: Path | None) -> Record:
+    """Return the record of an image. If only the picture could not be written, it has detections and an error."""
     record: Record = {"image": str(path)}
     try:
-        if isinstance(found, InputError):
-            raise found
-        image, detections, seconds = found
+        if isinstance(result, InputError):
+            raise result
+        image, detections, seconds = result
         record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
         record["detections"] = detections.to_dict()
         if picture is not None:
             annotated = PIL.Image.fromarray(draw_detections(image, detections))
-            with _writing(picture):
-                annotated.save(picture)
+            with atomic_path(picture) as temporary:
+                annotated.save(temporary)
             record["picture"] = str(picture)
     except InputError as error:
         record["error"] = str(error)
@@ -191,19 +217,18 @@ def _record(path: Path, found: Found | InputError, picture: Path | None) -> Reco
 
 
 def format_table(record: Record) -> str:
-    """What `detect` prints of an image: a heading, then a line an object with class, score and box."""
-    found = record["detections"]
-    count = f"{len(found)} object{'' if len(found) == 1 else 's'}"
+    """Return the text that `detect` prints for an image: a heading, then a row for each detection."""
+    detections = record["detections"]
+    count = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
     picture = f" -> {record['picture']}" if "picture" in record else ""
     size = f"{record['width']}x{record['height']} px"
-    heading = f"{record['image']}: {count} ({size}, {record['seconds']:.1f} s){picture}"
-    if not found:
-        return heading
-    width = max(len("class"), *(len(one["class"]) for one in found))
-    lines = [heading, f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}"]
-    for one in found:
-        corners = " ".join(f"{corner:6.0f}" for corner in one["box"])
-        lines.append(f"  {one['class']:{width}}  {one['score']:5.3f}  {corners}")
+    lines = [f"{record['image']}: {count} ({size}, {record['seconds']:.1f} s){picture}"]
+    if detections:
+        width = max(len("class"), *(len(detection["class"]) for detection in detections))
+        lines.append(f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}")
+    for detection in detections:
+        corners = " ".join(f"{corner:6.0f}" for corner in detection["box"])
+        lines.append(f"  {detection['class']:{width}}  {detection['score']:5.3f}  {corners}")
     return "\n".join(lines)
 
 
@@ -212,28 +237,19 @@ def _write_json(target: str | None, records: list[Record]) -> None:
     if target == "-":
         print(text)
     elif target is not None:
-        with _writing(target):
-            Path(target).write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _writing(target: Path | str) -> Iterator[None]:
-    """Turn a failure to write into an `InputError` that names the file or folder."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{target}: expected a place to write to, got: {error.strerror or error}") from None
+        write_atomically(Path(target), f"{text}\n".encode())
 
 
 def _share(text: str) -> float:
-    with suppress(ValueError):
+    try:
         if 0 <= (value := float(text)) <= 1:
             return value
+    except ValueError:
+        pass
     raise argparse.ArgumentTypeError(f"expected a number in 0-1, got {text!r}")
 
 
 def _count(text: str) -> int:
-    with suppress(ValueError):
-        if (value := int(text)) >= 0:
-            return value
+    if text.isdecimal():
+        return int(text)
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")

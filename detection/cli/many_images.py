@@ -1,4 +1,8 @@
-"""Many images, one after the other in their order, with all that the machine has."""
+"""Detection in many images with all cores or the GPU of the machine; the results keep the order of the images.
+
+`find_parallelism` chooses how the work is divided, and `detect_in_images` does it. A single photo takes the same way,
+without threads.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,35 @@ from detection.structures.contracts import Proposals
 from detection.structures.detections import Detections
 
 MAX_THREADS = 8
-"""Bounds the images that are held in memory at once, one a thread."""
+"""The largest number of threads where a GPU scores; each holds an image in memory."""
 
 MAX_CPU_THREADS = 4
-"""On a CPU, where more of them would wait for the interpreter's lock."""
+"""The largest number of threads on a CPU, where more of them would wait for the lock of the interpreter."""
 
-MAX_GROUP = 4
-"""Images on a CPU whose regions share batches: with the few that a cascade leaves of one, batches would be small."""
+MAX_BATCH = 4
+"""The largest number of images whose regions share batches on a CPU. A single image would make small batches, as only a
+few of its regions pass a cascade."""
 
 
-class Sharing(NamedTuple):
-    """How threads share images; with 0 `threads` all is done in turn.
+class Parallelism(NamedTuple):
+    """How the work on many images is divided.
 
-    `group` images at a time are read, proposed and scored by a thread. With 0, threads only read and propose.
+    Attributes:
+        threads: the number of threads besides the main thread. With 0, the main thread does everything.
+        batch: the number of images that are read, proposed and scored together.
+        threads_score: True if the threads also score the images; otherwise they read and propose, and the main
+            thread scores.
     """
 
     threads: int
-    group: int
+    batch: int
+    threads_score: bool = True
 
 
-IN_TURN = Sharing(threads=0, group=1)
+ONE_BY_ONE = Parallelism(threads=0, batch=1)
 
 
-class Found(NamedTuple):
+class ImageResult(NamedTuple):
     """An image with its detections, and the seconds that it took."""
 
     image: Image
@@ -54,91 +64,95 @@ class _Proposed(NamedTuple):
     seconds: float
 
 
-def find_sharing(count: int) -> Sharing:
-    """What suits `count` images.
+def find_parallelism(count: int) -> Parallelism:
+    """Return how to divide the work on `count` images between the cores of this machine.
 
-    Where a GPU scores, whose batches are full, threads read and propose ahead, one a core. On a CPU many steps are too
-    short for several cores, so each of a few threads does images of its own with its share of the cores.
+    A GPU is fast enough that its batches are full anyway: one thread a core reads and proposes ahead of it. On a CPU
+    many steps are too short to be divided between cores, so each of a few threads does everything for its own images,
+    with its share of the cores.
     """
     import torch  # noqa: PLC0415  slow to import, and not needed for --help
 
-    cores = available_cores()
     if count < 2:
-        return IN_TURN
+        return ONE_BY_ONE
+    cores = available_cores()
     if torch.cuda.is_available():
-        return Sharing(min(MAX_THREADS, cores), group=0)
+        return Parallelism(min(MAX_THREADS, cores), batch=1, threads_score=False)
     threads = min(MAX_CPU_THREADS, cores, count)
-    return Sharing(threads if threads > 1 else 0, group=min(MAX_GROUP, -(-count // threads)))
+    return Parallelism(threads if threads > 1 else 0, batch=min(MAX_BATCH, -(-count // threads)))
 
 
-def detect_in_all(
-    paths: Sequence[Path], detector: Detector, sharing: Sharing
-) -> Generator[Found | InputError, None, None]:
-    """What is found in each image, or what is wrong with it, in their order.
+def detect_in_images(
+    paths: Sequence[Path], detector: Detector, parallelism: Parallelism
+) -> Generator[ImageResult | InputError, None, None]:
+    """Yield the result of each image in order, or the error that it caused.
 
     Raises:
-        DeviceError: if a device is lost, in the place of the image that it was lost at.
+        DeviceError: if the GPU is lost; no later image could be scored then.
     """
-    threads, size = sharing
-    if not size:
-        with closing(map_ahead(partial(_propose, detector), paths, threads=threads, ahead=threads)) as ahead:
-            for proposed in ahead:
-                yield _score(detector, proposed)
-        return
-    groups = [paths[start : start + size] for start in range(0, len(paths), size)]
-    with _sharing_cores(threads) as prepare:
-        coming = map_ahead(partial(_detect, detector), groups, threads=threads, ahead=threads, prepare=prepare)
-        with closing(coming):
-            for group in coming:
-                yield from group
+    threads, size, threads_score = parallelism
+    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+    propose, detect = partial(_propose, detector), partial(_detect, detector)
+    if not threads:
+        for batch in batches:
+            yield from detect(batch)
+    elif threads_score:
+        with _shared_cores(threads) as prepare:
+            work = map_ahead(detect, batches, threads=threads, ahead=threads, prepare=prepare)
+            with closing(work):
+                for results in work:
+                    yield from results
+    else:
+        with closing(map_ahead(propose, batches, threads=threads, ahead=threads)) as work:
+            for proposed in work:
+                yield from _score(detector, proposed)
 
 
 @contextmanager
-def _sharing_cores(threads: int) -> Generator[Callable[[], None], None, None]:
-    """Gives what each of the threads has to call first, to compute with its share of the cores."""
+def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
+    """Yield a function that each thread calls first, so that PyTorch uses only this thread's share of the cores."""
     import torch  # noqa: PLC0415
 
     before = torch.get_num_threads()
     try:
-        yield partial(torch.set_num_threads, max(1, before // max(1, threads)))
+        yield partial(torch.set_num_threads, max(1, before // threads))
     finally:
         torch.set_num_threads(before)
 
 
-def _propose(detector: Detector, path: Path) -> _Proposed | InputError:
-    start = time.perf_counter()
-    try:
-        image = read_image(path)
-        proposals = detector.propose(image)
-    except InputError as error:
-        return error
-    return _Proposed(image, proposals, time.perf_counter() - start)
+def _detect(detector: Detector, paths: Sequence[Path]) -> list[ImageResult | InputError]:
+    return _score(detector, _propose(detector, paths))
 
 
-def _score(detector: Detector, proposed: _Proposed | InputError) -> Found | InputError:
-    if isinstance(proposed, InputError):
-        return proposed
+def _propose(detector: Detector, paths: Sequence[Path]) -> list[_Proposed | InputError]:
+    """Read each image and propose boxes in it, or return the error that it caused."""
+    results: list[_Proposed | InputError] = []
+    for path in paths:
+        start = time.perf_counter()
+        try:
+            image = read_image(path)
+            results.append(_Proposed(image, detector.propose(image), time.perf_counter() - start))
+        except InputError as error:
+            results.append(error)
+    return results
+
+
+def _score(detector: Detector, batch: Sequence[_Proposed | InputError]) -> list[ImageResult | InputError]:
+    """Score the images of a batch together; if that fails, score each alone, to find out which of them fails."""
     start = time.perf_counter()
+    proposed = [image for image in batch if isinstance(image, _Proposed)]
+    if not proposed:
+        return [image for image in batch if isinstance(image, InputError)]
     try:
-        detections = detector.score([proposed.image], [proposed.proposals])[0]
+        detections = detector.score([one.image for one in proposed], [one.proposals for one in proposed])
     except DeviceError:
         raise
     except InputError as error:
-        return error
-    return Found(proposed.image, detections, proposed.seconds + time.perf_counter() - start)
-
-
-def _detect(detector: Detector, paths: Sequence[Path]) -> list[Found | InputError]:
-    start = time.perf_counter()
-    proposed = [_propose(detector, path) for path in paths]
-    if len(proposed) == 1:
-        return [_score(detector, proposed[0])]
-    read = [one for one in proposed if isinstance(one, _Proposed)]
-    try:
-        detections = iter(detector.score([one.image for one in read], [one.proposals for one in read]))
-    except DeviceError:
-        raise
-    except InputError:
-        return [_score(detector, one) for one in proposed]  # which tells at which of them
-    seconds = (time.perf_counter() - start) / len(paths)
-    return [one if isinstance(one, InputError) else Found(one.image, next(detections), seconds) for one in proposed]
+        if len(batch) == 1:
+            return [error]
+        return [result for image in batch for result in _score(detector, [image])]
+    seconds = (time.perf_counter() - start) / len(proposed)
+    results = iter(
+        ImageResult(one.image, found, one.seconds + seconds) for one, found in zip(proposed, detections, strict=True)
+    )
+    return [image if isinstance(image, InputError) else next(results) for image in batch]

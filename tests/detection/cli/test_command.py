@@ -115,6 +115,11 @@ def test_json_file(detect: Detect, photo: Path, detector_config: Path, tmp_path:
     }
 
 
+def test_json_file_in_a_new_folder(detect: Detect, photo: Path, tmp_path: Path) -> None:
+    assert detect(photo, "--json", tmp_path / "new" / "found.json").status == 0
+    assert names_in(tmp_path / "new") == ["found.json"]
+
+
 @pytest.mark.parametrize("quiet", [["--quiet"], []])
 def test_json_on_standard_output_is_all_of_it(detect: Detect, photo: Path, quiet: list[str]) -> None:
     status, out, err = detect(photo, "--json", "-", "--no-image", *quiet)
@@ -212,7 +217,7 @@ def test_nothing_is_collected_before_the_first_image_is_done(folder: Path) -> No
     code = f"""
 import gc, sys
 from detection.cli import command as cli
-from detection.cli.many_images import Sharing
+from detection.cli.many_images import Parallelism
 
 class Watching:
     def propose(self, image):
@@ -220,7 +225,7 @@ class Watching:
         raise cli.InputError("enough")
 
 cli.load_detector = lambda *_: Watching()
-cli.find_sharing = lambda count: Sharing(threads=0, group=0)
+cli.find_parallelism = lambda count: Parallelism(threads=0, batch=1, threads_score=False)
 sys.argv = ["detect", {str(folder)!r}, "--quiet", "--json", {str(folder / "found.json")!r}]
 cli.run()
 """

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detection.cli import many_images as folder
-from detection.cli.many_images import IN_TURN, Found, Sharing, detect_in_all, find_sharing
+from detection.cli.many_images import ONE_BY_ONE, ImageResult, Parallelism, detect_in_images, find_parallelism
 from detection.detector import Detector
 from detection.errors import DeviceError, InputError
 from detection.structures.arrays import FloatArray, Image
@@ -21,13 +21,13 @@ from detection.structures.detections import Detections
 
 COUNT = 6
 TIMEOUT = 30
-SHARINGS = [
-    IN_TURN,
-    Sharing(0, group=0),
-    Sharing(2, group=0),
-    Sharing(3, group=1),
-    Sharing(1, group=4),
-    Sharing(0, group=4),
+WAYS = [
+    ONE_BY_ONE,
+    Parallelism(0, batch=1, threads_score=False),
+    Parallelism(2, batch=1, threads_score=False),
+    Parallelism(3, batch=1),
+    Parallelism(1, batch=4),
+    Parallelism(0, batch=4),
 ]
 
 
@@ -61,25 +61,25 @@ def numbered_pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-def test_results_come_in_order(sharing: Sharing, paths: list[Path]) -> None:
-    found = list(detect_in_all(paths, Detector(whole, Number(), score_threshold=0), sharing))
-    assert [one.detections.scores.tolist() for one in found if isinstance(one, Found)] == [
+@pytest.mark.parametrize("parallelism", WAYS)
+def test_results_come_in_order(parallelism: Parallelism, paths: list[Path]) -> None:
+    found = list(detect_in_images(paths, Detector(whole, Number(), score_threshold=0), parallelism))
+    assert [one.detections.scores.tolist() for one in found if isinstance(one, ImageResult)] == [
         pytest.approx([number / 10]) for number in range(COUNT)
     ]
-    assert all(isinstance(one, Found) and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
+    assert all(isinstance(one, ImageResult) and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-def test_what_is_wrong_with_an_image_stands_in_its_place(sharing: Sharing, paths: list[Path]) -> None:
+@pytest.mark.parametrize("parallelism", WAYS)
+def test_what_is_wrong_with_an_image_stands_in_its_place(parallelism: Parallelism, paths: list[Path]) -> None:
     paths[2].write_text("no picture")
-    found = list(detect_in_all(paths, Detector(whole, Number()), sharing))
+    found = list(detect_in_images(paths, Detector(whole, Number()), parallelism))
     assert [isinstance(one, InputError) for one in found] == [False, False, True, False, False, False]
     assert str(paths[2]) in str(found[2])
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
-def test_a_lost_device_ends_it(sharing: Sharing, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("parallelism", WAYS)
+def test_a_lost_device_ends_it(parallelism: Parallelism, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector(whole, Number())
     original = detector.score
 
@@ -89,16 +89,16 @@ def test_a_lost_device_ends_it(sharing: Sharing, paths: list[Path], monkeypatch:
         return original(images, proposals)
 
     monkeypatch.setattr(detector, "score", lost)
-    coming = detect_in_all(paths, detector, sharing)
-    if sharing.group <= 1:
-        assert isinstance(next(coming), Found)
+    coming = detect_in_images(paths, detector, parallelism)
+    if parallelism.batch <= 1:
+        assert isinstance(next(coming), ImageResult)
     with pytest.raises(DeviceError, match="lost"):
         next(coming)
 
 
-@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize("parallelism", WAYS)
 def test_an_image_that_cannot_be_scored_stops_no_other(
-    sharing: Sharing, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+    parallelism: Parallelism, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = Detector(whole, Number(), score_threshold=0)
     original = detector.score
@@ -109,7 +109,7 @@ def test_an_image_that_cannot_be_scored_stops_no_other(
         return original(images, proposals)
 
     monkeypatch.setattr(detector, "score", short_of_memory)
-    found = list(detect_in_all(paths, detector, sharing))
+    found = list(detect_in_images(paths, detector, parallelism))
     assert [isinstance(one, InputError) for one in found] == [False] * 4 + [True, False]
 
 
@@ -118,10 +118,10 @@ def test_each_image_at_once_has_its_share_of_the_cores(paths: list[Path]) -> Non
     torch.set_num_threads(4)
     try:
         number = Number()
-        list(detect_in_all(paths, Detector(whole, number), Sharing(2, group=1)))
+        list(detect_in_images(paths, Detector(whole, number), Parallelism(2, batch=1)))
         assert number.threads == {2}
         assert torch.get_num_threads() == 4
-        list(detect_in_all(paths, Detector(whole, number), Sharing(2, group=0)))
+        list(detect_in_images(paths, Detector(whole, number), Parallelism(2, batch=1, threads_score=False)))
         assert number.threads == {2, 4}
     finally:
         torch.set_num_threads(before)
@@ -134,24 +134,24 @@ def test_images_are_done_at_once(paths: list[Path]) -> None:
         both.wait()
         return whole(image)
 
-    assert len(list(detect_in_all(paths, Detector(waiting, Number()), Sharing(2, group=1)))) == COUNT
+    assert len(list(detect_in_images(paths, Detector(waiting, Number()), Parallelism(2, batch=1)))) == COUNT
 
 
 @pytest.mark.parametrize(
     ("count", "cores", "gpu", "expected"),
     [
-        (1, 8, False, IN_TURN),
-        (1, 8, True, IN_TURN),
-        (5, 1, False, Sharing(0, group=4)),
-        (5, 2, False, Sharing(2, group=3)),
-        (3, 8, False, Sharing(3, group=1)),
-        (100, 64, False, Sharing(4, group=4)),
-        (100, 64, True, Sharing(8, group=0)),
+        (1, 8, False, ONE_BY_ONE),
+        (1, 8, True, ONE_BY_ONE),
+        (5, 1, False, Parallelism(0, batch=4)),
+        (5, 2, False, Parallelism(2, batch=3)),
+        (3, 8, False, Parallelism(3, batch=1)),
+        (100, 64, False, Parallelism(4, batch=4)),
+        (100, 64, True, Parallelism(8, batch=1, threads_score=False)),
     ],
 )
 def test_what_suits_the_machine(
-    count: int, cores: int, gpu: bool, expected: Sharing, monkeypatch: pytest.MonkeyPatch
+    count: int, cores: int, gpu: bool, expected: Parallelism, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder, "available_cores", lambda: cores)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert find_sharing(count) == expected
+    assert find_parallelism(count) == expected

@@ -21,7 +21,7 @@ from tests.docs.markdown import ROOT, code_blocks, shell_commands
 PAGE = (ROOT / "docs" / "your-own-parts.md").read_text(encoding="utf-8")
 FILES = {block.file: block.text for block in code_blocks(PAGE) if block.file}
 COMMANDS = [words for words in shell_commands(PAGE) if words[0].startswith("detect")]
-RED, BLUE = (255, 0, 0), (0, 0, 255)
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +32,10 @@ def folder(tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) 
     data = tmp_path / "my_photos"
     (data / "images").mkdir(parents=True)
     (data / "classes.txt").write_text("red\ngreen\nblue\n", encoding="utf-8")
-    (data / "val.csv").write_text("a.png,red,20,30,80,90\nb.png,blue,20,30,80,90\n", encoding="utf-8")
-    for name, colour in (("a.png", RED), ("b.png", BLUE)):
+    (data / "val.csv").write_text(
+        "a.png,red,20,30,80,90\nb.png,green,20,30,80,90\nc.png,blue,20,30,80,90\n", encoding="utf-8"
+    )
+    for name, colour in (("a.png", RED), ("b.png", GREEN), ("c.png", BLUE)):
         write_square(data / "images" / name, colour)
     write_square(tmp_path / "photo.jpg", RED)
     (tmp_path / "detections.tsv").write_text("a.png\tred\t0.9\t20\t30\t60\t60\n", encoding="utf-8")
@@ -76,12 +78,12 @@ def test_classifier() -> None:
 
 def test_data_set(folder: Path) -> None:
     dataset = part("my_data", "BoxesFromCSV")(folder / "my_photos")
-    first, second = dataset.read("val")
+    first, _, third = dataset.read("val")
     assert (first.image_id, first.boxes.tolist(), first.labels.tolist()) == ("a.png", [[20, 30, 80, 90]], [0])
-    assert second.labels.tolist() == [2]
+    assert third.labels.tolist() == [2]
     with (folder / "my_photos" / "val.csv").open("a", encoding="utf-8") as file:
-        file.write("b.png,pink,0,0,1,1\n")
-    assert any("val.csv:3: expected a class" in str(fault) for fault in dataset.check("val").faults)
+        file.write("c.png,pink,0,0,1,1\n")
+    assert any("val.csv:4: expected a class" in str(fault) for fault in dataset.check("val").faults)
 
 
 def test_file_format(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +97,7 @@ def test_file_format(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
             np.testing.assert_array_equal(getattr(read, column), expected)
 
     runpy.run_path("score_my_format.py")
-    assert "mAP: 0.500" in capsys.readouterr().out  # the red object is found, the blue one is not
+    assert "mAP: 0.333" in capsys.readouterr().out  # the red object is found, the others are not
     assert (folder / "results.json").is_file()
 
 

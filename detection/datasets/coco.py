@@ -9,28 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files import coco_json
-from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.annotated_objects import AnnotatedObject, Corners, check_box, object_arrays
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.structures.boxes import as_boxes
 from detection.structures.ground_truth import GroundTruth
-
-
-class _Object(NamedTuple):
-    box: Corners
-    label: int
-    ignored: bool
 
 
 class _Image(NamedTuple):
     place: str
     name: str
     size: tuple[int, int]
-    objects: list[_Object]
+    objects: list[AnnotatedObject]
 
 
 class COCO(DataSet):
@@ -86,12 +77,8 @@ class COCO(DataSet):
         self._read_objects(content, path, images, faults)
         folder = self.root / self.images.replace("{split}", split)
         for image_id, image in images.items():
-            boxes = as_boxes([one.box for one in image.objects])
-            labels = np.array([one.label for one in image.objects], np.int64)
-            ignored = np.array([one.ignored for one in image.objects], np.bool_)
-            yield Entry(
-                image.place, GroundTruth(str(image_id), folder / image.name, boxes, labels, ignored), image.size
-            )
+            record = GroundTruth(str(image_id), folder / image.name, *object_arrays(image.objects))
+            yield Entry(image.place, record, image.size)
 
     def _read_objects(self, content: coco_json.Record, path: Path, images: dict[int, _Image], faults: Faults) -> None:
         """Add the objects to their images."""
@@ -104,7 +91,8 @@ class COCO(DataSet):
                 known.add(annotation_id)
                 image_id, label = coco_json.read_references(item, images, labels)
                 box, empty = _box(item, images[image_id].size)
-                images[image_id].objects.append(_Object(box, label, coco_json.read_flag(item, "iscrowd") or empty))
+                ignored = coco_json.read_flag(item, "iscrowd") or empty
+                images[image_id].objects.append(AnnotatedObject(box, label, ignored))
 
 
 def _read_images(content: coco_json.Record, path: Path, faults: Faults) -> dict[int, _Image]:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from detection.datasets.dataset import DataSet, Entry
+from detection.datasets.files.annotated_objects import object_arrays
 from detection.datasets.files.blacklist import read_blacklist
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_image_list, read_lines
@@ -52,11 +51,10 @@ class ILSVRCDetection(DataSet):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
                 if xml.is_file():
-                    size, boxes, labels, ignored = read_voc_xml(xml, self._labels, faults)
-                    yield Entry(place, GroundTruth(name, image, boxes, labels, ignored), size, number)
+                    size, *objects = read_voc_xml(xml, self._labels, faults)
+                    yield Entry(place, GroundTruth(name, image, *objects), size, number)
                 else:
-                    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-                    yield Entry(place, GroundTruth(name, image, *nothing), None, number)
+                    yield Entry(place, GroundTruth(name, image, *object_arrays([])), None, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
         """The labels that do not count, by image id, as `evaluate` takes them.

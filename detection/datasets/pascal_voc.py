@@ -46,6 +46,6 @@ class PascalVOC(DataSet):
                     f"{place}: expected only the name of an image, not the list of a class, got '{name} {number}'"
                 )
             with faults.at():
-                xml = read_voc_xml(self.root / "Annotations" / f"{name}.xml", self._labels, faults)
-                path = self.root / "JPEGImages" / f"{name}.jpg"
-                yield Entry(place, GroundTruth(name, path, xml.boxes, xml.labels, xml.difficult), xml.size)
+                xml = self.root / "Annotations" / f"{name}.xml"
+                size, *objects = read_voc_xml(xml, self._labels, faults)
+                yield Entry(place, GroundTruth(name, self.root / "JPEGImages" / f"{name}.jpg", *objects), size)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.datasets.dataset import DataSet, Entry, ImageFiles, LabelledImage
-from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.annotated_objects import Corners, check_box
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError

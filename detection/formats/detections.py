@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -14,8 +15,13 @@ from detection.formats.run_results import FORMAT, NAME, read_results, select_res
 from detection.formats.voc_results import read_voc_results, write_voc_results
 from detection.structures.split_columns import SplitDetections, SplitObjects
 
-FORMATS = ("ilsvrc", "coco", "voc", "detect")
-"""What `write_detections` can write."""
+FORMATS: Mapping[str, Callable[[Path, SplitDetections, str], None]] = {
+    "ilsvrc": lambda path, detections, _: write_ilsvrc_submission(path, detections),
+    "coco": lambda path, detections, _: write_coco_results(path, detections),
+    "voc": lambda path, detections, split: write_voc_results(path, detections, split=split),
+    "detect": lambda path, detections, _: write_detect_json(path, detections),
+}
+"""The formats that `write_detections` can write, with the function that writes a file for a named split."""
 
 
 def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = False) -> SplitDetections:
@@ -52,17 +58,9 @@ def write_detections(path: Path, detections: SplitDetections, *, file_format: st
         InputError: naming the file, if it cannot be written.
         ValueError: if there is no such format.
     """
-    match file_format:
-        case "ilsvrc":
-            write_ilsvrc_submission(path, detections)
-        case "coco":
-            write_coco_results(path, detections)
-        case "voc":
-            write_voc_results(path, detections, split=split)
-        case "detect":
-            write_detect_json(path, detections)
-        case _:
-            raise ValueError(f"expected a format of {', '.join(FORMATS)}, got '{file_format}'")
+    if file_format not in FORMATS:
+        raise ValueError(f"expected a format of {', '.join(FORMATS)}, got '{file_format}'")
+    FORMATS[file_format](path, detections, split)
 
 
 def _beginning(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detection.datasets.files.annotated_box import OVERHANG
+from detection.datasets.files.annotated_objects import MAX_OVERHANG
 from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitObjects
 
 NAMED = 5
@@ -38,8 +38,8 @@ def _misplaced(what: str, table: SplitBoxes) -> list[str]:
         return [f"all {what} lie within the first pixel: expected pixels, as it seems they are shares of the image"]
     sizes = table.index.sizes[table.images]
     known = sizes[:, 0] > 0
-    ends = sizes[:, [1, 0]] + OVERHANG
-    leaving = known & ((boxes[:, :2] < -OVERHANG) | (boxes[:, 2:] > ends)).any(axis=1)
+    ends = sizes[:, [1, 0]] + MAX_OVERHANG
+    leaving = known & ((boxes[:, :2] < -MAX_OVERHANG) | (boxes[:, 2:] > ends)).any(axis=1)
     if 2 * leaving.sum() <= known.sum():
         return []
     return [

@@ -132,7 +132,8 @@ class SplitBoxes:
         return len(self.images)
 
     def __getitem__(self, rows: BoolArray | IntArray) -> Self:
-        return replace(self, **{name: column[rows] for name, column in self._columns().items()})
+        columns: dict[str, Any] = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, **columns)
 
     @property
     def boxes(self) -> Columns:

@@ -5,66 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-import numpy as np
-
-from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
-from detection.structures.boxes import as_boxes
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-class VocAnnotation(NamedTuple):
-    """The `size` (height, width) of an image and its M objects: `boxes` [M, 4], `labels` [M], `difficult` [M]."""
+def read_voc_xml(
+    path: Path, labels: Mapping[str, int], faults: Faults
+) -> tuple[tuple[int, int], FloatArray, IntArray, BoolArray]:
+    """Return the size (height, width) of the image, and the boxes [M, 4], labels [M] and `difficult` flags [M].
 
-    size: tuple[int, int]
-    boxes: FloatArray
-    labels: IntArray
-    difficult: BoolArray
-
-
-class _Object(NamedTuple):
-    box: Corners
-    label: int
-    difficult: bool
-
-
-def read_voc_xml(path: Path, labels: Mapping[str, int], faults: Faults) -> VocAnnotation:
-    """The size and objects in an XML file; parts of objects, poses and the like are passed over.
-
-    The corners in the file are 1-based, inclusive and may have fractions; the boxes are half-open. A corner at 0, which
-    tools write that count from 0, is clipped to the border. The file name within the file is not looked at: in
-    ILSVRC it is no path and lacks its suffix.
+    Corners in the file are counted from 1, include the last pixel and may have fractions; the boxes are half-open. A
+    corner at 0, which tools write that count from 0, is clipped to the border. Parts of objects, poses and the file
+    name in the file are not read: in ILSVRC the name is no path and has no suffix.
 
     Args:
         path: the file.
-        labels: of the classes, by the names that the file uses.
-        faults: gets what is wrong with an object, with the line where the object begins.
+        labels: the label of each class, by the name that the file uses.
+        faults: receives errors in single objects, with the line at which the object begins.
 
     Raises:
-        InputError: naming the file, if it is missing, not XML or does not state the size of the image.
+        InputError: naming the file, if it is missing, not XML, or does not state the size of the image.
     """
     root = _parse(path)
-    try:
+    with Faults().at(str(path)):
         size = _size(root)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     objects = []
     for index, element in enumerate(root.findall("object")):
         with faults.at(partial(_place_of_object, path, index)):
             objects.append(_read_object(element, labels, size))
-    return VocAnnotation(
-        size,
-        as_boxes([one.box for one in objects]),
-        np.array([one.label for one in objects], np.int64),
-        np.array([one.difficult for one in objects], np.bool_),
-    )
+    return size, *object_arrays(objects)
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -83,7 +59,7 @@ def _size(root: ElementTree.Element) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _read_object(element: ElementTree.Element, labels: Mapping[str, int], size: tuple[int, int]) -> _Object:
+def _read_object(element: ElementTree.Element, labels: Mapping[str, int], size: tuple[int, int]) -> AnnotatedObject:
     name = element.findtext("name", "").strip()
     if name not in labels:
         raise InputError(f"expected a class of the data set, got '{name}'")
@@ -97,11 +73,12 @@ def _read_object(element: ElementTree.Element, labels: Mapping[str, int], size: 
     if difficult not in ("0", "1"):
         raise InputError(f"expected 0 or 1 for difficult, got '{difficult}'")
     # Pixel n covers n - 1 to n when pixels are counted from 1.
-    return _Object(check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated), labels[name], difficult == "1")
+    box = check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated)
+    return AnnotatedObject(box, labels[name], ignored=difficult == "1")
 
 
 def _place_of_object(path: Path, index: int) -> str:
-    """File and line of an object, which ElementTree does not keep: found by reading the file again."""
+    """Return the file and line of an object. The file is parsed again, as ElementTree does not keep line numbers."""
     lines: list[int] = []
     open_elements: list[str] = []
     parser = expat.ParserCreate()

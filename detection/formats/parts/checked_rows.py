@@ -62,7 +62,7 @@ def check_rows(boxes_xywh: Columns, scores: Columns, place: Place, *, any_score:
         InputError: naming the place of the first row with a number that is not finite, a negative width or height, or
             a score outside 0-1.
     """
-    finite: BoolArray = np.isfinite(boxes_xywh).all(axis=1) & np.isfinite(scores)
+    finite: BoolArray = np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1)
     negative = (boxes_xywh[:, 2:] < 0).any(axis=1)
     outside = ~((scores >= 0) & (scores <= 1)) & (not any_score)
     wrong = ~finite | negative | outside

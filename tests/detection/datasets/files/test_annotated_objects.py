@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.datasets.files.annotated_box import Corners, check_box
+from detection.datasets.files.annotated_objects import Corners, check_box
 from detection.errors import InputError
 
 SIZE = (100, 200)  # height, width

@@ -1,18 +1,16 @@
-r"""Measure classifiers of whole images: top-1 and top-5 error by number of models and crops, and what is confused.
+r"""The command `detect-evaluate-classifier`: top-1 and top-5 errors of classifiers of whole images, and confusions.
 
-python -m tools.evaluate_classifier --weights a.safetensors b.safetensors --dataset detection.datasets.TinyImageNet \
+detect-evaluate-classifier --weights a.safetensors b.safetensors --dataset detection.datasets.TinyImageNet \
     --data FOLDER --split val --crops 1 10 144
 
-The grid is that of Table 3 in GoogLeNet's paper (arXiv 1409.4842): the first model, the first two, up to all of them,
-each with all crop counts.
+The table has the rows of Table 3 in GoogLeNet's paper (arXiv 1409.4842): the first model, the first two, and so on up
+to all models, each with every number of crops.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -32,50 +30,45 @@ from detection.datasets import DataSet, LabelledImage
 from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import IntArray
-from tools.command.output_file import prepare_output, prepare_plot
-from tools.command.split_options import add_limit_option, add_split_options, evenly_spaced
+from tools.command.entry_point import command
+from tools.command.options import add_device_option, add_limit_option, add_split_options, evenly_spaced
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
 TOP = 5
-"""Answers that the challenge allows for an image."""
+"""The number of answers for an image that the challenge allows."""
 
 CropCount = Literal[1, 10, 144]
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.evaluate_classifier", description="Measure classifiers of images.")
-    parser.add_argument("--weights", nargs="+", type=str, required=True, help="files, or names of shipped ones")
+    """Return the parser of the command's options."""
+    parser = ArgumentParser(prog="detect-evaluate-classifier", description="Measure classifiers of whole images.")
+    parser.add_argument("--weights", nargs="+", type=str, required=True, help="weights files, or names of shipped ones")
     add_split_options(parser)
     add_limit_option(parser)
-    parser.add_argument("--crops", nargs="+", type=CropCount, default=[1], help="of each image, averaged")
-    parser.add_argument("--confusions", type=NonNegativeInt, default=10, help="pairs of classes to list")
-    parser.add_argument("--json", type=str | None, default=None, help="file for the errors and confusions")
-    parser.add_argument("--plot", type=str | None, default=None, help="PNG file for a plot of the errors")
-    parser.add_argument(
-        "--device", type=str | None, default=None, help="cpu, cuda, ...; default: a GPU if there is one"
-    )
+    parser.add_argument("--crops", nargs="+", type=CropCount, default=[1], help="numbers of crops to average over")
+    parser.add_argument("--confusions", type=NonNegativeInt, default=10, help="number of pairs of classes to list")
+    add_output_options(parser, "json", "plot")
+    add_device_option(parser)
     parser.add_argument("--batch_size", type=PositiveInt, default=64, help="crops that pass through a network at once")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the tables, and return the exit status."""
+@command("detect-evaluate-classifier")
+def main(arguments: Sequence[str]) -> None:
+    """Measure all combinations, print the tables, and write them."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        json_file = prepare_output(settings.json) if settings.json is not None else None
-        plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
-        dataset = parser.instantiate(settings).dataset
-        classifiers = load_classifiers(settings, dataset)
-        images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
-        if not images:
-            raise InputError(f"{settings.data}: expected images in split '{settings.split}', found none")
-        counts = sorted(set(settings.crops))
-        best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
-    except InputError as error:
-        print(f"evaluate_classifier: {error.line}", file=sys.stderr)
-        return 1
+    json_file, plot_file = prepare_outputs(settings, "json", "plot")
+    dataset = parser.instantiate(settings).dataset
+    classifiers = load_classifiers(settings, dataset)
+    images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
+    if not images:
+        raise InputError(f"{settings.data}: expected images in split '{settings.split}', found none")
+    counts = sorted(set(settings.crops))
+    best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
     labels = np.array([image.label for image in images])
     report = {
         "weights": [str(classifier.path) for classifier in classifiers],
@@ -85,18 +78,18 @@ def main(arguments: list[str] | None = None) -> int:
         "confusions": confusions(best[-1, -1, :, 0], labels, dataset.class_names, limit=settings.confusions),
     }
     print(format_report(report))
-    if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(json_file, report)
     if plot_file is not None:
-        plot_errors(report["errors"], plot_file)
-    return 0
+        from tools.report.classification_plots import draw_errors  # noqa: PLC0415  matplotlib is slow and optional
+
+        draw_errors(report["errors"]).savefig(plot_file)
 
 
 def load_classifiers(settings: Any, dataset: DataSet) -> list[ImageClassifier]:
-    """The networks of all weights files, which have to know the same classes as each other and as the data set.
+    """Load the networks, whose classes have to be those of the data set.
 
     Raises:
-        InputError: if they do not, or a file cannot be used.
+        InputError: if a network has other classes, or a file cannot be used.
     """
     classifiers = [
         ImageClassifier(name, device=settings.device, batch_size=settings.batch_size) for name in settings.weights
@@ -104,45 +97,44 @@ def load_classifiers(settings: Any, dataset: DataSet) -> list[ImageClassifier]:
     first = classifiers[0]
     for other in classifiers[1:]:
         require_same_classes(str(other.path), other.class_names, str(first.path), first.class_names)
-    require_same_classes(str(first.path), first.class_names, f"{settings.data}", dataset.class_names)
+    require_same_classes(str(first.path), first.class_names, settings.data, dataset.class_names)
     return classifiers
 
 
 def rank_classes(
     classifiers: Sequence[ImageClassifier], images: Sequence[LabelledImage], counts: Sequence[int], *, batch_size: int
 ) -> IntArray:
-    """The five likeliest classes by models, crop counts and images: [M, K, N, 5]; fewer where there are fewer classes.
+    """Return the likeliest classes [M, K, N, 5] for the first 1 to M models, K numbers of crops, and N images.
 
-    Images are read once, as many at a time as fill a batch, and nothing but these classes is kept of them.
+    The last axis is shorter if there are fewer than 5 classes. Each image is read once; as many images as fill a batch
+    are in memory at a time.
     """
     at_once = max(1, batch_size // max(counts))
-    found = []
+    ranked = []
     with tqdm(total=len(images), unit="image", disable=None) as progress:
         for start in range(0, len(images), at_once):
             group = [read_image(image.path) for image in images[start : start + at_once]]
-            found.append(best_classes(average_probabilities(classifiers, group, counts), TOP))
+            ranked.append(best_classes(average_probabilities(classifiers, group, counts), TOP))
             progress.update(len(group))
-    return np.concatenate(found, axis=2)
+    return np.concatenate(ranked, axis=2)
 
 
 def error_grid(best: IntArray, labels: IntArray, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Errors by models and crops from `rank_classes` [M, K, N, 5], in the order of Table 3."""
+    """Return the errors of each number of models and crops, from the classes [M, K, N, 5] of `rank_classes`."""
     return [
-        {
-            "models": models,
-            "crops": count,
-            "top1_error": top_k_error(of_count, labels, 1),
-            "top5_error": top_k_error(of_count, labels, TOP),
-        }
-        for models, of_models in enumerate(best, start=1)
-        for count, of_count in zip(counts, of_models, strict=True)
+        {"models": models, "crops": count} | {f"top{top}_error": top_k_error(ranked, labels, top) for top in (1, TOP)}
+        for models, by_count in enumerate(best, start=1)
+        for count, ranked in zip(counts, by_count, strict=True)
     ]
 
 
 def confusions(
     predicted: IntArray, labels: IntArray, class_names: Sequence[str], *, limit: int
 ) -> list[dict[str, Any]]:
-    """The pairs of classes most often confused; `share` is that of the `class_images` of the true class, 0-1."""
+    """Return the pairs of classes that are confused most often.
+
+    `share` (0-1) is the share of the `class_images` of the true class that the network took for the other class.
+    """
     counts = confusion_counts(predicted, labels, len(class_names))
     totals = counts.sum(axis=1).tolist()
     return [
@@ -158,7 +150,7 @@ def confusions(
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """What the tool prints: the grid, then the confusions of all models with the most crops."""
+    """Return what the command prints: the errors, then the confusions of all models with the most crops."""
     lines = [f"{report['images']} images of {report['split']}", "models  crops  top-1 error  top-5 error"]
     lines += [
         f"{row['models']:6}  {row['crops']:5}  {row['top1_error']:11.2%}  {row['top5_error']:11.2%}"
@@ -172,13 +164,6 @@ def format_report(report: dict[str, Any]) -> str:
         ]  # fmt: skip
         lines += ["", format_table([["most often confused", "images", "share"], *rows])]
     return "\n".join(lines)
-
-
-def plot_errors(errors: list[dict[str, Any]], path: Path) -> None:
-    """Write the grid as a picture."""
-    from tools.report.classification_plots import draw_errors  # noqa: PLC0415  matplotlib is slow to import, and optional
-
-    draw_errors(errors).savefig(path)
 
 
 if __name__ == "__main__":

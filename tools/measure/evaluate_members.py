@@ -1,9 +1,10 @@
-r"""Measure what each member of an ensemble is worth: alone, and together with those before it.
+r"""The command `detect-evaluate-members`: measure each member of an ensemble alone, and together with those before it.
 
-python -m tools.evaluate_members --config configs/tiny_imagenet.yaml --data FOLDER --split val --limit 500 \
+detect-evaluate-members --config tiny_imagenet.yaml --data FOLDER --split val --limit 500 \
     --detector.classify classifier.ensemble.Ensemble --detector.classify.members '[a.safetensors, b.safetensors]'
 
-Each member scores all regions once, whatever the thresholds of a cascade; all else follows from these scores.
+Each member scores all regions once; the thresholds of a cascade are ignored. All figures are computed from these
+scores.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from classifier.ensemble import Ensemble
 from classifier.scoring.score import score_regions
@@ -34,15 +34,15 @@ from detection.evaluation.uncertainty.bootstrap import (
 from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
 from detection.structures.split_columns import split_detections
-from tools.command.image_proposals import propose_ahead
-from tools.measure.evaluate.run import IMAGES_AT_ONCE, Measured, add_measured_split, open_measured
-from tools.report.analysis import number
-from tools.report.score_report import bounds, publish, text
-from tools.report.text_table import format_table
+from tools.command.entry_point import command
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
+from tools.report.json_values import json_interval, json_number, write_json
+from tools.report.text_table import format_interval, format_number, format_table
 
 
 class Members(NamedTuple):
-    """Scores of each of M members `alone`, and of the first so many `together`; the last of those is of all."""
+    """The scores of each of M members `alone`, and of the first 1 to M members `together`."""
 
     names: list[str]
     alone: list[DetectionMetrics]
@@ -51,111 +51,102 @@ class Members(NamedTuple):
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.evaluate_members", description="Measure an ensemble's members.")
+    """Return the parser of the command's options."""
+    parser = ArgumentParser(prog="detect-evaluate-members", description="Measure the members of an ensemble.")
     add_measured_split(parser)
-    parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="of the bootstrap")
-    parser.add_argument("--json", type=str | None, default=None, help="file for the table")
+    parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="bootstrap resamples")
+    add_output_options(parser, "json")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Score, print the table, and return the exit status."""
+@command("detect-evaluate-members")
+def main(arguments: Sequence[str]) -> None:
+    """Score with each member, print the table, and write it."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    return publish("evaluate_members", settings.json, lambda: evaluate(parser, settings), format_report)
-
-
-def evaluate(parser: ArgumentParser, settings: Namespace) -> dict[str, Any]:
-    """The report on all members.
-
-    Raises:
-        InputError: naming what cannot be used: a classifier that is no ensemble, an image, a cache of proposals.
-    """
-    measured = open_measured(parser, settings)
-    return build_report(measure(measured, threads=settings.workers), resamples=settings.resamples)
+    (json_file,) = prepare_outputs(settings, "json")
+    members = measure(open_measured(parser, settings), threads=settings.workers)
+    report = build_report(members, resamples=settings.resamples)
+    print(format_report(report))
+    write_json(json_file, report)
 
 
 def measure(measured: Measured, *, threads: int) -> Members:
-    """The detections of a detector, whose classifier has to be an ensemble, by each member and by the first so many."""
-    ensemble = measured.detector.classify
+    """Detect and score with each member of the ensemble, and with the first 1 to M members.
+
+    Raises:
+        InputError: if the classifier is no ensemble of two members or more, or naming an image that cannot be read.
+    """
+    ensemble, suppress = measured.detector.classify, measured.detector.suppress
     if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < 2:
         raise InputError("detector.classify: expected a classifier.ensemble.Ensemble with two members or more")
     alone: list[dict[str, Detections]] = [{} for _ in ensemble.networks]
     together: list[dict[str, Detections]] = [{} for _ in ensemble.networks]
     regions = 0
-    groups = propose_ahead(measured.records, measured.proposals, threads=threads, at_once=IMAGES_AT_ONCE)
-    with tqdm(total=len(measured.records), unit="image", disable=None) as progress:
-        for group in groups:
-            images, boxes = [one.image for one in group], [one.proposals.boxes for one in group]
-            by_member = [score_regions([one], images, boxes, views=ensemble.views) for one in ensemble.networks]
-            for one, of_image, scores in zip(group, boxes, zip(*by_member, strict=True), strict=True):
-                means = [mean_scores(scores[: count + 1]) for count in range(len(scores))]
-                for target, found in ((alone, scores), (together, means)):
-                    for detections, of_member in zip(target, found, strict=True):
-                        detections[one.record.image_id] = measured.detector.suppress(
-                            of_image, of_member, one.image.shape[:2]
-                        )
-                regions += len(of_image)
-                progress.update()
+    for group in measured.groups(threads=threads):
+        images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
+        by_member = [score_regions([network], images, boxes, views=ensemble.views) for network in ensemble.networks]
+        for item, scores in zip(group, zip(*by_member, strict=True), strict=True):
+            for row, own in enumerate(scores):
+                for target, region_scores in ((alone, own), (together, mean_scores(scores[: row + 1]))):
+                    detections = suppress(item.proposals.boxes, region_scores, item.image.shape[:2])
+                    target[row][item.record.image_id] = detections
+            regions += len(item.proposals.boxes)
     objects = measured.split.chosen_objects
-    of_alone, of_together = (
+    by_alone, by_together = (
         [score(objects, split_detections(objects.index, detections), measured.rule) for detections in part]
         for part in (alone, together)
     )
-    return Members([network.path.name for network in ensemble.networks], of_alone, of_together, regions)
+    return Members([network.path.name for network in ensemble.networks], by_alone, by_together, regions)
 
 
 def mean_scores(parts: Sequence[RegionScores]) -> RegionScores:
-    """What an ensemble says of regions of which its members say this."""
+    """Return the scores that an ensemble gives to regions from the scores of its members."""
     boxes = [part.boxes for part in parts if part.boxes is not None]
     probabilities = np.mean([part.probabilities for part in parts], axis=0)
     return RegionScores(probabilities, np.mean(boxes, axis=0) if boxes else None)
 
 
 def build_report(members: Members, *, resamples: int) -> dict[str, Any]:
-    """Mean average precision of all, with intervals, and what all have over the mean member."""
+    """Return the mean average precisions with their intervals, and the gain of all members over the mean member."""
     draws = draw_images(len(members.alone[0].objects.index.image_ids), resamples=resamples)
 
-    def figure(estimate: float, resampled: NDArray[np.float64]) -> dict[str, Any]:
-        interval = within_0_1(unbiased_interval(resampled, estimate, CONFIDENCE))
-        return {"mAP": number(estimate), "interval": bounds(interval)}
+    def figure(estimate: float, resampled: NDArray[np.float64], *, share: bool = True) -> dict[str, Any]:
+        interval = unbiased_interval(resampled, estimate, CONFIDENCE)
+        return {"mAP": json_number(estimate), "interval": json_interval(within_0_1(interval) if share else interval)}
 
-    resampled = {
-        part: [nan_mean(resampled_average_precision(one, draws)) for one in metrics]
-        for part, metrics in (("alone", members.alone), ("together", members.together))
-    }
+    def resample(parts: Sequence[DetectionMetrics]) -> tuple[list[float], list[NDArray[np.float64]]]:
+        estimates = [metrics.mean_average_precision for metrics in parts]
+        return estimates, [nan_mean(resampled_average_precision(metrics, draws)) for metrics in parts]
+
+    alone, alone_resampled = resample(members.alone)
+    together, together_resampled = resample(members.together)
+    mean, mean_resampled = float(np.mean(alone)), np.mean(alone_resampled, axis=0)
     rows = [
-        {
-            "member": name,
-            "alone": figure(members.alone[row].mean_average_precision, resampled["alone"][row]),
-            "together": figure(members.together[row].mean_average_precision, resampled["together"][row]),
-        }
-        for row, name in enumerate(members.names)
+        {"member": name, "alone": figure(*by_alone), "together": figure(*by_together)}
+        for name, by_alone, by_together in zip(
+            members.names,
+            zip(alone, alone_resampled, strict=True),
+            zip(together, together_resampled, strict=True),
+            strict=True,
+        )
     ]
-    mean = float(np.mean([one.mean_average_precision for one in members.alone]))
-    of_mean = np.mean(resampled["alone"], axis=0)
-    gain = members.together[-1].mean_average_precision - mean
     return {
         "images": draws.shape[0],
         "regions": members.regions,
         "rule": members.alone[0].rule,
         "bootstrap": {"confidence": CONFIDENCE, "resamples": resamples},
         "members": rows,
-        "mean": figure(mean, of_mean),
-        "gain": {
-            "mAP": number(gain),
-            "interval": bounds(unbiased_interval(resampled["together"][-1] - of_mean, gain, CONFIDENCE)),
-        },
+        "mean": figure(mean, mean_resampled),
+        "gain": figure(together[-1] - mean, together_resampled[-1] - mean_resampled, share=False),
     }
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """What the tool prints: a line a member, then what all have over their mean."""
+    """Return what the command prints: a line for each member, then the gain of all over their mean."""
 
-    def cells(one: dict[str, Any]) -> list[str]:
-        low, high = one["interval"]
-        return [text(one["mAP"]), "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"]
+    def cells(figure: dict[str, Any]) -> list[str]:
+        return [format_number(figure["mAP"]), format_interval(figure["interval"])]
 
     table = [["", "alone", "", "with those above", ""]]
     table += [[row["member"], *cells(row["alone"]), *cells(row["together"])] for row in report["members"]]

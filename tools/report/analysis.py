@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isnan
 from typing import Any
 
 from detection.evaluation import DetectionMetrics
@@ -18,6 +17,7 @@ from detection.evaluation.analysis.error_types import confusions, error_costs, f
 from detection.evaluation.analysis.image_scores import ImageScores, best_images, score_images, worst_images
 from detection.evaluation.analysis.size_scores import score_by_size
 from detection.structures.arrays import IntArray
+from tools.report.json_values import json_number
 
 IMAGES = 12
 """So many of the best images are listed, and of the worst."""
@@ -52,10 +52,11 @@ def analyse(metrics: DetectionMetrics) -> dict[str, Any]:
         "best_f1": _point(best),
         "best_f1_by_class": dict(zip(names, map(_point, best_f1_by_class(metrics)), strict=True)),
         "AP_by_size": {
-            size: {"mAP": number(score), "objects": count} for size, (score, count) in score_by_size(metrics).items()
+            size: {"mAP": json_number(score), "objects": count}
+            for size, (score, count) in score_by_size(metrics).items()
         },
         "errors": {
-            name: {"count": count, "mAP_cost": number(cost)}
+            name: {"count": count, "mAP_cost": json_number(cost)}
             for name, (count, cost) in error_costs(metrics, errors).items()
         },
         "confusions": [
@@ -67,11 +68,6 @@ def analyse(metrics: DetectionMetrics) -> dict[str, Any]:
         "best_images": _images(metrics, images, best_images(images, IMAGES)),
         "worst_images": _images(metrics, images, worst_images(images, IMAGES)),
     }
-
-
-def number(value: float) -> float | None:
-    """A number for JSON, which has no nan."""
-    return None if isnan(value) else float(value)
 
 
 def _curve(curve: Curve) -> dict[str, list[float]]:
@@ -88,7 +84,7 @@ def _rounded(values: Iterable[float]) -> list[float]:
 
 
 def _point(point: OperatingPoint) -> dict[str, float | None]:
-    return {name: number(value) for name, value in point._asdict().items()}
+    return {name: json_number(value) for name, value in point._asdict().items()}
 
 
 def _images(metrics: DetectionMetrics, images: ImageScores, rows: IntArray) -> list[dict[str, Any]]:

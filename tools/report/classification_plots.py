@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detection.structures.arrays import Image
+from tools.report.text_table import shorten
 
 DOTS_PER_INCH = 150
 RIGHT, WRONG, QUERY = "tab:green", "tab:gray", "tab:blue"
@@ -66,7 +67,7 @@ def draw_predictions(predictions: Sequence[Prediction]) -> Figure:
         places = range(len(prediction.names))
         bars = right.barh(places, prediction.probabilities, color=colours)
         right.bar_label(bars, [f"{share:.1%}" for share in prediction.probabilities], padding=3)
-        right.set_yticks(places, [_shortened(name, 40) for name in prediction.names], parse_math=False)
+        right.set_yticks(places, [shorten(name, 40) for name in prediction.names], parse_math=False)
         right.set_xlim(0, 1.15 * longest)  # room for the label of the longest bar
         right.set_xticks([])
         right.invert_yaxis()
@@ -91,12 +92,8 @@ def draw_neighbours(rows: Sequence[NeighbourRow]) -> Figure:
 
 def _show(axes: Axes, image: Image, below: Sequence[str]) -> None:
     """An image with texts below it, in lines short enough to stay there."""
-    lines = [line for text in below for line in textwrap.wrap(_shortened(text, 60), 20)]
+    lines = [line for text in below for line in textwrap.wrap(shorten(text, 60), 20)]
     axes.imshow(image)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel("\n".join(lines), fontsize=8, parse_math=False)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.evaluation import DetectionMetrics
-from detection.runtime.whole_file import write_whole
+from detection.runtime.atomic_write import write_atomically
 from tools.report.gallery import FindImage, Gallery, build_gallery
 
 ASSETS = Path(__file__).with_name("assets")
@@ -27,8 +27,8 @@ def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, fi
     """
     gallery = build_gallery(metrics, report, find_image)
     for warning in gallery.warnings:
-        print(f"evaluate: warning: {warning}", file=sys.stderr)
-    write_whole(path, page(report, gallery).encode("utf-8"))
+        print(f"detect-evaluate: warning: {warning}", file=sys.stderr)
+    write_atomically(path, page(report, gallery).encode("utf-8"))
 
 
 def page(report: dict[str, Any], gallery: Gallery) -> str:

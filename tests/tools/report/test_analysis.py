@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tools.measure.evaluate import command as evaluate
-from tools.report.score_report import format_report
+from tools.report.report_text import format_report
 
 Report = dict[str, Any]
 SECTIONS = {"curves", "best_f1", "best_f1_by_class", "AP_by_size", "errors", "confusions"} | {

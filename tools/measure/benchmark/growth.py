@@ -1,6 +1,6 @@
 """How the time of a detector grows with pixels, regions, members and classes, one of them at a time.
 
-python -m tools.benchmark growth --plot growth.png
+detect-benchmark growth --plot growth.png
 
 Pixels are those of scikit-image's photos side by side, with whatever regions the detector proposes in them. Regions are
 random ones, scored by the detector's last network; members are its networks, all of which score all regions; classes
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,11 +24,12 @@ from classifier.scoring.score import score_regions
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
+from detection.runtime.atomic_write import atomic_path
 from tools.command.output_file import prepare_output, prepare_plot
 from tools.measure.benchmark.photos import networks_of
 from tools.measure.benchmark.proposals import mosaic
 from tools.measure.benchmark.scoring import random_image, save_networks, time_runs
-from tools.report.score_report import write_json
+from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
 REGIONS = 250
@@ -52,9 +52,7 @@ Growth = list[dict[str, Any]]
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the tool."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark growth", description="Time a detector as its work grows."
-    )
+    parser = argparse.ArgumentParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
     parser.add_argument("--config", help="YAML file of a detector; default: the shipped detector")
     parser.add_argument("--device", help="cpu, cuda, ...")
     parser.add_argument(
@@ -69,22 +67,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print a table for each of what grows, and return the exit status."""
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print a table for each of what grows."""
     options = build_parser().parse_args(arguments)
-    try:
-        json_file = prepare_output(options.json, suffix=".json") if options.json is not None else None
-        plot_file = prepare_plot(options.plot) if options.plot is not None else None
-        report = measure(options)
-        write_json(json_file, report)
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
+    json_file = prepare_output(options.json, suffix=".json") if options.json is not None else None
+    plot_file = prepare_plot(options.plot) if options.plot is not None else None
+    report = measure(options)
+    write_json(json_file, report)
     if plot_file is not None:
         from tools.measure.benchmark.plots import draw_growth  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-        draw_growth(report["growth"]).savefig(plot_file)
-    return 0
+        with atomic_path(plot_file) as temporary:
+            draw_growth(report["growth"]).savefig(temporary)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How long a detector takes on photos: stage by stage, cold, over a folder, and against named baselines.
 
-python -m tools.benchmark photos photo.jpg --repeat 5
+detect-benchmark photos photo.jpg --repeat 5
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ import torch
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.warp.regions import upload
-from detection.cli.many_images import IN_TURN, Sharing, detect_in_all, find_sharing
+from classifier.warp.crop import upload
+from detection.cli import many_images
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from detection.runtime.atomic_write import atomic_path
 from tools.command.output_file import prepare_output, prepare_plot
 from tools.measure.benchmark.baselines import BASELINES, build_baseline
-from tools.report.score_report import write_json
+from tools.report.json_values import write_json
 
 COLD_COMMAND = "from detection.cli.command import run; run()"
 
@@ -41,7 +42,7 @@ PART = "of it warp"
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of the tool."""
-    parser = argparse.ArgumentParser(prog="python -m tools.benchmark photos", description="Time a detector on photos.")
+    parser = argparse.ArgumentParser(prog="detect-benchmark photos", description="Time a detector on photos.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--config", help="YAML file of a detector; default: the shipped detector")
     parser.add_argument("--device", help="cpu, cuda, ...")
@@ -54,32 +55,28 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print a table for each image and the folder, and return the exit status."""
+def main(arguments: Sequence[str]) -> None:
+    """Measure, print a table for each image and the folder."""
     options = build_parser().parse_args(arguments)
-    try:
-        json_file = prepare_output(options.json) if options.json is not None else None
-        plot_file = prepare_plot(options.plot) if options.plot is not None else None
-        detector = load_detector(options.config, options.device)
-        networks = networks_of(detector)
-        where = {"threads": torch.get_num_threads(), "device": str(networks[0].device), "torch": torch.__version__}
-        print(f"{where['threads']} threads, device {where['device']}, PyTorch {where['torch']}")
-        report: dict[str, Any] = where | {"photos": [], "folder": {}}
-        for path in options.images:
-            report["photos"].append(of_photo := time_photo(path, detector, networks, options))
-            print(format_photo(of_photo))
-        if options.folder:
-            report["folder"] = time_folders(detector, options)
-            print(format_folder(report["folder"], options.folder))
-        write_json(json_file, report)
-        if plot_file is not None:
-            from tools.measure.benchmark.plots import draw_photos  # noqa: PLC0415  matplotlib is slow to import, and optional
+    json_file = prepare_output(options.json) if options.json is not None else None
+    plot_file = prepare_plot(options.plot) if options.plot is not None else None
+    detector = load_detector(options.config, options.device)
+    networks = networks_of(detector)
+    where = {"threads": torch.get_num_threads(), "device": str(networks[0].device), "torch": torch.__version__}
+    print(f"{where['threads']} threads, device {where['device']}, PyTorch {where['torch']}")
+    report: dict[str, Any] = where | {"photos": [], "folder": {}}
+    for path in options.images:
+        report["photos"].append(of_photo := time_photo(path, detector, networks, options))
+        print(format_photo(of_photo))
+    if options.folder:
+        report["folder"] = time_folders(detector, options)
+        print(format_folder(report["folder"], options.folder))
+    write_json(json_file, report)
+    if plot_file is not None:
+        from tools.measure.benchmark.plots import draw_photos  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-            draw_photos(report["photos"]).savefig(plot_file)
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+        with atomic_path(plot_file) as temporary:
+            draw_photos(report["photos"]).savefig(temporary)
 
 
 def networks_of(detector: Detector) -> Sequence[LoadedNetwork]:
@@ -136,7 +133,7 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
     (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
     timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
     regions = upload(image, boxes, networks[0].device)
-    timed(PART, lambda: [regions.warp(crop) for crop in {network.crop for network in networks}])
+    timed(PART, lambda: [wanted.warp([regions]) for wanted in {network.input_format for network in networks}])
     return seconds
 
 
@@ -152,21 +149,19 @@ def time_cold(path: str, options: argparse.Namespace) -> float:
 def time_folders(detector: Detector, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds for all photos of a folder, one after the other and as `detect` does them."""
     paths = [Path(path) for path in islice(cycle(options.images), options.folder)]
-    sharings = {ONE_BY_ONE: IN_TURN, SHARED: find_sharing(len(paths))}
-    rounds = [
-        {name: time_folder(detector, paths, one) for name, one in sharings.items()} for _ in range(options.repeat)
-    ]
-    return {name: [seconds[name] for seconds in rounds] for name in sharings}
+    ways = {ONE_BY_ONE: many_images.ONE_BY_ONE, SHARED: many_images.find_parallelism(len(paths))}
+    rounds = [{name: time_folder(detector, paths, one) for name, one in ways.items()} for _ in range(options.repeat)]
+    return {name: [seconds[name] for seconds in rounds] for name in ways}
 
 
-def time_folder(detector: Detector, paths: Sequence[Path], sharing: Sharing) -> float:
+def time_folder(detector: Detector, paths: Sequence[Path], way: many_images.Parallelism) -> float:
     """Seconds for all images, which threads share.
 
     Raises:
         InputError: what is wrong with one of them.
     """
     start = time.perf_counter()
-    for found in detect_in_all(paths, detector, sharing):
+    for found in many_images.detect_in_images(paths, detector, way):
         if isinstance(found, InputError):
             raise found
     return time.perf_counter() - start

@@ -1,6 +1,6 @@
 """How long networks take for the regions of an image, against the plain way, and what share of the device that uses.
 
-python -m tools.benchmark scoring --device cuda --profile
+detect-benchmark scoring --device cuda --profile
 
 The networks have random weights, which cost what trained ones do. The plain way is each network as it was trained:
 nothing folded or fused, eager, in batches of 64, in the same numbers, or in float32 where those are int8.
@@ -12,7 +12,6 @@ import argparse
 import gc
 import re
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,15 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from classifier.ensemble import Ensemble
 from classifier.layers.response_norm import ResponseNorm
-from classifier.scoring.execution import ENGINES, Engine, using
-from classifier.scoring.score import prepare_inputs
+from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
 from classifier.scoring.weights_file import NetworkDescription, save_weights
-from classifier.warp.regions import upload
-from detection.errors import InputError
+from classifier.warp.crop import upload
 from detection.runtime.device import Precision, find_device, number_type
 from detection.structures.arrays import FloatArray, Image
 from tools.command.output_file import prepare_output
-from tools.report.score_report import write_json
+from tools.report.json_values import write_json
 
 PLAIN_BATCH_SIZE = 64
 WARM_UP_RUNS = 3
@@ -55,7 +52,7 @@ KINDS = {
 def build_parser() -> argparse.ArgumentParser:
     """The options of the tool."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark scoring",
+        prog="detect-benchmark scoring",
         description="Time the scoring of regions by GoogLeNets.",
     )
     parser.add_argument("--regions", type=int, default=1400)
@@ -70,25 +67,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=get_args(Precision))
     parser.add_argument("--batch_size", type=int, help="of all but the plain way")
-    parser.add_argument("--engines", nargs="*", choices=ENGINES, help="default: the one that is used")
+    parser.add_argument("--engines", nargs="*", choices=EXECUTIONS, help="default: the one that is used")
     parser.add_argument("--repeat", type=int, default=10, help="measured runs")
     parser.add_argument("--profile", action="store_true", help="which kernels take the time of each engine")
     parser.add_argument("--json", help="file for all seconds")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
     options = build_parser().parse_args(arguments)
-    try:
-        json_file = prepare_output(options.json, suffix=".json") if options.json is not None else None
-        device = find_device(options.device)
-        with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-            write_json(json_file, measure(save_networks(Path(folder), options), device, options))
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 1
-    return 0
+    json_file = prepare_output(options.json, suffix=".json") if options.json is not None else None
+    device = find_device(options.device)
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
+        write_json(json_file, measure(save_networks(Path(folder), options), device, options))
 
 
 def describe(options: argparse.Namespace) -> NetworkDescription:
@@ -213,7 +205,7 @@ def build_ensemble(engine: str, files: list[str], options: argparse.Namespace) -
     settings = {"device": options.device, "precision": precision, "batch_size": batch_size}
     if not engine:
         return Ensemble(files, **settings)
-    with using(cast(Engine, engine)):
+    with use_execution(cast(Execution, engine)):
         return Ensemble(files, **settings)
 
 
@@ -221,7 +213,7 @@ def time_warp(files: list[str], image: Image, boxes: FloatArray, options: argpar
     """Seconds of each run in which an image is copied to the device and its regions become what networks read."""
     network = build_ensemble("", files[:1], options).networks[0]
     device = network.device
-    return time_runs(lambda: prepare_inputs(network, [upload(image, boxes, device)]), device, options.repeat)
+    return time_runs(lambda: network.input_format.warp([upload(image, boxes, device)]), device, options.repeat)
 
 
 def time_runs(function: Callable[[], Any], device: torch.device, repeat: int) -> list[float]:

@@ -1,13 +1,13 @@
-"""Score detections that lie in a file, by any rule.
+"""The action `score`: score the detections in a file, by any rule.
 
-python -m tools.evaluate score --rule voc2007 --ground-truth VOCdevkit --split test --detections results/ --json FILE
+detect-evaluate score --rule voc2007 --ground-truth VOCdevkit --split test --detections results/ --json FILE
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -16,43 +16,42 @@ from jsonargparse.typing import NonNegativeInt
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
+from detection.formats.detections import read_detections
 from detection.structures.split_columns import select_images
-from tools.command.output_file import prepare_output
-from tools.command.split_options import evenly_spaced
-from tools.measure.evaluate.input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
+from tools.command.options import evenly_spaced
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
 from tools.report.gallery import image_finder
+from tools.report.json_values import write_json
 from tools.report.page import write_page
-from tools.report.score_report import build_report, format_report, write_json
+from tools.report.report_text import format_report
+from tools.report.score_report import build_report
 
 SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
 """The options that say what is scored."""
 
-RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
-
 
 def build_parser() -> ArgumentParser:
-    """The options of the action."""
-    parser = ArgumentParser(prog="python -m tools.evaluate score", description="Score detections in a file.")
-    parser.add_argument("--rule", type=RuleName | None, default=None, help="default: that of the data set")
-    add_ground_truth_options(parser)
+    """Return the parser of the action's options."""
+    parser = ArgumentParser(prog="detect-evaluate score", description="Score the detections in a file.")
+    add_scored_options(parser)
+    add_output_options(parser, "json", "html")
     parser.add_argument(
-        "--detections", type=str, required=True, help="ILSVRC, COCO, VOC (folder), detect --json, or run"
+        "--images", type=str | None, default=None, help="folder of the images that --html shows; default: only boxes"
     )
-    parser.add_argument("--json", type=str | None, default=None, help="file for mAP, the AP of each class, and more")
-    parser.add_argument("--html", type=str | None, default=None, help="file for the report as a page for a browser")
-    parser.add_argument(
-        "--images", type=str | None, default=None, help="folder of them, for --html; default: boxes without pictures"
-    )
-    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="of the bootstrap; 0 for none")
+    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="bootstrap resamples; 0 for none")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Score, print the result, and return the exit status; raises `InputError`."""
+def main(arguments: Sequence[str]) -> None:
+    """Score the detections, print the report, and write it.
+
+    Raises:
+        InputError: naming the file and line of the input that cannot be scored.
+    """
     parser = build_parser()
     settings = parse(parser, arguments)
-    json_file = prepare_output(settings.json) if settings.json is not None else None
-    html_file = prepare_output(settings.html) if settings.html is not None else None
+    json_file, html_file = prepare_outputs(settings, "json", "html")
     if settings.images is not None and not Path(settings.images).is_dir():
         raise InputError(f"{settings.images}: expected a folder of images")
     metrics, warnings = score_settings(parser, settings)
@@ -62,29 +61,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_json(json_file, report)
     if html_file is not None:
         write_page(html_file, report, metrics, image_finder(settings.images, metrics.objects.index))
-    return 0
 
 
 def score_settings(
-    parser: ArgumentParser, settings: Namespace, *, tool: str = "evaluate", limit: int | None = None
+    parser: ArgumentParser, settings: Namespace, *, name: str = "detect-evaluate", limit: int | None = None
 ) -> tuple[DetectionMetrics, list[str]]:
-    """The score of the detections that the options name, and what is doubtful about it, which `tool` says too.
+    """Score the detections that the options name; return the score and warnings about implausible input.
 
-    With `limit`, of at most so many images, those that `tools.evaluate run` takes.
+    Args:
+        parser: it instantiates the reader of the ground truth.
+        settings: the options of `add_scored_options`.
+        name: the command that prints the warnings.
+        limit: the largest number of images; the same ones are taken as by `detect-evaluate run --limit`.
 
     Raises:
-        InputError: naming the file and line, for anything that cannot be scored.
+        InputError: naming the file and line of the input that cannot be scored.
     """
     truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
+    objects = truth.objects
     if limit is not None:
-        rows = evenly_spaced(range(len(truth.objects.index.image_ids)), limit)
-        truth = truth._replace(objects=select_images(truth.objects, np.array(rows)))
-    detections, warnings = read_split_detections(settings, truth, tool=tool)
-    return score(truth.objects, detections, truth.rule, blacklist=truth.blacklist), warnings
+        objects = select_images(objects, np.array(evenly_spaced(range(len(objects.index.image_ids)), limit)))
+    detections = read_detections(Path(settings.detections), objects, any_score=settings.any_score)
+    warnings = print_warnings(name, objects, detections)
+    return score(objects, detections, truth.rule, blacklist=truth.blacklist), warnings
 
 
 def source_of(settings: Namespace, detections: str) -> dict[str, Any]:
-    """The options that say what was scored, for `compare` to do it again."""
+    """Return the options that say what was scored, so that `compare` can score it again from any folder."""
     given: dict[str, Any] = settings.as_dict() | {"detections": detections}
     source = {name: given[name] for name in SOURCE}
     for name in ("ground_truth", "detections", "blacklist"):

@@ -1,4 +1,4 @@
-"""The figures of `tools.evaluate_photos`: printed, and as JSON."""
+"""The figures of `detect-evaluate-photos`: as printed tables, and as a dictionary for JSON."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from detection.datasets.category_kinds import ALL, SOME, KindsByCategory
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE
 from detection.evaluation.uncertainty.proportion import wilson_interval
 from tools.measure.evaluate_photos.answers import Answer, Outcome
-from tools.report.score_report import bounds
+from tools.report.json_values import json_interval
 from tools.report.text_table import format_table
 
 EVERY, COVERED = "all", "covered"
-"""Which photos a row is of: all that were asked, or those asked for a category of which the classes cover all."""
+"""The two kinds of rows: all answers, or only those for categories all of whose kinds are classes."""
 
 
 class Count(NamedTuple):
-    """Of so many `photos`, those with a right detection, with one at its place too, and with one that is shown."""
+    """The numbers of photos: all, with a right detection, with one in the right place, and with one that is shown."""
 
     photos: int
     right: int
@@ -28,10 +28,10 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PhotosReport:
-    """What was asked: the answers for the `largest` object of photos, and for `any` object, at least one of either.
+    """The answers to the question about the `largest` object of photos and to that about `any` object.
 
-    `categories` are the names of the data set's, `kinds` what they stand for. So many of the `best` detections of a
-    photo counted, and the detector shows those with a score of `shown_from` or more.
+    At least one of both has answers. `categories` are the names of the data set's categories, and `kinds` the classes
+    that they stand for. The `best` detections of each photo counted; the detector shows scores from `shown_from` on.
     """
 
     largest: Sequence[Answer]
@@ -47,47 +47,54 @@ class PhotosReport:
         return {"largest": self.largest, "any": self.any}
 
     def covered(self, answers: Sequence[Answer]) -> list[Answer]:
-        """The answers for categories of which the classes cover all, others left out."""
-        kept = [
-            one._replace(outcomes=tuple(each for each in one.outcomes if self.kinds[each.category].complete))
-            for one in answers
-        ]
-        return [one for one in kept if one.outcomes]
+        """Return the answers without the categories that have other kinds than the classes."""
+        kept = []
+        for answer in answers:
+            outcomes = tuple(outcome for outcome in answer.outcomes if self.kinds[outcome.category].complete)
+            kept += [answer._replace(outcomes=outcomes)] if outcomes else []
+        return kept
 
     def count(self, judged: Sequence[Answer] | Sequence[Outcome]) -> Count:
-        """How many of the photos, or of a category's outcomes in photos, are right."""
-        right = [one for one in judged if one.right]
-        placed = sum(one.placed for one in right)
-        return Count(len(judged), len(right), placed, sum(one.score >= self.shown_from for one in right))
+        """Count the photos, or the outcomes of one category in them."""
+        right = [item for item in judged if item.right]
+        placed = sum(item.placed for item in right)
+        return Count(len(judged), len(right), placed, sum(item.score >= self.shown_from for item in right))
 
     def by_category(self, answers: Sequence[Answer]) -> dict[int, Count]:
-        """The counts of each category that is asked for, in the order of the data set."""
-        outcomes = [outcome for one in answers for outcome in one.outcomes]
-        categories = sorted({outcome.category for outcome in outcomes})
-        return {category: self.count([one for one in outcomes if one.category == category]) for category in categories}
+        """Return the counts of each category in the answers, in the order of the data set."""
+        outcomes: dict[int, list[Outcome]] = {}
+        for answer in answers:
+            for outcome in answer.outcomes:
+                outcomes.setdefault(outcome.category, []).append(outcome)
+        return {category: self.count(outcomes[category]) for category in sorted(outcomes)}
 
-    def found(self, one: Answer) -> list[str]:
-        """Names and scores of the detections of a photo that counted."""
-        return [f"{name} {score:.2f}" for name, score in zip(one.best.names, one.best.scores.tolist(), strict=True)]
+    def names(self, answer: Answer) -> str:
+        """Return the names of the categories that a photo was asked for."""
+        return ", ".join(self.categories[outcome.category] for outcome in answer.outcomes)
+
+
+def name_detections(answer: Answer) -> str:
+    """Return the names and scores of the detections of a photo that counted."""
+    best = answer.best
+    return ", ".join(f"{name} {score:.2f}" for name, score in zip(best.names, best.scores, strict=True)) or "nothing"
 
 
 def format_report(report: PhotosReport) -> str:
-    """What the tool prints: the shares with their intervals, then a line a category."""
+    """Return what the command prints: the shares with their intervals, then a line for each category."""
     total = [["", "photos", "right", "share", f"{CONFIDENCE:.0%} interval", "placed", "shown"]]
     titles = {EVERY: "{} object", COVERED: "{} object, of a category all of whose kinds are classes"}
     for question, answers in report.questions.items():
         for which, chosen in ((EVERY, answers), (COVERED, report.covered(answers))):
             count = report.count(chosen)
-            total.append([titles[which].format(question), str(count.photos), str(count.right), *_share(count)])
-            total[-1] += [str(count.placed), str(count.shown)]
+            figures = [str(count.photos), str(count.right), *_share(count), str(count.placed), str(count.shown)]
+            total.append([titles[which].format(question), *figures])
     counts = {question: report.by_category(answers) for question, answers in report.questions.items()}
     columns = list(Count._fields)
     table = [["category", "covered", "largest:", *columns, "any:", *columns]]
     for category in sorted(counts["largest"].keys() | counts["any"].keys()):
-        covered = ALL if report.kinds[category].complete else SOME
-        row = [report.categories[category], covered]
-        for of_question in counts.values():
-            row += ["", *map(str, of_question.get(category, Count(0, 0, 0, 0)))]
+        row = [report.categories[category], ALL if report.kinds[category].complete else SOME]
+        for by_category in counts.values():
+            row += ["", *map(str, by_category.get(category, Count(0, 0, 0, 0)))]
         table.append(row)
     notes = (
         f"right: a class of the category is among the {report.best} detections of the highest scores; placed: and "
@@ -98,57 +105,49 @@ def format_report(report: PhotosReport) -> str:
 
 
 def format_misses(report: PhotosReport) -> str:
-    """The photos without a right detection of any object asked for, and what was found instead."""
-    missed = [one for one in _photos(report) if not one.right]
-    lines = [f"{len(missed)} photos with nothing right:"]
-    for one in missed:
-        asked = ", ".join(report.categories[outcome.category] for outcome in one.outcomes)
-        lines.append(f"  {one.record.path}: {asked}; found: {', '.join(report.found(one)) or 'nothing'}")
-    return "\n".join(lines)
+    """Return a line for each photo without a right answer to either question, with its detections."""
+    # The question about any object also covers the largest one, unless that is too small.
+    asked = {answer.record.image_id for answer in report.any}
+    photos = [*report.any, *(answer for answer in report.largest if answer.record.image_id not in asked)]
+    missed = [answer for answer in photos if not answer.right]
+    lines = [f"  {item.record.path}: {report.names(item)}; found: {name_detections(item)}" for item in missed]
+    return "\n".join([f"{len(missed)} photos with nothing right:", *lines])
 
 
 def as_json(report: PhotosReport) -> dict[str, Any]:
-    """All figures, and each photo with its best detections."""
+    """Return all figures, and each photo with its best detections, as a dictionary for JSON."""
+    questions = {}
+    for question, answers in report.questions.items():
+        by_category = report.by_category(answers).items()
+        questions[question] = {
+            EVERY: _figures(report.count(answers)),
+            COVERED: _figures(report.count(report.covered(answers))),
+            "categories": {report.categories[category]: _figures(count) for category, count in by_category},
+            "photos": [_photo(report, answer) for answer in answers],
+        }
     return {
         "best": report.best,
         "shown_from": report.shown_from,
         "confidence": CONFIDENCE,
-        "questions": {
-            question: {
-                EVERY: _figures(report.count(answers)),
-                COVERED: _figures(report.count(report.covered(answers))),
-                "categories": {
-                    report.categories[category]: _figures(count)
-                    for category, count in report.by_category(answers).items()
-                },
-                "photos": [_photo(report, one) for one in answers],
-            }
-            for question, answers in report.questions.items()
-        },
+        "questions": questions,
     }
 
 
-def _photos(report: PhotosReport) -> list[Answer]:
-    """Each photo once, with what it is asked for: any object, or where those are too small the largest."""
-    asked = {one.record.image_id for one in report.any}
-    return [*report.any, *(one for one in report.largest if one.record.image_id not in asked)]
-
-
-def _photo(report: PhotosReport, one: Answer) -> dict[str, Any]:
+def _photo(report: PhotosReport, answer: Answer) -> dict[str, Any]:
     return {
-        "image_id": one.record.image_id,
-        "file": str(one.record.path),
-        "categories": [report.categories[outcome.category] for outcome in one.outcomes],
-        "right": one.right,
-        "placed": one.placed,
-        "shown": one.right and one.score >= report.shown_from,
-        "detections": one.best.to_dict(),
+        "image_id": answer.record.image_id,
+        "file": str(answer.record.path),
+        "categories": [report.categories[outcome.category] for outcome in answer.outcomes],
+        "right": answer.right,
+        "placed": answer.placed,
+        "shown": answer.right and answer.score >= report.shown_from,
+        "detections": answer.best.to_dict(),
     }
 
 
 def _figures(count: Count) -> dict[str, Any]:
     share = count.right / count.photos if count.photos else None
-    return count._asdict() | {"share": share, "interval": bounds(wilson_interval(count.right, count.photos))}
+    return count._asdict() | {"share": share, "interval": json_interval(wilson_interval(count.right, count.photos))}
 
 
 def _share(count: Count) -> list[str]:

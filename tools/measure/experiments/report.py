@@ -1,4 +1,4 @@
-"""The table of `tools.experiments`: printed, as CSV, as JSON."""
+"""The table of `detect-experiments`: as printed lines, as CSV, and as a dictionary for JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, SEED
 from detection.evaluation.uncertainty.comparison import compare
 from detection.structures.arrays import FloatArray
 from tools.measure.experiments.timing import Timing
-from tools.report.analysis import number
-from tools.report.score_report import bounds
+from tools.report.json_values import json_interval, json_number
 from tools.report.text_table import format_table
 
 Bounds = list[float | None]
@@ -23,10 +22,10 @@ Bounds = list[float | None]
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A variant: its score, the report of `tools.evaluate run` on it, its timing.
+    """A variant with its score, the report of `detect-evaluate run`, and its timing.
 
-    `difference` is that of its mean average precision to the row above, with the interval of the paired bootstrap; None
-    in the first row.
+    `difference` is its mean average precision minus that of the row above, and `difference_interval` the interval of
+    the paired bootstrap; in the first row they are unknown.
     """
 
     name: str
@@ -34,21 +33,21 @@ class Row:
     report: dict[str, Any]
     timing: Timing
     difference: float | None = None
-    difference_interval: Bounds | None = None
+    difference_interval: Bounds | tuple[None, None] = (None, None)
 
     def compared(self, above: Sequence[Row], draws: FloatArray) -> Row:
-        """This row with the difference to the one above, if there is one, on the same draws of images."""
+        """Return this row with the difference to the row `above`, if there is one, on the same draws of images."""
         if not above:
             return self
         comparison = compare(above[0].metrics, self.metrics, draws)
-        interval = bounds(comparison.interval)
-        return replace(self, difference=number(comparison.difference), difference_interval=interval)
+        interval = json_interval(comparison.interval)
+        return replace(self, difference=json_number(comparison.difference), difference_interval=interval)
 
+    @property
     def figures(self) -> dict[str, Any]:
-        """All of the row as numbers, None where one is not known; seconds are medians over the timed images."""
-        unknown: Bounds = [None, None]
+        """All numbers of the row, None where one is unknown; seconds are medians over the timed images."""
         low, high = self.report["mAP_interval"]
-        difference_low, difference_high = self.difference_interval or unknown
+        difference_low, difference_high = self.difference_interval
         return {
             "variant": self.name,
             "proposals": self.report["proposals_per_image"],
@@ -67,35 +66,29 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentTable:
-    """Rows on the same images, at least one, and why others were `left_out`, by their name."""
+    """The rows, at least one and all on the same images, and by name why other variants were `left_out`."""
 
     rows: Sequence[Row]
     left_out: dict[str, str]
     split: str
     resamples: int
 
-    @property
-    def figures(self) -> list[dict[str, Any]]:
-        """See `Row.figures`."""
-        return [row.figures() for row in self.rows]
-
 
 def format_experiments(table: ExperimentTable) -> str:
-    """What the tool prints."""
-    first = table.rows[0]
-    report = first.report
+    """Return what the command prints."""
+    report, timing = table.rows[0].report, table.rows[0].timing
     cells = [["", "proposals", "coverage", "mAP", "", "to the row above", "", "seconds"]]
-    for one in table.figures:
-        score = [_figure(one["mAP"], ".4f"), _interval(one["mAP_low"], one["mAP_high"], ".4f")]
-        gain = [_figure(one["difference"], "+.4f"), _interval(one["difference_low"], one["difference_high"], "+.4f")]
-        proposals = [f"{one['proposals']:.1f}", _figure(one["coverage"], ".1%")]
-        cells.append([one["variant"], *proposals, *score, *gain, f"{one['seconds']:.3f}"])
+    for row in (row.figures for row in table.rows):
+        score = [_figure(row["mAP"], ".4f"), _interval(row["mAP_low"], row["mAP_high"], ".4f")]
+        gain = [_figure(row["difference"], "+.4f"), _interval(row["difference_low"], row["difference_high"], "+.4f")]
+        proposals = [f"{row['proposals']:.1f}", _figure(row["coverage"], ".1%")]
+        cells.append([row["variant"], *proposals, *score, *gain, f"{row['seconds']:.3f}"])
     machines = sorted({row.timing.machine for row in table.rows})
     notes = [
         f"proposals, seconds: of an image; coverage: recall of the proposals at IoU 0.5; mAP by rule {report['rule']}",
         f"[...]: {CONFIDENCE:.0%} bootstrap intervals over images, {table.resamples} resamples; differences are paired",
         f"seconds: proposing and scoring an image that has been read, one by one, medians of "
-        f"{len(first.timing.proposing)} images; {' | '.join(machines)}",
+        f"{len(timing.proposing)} images; {' | '.join(machines)}",
     ]
     if table.left_out:
         notes += ["", "left out:", *(f"  {name}: {reason}" for name, reason in table.left_out.items())]
@@ -104,27 +97,28 @@ def format_experiments(table: ExperimentTable) -> str:
 
 
 def as_json(table: ExperimentTable) -> dict[str, Any]:
-    """The table, and how it was made."""
+    """Return the table, and how it was made, as a dictionary for JSON."""
     report = table.rows[0].report
-    sources = [{"source": row.report["source"]["results"], "machine": row.timing.machine} for row in table.rows]
     return {
         "split": table.split,
-        "rule": report["rule"],
-        "images": report["images"],
-        "objects": report["objects"],
+        **{name: report[name] for name in ("rule", "images", "objects")},
         "timed_images": len(table.rows[0].timing.proposing),
         "bootstrap": {"confidence": CONFIDENCE, "resamples": table.resamples, "seed": SEED},
-        "rows": [figures | source for figures, source in zip(table.figures, sources, strict=True)],
+        "rows": [
+            row.figures | {"source": row.report["source"]["results"], "machine": row.timing.machine}
+            for row in table.rows
+        ],
         "left_out": table.left_out,
     }
 
 
 def write_csv(table: ExperimentTable, path: Path) -> None:
-    """Write the table, a line a row; cells that are not known are empty."""
+    """Write the table as CSV, one line for each row; cells whose value is unknown are empty."""
+    figures = [row.figures for row in table.rows]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(table.figures[0]))
+        writer = csv.DictWriter(file, list(figures[0]))
         writer.writeheader()
-        writer.writerows(table.figures)
+        writer.writerows(figures)
 
 
 def _interval(low: float | None, high: float | None, form: str) -> str:

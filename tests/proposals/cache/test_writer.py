@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from jsonargparse import ArgumentParser
 
 from detection.errors import InputError
 from detection.structures.boxes import as_boxes
-from detection.structures.contracts import Proposals
+from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.index import index_path
 from proposals.cache.reader import ProposalCache
@@ -195,6 +197,29 @@ def test_resumed_with_another_data_set(tmp_path: Path) -> None:
     record.path.write_bytes(b"another photo")
     with pytest.raises(InputError, match=f"^{path}: expected proposals of {record.path}, 13 bytes, got .* of 7 bytes"):
         CacheWriter(path, SETTINGS).missing([record])
+
+
+@pytest.mark.parametrize(
+    ("class_path", "init_args"),
+    [
+        ("proposals.selective_search.SelectiveSearch", {}),
+        ("proposals.multibox.MultiBoxProposer", {"weights": "multibox.safetensors"}),
+        ("proposals.merge.MergedProposer", {"proposers": [{"class_path": "proposals.whole_image.WholeImage"}]}),
+        ("proposals.whole_image.WholeImage", {}),
+    ],
+)
+def test_stored_class_paths_do_not_change(class_path: str, init_args: dict[str, Any], tmp_path: Path) -> None:
+    """A cache is read only with the settings that it was made with; so these paths must stay, whatever is moved."""
+    parser = ArgumentParser()
+    parser.add_argument("--propose", type=Proposer)
+    settings = parser.parse_object({"propose": {"class_path": class_path, "init_args": init_args}}).as_dict()
+    path = tmp_path / "some.proposals"
+    with CacheWriter(path, settings) as writer:
+        writer.finish()
+    stored = ProposalCache(path).settings["propose"]
+    assert stored["class_path"] == class_path
+    if "proposers" in init_args:
+        assert stored["init_args"]["proposers"] == init_args["proposers"]
 
 
 SLOW_RUN = """

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ExifTags import Base as ExifTag
@@ -37,24 +38,8 @@ _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
 }
 
-_TURNS = {
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_270,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_90,
-}
-"""EXIF orientation -> what turns the image upright. Pillow's angles count anticlockwise."""
-
-_SIDEWAYS = {
-    PIL.Image.Transpose.TRANSPOSE,
-    PIL.Image.Transpose.ROTATE_90,
-    PIL.Image.Transpose.ROTATE_270,
-    PIL.Image.Transpose.TRANSVERSE,
-}
-"""The turns that swap width and height."""
+_SIDEWAYS = (5, 6, 7, 8)
+"""The EXIF orientations that swap width and height."""
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
@@ -187,7 +172,13 @@ def _open(file: BinaryIO) -> PIL.Image.Image:
 def _to_array(image: PIL.Image.Image) -> Image:
     if 0 in image.size:
         raise ValueError("an image without pixels")
-    image = _upright(image)
+    image.load()  # before its orientation is known, see `_upright_size`
+    if (orientation := _orientation(image)) != 1:
+        image = image.copy()
+        # `exif_transpose` fails where the rest of the EXIF block is damaged, so it gets the orientation alone.
+        image.info = {key: value for key, value in image.info.items() if key == "transparency"}
+        image.getexif()[ExifTag.Orientation] = orientation
+        image = PIL.ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         return _from_grey16(np.asarray(image))
     if image.mode == "F":
@@ -199,28 +190,23 @@ def _to_array(image: PIL.Image.Image) -> Image:
     return _copy(image.convert("RGB") if image.mode != "RGB" else image)
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
-    image.load()  # a PNG may have its EXIF block behind the pixels; and here Pillow itself turns a TIFF upright
-    turn = _turn(image)
-    return image if turn is None else image.transpose(turn)
-
-
 def _upright_size(image: PIL.Image.Image) -> tuple[int, int]:
-    """(height, width) of `_upright`."""
+    """Return (height, width) of the image once its EXIF orientation is applied."""
     if isinstance(image, PngImagePlugin.PngImageFile | TiffImagePlugin.TiffImageFile):
-        image.load()  # for the reasons that `_upright` has
+        image.load()  # a PNG may have its EXIF block behind the pixels, and Pillow itself turns a TIFF when it loads it
     width, height = image.size
-    return (width, height) if _turn(image) in _SIDEWAYS else (height, width)
+    return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 
 
-def _turn(image: PIL.Image.Image) -> PIL.Image.Transpose | None:
-    """What turns the image upright, None where it is."""
+def _orientation(image: PIL.Image.Image) -> int:
+    """Return the EXIF orientation, or 1 (upright) where the EXIF block is damaged."""
     try:
-        return _TURNS.get(image.getexif().get(ExifTag.Orientation, 1))
+        orientation: int = image.getexif().get(ExifTag.Orientation, 1)
     except Warning:
         raise
-    except Exception:  # a corrupt EXIF block says nothing about the pixels
-        return None
+    except Exception:  # Pillow raises nearly anything for a damaged block; it says nothing about the pixels
+        return 1
+    return orientation
 
 
 def _copy(image: PIL.Image.Image) -> Image:

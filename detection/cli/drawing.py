@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from bisect import bisect_right
+from itertools import product
 from math import ceil
 
 import numpy as np
@@ -29,36 +30,23 @@ COLOUR_SALT = b"1074"
 """Of 0-9999 the one that sets the twenty classes of VOC furthest apart (the closest pair's CIEDE2000 difference is 9.1)
 while "person", the class most drawn, is a plain hue."""
 
-# A label's corner is (x1 + a * box width + b * label width, y1 + c * box height + d * label height), and the last
-# column is what the place costs beside the overlaps, which are shares of the label or the box.
-PLACES = np.array(
-    [
-        (0, 0, 0, -1, 0.00),  # above
-        (1, -1, 0, -1, 0.05),
-        (0, 0, 1, 0, 0.10),  # below
-        (1, -1, 1, 0, 0.15),
-        (1, 0, 0, 0, 0.20),  # beside
-        (0, -1, 0, 0, 0.25),
-        (1, 0, 1, -1, 0.30),
-        (0, -1, 1, -1, 0.35),
-        (0, 0, 0, 0, 0.40),  # inside, at a corner
-        (1, -1, 0, 0, 0.45),
-        (0, 0, 1, -1, 0.50),
-        (1, -1, 1, -1, 0.55),
-        (0, 0, 0, -2, 1.50),  # a row away
-        (1, -1, 0, -2, 1.55),
-        (0, 0, 1, 1, 1.60),
-        (1, -1, 1, 1, 1.65),
-        (1, 0, 0, 1, 1.70),
-        (0, -1, 0, 1, 1.75),
-        (0, 0, 0, 1, 1.80),
-        (1, -1, 0, 1, 1.85),
-        (0, 0, 0, -3, 3.00),  # two rows away
-        (0, 0, 1, 2, 3.05),
-        (1, 0, 0, 2, 3.10),
-        (0, -1, 0, 2, 3.15),
-        (0, 0, 0, 2, 3.20),
-    ]
+# The left edge of a label is `x1 + a * box width + b * label width` for the pair (a, b), and its top edge is
+# `y1 + c * box height + d * label height` for the pair (c, d).
+LEFT, RIGHT, AFTER, BEFORE = (0, 0), (1, -1), (1, 0), (0, -1)
+ABOVE, BELOW, TOP, BOTTOM, SECOND_ROW = (0, -1), (1, 0), (0, 0), (1, -1), (0, 1)
+PLACES = {
+    0.0: [
+        *product((ABOVE, BELOW), (LEFT, RIGHT)),
+        *product((TOP, BOTTOM), (AFTER, BEFORE)),
+        *product((TOP, BOTTOM), (LEFT, RIGHT)),
+    ],
+    1.5: [*product(((0, -2), (1, 1)), (LEFT, RIGHT)), *product([SECOND_ROW], (AFTER, BEFORE, LEFT, RIGHT))],
+    3.0: [((0, -3), LEFT), ((1, 2), LEFT), *product([(0, 2)], (AFTER, BEFORE, LEFT))],
+}
+"""The places (vertical, horizontal) for a label, best first, below the cost of the first: near the box, a row away, and
+two rows away. Each place costs 0.05 more than the one before it. The overlaps are added to this cost."""
+PLACE_TABLE = np.array(
+    [(*x, *y, first + 0.05 * rank) for first, places in PLACES.items() for rank, (y, x) in enumerate(places)]
 )
 LABEL_OVERLAP_COST = 1000.0
 """So high that a label hides another only where every place does."""
@@ -126,13 +114,13 @@ def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) 
     placed = np.zeros((len(boxes), 4), np.int64)
     box_areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     for index, (box, label_size) in enumerate(zip(boxes, label_sizes, strict=True)):
-        wanted = box[:2] + PLACES[:, 0:4:2] * (box[2:] - box[:2]) + PLACES[:, 1:4:2] * label_size
+        wanted = box[:2] + PLACE_TABLE[:, 0:4:2] * (box[2:] - box[:2]) + PLACE_TABLE[:, 1:4:2] * label_size
         left_top = np.clip(wanted, 0, (size[1], size[0]) - label_size)  # [K, 2]
         places = np.hstack([left_top, left_top + label_size]).astype(np.int64)  # [K, 4]
         pushed = np.abs(left_top - wanted) / np.maximum(label_size, 1)  # astride its box's line it would hide the line
         label_area = max(1, np.prod(label_size))
         on_boxes = _intersection(places, boxes)  # [K, N]
-        cost = PLACES[:, 4] + pushed.sum(axis=1) + (on_boxes / label_area + on_boxes / box_areas).sum(axis=1)
+        cost = PLACE_TABLE[:, 4] + pushed.sum(axis=1) + (on_boxes / label_area + on_boxes / box_areas).sum(axis=1)
         cost += LABEL_OVERLAP_COST * _intersection(places, placed[:index]).sum(axis=1) / label_area
         placed[index] = places[cost.argmin()]
     return placed

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,34 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
     """
     path = find_config(config) if config is not None else DEFAULT_CONFIG
     return build_detector(read_yaml(path), source=str(path), device=device)
+
+
+def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the modules of a detector's stages whose loops Numba compiles, for a second process to load early.
+
+    A package lists them as `COMPILED_MODULES` in its `__init__.py`. For example, a stage whose `class_path` is
+    `proposals.merge.MergedProposer` belongs to the package `proposals`.
+
+    Raises:
+        InputError: naming the file, if it is missing or not YAML.
+    """
+    path = find_config(config) if config is not None else DEFAULT_CONFIG
+    modules: list[str] = []
+    for package in dict.fromkeys(name.split(".")[0] for name in _class_paths(read_yaml(path))):
+        with suppress(Exception):  # a package that cannot be imported is reported when the detector is built
+            modules += getattr(import_module(package), "COMPILED_MODULES", ())
+    return modules
+
+
+def _class_paths(settings: Any) -> Iterator[str]:
+    """Yield every `class_path` in the settings of a detector, in their order."""
+    if isinstance(settings, dict):
+        if isinstance(name := settings.get("class_path"), str):
+            yield name
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for part in settings:
+            yield from _class_paths(part)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from detection import __version__
 from detection.cli.drawing import draw_detections
 from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
-from detection.configuration import load_detector
+from detection.configuration import find_compiled_modules, load_detector
 from detection.errors import InputError
 from detection.image import find_images
 from detection.runtime.atomic_write import atomic_path, write_atomically
@@ -31,10 +31,6 @@ from detection.runtime.ordered_map import available_cores
 from detection.runtime.second_process import compiled_process
 
 ANNOTATED_SUFFIX = ".detections.png"
-
-COMPILED = ("proposals.selective_search.search", "classifier.warp.numba_loops")
-"""The modules of the shipped stages whose loops Numba compiles. A configuration that does not need them only wastes the
-work of a core."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 and the number of the signal."""
@@ -130,7 +126,7 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
         _write_json(options.json, records)
         return
     saves_time = second_process and len(paths) == 1 and available_cores() > 1
-    with compiled_process(COMPILED) if saves_time else nullcontext():
+    with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
         _detect_in_all(paths, options, records)
 
 

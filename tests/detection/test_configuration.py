@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ import yaml
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
-from detection.configuration import DEFAULT_CONFIG, build_detector, load_detector, read_yaml
+from detection.configuration import (
+    DEFAULT_CONFIG,
+    build_detector,
+    find_compiled_modules,
+    load_detector,
+    read_yaml,
+)
 from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
@@ -230,3 +237,16 @@ def assert_refused(load: Callable[[], object], start: str, named: str) -> None:
     assert message.startswith(start)
     assert named in message.removeprefix(start)
     assert len(message.splitlines()) == 1
+
+
+def test_compiled_modules_are_those_of_the_configured_packages(tmp_path: Path) -> None:
+    search, warping = "proposals.selective_search.search", "classifier.warp.numba_loops"
+    assert find_compiled_modules() == [search, warping]
+    stages = {
+        "propose": {"class_path": "no_such_package.A"},
+        "classify": {"class_path": "classifier.ensemble.Ensemble"},
+    }
+    assert find_compiled_modules(written(tmp_path, stages)) == [warping]
+    assert find_compiled_modules(written(tmp_path, {"propose": "proposals.whole_image.WholeImage"})) == []
+    for module in (search, warping):
+        assert callable(importlib.import_module(module).load)

@@ -1,1 +1,4 @@
-"""What only the training of classifiers needs."""
+"""The training of classifiers: read `module.py` and `tasks.py` first.
+
+Nothing outside of training imports this package.
+"""

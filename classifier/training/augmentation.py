@@ -1,12 +1,13 @@
-"""Random changes to training regions: drawn for each region apart, applied to all of a batch at once.
+"""Random distortions of training regions: they are drawn for each region, and applied to a whole batch at once.
 
-What is drawn is a few numbers a region, by the loader, from the generator of the sample; so the result depends on
-neither the device nor the number of processes. Pixels are touched once, on the device.
+A loader process draws a few numbers for each region, from the random numbers of the sample, so the result depends
+neither on the device nor on the number of processes. The pixels are distorted later, on the device of the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,19 +34,18 @@ PRINCIPAL_COLOURS = (
 """Unit vectors: principal components of RGB, measured on every fourth pixel of 20,000 pictures of Tiny ImageNet."""
 
 COLOUR_VARIANCES = (0.2034, 0.0179, 0.0038)
-"""Variance of the pixels along each of them, in the same measurement, for pixels in 0-1."""
-
+"""Variances of the pixels along the principal colours, in the same measurement, for pixels in 0-1."""
 
 NUMBERS = 8
-"""Random numbers that a region takes."""
+"""How many random numbers are drawn for a region."""
 
 
 class Draws(NamedTuple):
-    """What the loader draws for R regions.
+    """The distortions of R regions, as the loader draws them.
 
-    `mirrored` [R] bool; `interpolation` uint8 [R] of `classifier.warp.matrices.Interpolation`; `gains` [R, 3] of
-    brightness, contrast and saturation, 1 for no change; `lighting` [R, 3], shifts along the principal colours in
-    multiples of their variance (section 4.1 of the AlexNet paper).
+    `mirrored` [R] bool; `interpolation` uint8 [R], values of `Interpolation`; `gains` [R, 3], factors on brightness,
+    contrast and saturation, where 1 changes nothing; `lighting` [R, 3], shifts along the principal colours in multiples
+    of their variances (section 4.1 of the AlexNet paper).
     """
 
     mirrored: BoolArray
@@ -53,15 +53,15 @@ class Draws(NamedTuple):
     gains: FloatArray
     lighting: FloatArray
 
-    def part(self, rows: slice) -> Draws:
-        """Those of some of the regions."""
+    def take(self, rows: slice) -> Draws:
+        """Return the draws of some rows."""
         return Draws(self.mirrored[rows], self.interpolation[rows], self.gains[rows], self.lighting[rows])
 
 
 class Distortions(NamedTuple):
-    """The draws of a batch of N regions, on its device.
+    """The draws of a batch of N regions, on the device of the batch.
 
-    But for `interpolation`, which tells the host what to compute: it would have to wait for a device that has it.
+    Only `interpolation` stays on the host, which must know it to choose what to compute.
     """
 
     mirrored: Tensor
@@ -70,48 +70,41 @@ class Distortions(NamedTuple):
     lighting: Tensor
 
     @classmethod
-    def of(cls, drawn: Sequence[Draws]) -> Distortions:
-        """Those of several samples, one after the other, on the CPU."""
+    def join(cls, drawn: Sequence[Draws]) -> Distortions:
+        """Return the draws of several samples, one after the other, on the CPU."""
         mirrored, interpolation, gains, lighting = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
         return cls(torch.from_numpy(mirrored), interpolation, torch.from_numpy(gains), torch.from_numpy(lighting))
 
 
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Draws distortions; the defaults are those of the papers.
 
     Args:
-        mirror: probability of a mirror image.
-        interpolations: one of these is chosen for each region, with equal probability (GoogLeNet, section 6).
-        photometric: half the range of the factors of brightness, contrast and saturation (Howard 2013: 0.5 to 1.5).
-        lighting: standard deviation of the shifts along the principal colours (AlexNet, section 4.1).
+        mirror: probability that a region is mirrored
+        interpolations: one of these is chosen for each region, with equal probability (GoogLeNet, section 6)
+        photometric: half the range of the factors on brightness, contrast and saturation (Howard 2013: 0.5 to 1.5)
+        lighting: standard deviation of the shifts along the principal colours (AlexNet, section 4.1)
     """
 
-    def __init__(
-        self,
-        *,
-        mirror: float = 0.5,
-        interpolations: tuple[Interpolation, ...] = tuple(Interpolation),
-        photometric: float = 0.5,
-        lighting: float = 0.1,
-    ) -> None:
-        self.mirror = mirror
-        self.interpolations = np.array(interpolations, np.uint8)
-        self.photometric = photometric
-        self.lighting = lighting
+    mirror: float = 0.5
+    interpolations: tuple[Interpolation, ...] = tuple(Interpolation)
+    photometric: float = 0.5
+    lighting: float = 0.1
 
     def draw(self, numbers: NDArray[np.float64]) -> Draws:
-        """Distortions of R regions, given `NUMBERS` uniform ones in 0-1 for each: [R, NUMBERS]."""
+        """Return the distortions of R regions, made from uniform random numbers in 0-1 [R, NUMBERS]."""
         kinds = (numbers[:, 1] * len(self.interpolations)).astype(np.int64)
         return Draws(
             numbers[:, 0] < self.mirror,
-            self.interpolations[kinds],
+            np.array(self.interpolations, np.uint8)[kinds],
             (1 + self.photometric * (2 * numbers[:, 2:5] - 1)).astype(np.float32),
             (self.lighting * normal_numbers(numbers[:, 5:8])).astype(np.float32),
         )
 
 
 def no_distortions(count: int) -> Draws:
-    """Distortions that change nothing, for measuring."""
+    """Return distortions of `count` regions that change nothing, for measuring."""
     kinds = np.full(count, Interpolation.AREA, np.uint8)
     zeros = np.zeros((count, 3), np.float32)
     return Draws(np.zeros(count, np.bool_), kinds, zeros + 1, zeros)
@@ -120,14 +113,14 @@ def no_distortions(count: int) -> Draws:
 def distort(regions: Tensor, distortions: Distortions, mean: tuple[float, float, float] = MEAN_RGB) -> Tensor:
     """Mirror regions and change their colours.
 
-    The three photometric changes are affine maps of a pixel's colour that commute, so a region gets a single one, and
-    their order, which Howard draws too, is of no matter. Values are cut at 0 and 255 after it, not in between, and the
-    shift of the lighting is added.
+    The changes of brightness, contrast and saturation are affine maps of a pixel's colour that commute. So they are
+    applied as a single map, and their order, which Howard draws too, does not matter. The values are clipped to 0-255
+    after this map, and the shift of the lighting is added then.
 
     Args:
-        regions: [N, 3, S, S] RGB minus `mean`, as from `warp_regions`.
-        distortions: of N regions; their interpolation is the business of `warp_regions`.
-        mean: that was subtracted, 0-255.
+        regions: [N, 3, S, S] RGB minus `mean`, as `warp_regions` returns them.
+        distortions: the distortions of the N regions; their interpolation is used by `warp_regions`.
+        mean: the mean colour that was subtracted, 0-255.
 
     Returns:
         [N, 3, S, S] in the same form.
@@ -143,10 +136,10 @@ def distort(regions: Tensor, distortions: Distortions, mean: tuple[float, float,
 
 
 def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tensor]:
-    """The photometric changes as matrix [N, 3, 3] and shift [N, 3, 1], for regions of `average` colour [N, 3].
+    """Return the photometric changes as a matrix [N, 3, 3] and a shift [N, 3, 1], given the `average` colours [N, 3].
 
-    Contrast c blends with the grey of the region's average, saturation s with each pixel's own grey: of a colour x with
-    grey w . x they make c x + (1 - c) w . average and s x + (1 - s) w . x. Brightness is a factor b on all.
+    Contrast c blends a colour x with the grey of the region's average: c x + (1 - c) w . average, where w are the
+    weights `GREY`. Saturation s blends it with its own grey: s x + (1 - s) w . x. Brightness b multiplies it: b x.
     """
     grey = device_constant(GREY, average.device)
     brightness, contrast, saturation = distortions.gains.view(-1, 3, 1, 1).unbind(1)  # [N, 1, 1]
@@ -156,6 +149,6 @@ def _colour_map(average: Tensor, distortions: Distortions) -> tuple[Tensor, Tens
 
 
 def _lighting(shifts: Tensor) -> Tensor:
-    """Shifts along the principal colours [N, 3] as changes of RGB [N, 3], 0-255."""
+    """Return shifts along the principal colours [N, 3] as changes of RGB [N, 3], 0-255."""
     variances = device_constant(COLOUR_VARIANCES, shifts.device)
     return (shifts * variances) @ device_constant(PRINCIPAL_COLOURS, shifts.device) * 255

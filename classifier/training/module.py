@@ -1,4 +1,7 @@
-"""Training of a classifier: loss, metrics and optimiser around a plain network."""
+"""Training of a classifier: losses and measures around a plain network.
+
+`detection.training.module` has the optimiser; `tasks.py` and `samples/` make the batches.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +25,30 @@ from detection.training.module import SupervisedTraining
 from detection.training.options import TrainingOptions
 
 CLASS_NAMES_KEY = "class_names"
+"""Key of the class names in a checkpoint."""
 
 NEW_LAYERS_KEY = "new_layers"
+"""Key of the names of the new layers in a checkpoint."""
 
 AUXILIARY_WEIGHT = 0.3
-"""Of the losses of GoogLeNet's side classifiers (arXiv 1409.4842, section 5)."""
+"""Weight of the losses of GoogLeNet's auxiliary classifiers (arXiv 1409.4842, section 5)."""
 
 
 class ClassifierTraining(SupervisedTraining):
     """Softmax regression on warped regions, which may be crops of whole images.
 
     Args:
-        network: its trunk may have auxiliary heads, and it may have a head that refines boxes.
+        network: the network; its trunk may have auxiliary heads, and it may have a head that refines boxes.
         options: see `SupervisedTraining`.
-        class_names: of the C classes, kept in checkpoints.
-        background: whether output 0 is background.
-        label_sets: sets of classes, by label 0 to C - 1 or -1 for none of them (background), that the labels above
-            those of the outputs stand for.
-        seed: of dropout.
-        input_size: side S of the network's input, in pixels.
-        context: pixels of the input that show the surroundings of a box on each side.
-        label_smoothing: share of the target spread over all classes, 0-1.
-        box_weight: of the loss of refined boxes, where the network has them.
+        class_names: names of the C classes, which are kept in checkpoints.
+        background: True if output 0 is background.
+        label_sets: the sets of classes that labels above those of the outputs stand for. A set holds labels 0 to C - 1,
+            and -1 if the object may belong to none of the classes (background).
+        seed: seed of dropout.
+        input_size: side S of the network's input, in pixels
+        context: pixels of the input that show the surroundings of a box on each side
+        label_smoothing: share of the target that is spread over all classes, 0-1
+        box_weight: weight of the loss of refined boxes, if the network has a head for them
     """
 
     def __init__(
@@ -70,14 +75,14 @@ class ClassifierTraining(SupervisedTraining):
         self.context = context
         self.class_loss = ClassLoss(
             len(class_names) + background,
-            sets=[[label + background for label in some] for some in label_sets],
+            sets=[[label + background for label in labels] for labels in label_sets],
             smoothing=label_smoothing,
         )
         self.box_weight = box_weight
         self._totals: list[Tensor] = []
 
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Make dropout a function of seed, batch and process, so that a resumed run draws the same."""
+        """Make dropout a function of seed, batch and process, so that a resumed run drops the same units."""
         state = np.random.SeedSequence((self.seed, self.global_step, batch_idx, self.global_rank))
         seed_device(int(state.generate_state(1, np.uint64)[0] >> np.uint64(1)), self.device)
 
@@ -90,13 +95,13 @@ class ClassifierTraining(SupervisedTraining):
         return loss
 
     def _loss(self, batch: RegionBatch) -> tuple[Tensor, Tensor]:
-        """All losses together, and the logits [N, outputs]."""
-        features, side_logits = self._features(self.distorted_regions(batch))
+        """Return the sum of all losses, and the logits [N, outputs]."""
+        features, auxiliary_logits = self._features(self.distorted_regions(batch))
         logits, deltas = self.network.heads(features)
         labels = batch.labels
         loss: Tensor = self.class_loss(logits, labels)
-        for of_side in side_logits:
-            loss = loss + AUXILIARY_WEIGHT * self.class_loss(of_side, labels)
+        for head_logits in auxiliary_logits:
+            loss = loss + AUXILIARY_WEIGHT * self.class_loss(head_logits, labels)
         if deltas is not None:
             regions, targets = _mirrored_boxes(batch)
             loss = loss + box_regression_loss(
@@ -105,29 +110,29 @@ class ClassifierTraining(SupervisedTraining):
         return loss, logits
 
     def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Features [N, F], and the logits of auxiliary heads where the trunk has any."""
+        """Return the features [N, F], and the logits of each auxiliary head of the trunk."""
         trunk = self.network.trunk
         if isinstance(trunk, GoogLeNet) and len(trunk.auxiliary):
             return trunk.features_with_auxiliary(regions)
-        return self.computed(regions), []
+        return self.replay(regions), []
 
-    def repeated(self, inputs: Tensor) -> Tensor:
-        """The features; what follows them has dropout, and takes little time."""
+    def compute(self, inputs: Tensor) -> Tensor:
+        """Return the features; the layers after them have dropout, and take little time."""
         return self.network.features(inputs)
 
     def distorted_regions(self, batch: RegionBatch) -> Tensor:
-        """Input of the network in training, [N, 3, S, S], on the device of the batch and in full precision."""
+        """Return the network's input in training [N, 3, S, S], on the device of the batch and in full precision."""
         with torch.autocast(batch.images.device.type, enabled=False):
             size = self.training_size(self.progress)
             regions = self._warp(batch, size, self.training_context(size))
             return _as_input(distort(regions, batch.distortions))
 
     def training_context(self, size: int) -> int:
-        """Pixels that show the surroundings of a box, in an input of side `size` in training."""
+        """Return the pixels of context on each side of a box, for an input of side `size` in training."""
         return self.context * size // self.input_size
 
     def regions(self, batch: RegionBatch) -> Tensor:
-        """Input of the network when measuring, [N, 3, S, S]."""
+        """Return the network's input when it is measured [N, 3, S, S]."""
         with torch.autocast(batch.images.device.type, enabled=False):
             return _as_input(self._warp(batch, self.input_size, self.context))
 
@@ -136,19 +141,15 @@ class ClassifierTraining(SupervisedTraining):
         return warp_regions(batch.images, boxes, size=size, context=context, interpolation=kinds).squeeze(1)
 
     def validation_step(self, batch: RegionBatch) -> None:
-        self._measure(batch)
-
-    def test_step(self, batch: RegionBatch) -> None:
-        self._measure(batch)
-
-    def _measure(self, batch: RegionBatch) -> None:
-        """Add up the loss, and hits over the foreground classes as if every region were known to be an object."""
+        """Add up the loss, and how often the label is among the best 1 and 5 foreground classes."""
         logits, labels = self.network(self.regions(batch)).logits.float(), batch.labels
         best = logits[:, self.background :].topk(min(5, logits.shape[1] - self.background)).indices + self.background
-        found = best == labels.unsqueeze(1)
+        hits = best == labels.unsqueeze(1)
         loss = functional.cross_entropy(logits, labels, ignore_index=UNCOUNTED, reduction="sum")
-        counts = found[:, :1].any(1).sum(), found.any(1).sum(), (labels != UNCOUNTED).sum()
+        counts = hits[:, :1].any(1).sum(), hits.any(1).sum(), (labels != UNCOUNTED).sum()
         self._totals.append(torch.stack([loss, *counts]))
+
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         self._log_measures("val")
@@ -158,20 +159,20 @@ class ClassifierTraining(SupervisedTraining):
         self._log_measures("test")
 
     def _log_measures(self, stage: str) -> None:
-        """Loss, top-1 and top-5 accuracy over the samples of all processes."""
+        """Log loss, top-1 and top-5 accuracy over the samples of all processes."""
         totals, self._totals = torch.stack(self._totals).sum(0), []
         loss, top1, top5, count = self.trainer.strategy.reduce(totals, reduce_op="sum").tolist()
         measures = {"loss": loss, "top1": top1, "top5": top5}
         self.log_dict({f"{stage}_{name}": total / count for name, total in measures.items()}, prog_bar=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the outputs mean, and which layers learn faster."""
+        """Add the class names, and the names of the layers that learn faster."""
         checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
         checkpoint[NEW_LAYERS_KEY] = sorted(self.new_layers)
 
 
 def seed_device(seed: int, device: torch.device) -> None:
-    """Seed what computes on a device: `torch.manual_seed`, which looks for all kinds of devices, takes far longer."""
+    """Seed the generators of a device; `torch.manual_seed` looks for devices of all kinds, which takes far longer."""
     if device.type not in ("cpu", "cuda"):
         torch.manual_seed(seed)
         return
@@ -185,7 +186,7 @@ def _as_input(regions: Tensor) -> Tensor:
 
 
 def _mirrored_boxes(batch: RegionBatch) -> tuple[Tensor, Tensor]:
-    """Regions and their targets [N, 4]; about the centre of the region where its picture was mirrored."""
+    """Return the regions and targets [N, 4]; with a picture, its target is mirrored about the centre of the region."""
     regions, targets = batch.boxes, batch.targets
     ends = regions[:, 0] + regions[:, 2]
     turned = torch.stack([ends - targets[:, 2], targets[:, 1], ends - targets[:, 0], targets[:, 3]], dim=1)

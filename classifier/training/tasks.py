@@ -1,23 +1,23 @@
-"""What a classifier is trained for: whole images first, then regions."""
+"""What a classifier is trained for: `WholeImages` for pre-training, `Regions` for detection.
+
+A task turns a data set into samples; the kinds of samples are in `classifier.training.samples`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from torch.utils.data import Dataset
 
 from classifier.training.augmentation import Augmentation
+from classifier.training.samples.crop_samples import CropSamples
 from classifier.training.samples.mixed_samples import MixedSamples
 from classifier.training.samples.photographs import LabelSets, Photographs
 from classifier.training.samples.region_batch import RegionSample
-from classifier.training.samples.region_data import (
-    CentralCrops,
-    CropSamples,
-    GroundTruthRegions,
-    ObjectSamples,
-    Samples,
-)
+from classifier.training.samples.region_samples import ObjectSamples, Samples
+from classifier.training.samples.validation_samples import CentralCrops, GroundTruthRegions
 from detection.datasets import DataSet
 from detection.errors import InputError
 from detection.structures.contracts import CachedProposals
@@ -27,13 +27,13 @@ class Task(ABC):
     """Turns a data set into samples.
 
     Attributes:
-        background: whether the network has an output for background, before those of the C classes.
+        background: True if the network has an output for background, before the outputs of the C classes.
     """
 
     background: bool
 
     def label_sets(self, class_names: Sequence[str]) -> LabelSets:  # noqa: ARG002
-        """The sets of classes that labels of training samples may stand for, by default none.
+        """Return the sets of classes that labels of training samples may stand for; by default there are none.
 
         Raises:
             InputError: naming the file that cannot be used.
@@ -42,63 +42,44 @@ class Task(ABC):
 
     @abstractmethod
     def training_samples(
-        self,
-        dataset: DataSet,
-        split: str,
-        *,
-        proposals: CachedProposals | None = None,
-        augmentation: Augmentation,
-        seed: int,
+        self, dataset: DataSet, split: str, *, proposals: CachedProposals | None, augmentation: Augmentation, seed: int
     ) -> Samples:
-        """Samples drawn at random from a split; regions from `proposals`, or else around the ground truth.
+        """Return samples that are drawn at random; regions come from `proposals`, or else from around the ground truth.
 
         Raises:
-            InputError: if the split cannot be read or lacks objects of a class, the proposals of an image are missing,
-                or the task has no use for proposals.
+            InputError: if the split cannot be read or lacks objects of a class, if the proposals of an image are
+                missing, or if the task has no use for proposals.
         """
 
     @abstractmethod
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
-        """Each sample of a split once, undistorted.
+        """Return each sample of a split once, undistorted.
 
         Raises:
             InputError: if the split cannot be read.
         """
 
 
+@dataclass(kw_only=True, eq=False)
 class WholeImages(Task):
-    """Classes of whole images: the pre-training of GoogLeNet and AlexNet, and of R-CNN's network.
+    """Learn the classes of whole images: the pre-training of GoogLeNet, of AlexNet and of R-CNN's network.
 
     Args:
-        crop_area: share of the image that a training crop takes, from and to (GoogLeNet: 0.08, 1).
-        crop_aspect: its width over height, from and to.
-        central_square: whether crops are taken from the central square, as AlexNet's.
-        validation_crop: side of the central square that is measured, as a share of the short side.
+        crop_area: smallest and largest share of the image that a training crop takes (GoogLeNet: 0.08 and 1).
+        crop_aspect: smallest and largest ratio of the crop's width to its height.
+        central_square: take crops from the central square of the image, as AlexNet does.
+        validation_crop: side of the central square that is measured, as a share of the image's short side.
     """
+
+    crop_area: tuple[float, float] = (0.08, 1.0)
+    crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    central_square: bool = False
+    validation_crop: float = 224 / 256
 
     background = False
 
-    def __init__(
-        self,
-        *,
-        crop_area: tuple[float, float] = (0.08, 1.0),
-        crop_aspect: tuple[float, float] = (3 / 4, 4 / 3),
-        central_square: bool = False,
-        validation_crop: float = 224 / 256,
-    ) -> None:
-        self.crop_area = crop_area
-        self.crop_aspect = crop_aspect
-        self.central_square = central_square
-        self.validation_crop = validation_crop
-
     def training_samples(
-        self,
-        dataset: DataSet,
-        split: str,
-        *,
-        proposals: CachedProposals | None = None,
-        augmentation: Augmentation,
-        seed: int,
+        self, dataset: DataSet, split: str, *, proposals: CachedProposals | None, augmentation: Augmentation, seed: int
     ) -> Samples:
         if proposals is not None:
             raise InputError("proposals: expected a task with regions, got one with whole images")
@@ -117,35 +98,27 @@ class WholeImages(Task):
         return CentralCrops(dataset.read_labels(split), share=self.validation_crop)
 
 
+@dataclass(kw_only=True, eq=False)
 class Regions(Task):
-    """Classes of regions, and background: the fine-tuning of R-CNN.
+    """Learn the classes of regions, and background: the fine-tuning of R-CNN.
 
     Args:
-        per_image: regions of an image in a batch.
-        foreground_fraction: share of the regions that are foreground, 0-1 (R-CNN: 0.25), of images of the data set.
-        photographs: of other categories, whose regions take the places of some in training.
+        per_image: number of regions that are drawn from an image for a batch.
+        foreground_fraction: share of the regions of the data set's images that are foreground, 0-1 (R-CNN: 0.25).
+        photographs: photographs with other categories than the classes, whose regions take a share of the batch.
     """
 
-    background = True
+    per_image: int = 1
+    foreground_fraction: float = 0.25
+    photographs: Photographs | None = None
 
-    def __init__(
-        self, *, per_image: int = 1, foreground_fraction: float = 0.25, photographs: Photographs | None = None
-    ) -> None:
-        self.per_image = per_image
-        self.foreground_fraction = foreground_fraction
-        self.photographs = photographs
+    background = True
 
     def label_sets(self, class_names: Sequence[str]) -> LabelSets:
         return () if self.photographs is None else self.photographs.label_sets(class_names)
 
     def training_samples(
-        self,
-        dataset: DataSet,
-        split: str,
-        *,
-        proposals: CachedProposals | None = None,
-        augmentation: Augmentation,
-        seed: int,
+        self, dataset: DataSet, split: str, *, proposals: CachedProposals | None, augmentation: Augmentation, seed: int
     ) -> Samples:
         records = dataset.read(split)
         labels = (label for record in records for label in record.labels[~record.ignored].tolist())
@@ -172,7 +145,7 @@ class Regions(Task):
 
 
 def require_all_classes(labels: Iterable[int], dataset: DataSet, split: str) -> None:
-    """See whether there is something to learn each class from.
+    """Check that there is an object of every class to learn from.
 
     Raises:
         InputError: naming the classes that `labels` lack.

@@ -1,1 +1,4 @@
-"""What all training runs share: order of the samples, optimiser, schedules, averaged weights, checkpoints."""
+"""What all training runs share, whatever they train.
+
+Read `options.py` and `module.py` first, then `data_module.py` and `sample_order.py`.
+"""

@@ -1,4 +1,7 @@
-"""The average of the weights over the last steps (Polyak and Juditsky 1992), which is what is measured and kept."""
+"""The average of the weights over the last steps (Polyak and Juditsky 1992).
+
+A run validates and exports the averaged weights instead of the last ones.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor, nn
 
 EVERY_STEPS = 4
-"""The weights enter the average every so many steps; with every step it would be nearly the same, but slower."""
+"""Number of steps between two updates of the average. Updates at every step would give nearly the same, but slower."""
 
 
 class AveragedWeights(EMAWeightAveraging):
-    """An exponential average that lies on the device of the network.
+    """Lightning's exponential average of the weights, made faster; it is on the device of the network.
 
-    Lightning's, but all tensors enter it in a few calls, where that makes ten for each, and no GPU is asked whether it
-    is the first time. Batch normalisation's counts of batches are copied, not averaged.
+    All tensors enter the average in a few calls, where Lightning needs ten calls for each tensor and asks the GPU
+    whether the average has begun. The batch counts of batch normalisation are copied, not averaged.
 
     Args:
         decay: share of the average that is left after a step, 0-1.
@@ -30,19 +33,19 @@ class AveragedWeights(EMAWeightAveraging):
         super().__init__(decay=self._left, update_every_n_steps=EVERY_STEPS)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make room for the average on the device where the network is going to be; it is not there yet."""
+        """Allocate the average on the device to which the network will be moved later."""
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Find the tensors, which stay where they are, and see whether a resumed run has begun with the average."""
+        """Collect the tensors, which stay the same during the run, and check if a resumed run has an average."""
         if self._average_model is None:
             raise RuntimeError("AveragedWeights was not set up to fit")
         self._average, self._current = _tensors(self._average_model.module), _tensors(pl_module)
         self._begun = bool(self._average_model.n_averaged > 0)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Let the weights enter the average, if it is time."""
+        """Update the average, if enough steps have passed."""
         step = trainer.global_step  # with accumulated gradients, several batches make a step
         if self._average_model is None or step <= self._latest_update_step or not self.should_update(step - 1):
             return
@@ -52,11 +55,11 @@ class AveragedWeights(EMAWeightAveraging):
 
 
 def move_average(average: Sequence[Tensor], current: Sequence[Tensor], *, left: float) -> None:
-    """Change `average` in place to `left` (0-1) of itself and the rest of `current`; whole numbers become `current`."""
+    """Set `average` in place to `left * average + (1 - left) * current`; integer tensors become those of `current`."""
     pairs = list(zip(average, current, strict=True))
     for fractional in (False, True):
-        old = [one for one, _ in pairs if one.is_floating_point() is fractional]
-        new = [other for one, other in pairs if one.is_floating_point() is fractional]
+        old = [tensor for tensor, _ in pairs if tensor.is_floating_point() is fractional]
+        new = [update for tensor, update in pairs if tensor.is_floating_point() is fractional]
         if old and fractional:
             torch._foreach_mul_(old, left)
             torch._foreach_add_(old, torch._foreach_mul(new, 1 - left))

@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or not there: written beside their place, then moved into it."""
+"""Checkpoints of a training run, which an interrupted write never leaves broken.
+
+Each is written to a temporary file that then takes its place.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from detection.training.module import SupervisedTraining
 
 
 class Checkpoints(Checkpoint):
-    """Keeps `last.ckpt`, the state to resume from, and `best.ckpt`, that of the highest `metric` in validation.
+    """Keeps `last.ckpt`, the state to resume from, and `best.ckpt`, the state with the highest `metric` in validation.
 
     Args:
-        folder: where they are kept.
-        metric: higher is better.
-        every_steps: optimiser steps between two writes of `last.ckpt`, which also follows each epoch.
+        folder: folder of the checkpoints.
+        metric: name of a measure in validation, of which higher values are better.
+        every_steps: optimiser steps between two writes of `last.ckpt`; it is also written after each epoch.
     """
 
     def __init__(self, folder: Path, *, metric: str, every_steps: int) -> None:
@@ -33,7 +36,7 @@ class Checkpoints(Checkpoint):
         self._saved_step = 0
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
-        self._saved_step = trainer.global_step  # or a resumed run would save in the middle of accumulated gradients
+        self._saved_step = trainer.global_step  # else a resumed run would save while gradients accumulate
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step % self.every_steps == 0 and trainer.global_step != self._saved_step:
@@ -52,15 +55,15 @@ class Checkpoints(Checkpoint):
             self._save(trainer, "best.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far, for a run that is resumed."""
+        """Return the best value so far, which a resumed run needs."""
         return {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the best value of an earlier run."""
+        """Continue from the best value of the run that is resumed."""
         self.best = state["best"]
 
     def _save(self, trainer: Trainer, name: str) -> None:
-        """Write a checkpoint; an interrupted or failed write leaves the one that was there.
+        """Write a checkpoint; if the write fails or is interrupted, the earlier checkpoint stays.
 
         Raises:
             InputError: naming the file, if it cannot be written.
@@ -71,7 +74,7 @@ class Checkpoints(Checkpoint):
         path = self.folder / name
         try:
             with atomic_path(path) if trainer.is_global_zero else nullcontext(path) as temporary:
-                trainer.save_checkpoint(temporary)  # all processes take part, the first one writes
+                trainer.save_checkpoint(temporary)  # all processes must call this; the first one writes
         except RuntimeError as error:  # torch.save turns some instances of OSError into this
             if is_killed_loader(error):
                 raise
@@ -79,16 +82,16 @@ class Checkpoints(Checkpoint):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
+    """Return the content of a checkpoint, with its tensors on the CPU.
 
     Raises:
-        InputError: naming the file, if it is missing or no checkpoint of a training run.
+        InputError: naming the file, if it is missing or not a checkpoint of a training run.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint; expected a file like last.ckpt that a training run has written")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises nearly anything for a broken or foreign file
+    except Exception as error:  # torch.load raises errors of nearly any type for a broken or foreign file
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected a checkpoint of a training run, cannot read it: {reason}") from None
     if not isinstance(content, dict) or not {"state_dict", "global_step", "loops"} <= content.keys():

@@ -1,10 +1,11 @@
-"""Loaders that feed a training run, sharded over its processes."""
+"""The data loaders of a training run, which divide the samples among the processes of the run."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -13,56 +14,56 @@ from torch.utils.data import DataLoader, Dataset
 from detection.training.sample_order import ResumableBatches, SampleKey
 
 LEAST_URGENT = 19
-"""Niceness."""
+"""The lowest priority (niceness) of a process."""
 
 Collation = Callable[[Any], Any]
-"""Makes a batch of a list of samples."""
+"""A function that makes a batch of a list of samples."""
 
 
 class TrainingSamples(Protocol):
-    """What a training run draws from: a sample is a function of the seed and its place in the order."""
+    """The samples that a training run draws; each is a function of the seed and its place in the order."""
 
     seed: int
 
     def __len__(self) -> int:
-        """Number of records."""
-        ...
+        """Return the number of records."""
 
     def __getitem__(self, key: SampleKey) -> Any:
-        """The sample of a record at a place."""
-        ...
+        """Return the sample of a record at a place in the order."""
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A loader that Lightning may resume in mid-epoch: its place follows from the steps done, so it saves nothing.
+    """A loader that Lightning can resume in the middle of an epoch.
 
-    The steps are looked at when the first batch is wanted. Lightning calls `iter` earlier than that, when it has not
-    restored them yet.
+    It has no state to save, because `ResumableBatches` derives its place from the number of steps. This number is read
+    when the first batch is needed, and not at `iter`, which Lightning calls before it has restored the number.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         yield from super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the nothing that was saved."""
+        """Ignore the empty state."""
 
 
+@dataclass(eq=False)
 class Share(Dataset[Any]):
-    """One process's share of a data set: every W-th sample, as many as every other process has.
+    """The share of one of W processes in a data set: every W-th sample.
 
-    With batch normalisation the processes speak to each other at each batch, so all need as many batches. Where W does
-    not divide the samples, some shares end with what `filler` makes of one that is another's.
+    All shares have the same length, because with batch normalisation the processes communicate at each batch. If W does
+    not divide the number of samples, some shares end with a sample of another process that `filler` has changed so that
+    it does not count.
     """
 
-    def __init__(self, samples: Dataset[Any], *, filler: Callable[[Any], Any], rank: int, world_size: int) -> None:
-        self.samples = samples
-        self.filler = filler
-        self.rank = rank
-        self.world_size = world_size
+    samples: Dataset[Any]
+    _: KW_ONLY
+    filler: Callable[[Any], Any]
+    rank: int
+    world_size: int
 
     def __len__(self) -> int:
         return math.ceil(len(self.samples) / self.world_size)  # type: ignore[arg-type]
@@ -74,47 +75,40 @@ class Share(Dataset[Any]):
 
 
 def give_way(worker: int) -> None:  # noqa: ARG001
-    """Let a loader process run in the gaps of a network that trains on the same cores.
+    """Give a loader process the lowest priority, so that it does not delay a network that trains on the same cores.
 
-    A network's threads wait for each other at each layer, so that a loader that takes turns with one of them delays
-    all. It works ahead while they wait for memory, for Python, or for the loader.
+    The threads of a network wait for each other at each layer, so a loader that delays one thread delays all. At the
+    lowest priority, the loader works while they wait for memory, for Python or for the loader.
     """
     if hasattr(os, "nice"):  # not on Windows
         os.nice(LEAST_URGENT)
 
 
+@dataclass(eq=False)
 class TrainingData(LightningDataModule):
-    """Batches to train on and to measure with, whether that is called validation or test.
+    """The batches to train on, and the batches to measure with in validation or test.
 
     Args:
-        training: samples to draw from; None to measure only.
+        training: samples to train on; None if the run only measures.
         measured: samples to measure with.
-        batch_size: images a batch and process.
-        workers: loader processes of each process.
-        training_collation: makes batches of the first.
-        collation: makes batches of the second.
-        filler: makes a sample that counts for nothing of one of the second.
+        batch_size: number of samples in a batch of one process.
+        workers: number of loader processes of each process.
+        training_collation: makes batches of the training samples.
+        collation: makes batches of the measured samples.
+        filler: changes a measured sample so that it does not count.
     """
 
-    def __init__(
-        self,
-        training: TrainingSamples | None,
-        measured: Dataset[Any],
-        *,
-        batch_size: int,
-        workers: int,
-        training_collation: Collation,
-        collation: Collation,
-        filler: Callable[[Any], Any],
-    ) -> None:
+    training: TrainingSamples | None
+    measured: Dataset[Any]
+    _: KW_ONLY
+    batch_size: int
+    workers: int
+    training_collation: Collation
+    collation: Collation
+    filler: Callable[[Any], Any]
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.training = training
-        self.measured = measured
-        self.batch_size = batch_size
-        self.workers = workers
-        self.training_collation = training_collation
-        self.collation = collation
-        self.filler = filler
 
     def train_dataloader(self) -> ResumableLoader:
         trainer = self._attached_trainer()
@@ -130,7 +124,7 @@ class TrainingData(LightningDataModule):
             world_size=trainer.world_size,
         )
         return ResumableLoader(
-            self.training,  # type: ignore[arg-type]  # the collation turns samples into batches
+            self.training,  # type: ignore[arg-type]  # it is no `Dataset`, but all that the loader needs
             batch_sampler=batches,
             collate_fn=self.training_collation,
             num_workers=self.workers,

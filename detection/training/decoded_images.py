@@ -1,7 +1,7 @@
 """Images that are decoded once and kept in a file, so that loaders need not decode them again in each epoch.
 
-It pays where images are small and epochs many. The file takes three bytes a pixel: 1.2 GB for the 100,000 pictures of
-Tiny ImageNet, but 0.5 MB for each photo of 500 px.
+This is useful for small images and many epochs. The file takes three bytes for each pixel: 1.2 GB for the 100,000
+pictures of Tiny ImageNet, but 0.5 MB for each photo of 500 px.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.structures.arrays import Image
 
 ImageReader = Callable[[Path], Image]
-"""Gives the pixels of an image file, uint8 [H, W, 3]."""
+"""A function that returns the pixels of an image file, uint8 [H, W, 3]."""
 
 FORMAT = "inception-rcnn decoded images 1"
 
 REMEDY = "delete it and its index, and the next run makes them anew"
 
 AT_ONCE = 64
-"""Images that a process decodes before it hands them over."""
+"""Number of images that a process decodes before it returns them."""
 
 
 class _Entry(NamedTuple):
-    """An image: the bytes of its file, its height and width, and where its pixels start."""
+    """An image: the size of its file in bytes, its height and width, and the offset of its pixels."""
 
     file_size: int
     height: int
@@ -45,13 +45,13 @@ class _Entry(NamedTuple):
 
 
 class DecodedImages:
-    """The pixels of image files, without decoding: `decoded(path)` is what `read_image(path)` gives, not to be changed.
+    """The pixels of image files: `decoded(path)` equals `read_image(path)`, but must not be modified.
 
-    The file is mapped into memory, so processes share what the system holds of it. A pickled one is no more than the
-    path, and is opened anew where it arrives.
+    The file is mapped into memory, so processes share its pages. Pickling keeps only the path; the file is opened again
+    in the process that unpickles it.
 
     Args:
-        path: a file that `decode_images` has made; its index lies beside it.
+        path: a file that `decode_images` has written; its index is in the same folder.
 
     Raises:
         InputError: naming the file, if it or its index is missing, broken or truncated.
@@ -70,25 +70,25 @@ class DecodedImages:
         return type(self), (self.path,)
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self._entries)
 
     def __call__(self, path: Path) -> Image:
-        """The pixels [H, W, 3] of a file.
+        """Return the pixels [H, W, 3] of a file.
 
         Raises:
-            KeyError: if it is not among the images; see `require`.
+            KeyError: if the file is not among the images; see `require`.
         """
-        entry = self._entries[os.path.abspath(path)]  # noqa: PTH100 called for each sample, and several times as fast
+        entry = self._entries[os.path.abspath(path)]  # noqa: PTH100 several times as fast, for each sample
         end = entry.start + entry.height * entry.width * 3
         pixels: Image = np.asarray(self._pixels)[entry.start : end].reshape(entry.height, entry.width, 3)
         return pixels
 
     def require(self, paths: Iterable[Path]) -> None:
-        """See whether all of some files are there, as they are now.
+        """Check that the pixels of all given files are there, and that none of the files has changed since.
 
         Raises:
-            InputError: naming the first that is missing or has changed.
+            InputError: naming the first file that is missing or has changed.
         """
         for path in paths:
             entry = self._entries.get(str(path.absolute()))
@@ -103,7 +103,7 @@ class DecodedImages:
 
 
 def open_or_decode(path: Path, images: Sequence[Path], *, workers: int) -> DecodedImages:
-    """The pixels of `images`, decoded now by so many processes if there is no such file yet.
+    """Return the pixels of `images` in the file `path`; if there is no such file, `workers` processes write it first.
 
     Raises:
         InputError: naming the image or file that cannot be read or written, or does not fit `images`.
@@ -116,10 +116,10 @@ def open_or_decode(path: Path, images: Sequence[Path], *, workers: int) -> Decod
 
 
 def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
-    """Write the pixels of `images` to a file, and then its index beside it.
+    """Write the pixels of `images` to a file, and then its index.
 
-    Several processes may do so at once, as those of a distributed run do: each writes a file of its own, and the last
-    one to finish puts its own in place of the others, which are the same.
+    Several processes may do this at once, as those of a distributed run do: each writes a temporary file of its own,
+    all of these are equal, and the last one replaces the others.
 
     Raises:
         InputError: naming the image or file that cannot be read or written.
@@ -129,25 +129,24 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
     with (
         atomic_path(path) as temporary,
         temporary.open("wb") as file,
-        tqdm(total=len(images), desc="decode", unit="image", disable=None) as progress,
         _decoding(images, workers=workers) as decoded,
+        tqdm(decoded, total=len(images), desc="decode", unit="image", disable=None) as progress,
     ):
-        for image, (file_size, pixels) in zip(images, decoded, strict=True):
+        for image, (file_size, pixels) in zip(images, progress, strict=True):
             height, width = pixels.shape[:2]
             entries[str(image.absolute())] = _Entry(file_size, height, width, start)
             start += file.write(pixels.data)
-            progress.update()
     index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
     write_atomically(_index_path(path), json.dumps(index).encode())
 
 
 @contextmanager
 def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tuple[int, Image]]]:
-    """The bytes of each file and its pixels, in their order."""
+    """Yield an iterator over the file size and the pixels of each image, in order."""
     if workers < 1:
         yield map(_decode, images)
         return
-    # Forked, a process could wait for ever for a lock that a thread held at that moment.
+    # A forked process could wait for ever for a lock that a thread held at the time of the fork.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             yield pool.map(_decode, images, chunksize=AT_ONCE)
@@ -167,7 +166,7 @@ def _index_path(path: Path) -> Path:
 
 
 def _read_index(path: Path) -> tuple[dict[str, _Entry], int]:
-    """The entry of each image by its absolute path, and the bytes of the file.
+    """Return the entry of each image by its absolute path, and the size of the file in bytes.
 
     Raises:
         InputError: naming the index, if it is missing or broken.

@@ -1,4 +1,7 @@
-"""Training steps replayed as CUDA graphs: one launch in place of one for each layer, which a GPU outruns."""
+"""Training steps that are replayed as CUDA graphs.
+
+A GPU is faster than the host can launch the kernels of single layers; a graph launches all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,27 @@ from torch import Tensor, nn
 Function = Callable[[Tensor], Any]
 
 Key = tuple[torch.Size, torch.dtype, torch.dtype | None]
-"""What a graph is for: shape and numbers of its input, and the numbers of autocast."""
+"""The inputs that a graph fits: their shape and number type, and the number type of autocast."""
 
 THIS_THREAD = "thread_local"
-"""Whose calls a capture watches; by default it is those of all threads."""
+"""Mode in which a capture fails only for forbidden calls of its own thread; by default calls of any thread count."""
 
 
 class TrainingGraphs:
     """A function of a network, forward and backward, as a CUDA graph for inputs of the same shape.
 
-    Of inputs that come in a row, the first is computed eagerly, which also chooses the kernels, the second is captured,
-    the others are replayed. A single one of another shape, such as the last batch of an epoch, is computed eagerly.
-    There is one graph at a time, since each holds the memory of a whole step.
+    Of consecutive inputs with the same shape, the first is computed eagerly, which also chooses the kernels; the second
+    is captured as a graph; the others replay the graph. A single input of another shape, such as the last batch of an
+    epoch, is computed eagerly. There is one graph at a time, because each holds the memory of a whole step.
 
-    Where nothing is learned, or not on a GPU, all is eager. So it is after capturing has failed.
+    Everything is computed eagerly without a GPU, when the network is not training, and after a capture has failed.
 
-    The gradients of a replay lie where those of the next will be, so they cannot be added up over several batches.
+    A replay writes its gradients to the memory that the next replay also uses, so gradients cannot be added up over
+    several batches.
 
     Args:
-        network: trained by what follows; it stays the same modules and parameters.
-        function: computes tensors of one by parameters of the network, and depends on nothing else.
+        network: the network; its modules and parameters must stay the same objects.
+        function: computes tensors from a tensor by the parameters of the network, and depends on nothing else.
     """
 
     def __init__(self, network: nn.Module, function: Function) -> None:
@@ -46,12 +50,12 @@ class TrainingGraphs:
         self._last: Key | None = None
 
     def __call__(self, inputs: Tensor) -> Any:
-        """What the function makes of `inputs`, which need no gradient."""
+        """Return the function of `inputs`, which must not need gradients."""
         if not (self.usable and self._learns_on_a_gpu(inputs)):
             return self.function(inputs)
         key = (inputs.shape, inputs.dtype, _autocast_type())
         if key != self._captured and key == self._last:
-            self._replay = self._captured = None  # gives its memory back first
+            self._replay = self._captured = None  # frees its memory first
             self._replay = self._capture(inputs)
             self._captured = key
         self._last = key
@@ -64,9 +68,10 @@ class TrainingGraphs:
         return inputs.is_cuda and self.network.training and torch.is_grad_enabled()
 
     def _capture(self, inputs: Tensor) -> Function | None:
-        """A graph for inputs like these; statistics, gradients and random numbers stay as they are.
+        """Return a graph for inputs of this shape, or None if the capture fails.
 
-        The graph of gradients of the step before must be gone, or PyTorch cannot capture.
+        Statistics, gradients and the state of the random numbers stay unchanged. PyTorch cannot capture while the
+        autograd graph of the step before still exists.
         """
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
         random_numbers = torch.cuda.get_rng_state(inputs.device)
@@ -74,7 +79,9 @@ class TrainingGraphs:
         numbers = torch.autocast("cuda", number_type, enabled=number_type is not None, cache_enabled=False)
         try:
             with numbers, warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # nothing is accumulated here
+                warnings.filterwarnings(
+                    "ignore", "The AccumulateGrad node's stream"
+                )  # no gradients are accumulated here
                 replay = graphed(_Form(self.network, self.function), inputs.detach().clone())
         except RuntimeError as error:
             self.usable = False
@@ -89,7 +96,7 @@ class TrainingGraphs:
 
 
 class _Form(nn.Module):
-    """The form in which `make_graphed_callables` finds the parameters."""
+    """The function as a module, so that `make_graphed_callables` finds the parameters of the network."""
 
     def __init__(self, network: nn.Module, function: Function) -> None:
         super().__init__()
@@ -101,11 +108,14 @@ class _Form(nn.Module):
 
 
 def graphed(form: Any, inputs: Tensor) -> Function:
-    """The form as a graph. Meanwhile other threads may do what cannot be captured: the loader's pins memory."""
+    """Return the module as a graph.
+
+    During the capture, other threads may make calls that cannot be captured: the loader pins memory in a thread.
+    """
     make: Any = torch.cuda.make_graphed_callables
     if "capture_error_mode" in inspect.signature(make).parameters:
         return cast(Function, make(form, (inputs,), allow_unused_input=True, capture_error_mode=THIS_THREAD))
-    original = torch.cuda.graph  # which PyTorch 2.11 calls without a mode
+    original = torch.cuda.graph  # PyTorch 2.11 calls it without a mode
     torch.cuda.graph = partial(original, capture_error_mode=THIS_THREAD)  # type: ignore[misc, assignment]
     try:
         return cast(Function, make(form, (inputs,), allow_unused_input=True))
@@ -118,6 +128,6 @@ def _autocast_type() -> torch.dtype | None:
 
 
 def _renew_generator(device: torch.device) -> None:
-    """Let random numbers be drawn again: after a capture that failed, the generator still waits for its end."""
+    """Let the generator draw random numbers again; after a failed capture it still waits for the end of the capture."""
     index = torch.cuda.current_device() if device.index is None else device.index
     torch.cuda.default_generators[index].graphsafe_set_state(torch.Generator(device))

@@ -1,9 +1,12 @@
-"""What training has in common, whatever is learned: optimiser, schedule, and a watch on the losses."""
+"""The base of all training modules: optimiser, schedule, frozen layers, log, and a check of the losses.
+
+`classifier.training.module` and `proposals.multibox.training.module` add what a network is trained for.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -14,67 +17,42 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from detection.errors import InputError
 from detection.training.graphs import TrainingGraphs
-from detection.training.schedules import Schedule
+from detection.training.memory_use import memory_use
+from detection.training.options import TrainingOptions
+from detection.training.schedules import CosineSchedule
 
 CHECKED_STEPS = 20
-"""Losses that are checked at once."""
+"""Number of losses that are checked at once."""
 
 Measure = Callable[[], Tensor]
-"""Computes a scalar when it is asked for."""
+"""A function that computes a scalar when it is called."""
 
 
 class SupervisedTraining(LightningModule):
     """A network that is trained by SGD, with a learning rate that follows a schedule.
 
-    A subclass has `training_step`, which hands its loss to `watch`, and logs `val_loss` for schedules that look at it.
-    `measures` are those of the last step, by name.
+    A subclass has a `training_step` that hands its loss to `watch`, and logs `val_loss` for schedules that follow it.
 
     Args:
-        network: in channels-last memory format from here on.
-        learning_rate: the highest rate of the schedule.
-        schedule: of the learning rate.
-        momentum: of SGD.
-        nesterov: whether it is Nesterov's.
-        weight_decay: on the weights of convolutions and linear layers only.
-        new_layers: names of parameters that start afresh where the others are pre-trained.
-        new_layer_factor: on the rate of these layers.
+        network: the network to train; it is brought into channels-last memory format.
+        options: optimiser, schedule, frozen layers and input sizes.
+
+    Attributes:
+        new_layers: names of the parameters that start from random weights while the others are pre-trained; they learn
+            faster by `new_layer_factor`.
         training_sizes: sides of the network's input in training, in pixels, each for an equal share of the steps.
-        frozen: names of modules, such as "trunk.stem", that keep their weights and statistics: a network for other
-            classes or objects can go without training its first layers, which are the slowest.
-        cuda_graphs: whether a GPU replays `repeated` as a graph, see `detection.training.graphs`. It does not where
-            several processes train together or gradients of several batches add up.
+        measures: the measures of the last step by their names, each a function that computes it.
 
     Raises:
-        InputError: if the network has no such module, or all of it is frozen.
+        InputError: if the network lacks a module that is to be frozen, or if nothing would be left to train.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        learning_rate: float,
-        schedule: Schedule,
-        momentum: float,
-        nesterov: bool,
-        weight_decay: float,
-        new_layers: frozenset[str] = frozenset(),
-        new_layer_factor: float = 1.0,
-        training_sizes: Sequence[int] = (),
-        frozen: Sequence[str] = (),
-        cuda_graphs: bool = True,
-    ) -> None:
+    def __init__(self, network: nn.Module, options: TrainingOptions) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.weight_decay = weight_decay
-        self.new_layers = new_layers
-        self.new_layer_factor = new_layer_factor
-        self.training_sizes = tuple(training_sizes)
-        self.frozen = tuple(frozen)
-        self.cuda_graphs = cuda_graphs
+        self.options = options
+        self.new_layers: frozenset[str] = frozenset()
+        self.training_sizes = tuple(options.training_sizes or ())
         self._graphs: TrainingGraphs | None = None
         self._freeze()
         self._unchecked: list[tuple[Tensor, str]] = []
@@ -84,47 +62,48 @@ class SupervisedTraining(LightningModule):
 
     @property
     def progress(self) -> float:
-        """Share of the run's optimiser steps that are done, 0-1; 0 before training."""
+        """The share of the run's optimiser steps that are done, 0-1; 0 before training."""
         return self.global_step / self._steps if self._steps else 0.0
 
     def training_size(self, progress: float) -> int:
-        """Side of the network's input in training, in pixels, at `progress` 0-1 of the run."""
+        """Return the side of the network's input in pixels when the share `progress` (0-1) of the run is done."""
         return self.training_sizes[min(int(progress * len(self.training_sizes)), len(self.training_sizes) - 1)]
 
-    def repeated(self, inputs: Tensor) -> Any:
-        """What a training step computes of the network's input, the same each time; by default all of the network."""
+    def compute(self, inputs: Tensor) -> Any:
+        """Return what a GPU may replay as a graph in each training step: by default all outputs of the network."""
         return self.network(inputs)
 
-    def computed(self, inputs: Tensor) -> Any:
-        """`repeated`, by the fastest way there is."""
-        return self.repeated(inputs) if self._graphs is None else self._graphs(inputs)
+    def replay(self, inputs: Tensor) -> Any:
+        """Return `compute(inputs)`, by a CUDA graph if there is one."""
+        return self.compute(inputs) if self._graphs is None else self._graphs(inputs)
 
     def on_fit_start(self) -> None:
-        """Begin without graphs: the network may lie elsewhere than in an earlier run."""
+        """Forget the graphs of an earlier run, in which the network may have been in other memory."""
         alone = self.trainer.world_size == 1 and self.trainer.accumulate_grad_batches == 1
-        self._graphs = TrainingGraphs(self.network, self.repeated) if self.cuda_graphs and alone else None
+        self._graphs = TrainingGraphs(self.network, self.compute) if self.options.cuda_graphs and alone else None
 
     def on_fit_end(self) -> None:
-        """Give the memory of the graphs back."""
+        """Free the memory of the graphs."""
         self._graphs = None
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, or with False to measuring, all but what is frozen."""
+        """Switch all layers but the frozen ones to training, or to measuring if `mode` is False."""
         super().train(mode)
-        for name in self.frozen:
+        for name in self.options.frozen:
             self.network.get_submodule(name).eval()
         return self
 
     def watch(self, loss: Tensor, files: str, **measures: Measure) -> None:
-        """See to it that the loss of a training step is checked, and logged when it is time, with other measures.
+        """Take the loss of a training step, to check it later and to log it with other measures.
 
         Args:
-            loss: a scalar.
-            files: names those of the batch.
-            measures: by the names that they are logged under; computed only when somebody sees them.
+            loss: the loss, a scalar.
+            files: the names of the files of the batch.
+            measures: functions by the names under which their results are logged; they are called only when a result
+                is logged or shown.
 
         Raises:
-            InputError: as `raise_if_diverged`.
+            InputError: as `raise_if_diverged` does.
         """
         if len(self._unchecked) == CHECKED_STEPS:
             self.raise_if_diverged()
@@ -133,17 +112,18 @@ class SupervisedTraining(LightningModule):
         self.measures = {"train_loss": lambda: value, **measures}
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Log the measures of a step that goes into the log.
+        """Log the measures and the memory use of every `log_every_n_steps`-th step.
 
-        Of every step it would take Lightning milliseconds. What it is told to show in its progress bar it reads after
-        every step, for which it waits for a GPU; so the bar asks for `measures` itself.
+        Logging every step would take Lightning milliseconds each. With `prog_bar=True` it would read the measures after
+        every step, and so wait for the GPU; instead, the progress bar reads `measures` itself.
         """
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a part of it
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # a connector sets it
         if self.trainer.should_stop or (every and self.global_step % every == 0):
-            self.log_dict({name: measure() for name, measure in self.measures.items()})
+            measures = {name: measure() for name, measure in self.measures.items()}
+            self.log_dict({**measures, **memory_use(self.device)})
 
     def raise_if_diverged(self) -> None:
-        """Check the losses of the last steps, of several at once, so that a GPU is seldom waited for.
+        """Check the losses of the last steps, all at once, so that the host seldom waits for the GPU.
 
         Raises:
             InputError: naming the files of the first batch whose loss is not finite.
@@ -163,7 +143,7 @@ class SupervisedTraining(LightningModule):
         self._validated = not self.trainer.sanity_checking
 
     def on_train_epoch_end(self) -> None:
-        """Check the losses, and tell a schedule that waits for a plateau how validation went, if there was one."""
+        """Check the losses, and step a schedule that waits for a plateau if there was a validation."""
         self.raise_if_diverged()
         schedulers = self.lr_schedulers()
         if self._validated and isinstance(schedulers, ReduceLROnPlateau):
@@ -171,16 +151,16 @@ class SupervisedTraining(LightningModule):
         self._validated = False
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step a schedule, but not one that waits for a plateau: Lightning would do so after the epoch's checkpoint."""
+        """Step a schedule unless it waits for a plateau: Lightning would step that one after the epoch's checkpoint."""
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = torch.optim.SGD(
             self._parameter_groups(),
-            self.learning_rate,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
+            self.options.learning_rate,
+            momentum=self.options.momentum,
+            nesterov=self.options.nesterov,
             fused=self._can_fuse() or None,
         )
         self.trainer.fit_loop.setup_data()
@@ -190,29 +170,30 @@ class SupervisedTraining(LightningModule):
         if math.isinf(steps):
             raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
         self._steps = int(steps)
-        scheduler = self.schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
+        schedule = self.options.schedule or CosineSchedule()
+        scheduler = schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _can_fuse(self) -> bool:
-        """Whether a step is one kernel: on a GPU, where each is launched by the host.
+        """Return True if a step of the optimiser can be a single kernel, which spares a GPU many launches.
 
-        Not where gradients are clipped or scaled: Lightning leaves that to an optimiser that is fused.
+        It cannot if gradients are clipped or scaled, because Lightning leaves both to a fused optimiser.
         """
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         return self.device.type == "cuda" and not self.trainer.gradient_clip_val and not scaled
 
     def _freeze(self) -> None:
         modules = dict(self.network.named_modules())
-        for name in self.frozen:
+        for name in self.options.frozen:
             if not name or name not in modules:
-                some = ", ".join(one for one in modules if 0 < one.count(".") < 3 and _is_layer(modules[one]))
-                raise InputError(f"frozen: expected modules of the network such as {some}, got '{name}'")
+                known = ", ".join(other for other in modules if 0 < other.count(".") < 3 and _is_layer(modules[other]))
+                raise InputError(f"frozen: expected modules of the network such as {known}, got '{name}'")
             modules[name].requires_grad_(False).eval()
         if not any(parameter.requires_grad for parameter in self.network.parameters()):
-            raise InputError(f"frozen: expected layers that are left to train, got {', '.join(self.frozen)}")
+            raise InputError(f"frozen: expected layers that are left to train, got {', '.join(self.options.frozen)}")
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Weights decay, biases and normalisation do not; new layers learn faster."""
+        """Return groups of parameters: only weights decay, not biases and normalisation; new layers learn faster."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in self.network.named_parameters():
             if parameter.requires_grad:
@@ -220,8 +201,8 @@ class SupervisedTraining(LightningModule):
         return [
             {
                 "params": parameters,
-                "lr": self.learning_rate * (self.new_layer_factor if new else 1),
-                "weight_decay": self.weight_decay if decays else 0.0,
+                "lr": self.options.learning_rate * (self.options.new_layer_factor if new else 1),
+                "weight_decay": self.options.weight_decay if decays else 0.0,
             }
             for (new, decays), parameters in groups.items()
         ]

@@ -1,6 +1,7 @@
-"""The order in which a training run sees its samples: a function of the seed and of nothing else.
+"""The order in which a training run sees its samples, and the random numbers of each sample.
 
-Not of the number of loader processes, nor of the number of machines, nor of whether the run was interrupted.
+Both depend on the seed alone. They do not depend on the number of loader processes or of machines, and a run that was
+interrupted and resumed sees the same samples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,34 +20,35 @@ from scipy.special import ndtri
 from torch.utils.data import Sampler
 
 SMALLEST = 2.0**-54
-"""Half of the step between uniform numbers, in place of 0."""
+"""Half of the step between uniform numbers; it takes the place of 0, where the normal distribution is infinite."""
 
 NUMBERS_A_BLOCK = 4
-"""Of 64 bits, that a Philox generator makes at each count."""
+"""How many 64-bit numbers a Philox generator makes for each value of its counter."""
 
 
 class SampleKey(NamedTuple):
-    """Which sample: `record` by its index, at `position` of the order of `epoch` over all processes."""
+    """A sample: the index of its `record`, and its `position` in the order of `epoch` over all processes."""
 
     epoch: int
     position: int
     record: int
 
     def generator(self, seed: int) -> np.random.Generator:
-        """The source of all randomness in this sample."""
+        """Return the generator of all random numbers of this sample."""
         return np.random.default_rng((seed, self.epoch, self.position))
 
 
 class RowNumbers:
-    """Random numbers for rows, R of each sample of a batch: a function of the seed and the place in the order alone.
+    """Random numbers for a batch that has R rows for each sample, such as R regions of an image.
 
-    They come from a generator that can start anywhere (Philox; Salmon et al. 2011), so that those of a whole batch are
-    made at once and are the same as if they were made one by one.
+    The numbers of a row depend only on the seed and on the sample's place in the order. They come from a generator that
+    can start anywhere (Philox; Salmon et al. 2011), so the numbers of a whole batch are made at once and are the same
+    as if each sample were made alone.
 
     Args:
-        keys: of the samples.
-        per_sample: rows R of each.
-        seed: of all numbers.
+        keys: the keys of the samples.
+        per_sample: number R of rows of each sample.
+        seed: seed of all numbers.
     """
 
     def __init__(self, keys: Sequence[SampleKey], *, per_sample: int, seed: int) -> None:
@@ -55,21 +58,21 @@ class RowNumbers:
         self._places = (np.array([key.position for key in keys], np.int64)[:, None] * per_sample + each).ravel()
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Return the number of rows."""
         return len(self._places)
 
-    def of_rows(self, rows: NDArray[np.int64]) -> RowNumbers:
-        """The numbers of some of the rows [n], by index."""
-        some = copy(self)
-        some._epochs, some._places = self._epochs[rows], self._places[rows]
-        return some
+    def take(self, rows: NDArray[np.int64]) -> RowNumbers:
+        """Return the numbers of the rows with the indices `rows` [n]."""
+        taken = copy(self)
+        taken._epochs, taken._places = self._epochs[rows], self._places[rows]
+        return taken
 
     def __call__(self, stream: int, count: int) -> NDArray[np.float64]:
-        """`count` numbers in 0-1 for each row: [N, count].
+        """Return `count` uniform numbers in 0-1 for each of the N rows: [N, count].
 
         Args:
-            stream: numbers of different streams have nothing to do with each other.
-            count: has to be the same whenever a stream is read.
+            stream: number of the stream; different streams are independent of each other.
+            count: must be the same whenever a stream is read.
         """
         epochs, places = self._epochs, self._places
         numbers = np.empty((len(places), count))
@@ -85,7 +88,7 @@ class RowNumbers:
 
 
 def normal_numbers(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Normally distributed numbers with standard deviation 1, of the shape of uniform ones in 0-1."""
+    """Return normally distributed numbers with standard deviation 1, made from uniform numbers in 0-1 of any shape."""
     normal: NDArray[np.float64] = ndtri(np.maximum(uniform, SMALLEST))
     return normal
 
@@ -95,47 +98,42 @@ def _philox_key(seed: int, epoch: int, stream: int) -> NDArray[np.uint64]:
     return np.asarray(np.random.SeedSequence((seed, epoch, stream)).generate_state(2, np.uint64), np.uint64)
 
 
+@dataclass(eq=False)
 class ResumableBatches(Sampler[list[SampleKey]]):
-    """Batches of one process, each epoch a new permutation, from wherever the run stands.
+    """The batches of one process, in a new permutation of the records in each epoch.
 
-    At every `iter` the place is derived from the number of optimiser steps done, so that a resumed run goes on with the
-    very batch that would have come next. Batch b of W processes takes the positions from b * W * batch_size on, each
-    process its share in turn: together they see what a single process with W times the batch size sees. What does not
-    fill a batch for all of them is left out; a data set smaller than that makes one smaller batch.
+    Each `iter` derives its place in the order from the number of optimiser steps that are done, so a resumed run
+    continues with the batch that would have come next. Batch b of W processes takes the positions from
+    b * W * batch_size on, and each process takes its share of them: together they see the batches of a single process
+    with W times the batch size. Records that do not fill a batch for all processes are left out. A data set that is
+    smaller than one batch for all processes makes one smaller batch.
 
     Args:
         length: number of records.
-        batch_size: samples a batch and process.
-        seed: of the permutations.
-        steps_done: gives the number of optimiser steps done so far.
-        batches_per_step: batches whose gradients are accumulated for a step.
-        rank: of this process, from 0.
+        batch_size: number of samples in a batch of one process.
+        seed: seed of the permutations.
+        steps_done: returns the number of optimiser steps that are done.
+        batches_per_step: number of batches whose gradients are accumulated for a step.
+        rank: number of this process, from 0.
         world_size: number of processes W.
 
     Raises:
         ValueError: if there are fewer records than processes.
     """
 
-    def __init__(
-        self,
-        length: int,
-        *,
-        batch_size: int,
-        seed: int,
-        steps_done: Callable[[], int],
-        batches_per_step: int = 1,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if length < world_size:
-            raise ValueError(f"expected at least {world_size} records, one a process, got {length}")
-        self.length = length
-        self.batch_size = min(batch_size, length // world_size)
-        self.seed = seed
-        self.steps_done = steps_done
-        self.batches_per_step = batches_per_step
-        self.rank = rank
-        self.world_size = world_size
+    length: int
+    _: KW_ONLY
+    batch_size: int
+    seed: int
+    steps_done: Callable[[], int]
+    batches_per_step: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.length < self.world_size:
+            raise ValueError(f"expected at least {self.world_size} records, one for each process, got {self.length}")
+        self.batch_size = min(self.batch_size, self.length // self.world_size)
 
     def __len__(self) -> int:
         return self.length // (self.batch_size * self.world_size)

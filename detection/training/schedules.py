@@ -1,9 +1,10 @@
-"""Learning rates over a run, as factors of the rate that the run is given."""
+"""Schedules of the learning rate: by which factor the configured rate is multiplied at each point of a run."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
@@ -11,44 +12,44 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
 class Schedule(ABC):
-    """How the learning rate changes."""
+    """The way in which the learning rate changes during a run."""
 
     @abstractmethod
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:
-        """What Lightning takes as a scheduler, for a run of `steps` optimiser steps in `epochs` epochs."""
+        """Return a scheduler for Lightning, for a run of `steps` optimiser steps in `epochs` epochs."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class CosineSchedule(Schedule):
-    """A linear rise, then half a cosine down to zero: our choice for short runs.
+    """The rate rises linearly and then falls to zero along half a cosine; this suits short runs.
 
     Args:
         warmup_fraction: share of the steps in which the rate rises, 0-1.
     """
 
-    def __init__(self, *, warmup_fraction: float = 0.1) -> None:
-        self.warmup_fraction = warmup_fraction
+    warmup_fraction: float = 0.1
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:  # noqa: ARG002
         return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step / steps)), "interval": "step"}
 
     def factor(self, progress: float) -> float:
-        """Share of the highest rate, 0-1, at `progress` 0-1 of the run."""
+        """Return the factor on the highest rate, 0-1, when the share `progress` (0-1) of the run is done."""
         if progress < self.warmup_fraction:
             return max(progress / self.warmup_fraction, 0.01)
         return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - self.warmup_fraction) / (1 - self.warmup_fraction)))
 
 
+@dataclass(frozen=True, kw_only=True)
 class ExponentialSchedule(Schedule):
-    """A fixed step down every so many epochs; GoogLeNet's by default: 4% every 8 epochs (arXiv 1409.4842, section 6).
+    """The rate drops by a fixed share at regular intervals; GoogLeNet: 4% every 8 epochs (arXiv 1409.4842, section 6).
 
     Args:
-        decrease: share of the rate that is lost at each step down, 0-1.
-        every_epochs: epochs between them.
+        decrease: share of the rate by which it drops, 0-1.
+        every_epochs: number of epochs between two drops.
     """
 
-    def __init__(self, *, decrease: float = 0.04, every_epochs: int = 8) -> None:
-        self.decrease = decrease
-        self.every_epochs = every_epochs
+    decrease: float = 0.04
+    every_epochs: int = 8
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:
         steps_apart = self.every_epochs * steps / epochs
@@ -56,17 +57,17 @@ class ExponentialSchedule(Schedule):
         return {"scheduler": scheduler, "interval": "step"}
 
 
+@dataclass(frozen=True, kw_only=True)
 class PlateauSchedule(Schedule):
-    """A tenth of the rate when the validation loss no longer falls: AlexNet's, three times (NIPS 2012, section 5).
+    """The rate drops to a tenth when the validation loss no longer falls, as for AlexNet (NIPS 2012, section 5).
 
     Args:
-        patience: validations without a lower loss before the rate is reduced; the paper went by eye.
-        reductions: how often at most.
+        patience: number of validations without a lower loss before the rate drops; the authors decided by eye.
+        reductions: largest number of drops.
     """
 
-    def __init__(self, *, patience: int = 3, reductions: int = 3) -> None:
-        self.patience = patience
-        self.reductions = reductions
+    patience: int = 3
+    reductions: int = 3
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:  # noqa: ARG002
         lowest = [group["lr"] * 0.1**self.reductions for group in optimizer.param_groups]

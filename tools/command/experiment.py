@@ -5,9 +5,10 @@ One file describes how weights are made and how they are measured, so training a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import fields
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from torch import nn
@@ -17,9 +18,10 @@ from classifier.training.module import ClassifierTraining
 from classifier.training.tasks import Task
 from detection.detector import Detector
 from detection.structures.contracts import Classifier, Proposer
-from tools.command.split_options import add_dataset_options
+from detection.training.options import TrainingOptions
+from tools.command.options import add_config_option, add_dataset_options
 
-SET_BY_THE_TOOL = {"network", "class_names", "background", "label_sets", "seed", "new_layers"}
+SET_BY_THE_TOOL = {"network", "options", "class_names", "background", "label_sets", "seed"}
 """Arguments of `ClassifierTraining` that follow from other options."""
 
 SET_FOR_THE_TRAINER = {
@@ -29,28 +31,17 @@ SET_FOR_THE_TRAINER = {
 
 
 def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -> None:
-    """Add `--config`, a YAML file with any of the options, and the options themselves."""
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of the order and of all draws; members of an ensemble differ"
-    )
-    parser.add_argument("--initial_seed", type=int, default=1, help="of the weights, the same for all members")
-    add_dataset_options(parser)
-    parser.add_argument("--train_split", type=str, default="train")
-    parser.add_argument("--validation_split", type=str, default="val", help="measured during a run, to choose by")
-    parser.add_argument("--test_split", type=str | None, default=None, help="measured by test, and by nothing else")
+    """Add `--config`, a YAML file with any of the options, and the options of a classifier and of its detector."""
+    add_run_options(parser)
+    parser.add_argument("--test_split", type=str | None, default=None, help="split that only the action test measures")
     parser.add_argument(
         "--proposals", type=str | None, default=None, help="file of tools.propose to take the proposals from"
     )
-    parser.add_argument("--network", type=Callable[[int], nn.Module], help="a network, given its number of outputs")
-    parser.add_argument("--task", type=Task, required=True, help="whole images or regions")
-    parser.add_argument("--box_regression", type=bool, default=False, help="train a head that refines boxes too")
-    parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors to start from")
+    parser.add_argument("--network", type=Callable[[int], nn.Module], help="network, given its number of outputs")
+    parser.add_argument("--task", type=Task, required=True, help="what the samples are: whole images or regions")
+    parser.add_argument("--box_regression", type=bool, default=False, help="also train a head that refines boxes")
     parser.add_class_arguments(Augmentation, "augmentation")
-    parser.add_argument("--batch_size", type=int, default=128, help="images a step and process")
-    parser.add_argument("--workers", type=int, default=1, help="processes, in evaluation threads, that load images")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
-    add_run_options(parser, output="runs/classifier")
     stages = {"propose": Proposer, "classify": Classifier}
     skipped = set() if detector_required else set(stages)
     parser.add_class_arguments(Detector, "detector", skip=skipped, instantiate=False)
@@ -58,18 +49,41 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
         parser.add_argument(f"--detector.{name}", type=stages[name] | None, default=None)
 
 
-def add_run_options(parser: ArgumentParser, *, output: str) -> None:
-    """Add what does not depend on what is trained: decoded images, averaged weights, checkpoints, logs, the trainer."""
+def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
+    """Add `--config` and the options that training runs have in common, but for the `TrainingOptions` in `skip`."""
+    add_config_option(parser)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order of the samples and of all random draws")
+    parser.add_argument(
+        "--initial_seed", type=int, default=1, help="seed of the initial weights; the same for members of an ensemble"
+    )
+    add_dataset_options(parser)
+    parser.add_argument("--train_split", type=str, default="train", help="split to train on")
+    parser.add_argument("--validation_split", type=str, default="val", help="split that is measured during the run")
+    parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors file to start from")
+    parser.add_argument("--batch_size", type=PositiveInt, default=128, help="images in a batch of one process")
+    parser.add_argument("--workers", type=int, default=1, help="processes (in evaluation: threads) that load images")
     parser.add_argument(
         "--decoded_images",
         type=str | None,
         default=None,
-        help="file that keeps the pixels of the training images, made by the first run; for small images",
+        help="file that keeps the decoded training images; the first run writes it; for small images",
     )
-    parser.add_argument("--average_decay", type=float, default=0.999, help="of the weights' Polyak average; 0 for none")
+    parser.add_class_arguments(TrainingOptions, skip=set(skip), instantiate=False)
+    parser.add_argument(
+        "--average_decay", type=float, default=0.999, help="decay of the Polyak average of the weights; 0 for none"
+    )
     parser.add_argument(
         "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"
     )
-    parser.add_argument("--early_stopping", type=int | None, default=None, help="validations without a better one")
-    parser.add_argument("--output", type=str, default=output, help="folder for checkpoints and logs")
+    parser.add_argument(
+        "--early_stopping", type=int | None, default=None, help="stop after this many validations without improvement"
+    )
+    parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(Trainer, "trainer", skip=SET_FOR_THE_TRAINER, instantiate=False)
+
+
+def training_options(built: Namespace) -> TrainingOptions:
+    """Return the options of the optimiser among the options of a command."""
+    return TrainingOptions(
+        **{field.name: built[field.name] for field in fields(TrainingOptions) if field.name in built}
+    )

@@ -1,1 +1,1 @@
-"""Commands that train networks."""
+"""The commands that train networks."""

@@ -1,7 +1,7 @@
 """Make a weights file of torchvision's GoogLeNet, trained on the 1000 classes of ImageNet.
 
-python -m tools.import_torchvision --weights imagenet.safetensors                          # downloads 50 MB
-python -m tools.import_torchvision --weights imagenet.safetensors --source googlenet.pth   # a file that is there
+detect-import-torchvision --weights imagenet.safetensors                          # downloads 50 MB
+detect-import-torchvision --weights imagenet.safetensors --source googlenet.pth   # a file that is there
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from torchvision.models import GoogLeNet_Weights
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.training.initial_weights.torchvision_weights import INIT_ARGS, from_torchvision
 from detection.errors import InputError
+from tools.command.entry_point import command
 
 URL: str = GoogLeNet_Weights.IMAGENET1K_V1.url
 CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
@@ -28,27 +30,23 @@ CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 def build_parser() -> ArgumentParser:
     """The options, all of them file names."""
-    parser = ArgumentParser(prog="python -m tools.import_torchvision", description="Import torchvision's GoogLeNet.")
+    parser = ArgumentParser(prog="detect-import-torchvision", description="Import torchvision's GoogLeNet.")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     parser.add_argument("--source", type=str | None, default=None, help="torchvision's .pth file; default: download it")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-import-torchvision")
+def main(arguments: Sequence[str]) -> None:
     """Convert the given or the published weights; returns the exit status."""
     settings = build_parser().parse_args(arguments)
-    try:
-        if settings.source is None:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder) / "googlenet.pth"
-                download(URL, source)
-                convert(source, Path(settings.weights), origin=URL)
-        else:
-            convert(Path(settings.source), Path(settings.weights), origin=Path(settings.source).name)
-    except InputError as error:
-        print(f"import_torchvision: {error.line}", file=sys.stderr)
-        return 1
-    return 0
+    if settings.source is None:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "googlenet.pth"
+            download(URL, source)
+            convert(source, Path(settings.weights), origin=URL)
+    else:
+        convert(Path(settings.source), Path(settings.weights), origin=Path(settings.source).name)
 
 
 def download(url: str, path: Path) -> None:

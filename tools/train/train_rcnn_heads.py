@@ -1,6 +1,6 @@
 """Fit R-CNN's heads on the features of a trained network: linear SVMs in place of its softmax, and box regression.
 
-python -m tools.train_rcnn_heads --config configs/tiny_imagenet/tiny_imagenet.yaml --data FOLDER \
+detect-train-rcnn-heads --config tiny_imagenet.yaml --data FOLDER \
     --weights trained.safetensors --save rcnn.safetensors
 """
 
@@ -17,22 +17,23 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from classifier.layers.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
+from classifier.region_network import encode_boxes
 from classifier.scoring.weights_file import find_weights, load_region_network, save_weights
 from classifier.training.rcnn_heads.box_ridge import MIN_IOU, BoxRidge
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from classifier.training.rcnn_heads.svm import HardNegativeMining, class_overlaps, feature_scale
-from classifier.training.samples.sampling import apart_from
+from classifier.training.samples.sampled_boxes import apart_from
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import box_iou
 from detection.structures.ground_truth import GroundTruth
+from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
 from tools.command.image_proposals import ImageProposals, open_cache
-from tools.command.split_options import add_limit_option, evenly_spaced
+from tools.command.options import add_limit_option, evenly_spaced
 
 NORM_IMAGES = 50
 """Images whose regions tell the features' mean norm; R-CNN's code takes 200."""
@@ -69,13 +70,13 @@ class RegionFeatures:
         return regions, self._extract(image, regions)
 
     def _extract(self, image: Image, regions: FloatArray) -> FloatArray:
-        features: FloatArray = self.classify.features(self.classify.warp(image, regions)).cpu().numpy()
+        features: FloatArray = self.classify.region_features(image, regions).cpu().numpy()
         return features * np.float32(self.scale)
 
 
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.train_rcnn_heads", description="Fit SVMs and box regression.")
+    parser = ArgumentParser(prog="detect-train-rcnn-heads", description="Fit SVMs and box regression.")
     add_experiment_options(parser, detector_required=True)
     parser.add_argument("--weights", type=str, required=True, help="safetensors file of the trained network")
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
@@ -85,31 +86,27 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-train-rcnn-heads")
+def main(arguments: Sequence[str]) -> None:
     """Fit the heads, write the file, and return the exit status."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        if not (settings.svm or settings.ridge):
-            raise InputError("expected --svm true or --ridge true, got neither")
-        if Path(settings.save).is_dir():
-            raise InputError(f"{settings.save}: expected a file to write, got a folder")
-        set_weights(settings)
-        cache = open_cache(settings, settings.detector.propose)
-        built = parser.instantiate(settings)
-        records = read_records(settings, built)
-        if cache is not None:
-            cache.require(records)
-        features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
-        svms, ridge = fit_heads(features, records, settings)
-        how = {"images": len(records), "seed": settings.seed}
-        save_heads(find_weights(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
-        heads = [name for name in ("svm", "ridge") if settings[name]]
-        print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
-    except InputError as error:
-        print(f"train_rcnn_heads: {error.line}", file=sys.stderr)
-        return 1
-    return 0
+    if not (settings.svm or settings.ridge):
+        raise InputError("expected --svm true or --ridge true, got neither")
+    if Path(settings.save).is_dir():
+        raise InputError(f"{settings.save}: expected a file to write, got a folder")
+    set_weights(settings)
+    cache = open_cache(settings, settings.detector.propose)
+    built = parser.instantiate(settings)
+    records = read_records(settings, built)
+    if cache is not None:
+        cache.require(records)
+    features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
+    svms, ridge = fit_heads(features, records, settings)
+    how = {"images": len(records), "seed": settings.seed}
+    save_heads(find_weights(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
+    heads = [name for name in ("svm", "ridge") if settings[name]]
+    print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
 
 
 def set_weights(settings: Namespace) -> None:

@@ -1,1 +1,1 @@
-"""Published weights, converted to our networks."""
+"""Readers of published weights, which convert them to our networks."""

@@ -1,4 +1,4 @@
-"""torchvision's GoogLeNet, tensor by tensor, as ours."""
+"""Conversion of the weights of torchvision's GoogLeNet to those of `classifier.googlenet.GoogLeNet`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from classifier.googlenet import GoogLeNet
 from classifier.inception import TABLE_1
 
 INIT_ARGS = {"batch_norm": True, "dropout": 0.2, "torchvision_details": True}
-"""Arguments of the `GoogLeNet` that computes what torchvision's does."""
+"""Arguments with which our `GoogLeNet` computes the same as torchvision's."""
 
 UNTRAINED = ("aux1.", "aux2.")
-"""The auxiliary heads, which torchvision's weights hold as they were initialised."""
+"""First parts of the names of the auxiliary heads, which have random values in torchvision's weights."""
 
 
 def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of `torchvision.models.googlenet`, as one of `GoogLeNet(num_classes, **INIT_ARGS)`.
+    """Convert the state dict of `torchvision.models.googlenet` to that of `GoogLeNet(num_classes, **INIT_ARGS)`.
 
-    Auxiliary heads are left out. What old files lack, the number of batches that a normalisation has seen, becomes 0.
+    Auxiliary heads are left out. Old files lack the number of batches that a normalisation has seen; it becomes 0.
 
     Raises:
-        ValueError: naming a tensor that is missing, left over or of another shape.
+        ValueError: naming a tensor that is missing, that is unknown, or that has another shape.
     """
     names = _names()
     given = {name: tensor for name, tensor in state.items() if not name.startswith(UNTRAINED)}
@@ -43,7 +43,7 @@ def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _names() -> dict[str, str]:
-    """Our name of each tensor in torchvision's network without auxiliary heads."""
+    """Return our name of each tensor of torchvision's network without auxiliary heads."""
     names = {}
     for theirs, ours in _convolutions().items():
         names[f"{theirs}.conv.weight"] = f"{ours}.0.weight"
@@ -53,7 +53,7 @@ def _names() -> dict[str, str]:
 
 
 def _convolutions() -> dict[str, str]:
-    """Our name of each convolution, with its normalisation, in torchvision's network."""
+    """Return our name of each convolution, with its normalisation, of torchvision's network."""
     names = {"conv1": "stem.0", "conv2": "stem.3", "conv3": "stem.4"}
     for block in TABLE_1:
         theirs, ours = f"inception{block}", f"blocks.{block}"

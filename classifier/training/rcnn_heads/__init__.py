@@ -1,1 +1,1 @@
-"""R-CNN's linear SVMs and ridge regression of boxes."""
+"""R-CNN's heads on a trained network: linear SVMs, and ridge regression of boxes."""

@@ -1,4 +1,4 @@
-"""R-CNN's box regression: ridge regression of the deltas on a trained network's features, class by class."""
+"""R-CNN's box regression: for each class, a ridge regression of the deltas on the features of a trained network."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from classifier.training.rcnn_heads.linear_head import LinearHead
 from detection.structures.arrays import FloatArray, IntArray
 
 MIN_IOU = 0.6
-"""Overlap above which a region is paired with its ground truth (arXiv 1311.2524, appendix C)."""
+"""IoU above which a region is paired with its ground truth (arXiv 1311.2524, appendix C)."""
 
 RIDGE = 1000.0
-"""Penalty of the squared weights, for features of a mean norm of `svm.FEATURE_NORM` (appendix C)."""
+"""Penalty on the squared weights, for features with a mean norm of `svm.FEATURE_NORM` (appendix C)."""
 
 ROWS_AT_ONCE = 1024
-"""Regions of a class that are kept as they are before they enter its sums; of no influence on the result."""
+"""Number of regions of a class that are collected before they are added to its sums; it only affects the speed."""
 
 
 class BoxRidge:
-    """One ridge regression of the four deltas for each class (appendix C, equation 5), from regions that pass by.
+    """A ridge regression of the four deltas for each class (appendix C, equation 5), which takes regions bit by bit.
 
-    As in R-CNN's code the deltas are centred first and the constant is penalised like a weight. The code also
-    decorrelates the deltas and undoes it afterwards; ridge is linear in them, so that cancels, and is left out.
+    As in R-CNN's code, the deltas are centred first, and the constant is penalised like a weight. R-CNN's code also
+    decorrelates the deltas and reverses this afterwards; the regression is linear in the deltas, so both cancel out,
+    and are omitted here.
 
-    Memory does not grow with the regions: a class takes at most (F + 1)^2 numbers in double precision, the sums of its
-    normal equations, and `ROWS_AT_ONCE` rows of features.
+    The memory does not grow with the number of regions: a class needs (F + 1)^2 numbers in double precision, the sums
+    of its normal equations, and `ROWS_AT_ONCE` rows of features.
 
     Args:
-        num_features: F.
-        num_classes: C. A class without regions gets zeros, which leave its boxes as they are.
+        num_features: number F of features.
+        num_classes: number C of classes. A class without regions gets zeros, which leave its boxes unchanged.
     """
 
     def __init__(self, num_features: int, *, num_classes: int) -> None:
@@ -37,11 +38,11 @@ class BoxRidge:
         self._sums = [_Sums() for _ in range(num_classes)]
 
     def add(self, features: FloatArray, deltas: FloatArray, labels: IntArray) -> None:
-        """Take in regions.
+        """Learn from N regions.
 
         Args:
-            features: [N, F] of regions, scaled to the mean norm that `RIDGE` is meant for.
-            deltas: [N, 4], see `classifier.layers.box_deltas.encode_boxes`.
+            features: [N, F], scaled to the mean norm that `RIDGE` is meant for.
+            deltas: [N, 4], see `classifier.region_network.encode_boxes`.
             labels: [N], 0-based classes.
 
         Raises:
@@ -59,7 +60,7 @@ class BoxRidge:
             self._sums[label].add(features[chosen], deltas[chosen])
 
     def finish(self) -> LinearHead:
-        """A layer with 4 C outputs, the deltas of the first class first."""
+        """Return a linear layer with 4 C outputs, which begin with the deltas of the first class."""
         weight = np.zeros((len(self._sums), 4, self.num_features), np.float32)
         bias = np.zeros((len(self._sums), 4), np.float32)
         for label, sums in enumerate(self._sums):
@@ -72,8 +73,8 @@ class BoxRidge:
 class _Sums:
     """The normal equations of one class, in double precision.
 
-    With the inputs X [n, F + 1], the features and a constant 1, and the deltas Y [n, 4]: X^T X and X^T Y. The last row
-    of each are sums over the regions, so the mean of Y, by which it is centred, follows from them.
+    They are X^T X and X^T Y, with the inputs X [n, F + 1], which are the features and a constant 1, and the deltas
+    Y [n, 4]. Their last rows are sums over the regions, which give the mean of Y for centring.
     """
 
     def __init__(self) -> None:
@@ -83,14 +84,14 @@ class _Sums:
         self._products: NDArray[np.float64] | None = None
 
     def add(self, features: FloatArray, deltas: FloatArray) -> None:
-        """Take in regions: [n, F], [n, 4]."""
+        """Add features [n, F] and deltas [n, 4]."""
         self._waiting.append((features, deltas))
         self._rows += len(features)
         if self._rows >= ROWS_AT_ONCE:
             self._add_up()
 
     def solve(self) -> tuple[FloatArray, FloatArray] | None:
-        """Weights [4, F] and biases [4], None where there are no regions."""
+        """Return the weights [4, F] and biases [4], or None if there are no regions."""
         self._add_up()
         if self._gram is None or self._products is None:
             return None

@@ -1,4 +1,4 @@
-"""A linear layer fitted on features that were scaled, as R-CNN's heads are."""
+"""A linear layer that was fitted on scaled features, as R-CNN's heads are."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from detection.structures.arrays import FloatArray
 
 
 class LinearHead(NamedTuple):
-    """Outputs `features @ weight.T + bias`: `weight` [O, F], `bias` [O]."""
+    """A linear map `features @ weight.T + bias`, with `weight` [O, F] and `bias` [O]."""
 
     weight: FloatArray
     bias: FloatArray
 
     def layer(self, scale: float) -> nn.Linear:
-        """The layer that gives the same outputs on features before they were multiplied by `scale`."""
+        """Return a layer that has the same outputs on features that are not multiplied by `scale`."""
         layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(self.weight * scale))

@@ -1,6 +1,6 @@
 """R-CNN's classifiers: a linear SVM for each class, trained with hard negatives (arXiv 1311.2524, section 2.3).
 
-The numbers are those of R-CNN's code (`rcnn_train.m`, `rcnn_scale_features.m`). This module needs scikit-learn.
+The constants are taken from R-CNN's code (`rcnn_train.m`, `rcnn_scale_features.m`). This module needs scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,38 +16,41 @@ from detection.structures.arrays import FloatArray, IntArray
 from detection.structures.boxes import box_iou
 
 FEATURE_NORM = 20.0
-"""Mean norm to which features are scaled; the values below are meant for it."""
+"""Mean norm to which features are scaled; the constants below are meant for it."""
 
 COST = 1e-3
-"""Of a unit of hinge loss, against half the squared weights."""
+"""Factor on the hinge loss, relative to half the squared weights."""
 
 POSITIVE_WEIGHT = 2.0
-"""Factor on the loss of positives, which are few."""
+"""Factor on the loss of positives, because they are few."""
 
 BIAS_FEATURE = 10.0
-"""The constant input whose weight is the bias: so large that the penalty hardly holds the bias back."""
+"""The constant input whose weight is the bias; it is so large that the bias is hardly penalised."""
 
 NEGATIVE_IOU = 0.3
-"""A region below this overlap with every ground truth of a class is a negative of it; those above are not used."""
+"""A region is a negative of a class if its IoU with every ground truth of the class is below this, else unused."""
 
 HARD_MARGIN = -1.0001
-"""A negative above it is hard: it lies within the margin of the SVM, or rounding could put it there."""
+"""A negative with a score above this is hard: it lies within the margin of the SVM, but for rounding."""
 
 EASY_MARGIN = -1.2
-"""A negative below it is dropped after training; the gap to `HARD_MARGIN` keeps it from coming and going."""
+"""A negative with a score below this is dropped after training.
+
+The gap to `HARD_MARGIN` prevents that a negative is dropped and added again and again.
+"""
 
 RETRAIN_AFTER = 2000
-"""New negatives of a class before it is trained again."""
+"""Number of new negatives of a class after which it is trained again."""
 
 TOLERANCE = 1e-3
-"""Of the solver; the default of R-CNN's liblinear is 0.1, and 0.001 costs little on features of this norm."""
+"""Tolerance of the solver; R-CNN's liblinear uses 0.1 by default, and 0.001 takes little longer on these features."""
 
 
 def feature_scale(features: FloatArray) -> float:
-    """The factor that brings features [N, F] to a mean norm of `FEATURE_NORM`.
+    """Return the factor that scales features [N, F] to a mean norm of `FEATURE_NORM`.
 
     Raises:
-        ValueError: if there are no features, or all are zero.
+        ValueError: if there are no features, or if all of them are zero.
     """
     norm = float(np.linalg.norm(features, axis=1).mean()) if len(features) else 0.0
     if norm == 0:
@@ -56,7 +59,10 @@ def feature_scale(features: FloatArray) -> float:
 
 
 def class_overlaps(regions: FloatArray, boxes: FloatArray, labels: IntArray, *, num_classes: int) -> FloatArray:
-    """Largest IoU of each region [N, 4] with the ground truth `boxes` [M, 4], `labels` [M] of each class: [N, C]."""
+    """Return the largest IoU of each region [N, 4] with the ground truth of each class: [N, C].
+
+    The ground truth has the boxes [M, 4] and labels [M].
+    """
     overlaps = np.zeros((len(regions), num_classes), np.float32)
     iou = box_iou(regions, boxes)  # [N, M]
     for index, label in enumerate(labels):
@@ -65,7 +71,10 @@ def class_overlaps(regions: FloatArray, boxes: FloatArray, labels: IntArray, *, 
 
 
 def fit_svm(positives: FloatArray, negatives: FloatArray, *, seed: int) -> tuple[FloatArray, float]:
-    """The weights [F] and bias of a linear SVM with hinge loss on features [P, F] and [Q, F] of mean norm 20."""
+    """Fit a linear SVM with hinge loss to features [P, F] and [Q, F]; return its weights [F] and its bias.
+
+    The features must be scaled to `FEATURE_NORM`.
+    """
     solver = LinearSVC(
         C=COST,
         loss="hinge",
@@ -81,33 +90,33 @@ def fit_svm(positives: FloatArray, negatives: FloatArray, *, seed: int) -> tuple
 
 
 class HardRegions(NamedTuple):
-    """Hard negatives of one class in one image: `rows` [n] of `features` [K, F], which the classes share."""
+    """The hard negatives of one class in one image: `rows` [n] of `features` [K, F], which all classes share."""
 
     features: FloatArray
     rows: IntArray
 
 
 class HardNegativeMining:
-    """Training of the SVMs of all classes in one pass over the images, holding only what is hard in memory.
+    """Training of the SVMs of all classes in one pass over the images; only hard negatives are kept in memory.
 
-    A region is often hard for many classes, so its features are held once for all of them.
+    A region is often hard for many classes, so its features are stored once for all of them.
 
     Args:
         positives: for each class the features [P, F] of its ground truth, scaled to `FEATURE_NORM`.
-        seed: of the solver, which takes the examples in random order.
+        seed: seed of the solver, which takes the examples in random order.
 
     Raises:
-        ValueError: naming the class by its index, if one has no positives.
+        ValueError: naming the class by its index, if a class has no positives.
     """
 
     def __init__(self, positives: Sequence[FloatArray], *, seed: int) -> None:
-        for label, of_class in enumerate(positives):
-            if len(of_class) == 0:
+        for label, features in enumerate(positives):
+            if len(features) == 0:
                 raise ValueError(f"class {label} must have positives, got none")
         self.positives = list(positives)
         self.seed = seed
         num_classes, width = len(positives), positives[0].shape[1]
-        # As long as a class has no SVM its margins are 0, so every negative counts as hard.
+        # Until a class has an SVM, its scores are 0, so every negative is hard.
         self.weight = np.zeros((num_classes, width), np.float32)
         self.bias = np.zeros(num_classes, np.float32)
         self.trained = np.zeros(num_classes, np.bool_)
@@ -115,14 +124,14 @@ class HardNegativeMining:
         self.negatives: list[list[HardRegions]] = [[] for _ in positives]
 
     def add_image(self, features: FloatArray, overlaps: FloatArray) -> None:
-        """Take the hard negatives of one image, and train the classes that have enough new ones.
+        """Add the hard negatives of one image, and train the classes that have enough new negatives.
 
         Args:
-            features: [N, F] of the image's regions, scaled to `FEATURE_NORM`.
+            features: [N, F], features of the image's regions, scaled to `FEATURE_NORM`.
             overlaps: [N, C], see `class_overlaps`.
         """
-        margins = features @ self.weight.T + self.bias  # [N, C]
-        hard = (overlaps < NEGATIVE_IOU) & (margins > HARD_MARGIN)
+        scores = features @ self.weight.T + self.bias  # [N, C]
+        hard = (overlaps < NEGATIVE_IOU) & (scores > HARD_MARGIN)
         taken = hard.any(axis=1)
         features, hard = features[taken], hard[taken]
         for label in np.flatnonzero(hard.any(axis=0)).tolist():
@@ -132,10 +141,10 @@ class HardNegativeMining:
                 self._train(label)
 
     def finish(self) -> LinearHead:
-        """Train every class on all that it holds, and return the SVMs: margins of the classes, in their order.
+        """Train every class on all of its examples, and return the SVMs, one output for each class.
 
         Raises:
-            ValueError: naming the class by its index, if one has no negatives.
+            ValueError: naming the class by its index, if a class has no negatives.
         """
         for label in range(len(self.positives)):
             if not self.trained[label]:
@@ -145,7 +154,7 @@ class HardNegativeMining:
         return LinearHead(self.weight, self.bias)
 
     def held(self, label: int) -> FloatArray:
-        """The negatives [Q, F] of a class that are held now."""
+        """Return the negatives [Q, F] of a class that are in memory."""
         parts = [features[rows] for features, rows in self.negatives[label]]
         return np.concatenate([self.positives[label][:0], *parts])
 

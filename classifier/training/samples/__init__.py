@@ -1,1 +1,4 @@
-"""Training samples: which regions of which images, with which labels."""
+"""The samples of a classifier's training.
+
+Read `region_samples.py` first, then `sampled_boxes.py` and `region_batch.py`.
+"""

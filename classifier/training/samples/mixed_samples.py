@@ -8,21 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from classifier.training.samples.region_batch import RegionSample
-from classifier.training.samples.region_data import Samples
-from classifier.training.samples.sampling import even_quota
+from classifier.training.samples.region_samples import Samples
+from classifier.training.samples.sampled_boxes import even_quota
 from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import SampleKey
 
 
 class MixedSamples(Samples):
-    """Samples of objects, and in the place of a share of them samples of other images, each of these in turn.
+    """Samples of objects, where samples of other images take an evenly spread share of the positions.
 
-    They are spread so evenly that any n positions in a row hold `share` * n of the others, rounded up or down.
+    Any n positions in a row hold `share` * n samples of the other images, rounded up or down. The other images follow
+    in turn.
 
     Args:
-        objects: what the classes are learned from, and the records of an epoch.
-        others: what takes their places.
-        share: of the positions, 0-1.
+        objects: the samples that the classes are learned from; an epoch goes once through their records.
+        others: the samples that take the place of some of them.
+        share: share of the positions that the others take, 0-1.
     """
 
     def __init__(self, objects: Samples, others: Samples, *, share: float) -> None:
@@ -43,17 +44,16 @@ class MixedSamples(Samples):
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
         positions = np.array([key.position for key in keys])
-        before = np.floor(positions * self.share).astype(np.int64).tolist()  # so many of the others
-        chosen = even_quota(positions, self.share).tolist()
-        others = [  # a record further in each round, or a share of foreground would always fall to the same ones
-            key._replace(position=count, record=(count + count // len(self.others)) % len(self.others))
-            for key, count, other in zip(keys, before, chosen, strict=True)
-            if other
-        ]
-        objects = [  # both at consecutive positions, which share out foreground and background
-            key._replace(position=key.position - count)
-            for key, count, other in zip(keys, before, chosen, strict=True)
-            if not other
-        ]
+        counts = np.floor(positions * self.share).astype(np.int64).tolist()  # samples of other images before each
+        is_other = even_quota(positions, self.share).tolist()
+        objects, others = [], []
+        for key, count, other in zip(keys, counts, is_other, strict=True):
+            # Both sources get consecutive positions, by which they share out foreground and background.
+            if other:
+                # Each round begins one record further on; otherwise foreground would always fall to the same images.
+                record = (count + count // len(self.others)) % len(self.others)
+                others.append(key._replace(position=count, record=record))
+            else:
+                objects.append(key._replace(position=key.position - count))
         drawn = (iter(self.objects.__getitems__(objects)), iter(self.others.__getitems__(others)))
-        return [next(drawn[other]) for other in chosen]
+        return [next(drawn[other]) for other in is_other]

@@ -1,4 +1,4 @@
-"""Batches of regions on their way from the loaders to a network."""
+"""Batches of regions on their way from the loader processes to a network."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from classifier.training.augmentation import Distortions, Draws
-from classifier.training.samples.region_crops import cut_chips
-from classifier.training.samples.sampling import SampledBoxes
+from classifier.training.samples.region_crops import cut_regions
+from classifier.training.samples.sampled_boxes import SampledBoxes
 from detection.structures.arrays import Image
-from detection.training.sample_files import file_names
 
 UNCOUNTED = -1
-"""Label of a region that only fills up a batch for measuring."""
+"""Label of a region that only fills up a batch when a network is measured, and is not counted."""
 
 
 class RegionBatch(NamedTuple):
-    """N regions, each in a small picture of its own (`classifier.training.samples.region_crops`).
+    """N regions, each in a small picture of its own, see `region_crops`.
 
-    `images` uint8 [N, h, w, 3]; `boxes` [N, 4] xyxy in pixels of these; `labels` [N], outputs of the network; `targets`
-    [N, 4] as in `SampledBoxes`; `distortions` of N regions; `files` names the images, for messages.
+    `images` uint8 [N, h, w, 3]; `boxes` [N, 4] xyxy in pixels of these pictures; `labels` [N], outputs of the network;
+    `targets` [N, 4] as in `SampledBoxes`; `distortions` of the N regions; `files` names the images
+    in messages; it is one text because Lightning looks into every part of a batch at each step.
     """
 
     images: Tensor
@@ -36,7 +36,10 @@ class RegionBatch(NamedTuple):
     files: str
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For loader processes: each tensor costs a connection to the one that made it, so only the images are one."""
+        """Pickle a batch for its way out of a loader process.
+
+        Each tensor costs a connection to the process that made it, so all but the images travel as NumPy arrays.
+        """
         images, boxes, labels, targets, (mirrored, interpolation, gains, lighting), files = self
         small = (boxes, labels, targets, mirrored, gains, lighting)
         return _received_batch, (images, tuple(tensor.numpy() for tensor in small), interpolation, files)
@@ -50,7 +53,7 @@ def _received_batch(
 
 
 class RegionSample(NamedTuple):
-    """R regions of one image."""
+    """R regions of one image, with the distortions that are drawn for them and the file of the image."""
 
     image: Image
     regions: SampledBoxes
@@ -59,13 +62,13 @@ class RegionSample(NamedTuple):
 
 
 def uncounted(sample: RegionSample) -> RegionSample:
-    """The same regions with the label `UNCOUNTED`, to fill up the share of a process."""
+    """Return the same regions with the label `UNCOUNTED`, to fill up the share of a process."""
     labels = np.full_like(sample.regions.labels, UNCOUNTED)
     return sample._replace(regions=sample.regions._replace(labels=labels))
 
 
 class RegionCollation:
-    """Turns samples into a batch of chips.
+    """Turns samples into a batch of small pictures.
 
     Args:
         size: side of the network's input, in pixels.
@@ -79,13 +82,13 @@ class RegionCollation:
     def __call__(self, samples: Sequence[RegionSample]) -> RegionBatch:
         images = [sample.image for sample in samples for _ in sample.regions.boxes]
         regions, labels, targets = map(np.concatenate, zip(*(sample.regions for sample in samples), strict=True))
-        chips = cut_chips(images, np.stack([regions, targets], axis=1), size=self.size, context=self.context)
-        boxes, targets_in_chips = torch.from_numpy(chips.boxes).unbind(1)
+        crops = cut_regions(images, np.stack([regions, targets], axis=1), size=self.size, context=self.context)
+        boxes, targets_in_crops = torch.from_numpy(crops.boxes).unbind(1)
         return RegionBatch(
-            torch.from_numpy(chips.pixels),
+            torch.from_numpy(crops.pixels),
             boxes,
             torch.from_numpy(labels),
-            targets_in_chips,
-            Distortions.of([sample.distortions for sample in samples]),
-            file_names(sample.path for sample in samples),
+            targets_in_crops,
+            Distortions.join([sample.distortions for sample in samples]),
+            ", ".join(str(sample.path) for sample in samples),
         )

@@ -14,38 +14,38 @@ from detection.runtime.pixels import MEAN_RGB
 from detection.structures.arrays import FloatArray, Image, IntArray
 
 MARGIN = 2
-"""Pixels beside a region that interpolation may look at."""
+"""Pixels beside a region that interpolation may read."""
 
 OVERSAMPLING = 2
-"""A region keeps this many times the pixels of the network's input on each axis, or all that it has."""
+"""A region keeps up to this many times the pixels of the network's input on each axis."""
 
 
-class Chips(NamedTuple):
+class RegionCrops(NamedTuple):
     """N regions, each with its surroundings in a picture of its own.
 
-    `pixels` uint8 [N, h, w, 3], each picture at the top left, and beside a smaller one the mean colour, which is also
-    what `warp_regions` takes the outside of an image to be; `boxes` [N, K, 4] xyxy in pixels of the picture.
+    `pixels` uint8 [N, h, w, 3] has each picture at the top left; a smaller picture is padded with the mean colour, as
+    `warp_regions` pads an image. `boxes` [N, K, 4] xyxy are in pixels of the picture.
     """
 
     pixels: Image
     boxes: FloatArray
 
 
-def cut_chips(images: Sequence[Image], boxes: FloatArray, *, size: int, context: int) -> Chips:
-    """Cut out what `warp_regions` needs of each region, and bring it down to a size that it needs at most.
+def cut_regions(images: Sequence[Image], boxes: FloatArray, *, size: int, context: int) -> RegionCrops:
+    """Cut out the pixels that `warp_regions` needs of each region, and shrink large regions.
 
-    Up to twice the size of the network's input the pixels are those of the image, so the warped region is the same.
-    A larger one is first shrunk by area means, each axis by itself.
+    A region of up to twice the size of the network's input keeps the pixels of the image, so the warped region stays
+    the same. A larger region is shrunk by area means, each axis by itself.
 
     Args:
         images: the image of each region, uint8 [H, W, 3].
-        boxes: [N, K, 4] xyxy in pixels. The first of each K is the region; the others are to be seen in the chip too,
-            such as the ground truth, and may lie outside of it.
+        boxes: [N, K, 4] xyxy in pixels. The first of the K boxes is the region. The others, such as the ground truth,
+            are only converted to pixels of the picture, and may lie outside of it.
         size: side of the network's input.
         context: pixels of the input around the region.
 
     Returns:
-        The chips. Overlaps and shapes of boxes, relative to each other, are those in the image.
+        The pictures and the boxes in them. Two boxes of a region have the same IoU as in the image.
     """
     limits = np.array([image.shape[1::-1] for image in images])  # [N, (w, h)]
     windows = context_boxes(torch.from_numpy(boxes[:, 0]), size=size, context=context).numpy()
@@ -57,11 +57,14 @@ def cut_chips(images: Sequence[Image], boxes: FloatArray, *, size: int, context:
     kept = np.maximum(1, np.round(sides * share)).astype(np.int64)
     shifted = boxes - np.tile(start, 2)[:, None]
     scaled = shifted * np.tile(kept / sides, 2)[:, None]
-    return Chips(_cut(images, start, end, kept), scaled.astype(np.float32))
+    return RegionCrops(_cut(images, start, end, kept), scaled.astype(np.float32))
 
 
 def _cut(images: Sequence[Image], start: IntArray, end: IntArray, kept: IntArray) -> Image:
-    """The part of each image from `start` to `end`, shrunk to the `kept` pixels, all [N, (x, y)]: [N, h, w, 3]."""
+    """Return the part of each image from `start` to `end`, shrunk to `kept` pixels: [N, h, w, 3].
+
+    The three arrays are [N, (x, y)].
+    """
     largest = kept.max(axis=0)
     pictures = np.empty((len(images), largest[1], largest[0], 3), np.uint8)
     pictures[(kept < largest).any(axis=1)] = np.round(MEAN_RGB)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from detection.structures.arrays import BoolArray, FloatArray
 from detection.structures.boxes import box_iou
-from detection.training.sample_files import file_names
 from proposals.multibox.training.mosaics import Mosaic
 from proposals.multibox.training.priors import match_priors
 
@@ -56,7 +55,7 @@ class MosaicCollation:
             torch.from_numpy(np.concatenate(matched)),
             torch.from_numpy(np.concatenate(boxes)),
             torch.from_numpy(np.stack([self._counted(mosaic) for mosaic in mosaics])),
-            file_names(path for mosaic in mosaics for path in mosaic.paths),
+            ", ".join(str(path) for mosaic in mosaics for path in mosaic.paths),
         )
 
     def _counted(self, mosaic: Mosaic) -> BoolArray:

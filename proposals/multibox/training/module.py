@@ -45,7 +45,7 @@ class MultiBoxTraining(SupervisedTraining):
         self._totals: list[Tensor] = []
 
     def training_step(self, batch: MosaicBatch) -> Tensor:
-        loss = self.loss(self.computed(self._shrunk(as_input(batch.images))), batch)
+        loss = self.loss(self.replay(self._shrunk(as_input(batch.images))), batch)
         self.watch(loss, batch.files)
         return loss
 

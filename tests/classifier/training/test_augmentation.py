@@ -23,7 +23,7 @@ from detection.runtime.pixels import MEAN_RGB
 from detection.structures.arrays import Image
 
 MEAN = torch.tensor(MEAN_RGB).view(3, 1, 1)
-UNCHANGED = Distortions.of([no_distortions(1)])
+UNCHANGED = Distortions.join([no_distortions(1)])
 
 
 def centred(pixels: Image) -> torch.Tensor:
@@ -101,7 +101,7 @@ def test_principal_colours_are_a_basis() -> None:
 
 def test_mirror(pixels: Image) -> None:
     regions = centred(pixels).expand(2, -1, -1, -1)
-    changed = distort(regions, Distortions.of([no_distortions(2)])._replace(mirrored=torch.tensor([True, False])))
+    changed = distort(regions, Distortions.join([no_distortions(2)])._replace(mirrored=torch.tensor([True, False])))
     torch.testing.assert_close(changed[0], regions[0].flip(2), atol=1e-3, rtol=0)
     torch.testing.assert_close(changed[1], regions[1], atol=1e-3, rtol=0)
 
@@ -111,15 +111,15 @@ def test_regions_do_not_mix(pixels: Image) -> None:
     generator = np.random.default_rng(0)
     drawn = [Augmentation().draw(generator.random((1, NUMBERS))) for _ in range(3)]
     before = regions.clone()
-    together = distort(regions, Distortions.of(drawn))
+    together = distort(regions, Distortions.join(drawn))
     assert torch.equal(regions, before)
     for index in range(3):
-        alone = distort(regions[index : index + 1], Distortions.of(drawn[index : index + 1]))
+        alone = distort(regions[index : index + 1], Distortions.join(drawn[index : index + 1]))
         torch.testing.assert_close(together[index : index + 1], alone)
 
 
 def test_no_regions() -> None:
-    assert distort(torch.zeros(0, 3, 8, 8), Distortions.of([no_distortions(0)])).shape == (0, 3, 8, 8)
+    assert distort(torch.zeros(0, 3, 8, 8), Distortions.join([no_distortions(0)])).shape == (0, 3, 8, 8)
 
 
 def test_draws_have_the_published_ranges() -> None:
@@ -148,6 +148,6 @@ def test_draws_can_be_switched_off() -> None:
 def test_draws_of_a_batch_follow_each_other() -> None:
     generator = np.random.default_rng(0)
     drawn = [Augmentation().draw(generator.random((count, NUMBERS))) for count in (2, 1, 3)]
-    together = Distortions.of(drawn)
+    together = Distortions.join(drawn)
     for name, values in together._asdict().items():
         assert np.array_equal(values, np.concatenate([getattr(one, name) for one in drawn]))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pickle
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,8 @@ from classifier.warp.matrices import Interpolation
 from detection.errors import InputError
 from detection.runtime.pixels import SCALE
 from detection.training.options import TrainingOptions
-from detection.training.sample_files import file_names
 
-UNCHANGED = Distortions.of([no_distortions(6)])
+UNCHANGED = Distortions.join([no_distortions(6)])
 
 
 def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
@@ -37,8 +35,8 @@ def batch_of(count: int = 6, seed: int = 0) -> RegionBatch:
         torch.from_numpy(boxes),
         torch.from_numpy(generator.integers(0, 3, count)),
         torch.from_numpy(boxes + np.array([2, -1, 4, 1], np.float32)),
-        Distortions.of([Augmentation().draw(generator.random((count, NUMBERS)))]),
-        file_names(Path(f"{index}.png") for index in range(count)),
+        Distortions.join([Augmentation().draw(generator.random((count, NUMBERS)))]),
+        ", ".join(f"{index}.png" for index in range(count)),
     )
 
 
@@ -170,7 +168,7 @@ def test_training_step_does_not_wait_for_the_gpu() -> None:
 
 
 def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
-    batch = batch_of(2)._replace(distortions=Distortions.of([no_distortions(2)]), labels=torch.tensor([1, 2]))
+    batch = batch_of(2)._replace(distortions=Distortions.join([no_distortions(2)]), labels=torch.tensor([1, 2]))
     module = training(box_classes=2, auxiliary=True, size=224, box_weight=0.5)
     module.network.trunk.eval()  # without dropout in the auxiliary heads
     loss, logits = module._loss(batch)
@@ -192,7 +190,7 @@ def test_targets_turn_with_the_mirrored_picture() -> None:
     # Region 10-30, target 12-36: 2 from its left border and 6 beyond its right one; mirrored, 6 beyond the left one.
     boxes = torch.tensor([[10.0, 5, 30, 25], [10, 5, 30, 25]])
     targets = torch.tensor([[12.0, 6, 36, 20], [12, 6, 36, 20]])
-    distortions = Distortions.of([no_distortions(2)])._replace(mirrored=torch.tensor([False, True]))
+    distortions = Distortions.join([no_distortions(2)])._replace(mirrored=torch.tensor([False, True]))
     batch = batch_of(2)._replace(boxes=boxes, targets=targets, distortions=distortions)
     regions, turned = _mirrored_boxes(batch)
     assert regions.tolist() == boxes.tolist()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from classifier.training.augmentation import Augmentation
+from classifier.training.samples.crop_samples import CropSamples
 from classifier.training.samples.region_batch import RegionCollation
-from classifier.training.samples.region_data import CropSamples
 from classifier.training.tasks import Regions, WholeImages, require_all_classes
 from detection.datasets import LabelledImage, TinyImageNet
 from detection.errors import InputError
@@ -23,7 +23,7 @@ def tiny_dataset(tiny_images: Path) -> TinyImageNet:
 
 
 def test_whole_images_are_cropped(dataset: TinyImageNet) -> None:
-    samples = WholeImages().training_samples(dataset, "val", augmentation=Augmentation(), seed=3)
+    samples = WholeImages().training_samples(dataset, "val", proposals=None, augmentation=Augmentation(), seed=3)
     assert len(samples) == 12
     found = [samples[SampleKey(0, position, position % 12)] for position in range(120)]
     boxes = np.concatenate([sample.regions.boxes for sample in found])
@@ -64,7 +64,7 @@ def test_whole_images_are_measured_by_their_centre(dataset: TinyImageNet) -> Non
 
 def test_regions_hold_their_share_of_foreground(dataset: TinyImageNet) -> None:
     samples = Regions(per_image=4, foreground_fraction=0.25).training_samples(
-        dataset, "val", augmentation=Augmentation(), seed=3
+        dataset, "val", proposals=None, augmentation=Augmentation(), seed=3
     )
     collate = RegionCollation(size=32, context=0)
     batch = collate([samples[SampleKey(0, position, position)] for position in range(12)])
@@ -84,7 +84,7 @@ def test_ground_truth_is_measured(dataset: TinyImageNet) -> None:
 @pytest.mark.parametrize("task", [WholeImages(), Regions(per_image=2)])
 def test_a_sample_is_a_function_of_seed_and_key(task: WholeImages | Regions, dataset: TinyImageNet) -> None:
     def draw(seed: int, key: SampleKey) -> tuple[list[float], list[float]]:
-        sample = task.training_samples(dataset, "val", augmentation=Augmentation(), seed=seed)[key]
+        sample = task.training_samples(dataset, "val", proposals=None, augmentation=Augmentation(), seed=seed)[key]
         return sample.regions.boxes.tolist(), sample.distortions.gains.tolist()
 
     key = SampleKey(2, 7, 4)

@@ -109,7 +109,7 @@ def test_numbers_of_a_row_follow_from_its_place() -> None:
         assert np.array_equal(alone, together[3 * index : 3 * index + 3])
     assert np.array_equal(together[3:6], together[12:])  # the record does not matter
     assert len(np.unique(together)) == 12 * 5
-    assert np.array_equal(numbers.of_rows(np.array([8, 2]))(0, 5), together[[8, 2]])
+    assert np.array_equal(numbers.take(np.array([8, 2]))(0, 5), together[[8, 2]])
     for other in (RowNumbers(keys, per_sample=3, seed=2)(0, 5), numbers(1, 5)):
         assert not np.isin(other, together).any()
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture(name="options", scope="module")
 def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options of a run on 12 pictures; without batch normalisation, whose statistics would be those of half a batch."""
-    settings = yaml.safe_load((ROOT / "configs" / "tiny_imagenet.yaml").read_text())
+    settings = yaml.safe_load((ROOT / "configs" / "tiny_imagenet" / "tiny_imagenet.yaml").read_text())
     settings["network"]["init_args"] |= {"batch_norm": False, "width_multiplier": 0.125, "dropout": 0.0}
     settings |= {"train_split": "val", "workers": 0, "input_size": 32, "context": 2, "learning_rate": 0.02}
     settings["trainer"] = {
@@ -91,7 +91,7 @@ def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images:
 # A run whose loader process is killed when it comes to position 9 of the second epoch.
 KILLED = """
 import os, sys
-from classifier.training.samples.region_data import ObjectSamples
+from classifier.training.samples.region_samples import ObjectSamples
 from tools.train.train_classifier import main
 
 original = ObjectSamples.draw
@@ -116,7 +116,7 @@ def test_resumes_after_a_killed_loader_process(options: list[str], tmp_path: Pat
     done = start([str(script), "fit", *options, *more, "--output", str(output)])
     assert done.returncode == 1
     message = done.stderr.strip().splitlines()[-1]
-    assert message.startswith("train_classifier: a loader process was killed")
+    assert message.startswith("detect-train: a loader process was killed")
     assert str(output / "last.ckpt") in message
     assert "Traceback" not in done.stderr
 

@@ -106,7 +106,7 @@ def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a failing run prints."""
     assert plot_training.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    return line.removeprefix("plot_training: ")
+    return line.removeprefix("detect-plot-training: ")
 
 
 def test_nothing_to_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

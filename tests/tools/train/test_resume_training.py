@@ -176,7 +176,7 @@ def test_a_loader_killed_while_a_checkpoint_is_written(
     monkeypatch.setattr(Trainer, "save_checkpoint", interrupted)
     assert train_classifier.main(three_epochs(tmp_path)) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("train_classifier: a loader process was killed")
+    assert message.startswith("detect-train: a loader process was killed")
     assert not list(tmp_path.glob("*.ckpt*"))
 
 
@@ -201,6 +201,6 @@ def test_file_that_is_no_checkpoint(
         path.write_bytes(content)
     assert train_classifier.main(["fit", *experiment, "--ckpt_path", str(path)]) == 1
     message = capsys.readouterr().err.strip()
-    assert message.startswith(f"train_classifier: {path}: ")
+    assert message.startswith(f"detect-train: {path}: ")
     assert "expected a" in message
     assert "\n" not in message

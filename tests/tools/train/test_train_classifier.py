@@ -13,6 +13,7 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from classifier.region_classifier import RegionClassifier
+from classifier.region_network import RegionNetwork
 from classifier.scoring.weights_file import load_weights
 from classifier.training.module import ClassifierTraining
 from classifier.training.samples.region_batch import RegionBatch
@@ -20,10 +21,11 @@ from detection.configuration import load_detector
 from detection.datasets import TinyImageNet
 from detection.image import read_image
 from detection.structures.boxes import box_iou
+from detection.training.memory_use import STATM
 from tests.tools.conftest import Logged, Options
 from tools.measure.evaluate import command as evaluate
 from tools.train import train_classifier
-from tools.train.runs import classifier_run as training_run
+from tools.train.runs.classifier_run import ClassifierRun
 
 # Lightning's own remarks on small runs: no loader processes, steps fewer than the logging interval, and the like.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -32,6 +34,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance
 def test_learns_to_tell_two_colours(logged: Logged, trained: Path, config: Path) -> None:
     assert trained.exists()
     assert logged(config.parent / "run", "val_top1")[-1] == 1
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells the memory that a process takes now")
+def test_memory_is_logged_with_each_loss(uninterrupted: Path, logged: Logged) -> None:
+    memory, peaks = (logged(uninterrupted, name) for name in ("memory_gib", "memory_peak_gib"))
+    assert len(memory) == len(peaks) == len(logged(uninterrupted, "train_loss")) == 30
+    assert min(memory) > 0.05
+    assert peaks == sorted(peaks)
 
 
 def test_exported_weights_say_where_they_come_from(trained: Path) -> None:
@@ -174,9 +184,9 @@ def test_whole_images_then_regions(three_epochs: Options, tmp_path: Path) -> Non
     assert network.get_parameter("linear.weight").shape[0] == 2
 
     regions = three_epochs(tmp_path / "regions")
-    built = train_classifier.build_parser()
-    settings = built.parse_args([*regions, "--initial_weights", str(weights)])
-    module = training_run.build_module(settings, built.instantiate(settings))
+    parser = train_classifier.build_parser()
+    module = ClassifierRun(parser, parser.parse_args([*regions, "--initial_weights", str(weights)])).module()
+    assert isinstance(module.network, RegionNetwork)
     assert module.new_layers == {"trunk.linear.weight", "trunk.linear.bias"}
     assert torch.equal(module.network.get_parameter("trunk.stem.0.0.weight"), network.get_parameter("stem.0.0.weight"))
     groups = {group["lr"] for group in module._parameter_groups()}

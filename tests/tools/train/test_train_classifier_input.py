@@ -26,7 +26,7 @@ def run_evaluate(*arguments: str) -> int:
 
 def test_test_needs_a_split(uninterrupted: Path, experiment: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert train_classifier.main(["test", *experiment, "--ckpt_path", str(uninterrupted / "last.ckpt")]) == 1
-    assert capsys.readouterr().err.strip().startswith("train_classifier: test: expected --test_split")
+    assert capsys.readouterr().err.strip().startswith("detect-train: test: expected --test_split")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_broken_picture_is_named(config: Path, data: Path, tmp_path: Path, capsy
     broken.write_bytes(b"nothing that shows")
     assert run_evaluate("run", "--config", str(config), "--data", str(copy), "--results", str(tmp_path / "kept")) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith(f"evaluate: {broken}: expected a readable image")
+    assert message.startswith(f"detect-evaluate: {broken}: expected a readable image")
 
 
 @pytest.mark.parametrize(("action", "option"), [("validate", "--ckpt_path"), ("export", "--weights")])

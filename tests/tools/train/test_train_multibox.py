@@ -20,11 +20,11 @@ from detection.training.checkpoints import read_checkpoint
 from detection.training.data_module import Share
 from proposals.multibox import MultiBoxProposer
 from proposals.multibox.network import MultiBox, MultiBoxOutputs
+from proposals.multibox.training.batch import MosaicBatch
 from proposals.multibox.training.module import MultiBoxTraining
-from proposals.multibox.training.mosaic_batch import MosaicBatch
 from proposals.multibox.weights_file import load_multibox
 from tools.train import train_multibox
-from tools.train.runs.multibox_run import build_data, build_training
+from tools.train.runs.multibox_run import MultiBoxRun
 
 # Lightning's own remarks on small runs.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -203,8 +203,9 @@ def test_frozen_trunk_and_growing_pictures(
 
 def build(options: list[str], *more: str) -> MultiBoxTraining:
     parser = train_multibox.build_parser()
-    settings = parser.parse_args(["fit", *options, *more])
-    return build_training(settings, parser.instantiate(settings))
+    module = MultiBoxRun(parser, parser.parse_args(["fit", *options, *more])).module()
+    assert isinstance(module, MultiBoxTraining)
+    return module
 
 
 def test_initial_weights_and_priors_follow_from_the_seeds(options: list[str]) -> None:
@@ -226,7 +227,7 @@ def test_loss_that_is_not_finite(
     monkeypatch.setattr(MultiBoxTraining, "loss", broken)
     assert run("fit", options, tmp_path) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("train_multibox: step")
+    assert message.startswith("detect-train-multibox: step")
     assert "expected a finite loss, got nan" in message
     assert ".png" in message
 
@@ -250,7 +251,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     action, more, reason = problem
     assert run(action, options, tmp_path, *more) == 1
     message = capsys.readouterr().err.strip()
-    assert message.startswith("train_multibox: ")
+    assert message.startswith("detect-train-multibox: ")
     assert reason in message
     assert "\n" not in message
 
@@ -288,9 +289,8 @@ def test_earlier_run_is_not_overwritten(trained: Path, options: list[str], capsy
 def test_uneven_shares_count_each_picture_once(options: list[str]) -> None:
     """Twelve pictures for five processes: three each, of which three in all are fillers without objects."""
     parser = train_multibox.build_parser()
-    settings = parser.parse_args(["fit", *options])
-    built = parser.instantiate(settings)
-    data = build_data(settings, built, build_training(settings, built))
+    run = MultiBoxRun(parser, parser.parse_args(["fit", *options]))
+    data = run.data(run.module())
 
     shares = [Share(data.measured, filler=data.filler, rank=rank, world_size=5) for rank in range(5)]
     batches = [data.collation([share[index] for index in range(len(share))]) for share in shares]

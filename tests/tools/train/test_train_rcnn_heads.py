@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from classifier.layers.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
+from classifier.region_network import encode_boxes
 from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from detection.structures.boxes import as_boxes
@@ -171,8 +171,8 @@ def message(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a failing run prints."""
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("train_rcnn_heads: ")
-    return lines[0].removeprefix("train_rcnn_heads: ")
+    assert lines[0].startswith("detect-train-rcnn-heads: ")
+    return lines[0].removeprefix("detect-train-rcnn-heads: ")
 
 
 def test_weights_of_other_classes(

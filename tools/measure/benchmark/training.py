@@ -1,16 +1,15 @@
 """How fast a training run is, against the bare loop that no training can beat.
 
-python -m tools.benchmark training --config configs/tiny_imagenet/tiny_imagenet.yaml --data FOLDER --steps 50
+detect-benchmark training --config tiny_imagenet.yaml --data FOLDER --steps 50
 
 The baseline is the same network, optimiser, batch and precision on random tensors that are already on the device:
-forward, loss, backward, step. The run is that of `tools.train_classifier fit`, with all that it decodes, cuts,
+forward, loss, backward, step. The run is that of `detect-train fit`, with all that it decodes, cuts,
 distorts, averages and logs. The two take turns.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,12 +23,10 @@ from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
 from classifier.training.samples.region_batch import RegionBatch
-from detection.errors import InputError
-from detection.structures.contracts import CachedProposals
+from detection.training.memory_use import memory_use
 from tools.command.experiment import add_experiment_options
-from tools.command.image_proposals import open_cache
-from tools.train.runs.classifier_run import build_data, build_module, build_trainer
-from tools.train.runs.memory_use import memory_use
+from tools.train.runs.classifier_run import ClassifierRun
+from tools.train.runs.trainer import build_trainer
 
 WARM_UP_STEPS = 10
 """Not measured: the first steps wait for loader processes and choose kernels."""
@@ -67,37 +64,31 @@ class StepClock(Callback):
 
 def build_parser() -> ArgumentParser:
     """The options of the tool: those of the experiment, of which any can be overridden, and the extent of the test."""
-    parser = ArgumentParser(prog="python -m tools.benchmark training", description="Time a training run.")
+    parser = ArgumentParser(prog="detect-benchmark training", description="Time a training run.")
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--steps", type=PositiveInt, default=50, help="measured steps of a round")
     parser.add_argument("--repeat", type=PositiveInt, default=3, help="rounds")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        propose = settings.pop("detector").propose
-        built = parser.instantiate(settings)
-        rounds = measure(settings, built, open_cache(settings, propose))
-    except InputError as error:
-        print(f"benchmark: {error.line}", file=sys.stderr)
-        return 1
-    print(format_rounds(rounds))
-    return 0
+    settings.action, settings.ckpt_path = "fit", None
+    print(format_rounds(measure(ClassifierRun(parser, settings))))
 
 
-def measure(settings: Namespace, built: Namespace, proposals: CachedProposals | None) -> list[Round]:
+def measure(run: ClassifierRun) -> list[Round]:
     """The run and the bare loop in turn, as often as asked for."""
+    settings = run.settings
     rounds = []
     for _ in range(settings.repeat):
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
-            module = build_module(settings, built)
-            data = build_data(settings, built, module, action="fit", proposals=proposals)
-            trainer = build_trainer(*_short_run(settings, built, folder), [clock])
+            module = run.module()
+            data = run.data(module)
+            trainer = build_trainer(*_short_run(settings, run.built, folder), [clock], metric=run.metric)
             trainer.fit(module, datamodule=data)
         samples = settings.steps * clock.regions
         start, end = clock.times

@@ -1,1 +1,1 @@
-"""Draw the curves of training runs."""
+"""The command `detect-plot-training`, which draws the curves of training runs."""

@@ -1,19 +1,21 @@
 """Draw the curves of training runs, one beside the other: loss, and accuracy in validation.
 
-python -m tools.plot_training runs/a runs/b --save curves.png
-python -m tools.plot_training runs/a runs/b --save curves.png --batch_size 64 256    # against samples, not steps
+detect-plot-training runs/a runs/b --save curves.png
+detect-plot-training runs/a runs/b --save curves.png --batch_size 64 256    # against samples, not steps
 
-It reads the CSV files that `tools.train_classifier fit` writes, also while a run goes on.
+It reads the CSV files that `detect-train fit` writes, also while a run goes on.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt, restricted_number_type
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import atomic_path
+from tools.command.entry_point import command
 from tools.command.output_file import prepare_plot
 from tools.train.plot_training.training_log import RunLog, read_run
 
@@ -22,7 +24,7 @@ Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
 
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.plot_training", description="Draw the curves of training runs.")
+    parser = ArgumentParser(prog="detect-plot-training", description="Draw the curves of training runs.")
     parser.add_argument("runs", type=str, nargs="+", help="folders, each the --output of a run")
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
     parser.add_argument(
@@ -38,22 +40,19 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-plot-training")
+def main(arguments: Sequence[str]) -> None:
     """Read, print a line a run, draw; returns the exit status."""
     settings = build_parser().parse_args(arguments)
-    try:
-        path = prepare_plot(settings.save)
-        sizes = samples_a_step(settings.batch_size, len(settings.runs))
-        runs = [read_run(folder) for folder in settings.runs]
-    except InputError as error:
-        print(f"plot_training: {error.line}", file=sys.stderr)
-        return 1
+    path = prepare_plot(settings.save)
+    sizes = samples_a_step(settings.batch_size, len(settings.runs))
+    runs = [read_run(folder) for folder in settings.runs]
     from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-    draw_training(runs, smoothing=settings.smoothing, samples_a_step=sizes).savefig(path)
+    with atomic_path(path) as temporary:
+        draw_training(runs, smoothing=settings.smoothing, samples_a_step=sizes).savefig(temporary)
     for run in runs:
         print(describe(run))
-    return 0
 
 
 def samples_a_step(batch_sizes: list[int] | None, runs: int) -> list[int] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import lfilter
 
 from detection.errors import InputError
 
@@ -57,18 +59,10 @@ def smooth(values: Sequence[float], share: float) -> list[float]:
 
     Looking both ways it does not lag behind, as the usual running average does.
     """
-    numerators, weights = (_spread(series, share) for series in (values, [1.0] * len(values)))
-    return [numerator / weight for numerator, weight in zip(numerators, weights, strict=True)]
-
-
-def _spread(values: Sequence[float], share: float) -> list[float]:
-    """The sum of all values, each times `share` to the power of its distance, at every place."""
-
-    def decayed(series: Iterable[float]) -> list[float]:
-        return list(accumulate(series, lambda total, value: share * total + value))
-
-    before, after = decayed(values), decayed(reversed(values))[::-1]
-    return [left + right - own for left, right, own in zip(before, after, values, strict=True)]
+    series = np.stack([values, np.ones(len(values))])  # the values, and the sum of the weights at each place
+    sums = sum(lfilter([1], [1, -share], series[:, ::step])[:, ::step] for step in (1, -1)) - series
+    smoothed: list[float] = (sums[0] / sums[1]).tolist()
+    return smoothed
 
 
 def _version(path: Path) -> int:

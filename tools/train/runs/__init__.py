@@ -1,1 +1,1 @@
-"""From the options of a training command to what its run consists of."""
+"""What a training command runs: read `training_run.py` first."""

@@ -1,245 +1,142 @@
-"""From the options of an experiment to what a training run consists of: network, data, trainer."""
+"""A training run of a region classifier: its network, its data and its weights file."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-from jsonargparse import Namespace
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from jsonargparse import ArgumentParser, Namespace
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring.weights_file import NetworkDescription, find_weights, load_region_network
+from classifier.scoring.weights_file import NetworkDescription, find_weights, load_region_network, save_weights
 from classifier.training.module import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.training.samples.region_batch import RegionCollation, uncounted
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
-from detection.image import read_image
-from detection.structures.contracts import CachedProposals
-from detection.training.averaging import AveragedWeights
-from detection.training.checkpoints import Checkpoints, read_checkpoint
 from detection.training.data_module import TrainingData
-from detection.training.decoded_images import ImageReader, open_or_decode
-from tools.command.experiment import SET_BY_THE_TOOL
-from tools.train.runs.memory_use import MemoryMonitor
-from tools.train.runs.progress import Progress
+from tools.command.experiment import SET_BY_THE_TOOL, training_options
+from tools.command.image_proposals import open_cache
+from tools.train.runs.training_run import TrainingRun, require_no_difference
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
-"""Beginnings of the names of parameters that belong to the classes."""
-
-PROGRESS_STEPS = 20
-"""Between two updates of the progress bar: at each, the host waits for the loss on a GPU."""
+"""First parts of the names of parameters that belong to the classes."""
 
 HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
-"""Those of parameters that may start afresh where the others are pre-trained."""
+"""First parts of the names of parameters that may start from random weights while the others are pre-trained."""
 
 
-def build_module(settings: Namespace, built: Namespace) -> ClassifierTraining:
-    """The network for the data set's classes, with its loss and optimiser."""
-    names = inspect.signature(ClassifierTraining).parameters.keys() - SET_BY_THE_TOOL
-    options = {name: built[name] for name in names}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.initial_seed)
-        network = build_network(settings, built)
-    fresh = frozenset[str]()
-    if settings.initial_weights is not None and settings.get("ckpt_path") is None:
-        fresh = take_weights(network, find_weights(settings.initial_weights), describe(settings, built))
-    return ClassifierTraining(
-        network,
-        class_names=built.dataset.class_names,
-        background=built.task.background,
-        label_sets=built.task.label_sets(built.dataset.class_names),
-        seed=settings.seed,
-        new_layers=fresh,
-        **options,
-    )
+class ClassifierRun(TrainingRun):
+    """One run of `detect-train`; see `TrainingRun`."""
 
+    metric = "val_top1"
+    network_option = "network"
 
-def build_data(
-    settings: Namespace,
-    built: Namespace,
-    module: ClassifierTraining,
-    *,
-    action: str,
-    proposals: CachedProposals | None = None,
-) -> TrainingData:
-    """The samples of the splits that the action ("fit", "validate" or "test") reads."""
-    training = None
-    if action == "fit":
-        training = built.task.training_samples(
-            built.dataset,
-            settings.train_split,
-            proposals=proposals,
-            augmentation=built.augmentation,
+    def __init__(self, parser: ArgumentParser, settings: Namespace) -> None:
+        # The options of the detector are not instantiated: they may name weights that this run is about to make.
+        self._propose = settings.pop("detector").propose
+        super().__init__(parser, settings)
+
+    def build_module(self) -> ClassifierTraining:
+        settings, built = self.settings, self.built
+        network = self._network()
+        names = inspect.signature(ClassifierTraining).parameters.keys() - SET_BY_THE_TOOL
+        module = ClassifierTraining(
+            network,
+            training_options(built),
+            class_names=built.dataset.class_names,
+            background=built.task.background,
+            label_sets=built.task.label_sets(built.dataset.class_names),
             seed=settings.seed,
+            **{name: built[name] for name in names},
         )
-        training.read_by(image_reader(settings, training.files()))
-    largest = max(module.training_sizes)
-    return TrainingData(
-        training,
-        built.task.validation_samples(
-            built.dataset, settings.test_split if action == "test" else settings.validation_split
-        ),
-        batch_size=settings.batch_size,
-        workers=settings.workers,
-        training_collation=RegionCollation(size=largest, context=module.training_context(largest)),
-        collation=RegionCollation(size=module.input_size, context=module.context),
-        filler=uncounted,
-    )
+        if self.checkpoint is not None:
+            module.new_layers = frozenset(self.checkpoint.get(NEW_LAYERS_KEY, ()))
+            classes = self.checkpoint.get(CLASS_NAMES_KEY) or []
+            require_same_classes(settings.ckpt_path, classes, "the data set", module.class_names)
+        elif settings.initial_weights is not None:
+            module.new_layers = take_weights(network, find_weights(settings.initial_weights), self.description)
+        return module
 
+    def data(self, module: ClassifierTraining) -> TrainingData:
+        settings, built = self.settings, self.built
+        if settings.action == "test" and settings.test_split is None:
+            raise InputError("test: expected --test_split, the split to measure; validate measures --validation_split")
+        training, proposals = None, open_cache(settings, self._propose)
+        if settings.action == "fit":
+            training = built.task.training_samples(
+                built.dataset,
+                settings.train_split,
+                proposals=proposals,
+                augmentation=built.augmentation,
+                seed=settings.seed,
+            )
+            training.read_by(self.image_reader(training.files()))
+        measured = settings.test_split if settings.action == "test" else settings.validation_split
+        largest = max(module.training_sizes)
+        return TrainingData(
+            training,
+            built.task.validation_samples(built.dataset, measured),
+            batch_size=settings.batch_size,
+            workers=settings.workers,
+            training_collation=RegionCollation(size=largest, context=module.training_context(largest)),
+            collation=RegionCollation(size=module.input_size, context=module.context),
+            filler=uncounted,
+        )
 
-def image_reader(settings: Namespace, images: Sequence[Path]) -> ImageReader:
-    """What gives the pixels of the images to train on.
+    def describe(self) -> NetworkDescription:
+        configured, built = self.settings.network, self.built
+        arguments = configured.init_args.as_dict().items()
+        description = NetworkDescription(
+            class_path=configured.class_path,
+            # Auxiliary heads help only in training.
+            init_args={name: value for name, value in arguments if name != "auxiliary_heads"},
+            class_names=built.dataset.class_names,
+            input_size=self.settings.input_size,
+            context=self.settings.context,
+            background=built.task.background,
+            box_regression=self.settings.box_regression,
+        )
+        description.build()
+        return description
 
-    Raises:
-        InputError: naming the image or file that cannot be used.
-    """
-    if settings.decoded_images is None:
-        return read_image
-    return open_or_decode(Path(settings.decoded_images), images, workers=settings.workers)
+    def origin(self) -> dict[str, Any]:
+        return {"task": self.settings.task.class_path}
 
+    def save(self, module: ClassifierTraining, description: NetworkDescription) -> None:
+        network = description.build_region_network()
+        state = module.network.state_dict().items()
+        network.load_state_dict({name: value for name, value in state if not name.startswith("trunk.auxiliary.")})
+        save_weights(Path(self.settings.weights), network, description, stored_as=self.settings.stored_as)
 
-def build_network(settings: Namespace, built: Namespace) -> RegionNetwork:
-    """The network with fresh weights and the heads that are configured.
+    def _network(self) -> RegionNetwork:
+        """Return the network with random weights and the heads that are configured.
 
-    Raises:
-        InputError: if boxes are to be refined where there are no regions.
-    """
-    if settings.box_regression and not built.task.background:
-        raise InputError(f"box_regression: expected a task with regions, got {settings.task.class_path}")
-    description = describe(settings, built)
-    trunk = built.network(description.num_outputs)
-    return RegionNetwork(trunk, box_classes=len(description.class_names) if settings.box_regression else None)
+        Raises:
+            InputError: if boxes are to be refined where there are no regions.
+        """
+        settings, description = self.settings, self.description
+        if settings.box_regression and not self.built.task.background:
+            raise InputError(f"box_regression: expected a task with regions, got {settings.task.class_path}")
+        trunk = self.built.network(description.num_outputs)
+        return RegionNetwork(trunk, box_classes=len(description.class_names) if settings.box_regression else None)
 
 
 def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription) -> frozenset[str]:
-    """Copy the weights of a file into `network`; returns the names of the parameters that start afresh.
+    """Copy the weights of a file into `network`; return the names of the parameters that keep their random weights.
 
-    Those are the layers of the classes, where the file knows other classes than are `wanted`, and heads that it lacks.
+    These are the heads that the file lacks, and the layers of the classes if the file has other classes than `wanted`.
 
     Raises:
         InputError: naming the file, if anything else does not fit.
     """
-    found, description = load_region_network(path)
-    source, target = found.state_dict(), network.state_dict()
+    loaded, description = load_region_network(path)
+    source, target = loaded.state_dict(), network.state_dict()
     known = ("class_names", "background", "head")
     if any(getattr(description, name) != getattr(wanted, name) for name in known):
         source = {name: value for name, value in source.items() if not name.startswith(CLASS_LAYERS)}
     fresh = {name for name in target if name not in source or source[name].shape != target[name].shape}
-    strange = sorted(name for name in fresh | (source.keys() - target.keys()) if not name.startswith(HEADS))
-    if strange:
-        raise InputError(
-            f"{path}: expected weights of the network that is configured, but {strange[0]} is not in both, or of "
-            f"another shape ({len(strange)} such)"
-        )
+    differing = sorted(name for name in fresh | (source.keys() - target.keys()) if not name.startswith(HEADS))
+    require_no_difference(path, "weights of the network that is configured", differing)
     network.load_state_dict(target | {name: source[name] for name in target.keys() - fresh})
     return frozenset(fresh)
-
-
-def fit_to_checkpoint(path: Path, module: ClassifierTraining) -> None:
-    """See whether a checkpoint is of the network that is configured, and learn from it which layers were new.
-
-    Raises:
-        InputError: naming the file, if it is not, or if it knows other classes.
-    """
-    checkpoint = read_checkpoint(path)
-    module.new_layers = frozenset(checkpoint.get(NEW_LAYERS_KEY, ()))
-    if (classes := checkpoint.get(CLASS_NAMES_KEY)) != list(module.class_names):
-        require_same_classes(str(path), classes or [], "the data set", module.class_names)
-    require_same_tensors(path, checkpoint, module)
-
-
-def require_same_tensors(path: Path, checkpoint: dict[str, Any], module: LightningModule) -> None:
-    """See whether a checkpoint has the tensors of the network that is configured.
-
-    Raises:
-        InputError: naming the file and the first tensor that differs.
-    """
-    found = {name: value.shape for name, value in checkpoint["state_dict"].items()}
-    expected = {name: value.shape for name, value in module.state_dict().items()}
-    differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-    if differing:
-        name = differing[0]
-        shapes = (list(shapes[name]) if name in shapes else "nothing" for shapes in (expected, found))
-        raise InputError(
-            "{}: expected a checkpoint of the network that is configured: {} {}, got {}".format(path, name, *shapes)
-        )
-
-
-def build_trainer(
-    settings: Namespace, options: dict[str, Any], extra: Sequence[Callback] = (), *, metric: str = "val_top1"
-) -> Trainer:
-    """Lightning's trainer with its own `options`, checkpoints, the averaged weights, logs, and `extra` callbacks.
-
-    The best checkpoint is that of the highest `metric`.
-    """
-    output = Path(settings.output)
-    callbacks: list[Callback] = [
-        Checkpoints(output, metric=metric, every_steps=settings.checkpoint_steps),
-        LearningRateMonitor("step"),
-        MemoryMonitor(),
-        *extra,
-    ]
-    if options.get("enable_progress_bar") is not False:
-        callbacks.append(Progress(PROGRESS_STEPS))
-    if settings.average_decay:
-        callbacks.append(AveragedWeights(settings.average_decay))
-    if settings.early_stopping is not None:
-        callbacks.append(EarlyStopping(metric, mode="max", patience=settings.early_stopping, strict=False))
-    loggers: list[Logger] = [CSVLogger(output, name="log")]
-    if find_spec("tensorboard") is not None:
-        loggers.append(TensorBoardLogger(output, name="tensorboard"))
-    return Trainer(
-        **options,
-        callbacks=callbacks,
-        logger=loggers,
-        default_root_dir=output,
-        use_distributed_sampler=False,  # the order of samples is our own
-    )
-
-
-def require_startable(settings: Namespace) -> None:
-    """See whether there is a checkpoint to measure, or none that a new run would overwrite, and weights to freeze.
-
-    Raises:
-        InputError: naming the option or the file.
-    """
-    if settings.action != "fit" and settings.ckpt_path is None:
-        raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
-    if settings.action != "fit" or settings.ckpt_path is not None:
-        return
-    if settings.frozen and settings.initial_weights is None:
-        raise InputError("frozen: expected --initial_weights, the weights that are kept")
-    last = Path(settings.output) / "last.ckpt"
-    if last.exists():
-        raise InputError(
-            f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
-        )
-
-
-def go_on_from(settings: Namespace) -> str:
-    """What to do when a run was interrupted."""
-    return f"go on with --ckpt_path {Path(settings.output) / 'last.ckpt'}"
-
-
-def describe(settings: Namespace, built: Namespace, **training: object) -> NetworkDescription:
-    """What the weights file will say of the network that is configured."""
-    if not isinstance(settings.network, Namespace):
-        raise InputError(f"network: expected a network of the package classifier, got {settings.network}")
-    arguments = settings.network.init_args.as_dict()
-    return NetworkDescription(
-        class_path=settings.network.class_path,
-        init_args={name: value for name, value in arguments.items() if name != "auxiliary_heads"},
-        class_names=built.dataset.class_names,
-        input_size=settings.input_size,
-        context=settings.context,
-        background=built.task.background,
-        box_regression=settings.box_regression,
-        training=training,
-    )

@@ -1,10 +1,11 @@
-"""An image with objects and proposals to draw regions from, for tests of `classifier.training.samples.sampling`."""
+"""An image with objects and proposals to draw regions from, for tests of `classifier.training.samples`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from classifier.training.samples.sampling import ObjectLists, Objects, SampledBoxes, even_quota, sample_jittered
+from classifier.training.samples.around_objects import sample_jittered
+from classifier.training.samples.sampled_boxes import ObjectLists, Objects, SampledBoxes, even_quota
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
 from detection.training.sample_order import RowNumbers, SampleKey
@@ -41,9 +42,9 @@ def jittered(
     """So many regions of one image."""
     rows = np.zeros(len(foreground), np.int64)
     return sample_jittered(
-        of_one_image(boxes, labels).of_rows(rows),
+        of_one_image(boxes, labels).take(rows),
         np.array(size)[None].repeat(len(rows), axis=0),
-        ignored=of_one_image(as_boxes([]) if ignored is None else ignored).of_rows(rows),
+        ignored=of_one_image(as_boxes([]) if ignored is None else ignored).take(rows),
         foreground=foreground,
         numbers=numbers_for(len(rows), seed),
     )

@@ -11,7 +11,7 @@ import pytest
 from classifier.training.augmentation import Augmentation
 from classifier.training.samples.mixed_samples import MixedSamples
 from classifier.training.samples.photographs import NONE, Photographs, with_labels, without_objects
-from classifier.training.samples.region_data import ObjectSamples
+from classifier.training.samples.region_samples import ObjectSamples
 from classifier.training.tasks import Regions
 from detection.datasets import DataSet, TinyImageNet
 from detection.datasets.category_kinds import HEADER
@@ -157,7 +157,9 @@ def test_every_photograph_shows_foreground_and_background(share: float, pictures
     kinds = pictures.root / "kinds.tsv"
     kinds.write_text(f"{HEADER}\ncat\tsome\t{', '.join(thumbnails.class_names)}\n")
     some = photographs(pictures, share=share, classes=str(kinds), none_of_the_classes=(), foreground_fraction=0.5)
-    samples = Regions(photographs=some).training_samples(thumbnails, "val", augmentation=Augmentation(), seed=1)
+    samples = Regions(photographs=some).training_samples(
+        thumbnails, "val", proposals=None, augmentation=Augmentation(), seed=1
+    )
     found = samples.__getitems__([SampleKey(0, position, position % 12) for position in range(int(20 * COUNT / share))])
     of_photographs = [sample for sample in found if sample.path.parent == pictures.root]
     seen = Counter((sample.path.stem, bool(sample.regions.labels[0])) for sample in of_photographs)
@@ -166,7 +168,9 @@ def test_every_photograph_shows_foreground_and_background(share: float, pictures
 
 def test_they_take_their_share_of_the_places(pictures: Pictures, tiny_images: Path) -> None:
     task = Regions(foreground_fraction=0.5, photographs=photographs(pictures, share=0.3))
-    samples = task.training_samples(TinyImageNet(tiny_images), "val", augmentation=Augmentation(), seed=1)
+    samples = task.training_samples(
+        TinyImageNet(tiny_images), "val", proposals=None, augmentation=Augmentation(), seed=1
+    )
     assert isinstance(samples, MixedSamples)
     assert len(samples) == 12
     assert len(samples.files()) == 12 + COUNT
@@ -183,7 +187,9 @@ def test_they_take_their_share_of_the_places(pictures: Pictures, tiny_images: Pa
 
 def test_samples_of_a_batch_are_those_one_by_one(pictures: Pictures, tiny_images: Path) -> None:
     task = Regions(photographs=photographs(pictures, share=0.5))
-    samples = task.training_samples(TinyImageNet(tiny_images), "val", augmentation=Augmentation(), seed=1)
+    samples = task.training_samples(
+        TinyImageNet(tiny_images), "val", proposals=None, augmentation=Augmentation(), seed=1
+    )
     keys = [SampleKey(3, position, position % 12) for position in range(7, 15)]
     for one, key in zip(samples.__getitems__(keys), keys, strict=True):
         assert one.path == samples[key].path
@@ -192,7 +198,9 @@ def test_samples_of_a_batch_are_those_one_by_one(pictures: Pictures, tiny_images
 
 def test_all_images_are_read_by_the_same_reader(pictures: Pictures, tiny_images: Path) -> None:
     task = Regions(photographs=photographs(pictures, share=0.5))
-    samples = task.training_samples(TinyImageNet(tiny_images), "val", augmentation=Augmentation(), seed=1)
+    samples = task.training_samples(
+        TinyImageNet(tiny_images), "val", proposals=None, augmentation=Augmentation(), seed=1
+    )
     read: list[Path] = []
 
     def reading(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

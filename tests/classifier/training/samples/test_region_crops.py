@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.training.samples.region_crops import Chips, cut_chips
+from classifier.training.samples.region_crops import RegionCrops, cut_regions
 from classifier.warp import warp_regions
 from detection.runtime.pixels import MEAN_RGB
 from detection.structures.arrays import FloatArray, Image
@@ -17,9 +17,11 @@ def noise(height: int, width: int) -> Image:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def cut(image: Image, box: list[float], others: FloatArray = NOTHING, *, size: int = 16, context: int = 2) -> Chips:
+def cut(
+    image: Image, box: list[float], others: FloatArray = NOTHING, *, size: int = 16, context: int = 2
+) -> RegionCrops:
     """The chip of a single region."""
-    return cut_chips([image], np.concatenate([np.array([box], np.float32), others])[None], size=size, context=context)
+    return cut_regions([image], np.concatenate([np.array([box], np.float32), others])[None], size=size, context=context)
 
 
 def warped(image: Image, box: list[float] | FloatArray, kind: int) -> torch.Tensor:
@@ -87,7 +89,7 @@ def test_chips_of_a_batch_are_those_of_each_region() -> None:
     images = [noise(60, 80), noise(30, 25), noise(300, 200), noise(60, 80)]
     boxes = np.array([[10, 12, 25, 35], [0, 0, 25, 30], [5, 5, 190, 290], [70, 50, 80, 60]], np.float32)
     pairs = np.stack([boxes, boxes + 3], axis=1)
-    together = cut_chips(images, pairs, size=16, context=2)
+    together = cut_regions(images, pairs, size=16, context=2)
     assert together.boxes.shape == (4, 2, 4)
     for pixels, found, image, pair in zip(*together, images, pairs, strict=True):
         (alone,), (expected,) = cut(image, pair[0].tolist(), pair[1:])

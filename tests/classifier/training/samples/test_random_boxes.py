@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from classifier.training.samples.drawn_boxes import jitter_boxes, random_boxes
+from classifier.training.samples.random_boxes import jitter_boxes, random_boxes
 from detection.structures.arrays import FloatArray
 from tests.classifier.training.samples.sampling_examples import Size, assert_valid, numbers_for
 

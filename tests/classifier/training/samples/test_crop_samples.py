@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.training.samples.sampling import sample_crop
+from classifier.training.samples.crop_samples import sample_crop
 from tests.classifier.training.samples.sampling_examples import Size, assert_valid
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.training.samples.sampling import ObjectLists, SampledBoxes, apart_from, keep_apart, sample_proposals
+from classifier.training.samples.from_proposals import sample_proposals
+from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes, apart_from, keep_apart
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
 from tests.classifier.training.samples.sampling_examples import BOXES, LABELS, PROPOSALS, numbers_for, of_one_image

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from classifier.training.samples.sampling import ObjectLists, SampledBoxes, sample_jittered, sample_proposals
+from classifier.training.samples.around_objects import sample_jittered
+from classifier.training.samples.from_proposals import sample_proposals
+from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes
 from detection.structures.arrays import FloatArray, IntArray
 from detection.structures.boxes import as_boxes, box_iou
 from detection.training.sample_order import RowNumbers, SampleKey

@@ -10,7 +10,8 @@ import PIL.Image
 import pytest
 
 from classifier.training.augmentation import Augmentation
-from classifier.training.samples.region_data import GroundTruthRegions, ObjectSamples
+from classifier.training.samples.region_samples import ObjectSamples
+from classifier.training.samples.validation_samples import GroundTruthRegions
 from classifier.training.tasks import Regions, WholeImages
 from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
@@ -165,7 +166,7 @@ def test_all_images_need_proposals(record: GroundTruth) -> None:
 
 def test_class_with_nothing_but_ignored_objects(record: GroundTruth) -> None:
     with pytest.raises(InputError, match="expected objects of every class in split 'train', got none of cat"):
-        Regions().training_samples(Listed([record]), "train", augmentation=Augmentation(), seed=0)
+        Regions().training_samples(Listed([record]), "train", proposals=None, augmentation=Augmentation(), seed=0)
 
 
 def test_whole_images_have_no_use_for_proposals(record: GroundTruth) -> None:

@@ -1,0 +1,186 @@
+"""Training samples: images with the regions that are drawn from them, their labels and what is to be distorted.
+
+`ObjectSamples` draws regions of images with ground truth, `crop_samples.CropSamples` crops of whole images.
+`validation_samples.py` has the samples that a network is measured with.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from classifier.training.augmentation import NUMBERS, Augmentation
+from classifier.training.samples.around_objects import sample_jittered
+from classifier.training.samples.from_proposals import sample_proposals
+from classifier.training.samples.region_batch import RegionSample
+from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes, even_quota, keep_apart
+from detection.image import read_image
+from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.contracts import CachedProposals
+from detection.structures.ground_truth import GroundTruth
+from detection.training.decoded_images import ImageReader
+from detection.training.sample_order import RowNumbers, SampleKey
+
+DISTORTIONS = 100
+"""Stream of random numbers, see `RowNumbers`; far from the streams that the regions are drawn from."""
+
+
+class Samples(Dataset[RegionSample], ABC):
+    """What a training run draws from: `samples[key]` is a function of the seed and the key.
+
+    Args:
+        seed: seed of all random draws.
+    """
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of records of an epoch."""
+
+    def __getitem__(self, key: SampleKey) -> RegionSample:
+        return self.__getitems__([key])[0]
+
+    @abstractmethod
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
+        """Return the samples of a batch, which are computed together; `DataLoader` calls this."""
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """Return the files of all images that samples are drawn from, and of images that are decoded with them."""
+
+    @abstractmethod
+    def read_by(self, reader: ImageReader) -> None:
+        """Take the pixels of the images from `reader` from now on, instead of decoding them for each sample."""
+
+
+class RegionSamples(Samples):
+    """Regions of single images.
+
+    Args:
+        paths: the files of the images.
+        per_image: number R of regions that are drawn from an image.
+        augmentation: draws the distortions of the pixels.
+        seed: seed of all random draws.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, per_image: int, augmentation: Augmentation, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.paths = paths
+        self.per_image = per_image
+        self.augmentation = augmentation
+        self.read: ImageReader = read_image
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def files(self) -> list[Path]:
+        return list(self.paths)
+
+    def read_by(self, reader: ImageReader) -> None:
+        self.read = reader
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> list[RegionSample]:
+        if not keys:
+            return []
+        paths = [self.paths[key.record] for key in keys]
+        images = [self.read(path) for path in paths]
+        numbers = RowNumbers(keys, per_sample=self.per_image, seed=self.seed)
+        regions = self.draw(keys, np.array([image.shape[:2] for image in images]), numbers)
+        draws = self.augmentation.draw(numbers(DISTORTIONS, NUMBERS))
+        parts = (slice(start, start + self.per_image) for start in range(0, len(numbers), self.per_image))
+        return [
+            RegionSample(image, regions.take(part), draws.take(part), path)
+            for image, part, path in zip(images, parts, paths, strict=True)
+        ]
+
+    @abstractmethod
+    def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
+        """Return `per_image` regions of each image `key.record` in turn; `sizes` [n, (height, width)] are theirs."""
+
+
+class ObjectSamples(RegionSamples):
+    """Regions of images with ground truth, drawn from proposals if there are any, else around the ground truth.
+
+    Ignored objects are neither foreground nor background: no region is drawn that overlaps an ignored object by an IoU
+    of 0.5 or more, unless it overlaps another object as foreground.
+
+    Args:
+        records: the images with their ground truth.
+        per_image: number of regions that are drawn from an image.
+        foreground_fraction: share of the regions that are foreground in each batch, 0-1.
+        proposals: the proposals of each image, by the `image_id` of the records.
+        augmentation: draws the distortions of the pixels.
+        seed: seed of all random draws.
+        decoded_files: files of the images to decode, among which may be others; None for the images of the records.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[GroundTruth],
+        *,
+        per_image: int,
+        foreground_fraction: float,
+        proposals: CachedProposals | None,
+        augmentation: Augmentation,
+        seed: int,
+        decoded_files: Sequence[Path] | None = None,
+    ) -> None:
+        paths = [record.path for record in records]
+        super().__init__(paths, per_image=per_image, augmentation=augmentation, seed=seed)
+        self.records = records
+        self.foreground_fraction = foreground_fraction
+        self.proposals = proposals
+        self.decoded_files = decoded_files or paths
+        self._objects, self._ignored = (_object_lists(records, ignored=ignored) for ignored in (False, True))
+
+    def files(self) -> list[Path]:
+        return list(self.decoded_files)
+
+    def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
+        records = np.array([key.record for key in keys])
+        places = np.array([key.position for key in keys])[:, None] * self.per_image + np.arange(self.per_image)
+        foreground = even_quota(places, self.foreground_fraction)  # [n, R]
+        if self.proposals is None:
+            return self._jittered(records, sizes, foreground, numbers)
+        boxes, counts = self.proposals.boxes_of([self.records[record].image_id for record in records.tolist()])
+        limits = np.repeat(sizes[:, [1, 0, 1, 0]], counts, axis=0).astype(np.float32)
+        boxes, counts = keep_apart(self._ignored[records], np.clip(boxes, 0, limits), counts)
+        objects = self._objects[records]
+        usable = objects.counts + counts > 0
+        if usable.all():
+            return sample_proposals(objects, boxes, counts, foreground=foreground, numbers=numbers)
+        # An image whose objects are all ignored may have neither objects nor proposals left to draw from.
+        regions = self._jittered(records, sizes, foreground, numbers)
+        rows = np.repeat(usable, self.per_image)
+        regions.boxes[rows], regions.labels[rows], regions.targets[rows] = sample_proposals(
+            objects.take(np.flatnonzero(usable)),
+            boxes,
+            counts[usable],
+            foreground=foreground[usable],
+            numbers=numbers.take(np.flatnonzero(rows)),
+        )
+        return regions
+
+    def _jittered(self, records: IntArray, sizes: IntArray, foreground: BoolArray, numbers: RowNumbers) -> SampledBoxes:
+        images = np.repeat(records, self.per_image)
+        return sample_jittered(
+            self._objects[images],
+            np.repeat(sizes, self.per_image, axis=0),
+            ignored=self._ignored[images],
+            foreground=foreground.ravel(),
+            numbers=numbers,
+        )
+
+
+def _object_lists(records: Sequence[GroundTruth], *, ignored: bool) -> ObjectLists:
+    rows = [record.ignored == ignored for record in records]
+    return ObjectLists(
+        [record.boxes[kept] for record, kept in zip(records, rows, strict=True)],
+        [record.labels[kept] for record, kept in zip(records, rows, strict=True)],
+    )

@@ -1,0 +1,202 @@
+"""What the training commands share: their four actions, and the checks before the work begins.
+
+`TrainingRun` is the base of `classifier_run.ClassifierRun` and `multibox_run.MultiBoxRun`, which say what is trained on
+which data. `trainer.py` builds Lightning's trainer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from torch import nn
+
+from detection.errors import InputError
+from detection.image import read_image
+from detection.training.checkpoints import read_checkpoint
+from detection.training.data_module import TrainingData
+from detection.training.decoded_images import ImageReader, open_or_decode
+from detection.training.module import SupervisedTraining
+from tools.command.killed_loaders import naming_killed_loaders
+from tools.train.runs.trainer import build_trainer
+
+
+def add_action_options(parser: ArgumentParser, *actions: str) -> None:
+    """Add the name of the action to run, and the files that the actions read and write."""
+    parser.add_argument("action", choices=actions)
+    parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to resume, measure or export")
+    parser.add_argument("--weights", type=str | None, default=None, help="safetensors file that export writes")
+
+
+class TrainingRun(ABC):
+    """One action of a training command on the experiment that its options describe.
+
+    Args:
+        parser: the parser of the command.
+        settings: the options as the parser has read them.
+
+    Attributes:
+        built: the options with their classes instantiated.
+        metric: name of the measure in validation whose highest value makes the best checkpoint.
+        network_option: name of the option that configures the network.
+    """
+
+    metric: str
+    network_option: str
+
+    def __init__(self, parser: ArgumentParser, settings: Namespace) -> None:
+        self.settings = settings
+        self.built: Namespace = parser.instantiate(settings)
+
+    @abstractmethod
+    def build_module(self) -> SupervisedTraining:
+        """Return the network with fresh or initial weights, its loss and its optimiser."""
+
+    @abstractmethod
+    def data(self, module: Any) -> TrainingData:
+        """Return the samples of the splits that the action reads."""
+
+    @abstractmethod
+    def describe(self) -> Any:
+        """Return the description, a dataclass, that the weights file of the network will hold.
+
+        Raises:
+            ValueError: if the network could not be built again from its description.
+        """
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """Return what exported weights are to mention beside their data set, seeds and steps."""
+
+    @abstractmethod
+    def save(self, module: Any, description: Any) -> None:
+        """Write the weights of the network to the file `--weights`."""
+
+    @cached_property
+    def description(self) -> Any:
+        """The description that the weights file of the network will hold.
+
+        Raises:
+            InputError: if the network is not one of this project; no other network can be built from a weights file.
+        """
+        configured = self.settings[self.network_option]
+        if not isinstance(configured, Namespace):
+            expected = f"{self.network_option}: expected a network of the package classifier"
+            raise InputError(f"{expected}, got {configured}")
+        try:
+            return self.describe()
+        except ValueError as error:
+            raise InputError(f"{self.network_option}: {error}") from None
+
+    @cached_property
+    def checkpoint(self) -> dict[str, Any] | None:
+        """The content of the file `--ckpt_path`, or None without this option."""
+        return None if self.settings.ckpt_path is None else read_checkpoint(Path(self.settings.ckpt_path))
+
+    def module(self) -> SupervisedTraining:
+        """Return the network, its loss and its optimiser; `--initial_seed` determines the random weights.
+
+        Raises:
+            InputError: naming the file, if the checkpoint or the initial weights do not fit the network.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.initial_seed)
+            module = self.build_module()
+        if self.checkpoint is not None:
+            require_same_tensors(self.settings.ckpt_path, self.checkpoint, module)
+        return module
+
+    def act(self) -> None:
+        """Fit, validate, test or export, as the option `action` says."""
+        settings = self.settings
+        if settings.action == "export":
+            self._export()
+            return
+        with naming_killed_loaders(settings.workers, f"go on with --ckpt_path {self._last_checkpoint()}"):
+            self._require_startable()
+            _ = self.description  # tells before the work, not after it, if the weights could not be exported
+            module = self.module()
+            data = self.data(module)
+            trainer = build_trainer(settings, vars(self.built.trainer), metric=self.metric)
+            getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
+
+    def image_reader(self, images: Sequence[Path]) -> ImageReader:
+        """Return the function that gives the pixels of the images to train on.
+
+        Raises:
+            InputError: naming the image or file that cannot be used.
+        """
+        if self.settings.decoded_images is None:
+            return read_image
+        return open_or_decode(Path(self.settings.decoded_images), images, workers=self.settings.workers)
+
+    def _export(self) -> None:
+        settings = self.settings
+        if self.checkpoint is None or settings.weights is None:
+            raise InputError("export: expected --ckpt_path, the checkpoint, and --weights, the file to write")
+        module = self.module()
+        module.load_state_dict(self.checkpoint["state_dict"])
+        training = {
+            "dataset": settings.dataset.class_path,
+            "split": settings.train_split,
+            **self.origin(),
+            **{name: settings[name] for name in ("initial_weights", "initial_seed", "seed")},
+            "steps": self.checkpoint["global_step"],
+            "torch": torch.__version__,
+        }
+        self.save(module, replace(self.description, training=training))
+
+    def _last_checkpoint(self) -> Path:
+        return Path(self.settings.output) / "last.ckpt"
+
+    def _require_startable(self) -> None:
+        """Check that the checkpoint to measure is given, or that a new run overwrites none and has what it freezes.
+
+        Raises:
+            InputError: naming the option or the file.
+        """
+        settings, last = self.settings, self._last_checkpoint()
+        if settings.action != "fit" and settings.ckpt_path is None:
+            raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
+        if settings.action != "fit" or settings.ckpt_path is not None:
+            return
+        if settings.frozen and settings.initial_weights is None:
+            raise InputError("frozen: expected --initial_weights, the weights that are kept")
+        if last.exists():
+            raise InputError(
+                f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
+            )
+
+
+def require_same_tensors(path: str, checkpoint: dict[str, Any], module: nn.Module) -> None:
+    """Check that a checkpoint has the tensors of the network that is configured.
+
+    Raises:
+        InputError: naming the file and the first tensor that differs.
+    """
+    found, expected = (
+        {name: list(value.shape) for name, value in state.items()}
+        for state in (checkpoint["state_dict"], module.state_dict())
+    )
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            shapes = f"{name} {expected.get(name, 'nothing')}, got {found.get(name, 'nothing')}"
+            raise InputError(f"{path}: expected a checkpoint of the network that is configured: {shapes}")
+
+
+def require_no_difference(path: Path, expected: str, names: Sequence[str]) -> None:
+    """Check that no tensors differ between a weights file and the network that is to take its weights.
+
+    Raises:
+        InputError: naming the file and the first of the tensors `names`.
+    """
+    if names:
+        raise InputError(
+            f"{path}: expected {expected}, but {names[0]} is not in both, or of another shape ({len(names)} such)"
+        )

@@ -100,45 +100,40 @@ class DataSet(ABC):
         Raises:
             InputError: as `read`, and naming the image, if its objects are of several classes or there are none.
         """
-        return [LabelledImage(record.path, self._only_label(record)) for record in self.read(split)]
-
-    def _only_label(self, record: GroundTruth) -> int:
-        labels = np.unique(record.labels)
-        if len(labels) != 1:
-            names = ", ".join(self.class_names[label] for label in labels) or "no objects"
-            raise InputError(f"{record.path}: expected objects of one class, got {names}")
-        return int(labels[0])
+        images = []
+        for record in self.read(split):
+            labels = np.unique(record.labels)
+            if len(labels) != 1:
+                names = ", ".join(self.class_names[label] for label in labels) or "no objects"
+                raise InputError(f"{record.path}: expected objects of one class, got {names}")
+            images.append(LabelledImage(record.path, int(labels[0])))
+        return images
 
     def _usable_entries(self, split: str, faults: Faults) -> Iterator[Entry]:
-        files = ImageFiles()
+        files: set[str] = set()
         image_ids: set[str] = set()
         for entry in self.entries(split, faults):
             with faults.at(entry.place):
-                files.add(entry.record.path)
+                check_image_file(entry.record.path, files)
                 if entry.record.image_id in image_ids:
                     raise InputError(f"expected each image once, got a second '{entry.record.image_id}'")
                 image_ids.add(entry.record.image_id)
                 yield entry
 
 
-class ImageFiles:
-    """The files of a split, which exist and are all different."""
+def check_image_file(path: Path, known: set[str]) -> None:
+    """Add an image file to the known files of a split.
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-
-    def add(self, path: Path) -> None:
-        """Take in a file.
-
-        Raises:
-            InputError: without a place, if there is no such file, or it has been taken in before.
-        """
-        name = os.fspath(path)
-        if name in self._known:
-            raise InputError(f"expected each image once, got {path} again")
-        if not os.path.isfile(name):  # noqa: PTH113  three times as fast as Path.is_file, over all of ImageNet
-            raise InputError(f"expected the image {path}, got no such file")
-        self._known.add(name)
+    Raises:
+        InputError: if there is no such file, or it is known already. The message does not name the place at which the
+            data set lists it: see `Faults.at`.
+    """
+    name = os.fspath(path)
+    if name in known:
+        raise InputError(f"expected each image once, got {path} again")
+    if not os.path.isfile(name):  # noqa: PTH113  three times as fast as Path.is_file, over all of ImageNet
+        raise InputError(f"expected the image {path}, got no such file")
+    known.add(name)
 
 
 def count_objects(records: Sequence[GroundTruth], class_count: int) -> IntArray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.datasets.dataset import DataSet, Entry, ImageFiles, LabelledImage
+from detection.datasets.dataset import DataSet, Entry, LabelledImage, check_image_file
 from detection.datasets.files.annotated_objects import Corners, check_box
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines
@@ -64,10 +64,11 @@ class TinyImageNet(DataSet):
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
         """The images of `split` with their class; boxes are not looked at. See `DataSet.read_labels`."""
-        faults, files, images = Faults(), ImageFiles(), []
+        faults, images = Faults(), []
+        files: set[str] = set()
         for line in self._annotations(split, faults):
             with faults.at(line.place):
-                files.add(line.path)
+                check_image_file(line.path, files)
                 images.append(LabelledImage(line.path, line.label))
         return images
 

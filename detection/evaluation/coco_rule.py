@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, rank
 from detection.evaluation.metrics import DetectionMetrics, Ranking
 from detection.evaluation.rules import COCO_AT_HALF
-from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitIndex, SplitObjects
+from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitIndex, SplitObjects, to_records
 
 STATISTICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
@@ -73,12 +73,11 @@ def _to_coco(boxes: SplitBoxes, **more_columns: NDArray[Any]) -> Any:
         "category_id": boxes.labels,
         "bbox": boxes.boxes_xywh,
     } | more_columns
-    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     coco = COCO()
     coco.dataset = {
         "images": [{"id": number} for number in index.coco_image_ids.tolist()],
         "categories": [{"id": label} for label in range(len(index.class_names))],
-        "annotations": [dict(zip(columns, row, strict=True)) for row in rows],
+        "annotations": to_records(columns),
     }
     coco.createIndex()
     return coco

@@ -62,29 +62,20 @@ def evaluate(
             other class names or without being listed.
     """
     names = tuple(class_names)
-    _check_agreement(ground_truths, detections, names)
     index = split_index([truth.image_id for truth in ground_truths], names)
-    return score(split_objects(index, ground_truths), split_detections(index, detections), rule, blacklist=blacklist)
-
-
-def _check_agreement(
-    ground_truths: Sequence[GroundTruth], detections: Mapping[str, Detections], class_names: tuple[str, ...]
-) -> None:
-    known: set[str] = set()
     for truth in ground_truths:
-        if truth.image_id in known:
-            raise ValueError(f"image {truth.image_id} is listed twice in the ground truth")
-        known.add(truth.image_id)
-        if len(truth) and truth.labels.max() >= len(class_names):
+        if len(truth) and truth.labels.max() >= len(names):
             raise ValueError(
-                f"ground truth of image {truth.image_id}: labels must be below {len(class_names)}, the number of "
-                f"classes, got {truth.labels.max()}"
+                f"ground truth of image {truth.image_id}: labels must be below {len(names)}, the number of classes, "
+                f"got {truth.labels.max()}"
             )
-    for image_id, detected in detections.items():
+    known = set(index.image_ids)
+    for image_id, image_detections in detections.items():
         if image_id not in known:
             raise ValueError(f"detections of image {image_id}, which is not in the ground truth")
-        if detected.class_names != class_names:
+        if image_detections.class_names != names:
             raise ValueError(
-                f"detections of image {image_id}: expected the {len(class_names)} class names of the evaluation, in "
-                f"their order, got {len(detected.class_names)} others"
+                f"detections of image {image_id}: expected the {len(names)} class names of the evaluation, in their "
+                f"order, got {len(image_detections.class_names)} others"
             )
+    return score(split_objects(index, ground_truths), split_detections(index, detections), rule, blacklist=blacklist)

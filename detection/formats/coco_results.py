@@ -14,7 +14,7 @@ from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.formats.parts.checked_rows import check_rows, find_positions, join_rows, positions
 from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
-from detection.structures.split_columns import SplitDetections, SplitIndex
+from detection.structures.split_columns import SplitDetections, SplitIndex, to_records
 
 IDENTIFIERS = ("image_id", "category_id")
 
@@ -51,15 +51,13 @@ def write_coco_results(path: Path, detections: SplitDetections) -> None:
         InputError: naming the file, if it cannot be written.
     """
     index = detections.index
-    columns = zip(
-        index.coco_image_ids[detections.images].tolist(),
-        index.category_ids[detections.labels].tolist(),
-        detections.boxes_xywh.tolist(),
-        detections.scores.tolist(),
-        strict=True,
-    )
-    keys = (*IDENTIFIERS, "bbox", "score")
-    write_json_list(path, [dict(zip(keys, values, strict=True)) for values in columns])
+    columns = {
+        "image_id": index.coco_image_ids[detections.images],
+        "category_id": index.category_ids[detections.labels],
+        "bbox": detections.boxes_xywh,
+        "score": detections.scores,
+    }
+    write_json_list(path, to_records(columns))
 
 
 def _check_item(item: Any, known_ids: set[Any]) -> None:

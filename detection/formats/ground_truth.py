@@ -17,7 +17,7 @@ from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
-from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects
+from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects, to_records
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""
@@ -94,26 +94,25 @@ def read_coco_ground_truth(path: Path) -> SplitObjects:
 
 
 def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str]) -> SplitIndex:
-    names: list[str] = []
-    numbers: dict[int, None] = {}
+    images: dict[int, Any] = {}
+    file_names: list[str] = []
     sizes: list[tuple[int, int] | None] = []
     for position, item in enumerate(coco_json.list_of(content, "images", path)):
         with Faults().at(partial(coco_json.place_of, path, "images", position, item)):
             number = coco_json.field_of(item, "id", int)
-            coco_json.check_new(number, numbers, "image")
-            numbers[number] = None
-            names.append(coco_json.field_of(item, "file_name", str) if "file_name" in item else "")
+            coco_json.check_new(number, images, "image")
+            images[number] = item
+            file_names.append(coco_json.field_of(item, "file_name", str) if "file_name" in item else "")
             sizes.append(coco_json.read_size(item) if "width" in item and "height" in item else None)
-    # Files of `write_coco_ground_truth` have the names and numbers of other data sets too.
-    items = list(zip(content["images"], numbers, strict=True))
     try:
+        # `write_coco_ground_truth` adds the names and list numbers that images have in other data sets.
         return split_index(
-            [str(item.get("image_id", number)) for item, number in items],
+            [str(item.get("image_id", number)) for number, item in images.items()],
             tuple(categories.values()),
-            file_names=names,
+            file_names=file_names,
             sizes=sizes,
-            list_numbers=[item.get("list_number", place) for place, (item, _) in enumerate(items, start=1)],
-            coco_image_ids=list(numbers),
+            list_numbers=[item.get("list_number", place) for place, item in enumerate(images.values(), start=1)],
+            coco_image_ids=list(images),
             category_ids=list(categories),
         )
     except (ValueError, OverflowError, TypeError) as error:
@@ -145,39 +144,29 @@ def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
 
 
 def coco_ground_truth(objects: SplitObjects) -> bytes:
-    """What `write_coco_ground_truth` writes."""
+    """Return the content of the file that `write_coco_ground_truth` writes."""
     index = objects.index
-    columns = zip(
-        index.coco_image_ids.tolist(),
-        index.image_ids,
-        index.list_numbers.tolist(),
-        index.file_names,
-        index.sizes.tolist(),
-        strict=True,
-    )
-    images = [
-        {"id": coco_id, "image_id": name, "list_number": number, "file_name": file_name}
-        | ({"width": width, "height": height} if height else {})
-        for coco_id, name, number, file_name, (height, width) in columns
-    ]
-    named = zip(index.category_ids.tolist(), index.class_names, strict=True)
-    categories = [{"id": number, "name": name} for number, name in named]
-    content = {"images": images, "annotations": _annotations(objects), "categories": categories}
+    images = {
+        "id": index.coco_image_ids,
+        "image_id": np.array(index.image_ids, object),
+        "list_number": index.list_numbers,
+        "file_name": np.array(index.file_names, object),
+    }
+    annotations = {
+        "id": np.arange(1, len(objects) + 1),
+        "image_id": index.coco_image_ids[objects.images],
+        "category_id": index.category_ids[objects.labels],
+        "bbox": objects.boxes_xywh,
+        "area": objects.areas,
+        "iscrowd": objects.crowd.astype(np.int64),
+        "ignore": objects.ignored.astype(np.int64),
+    }
+    content = {
+        "images": [
+            record | ({"width": width, "height": height} if height else {})
+            for record, (height, width) in zip(to_records(images), index.sizes.tolist(), strict=True)
+        ],
+        "annotations": to_records(annotations),
+        "categories": to_records({"id": index.category_ids, "name": np.array(index.class_names, object)}),
+    }
     return json.dumps(content).encode("ascii")
-
-
-def _annotations(objects: SplitObjects) -> list[coco_json.Record]:
-    columns = zip(
-        objects.index.coco_image_ids[objects.images].tolist(),
-        objects.index.category_ids[objects.labels].tolist(),
-        objects.boxes_xywh.tolist(),
-        objects.areas.tolist(),
-        objects.crowd.tolist(),
-        objects.ignored.tolist(),
-        strict=True,
-    )
-    return [
-        {"id": number, "image_id": image, "category_id": category, "bbox": box, "area": area}
-        | {"iscrowd": int(crowd), "ignore": int(ignored)}
-        for number, (image, category, box, area, crowd, ignored) in enumerate(columns, start=1)
-    ]

@@ -233,6 +233,12 @@ def drop_blacklisted(
     return objects[kept_objects], detections[kept_detections]
 
 
+def to_records(columns: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Return one dictionary a row, with Python values for JSON, of columns that have N rows each."""
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def corners_to_xywh(corners: ArrayLike) -> Columns:
     """Convert `x1, y1, x2, y2` [N, 4] to x, y, width, height in float64."""
     exact = np.array(corners, np.float64).reshape(-1, 4)

@@ -40,19 +40,9 @@ class Comparison:
         return self.second - self.first
 
     @property
-    def won(self) -> BoolArray:
-        """The classes [C] in which the second has the higher average precision."""
-        return self.differences > 0
-
-    @property
-    def lost(self) -> BoolArray:
-        """The classes [C] in which the first has."""
-        return self.differences < 0
-
-    @property
-    def surely(self) -> BoolArray:
-        """The classes [C] whose interval leaves out 0; by chance alone some would, where there are many classes."""
-        return np.array([one.low > 0 or one.high < 0 for one in self.class_intervals], np.bool_)
+    def certain(self) -> BoolArray:
+        """True for classes [C] whose interval excludes 0; if there are many classes, some do by chance alone."""
+        return np.array([interval.low > 0 or interval.high < 0 for interval in self.class_intervals], np.bool_)
 
 
 def compare(

@@ -193,7 +193,7 @@ def test_disagreeing_input_is_named() -> None:
         evaluate(one, {"a": found, "elsewhere": found}, NAMES)
     with pytest.raises(ValueError, match="detections of image a: expected the 3 class names"):
         evaluate(one, {"a": found}, ("dog", "cat", "owl"))
-    with pytest.raises(ValueError, match="image a is listed twice"):
+    with pytest.raises(ValueError, match="image_ids must differ, got 'a' twice"):
         evaluate(one * 2, {}, NAMES)
     with pytest.raises(ValueError, match="image a: labels must be below 3, the number of classes, got 3"):
         evaluate([truth("a", [BOX], [3])], {}, NAMES)

@@ -123,7 +123,7 @@ def _read_report(path: Path) -> dict[str, Any] | None:
 
 def build_report(comparison: Comparison, metrics: DetectionMetrics, resamples: int) -> dict[str, Any]:
     """Return the comparison as a dictionary for JSON, without the classes that have no objects."""
-    columns = (comparison.class_names, comparison.differences, comparison.class_intervals, comparison.surely)
+    columns = (comparison.class_names, comparison.differences, comparison.class_intervals, comparison.certain)
     classes: dict[str, dict[str, Any]] = {
         name: {"difference": float(difference), "interval": json_interval(interval), "sure": bool(sure)}
         for name, difference, interval, sure in zip(*columns, strict=True)

@@ -138,9 +138,10 @@ def test_better_detections_win() -> None:
     assert comparison.difference == pytest.approx(better.mean_average_precision - worse.mean_average_precision)
     assert 0 < comparison.interval.low < comparison.difference < comparison.interval.high
     assert comparison.share_better > 0.95
-    assert comparison.won.tolist()[:2] == [True, True]
-    assert comparison.won[3] == comparison.lost[3] == comparison.surely[3] == False  # noqa: E712  of no objects
-    assert comparison.surely[0]
+    assert (comparison.differences > 0).tolist()[:2] == [True, True]
+    assert np.isnan(comparison.differences[3])  # a class without objects
+    assert not comparison.certain[3]
+    assert comparison.certain[0]
 
 
 def test_pairing_narrows_the_interval() -> None:
@@ -158,8 +159,8 @@ def test_result_against_itself() -> None:
     comparison = compare(metrics, metrics, draw_images(IMAGES, resamples=50))
     assert comparison.interval == Interval(0, 0)
     assert comparison.difference == comparison.share_better == 0
-    assert not comparison.won.any()
-    assert not comparison.surely.any()
+    assert not (comparison.differences > 0).any()
+    assert not comparison.certain.any()
 
 
 def test_only_results_on_the_same_split_compare() -> None:

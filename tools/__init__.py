@@ -1,8 +1,12 @@
-"""Programs around the detector: `python -m tools.<name> --help`."""
+"""The commands around the detector: they train, prepare data, and measure.
+
+Each command is a console script such as `detect-evaluate`; `[project.scripts]` in `pyproject.toml` lists them all. In a
+clone, `python -m tools.evaluate` runs the same command, whichever of the groups below it lies in. Other code imports
+it by its full name, such as `tools.measure.evaluate`.
+"""
 
 from pathlib import Path
 
 GROUPS = ("data", "measure", "train")
 
-# `python -m tools.evaluate` finds a command whichever group it lies in. The code itself imports by the full name.
 __path__ += [str(Path(__file__).with_name(group)) for group in GROUPS]

@@ -1,4 +1,4 @@
-"""Where tools take the proposals of an image from: a proposer, or a cache that it has filled."""
+"""Where commands take the proposals of an image from: a proposer, or a cache that `detect-propose` has filled."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from tools.command.killed_loaders import naming_killed_loaders
 
 Item = TypeVar("Item")
 
+IMAGES_AT_ONCE = 16
+"""Number of images whose regions share the batches of the classifier."""
+
 PREFETCHED = 16
-"""Images that each process may be ahead, so that none waits for another that has a large one."""
+"""Number of images that each loader process may be ahead, so that none waits for another that has a large image."""
 
 
 class ProposedImage(NamedTuple):
@@ -36,11 +39,11 @@ class ProposedImage(NamedTuple):
 
 
 class ImageProposals:
-    """Proposals of the images of a data set.
+    """The proposals of the images of a data set.
 
     Args:
-        propose: makes them.
-        cache: has them already.
+        propose: the proposer; it runs if there is no cache.
+        cache: the cache that has the proposals of all images.
     """
 
     def __init__(self, propose: Proposer, cache: ProposalCache | None = None) -> None:
@@ -48,10 +51,10 @@ class ImageProposals:
         self.cache = cache
 
     def __call__(self, record: GroundTruth, image: Image) -> Proposals:
-        """The proposals of `record`, whose pixels are `image`.
+        """Return the proposals of `record`, whose pixels are `image`.
 
         Raises:
-            InputError: naming the cache, if it was filled from an image of another size.
+            InputError: naming the cache, if its proposals were made from an image of another size.
         """
         if self.cache is None:
             return self.propose(image)
@@ -65,16 +68,17 @@ class ImageProposals:
 
 
 def propose_ahead(
-    records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int, at_once: int
+    records: Sequence[GroundTruth], proposals: ImageProposals, *, threads: int
 ) -> Iterator[list[ProposedImage]]:
-    """All images in their order, `at_once` of them in a group; while one is used, threads prepare the next.
+    """Yield all images in order, in groups of `IMAGES_AT_ONCE`; meanwhile threads prepare the next group.
 
     Raises:
         InputError: naming the image or cache that cannot be used.
     """
-    coming = map_ahead(partial(_read_and_propose, proposals=proposals), records, threads=threads, ahead=at_once)
-    with closing(coming):
-        while group := list(islice(coming, at_once)):
+    prepare = partial(_read_and_propose, proposals=proposals)
+    images = map_ahead(prepare, records, threads=threads, ahead=IMAGES_AT_ONCE)
+    with closing(images):
+        while group := list(islice(images, IMAGES_AT_ONCE)):
             yield group
 
 
@@ -84,11 +88,11 @@ def _read_and_propose(record: GroundTruth, proposals: ImageProposals) -> Propose
 
 
 def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int], Proposals]:
-    """The size (height, width) of an image, and the proposals made of its file.
+    """Read an image, and return its size (height, width) and its proposals.
 
     Raises:
-        InputError: naming the file, if it cannot be read, or whatever fails in `propose`: an image in a thousand that
-            a proposer cannot do is not to end the run over all.
+        InputError: naming the file, if it cannot be read or `propose` fails in any way. One image in a thousand on
+            which a proposer fails must not end the run over all of them.
     """
     image = read_image(record.path)
     try:
@@ -101,11 +105,11 @@ def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int
 
 
 def open_cache(settings: Namespace, propose: Namespace | None) -> ProposalCache | None:
-    """The cache that the option `--proposals` of an experiment names, if there is one.
+    """Open the cache that the option `--proposals` names; return None without that option.
 
     Raises:
-        InputError: naming the file, if it cannot be used, is of another data set, or was filled by another proposer
-            than `propose`, the settings of the experiment's.
+        InputError: naming the file, if it cannot be used, belongs to another data set, or was filled by another
+            proposer than the settings `propose` describe.
     """
     if settings.proposals is None:
         return None
@@ -116,14 +120,14 @@ def open_cache(settings: Namespace, propose: Namespace | None) -> ProposalCache 
 
 
 def cache_settings(settings: Namespace, propose: Namespace | None) -> dict[str, Any]:
-    """What tells the proposals of an experiment from others; not the data set's folder, which may be moved."""
+    """Return the settings that identify proposals; the folder of the data set is left out, as it may be moved."""
     dataset = settings.dataset.as_dict()
     dataset["init_args"].pop("root")
     return {"propose": propose.as_dict() if propose is not None else None, "dataset": dataset}
 
 
 def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
-    """All items in their order, made in loader processes.
+    """Yield all items in order, made in `workers` loader processes, or in this process if that is 0.
 
     Raises:
         InputError: if one of the processes is killed.
@@ -142,5 +146,5 @@ def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
 
 
 def use_one_thread(_: int) -> None:
-    """Let OpenCV have one thread in a loader process: the processes share the machine."""
+    """Let OpenCV use one thread in a loader process, as the processes share the cores of the machine."""
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""What to tell a user when the system has killed a process that loads images."""
+"""The message for a user when the system has killed a process that loads images, usually for want of memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from detection.errors import InputError, is_killed_loader
 
 @contextmanager
 def naming_killed_loaders(workers: int, remedy: str) -> Iterator[None]:
-    """Turn PyTorch's error about a killed loader process into an `InputError` that ends with how to go on.
+    """Turn PyTorch's error about a killed loader process into an `InputError` that ends with `remedy`.
 
     Args:
-        workers: loader processes that were asked for.
-        remedy: "run the command again", say.
+        workers: the number of loader processes that were asked for.
+        remedy: what the user should do, such as "run the command again".
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """List everything that is wrong with a data set, and count what is in it.
 
-python -m tools.check_dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train
-python -m tools.check_dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train --images
+detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train
+detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train --images
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from tqdm import tqdm
 from detection.datasets.dataset import Entry, count_objects
 from detection.errors import InputError
 from detection.image import read_image
-from tools.command.split_options import add_split_options
+from tools.command.entry_point import command
+from tools.command.options import add_split_options
 
 
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.check_dataset", description="List all faults of a data set.")
+    parser = ArgumentParser(prog="detect-check-dataset", description="List all faults of a data set.")
     add_split_options(parser)
     parser.add_argument(
         "--images", action="store_true", help="also decode every image, and compare its size with the annotation"
@@ -31,17 +32,14 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-check-dataset")
+def main(arguments: Sequence[str]) -> int:
     """Print the faults and a summary; returns the exit status, 1 if there are any faults."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
-    try:
-        dataset = parser.instantiate(settings).dataset
-    except InputError as error:
-        print(f"check_dataset: {error.line}", file=sys.stderr)
-        return 1
+    dataset = parser.instantiate(settings).dataset
     entries, faults = dataset.check(settings.split)
     if settings.images:
         faults = faults + find_image_faults(entries)

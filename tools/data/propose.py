@@ -1,6 +1,6 @@
 """Make the proposals of a split once, for training and measuring to read.
 
-python -m tools.propose --config configs/tiny_imagenet.yaml --data FOLDER --split train --output runs/train.proposals
+detect-propose --config tiny_imagenet.yaml --data FOLDER --split train --output runs/train.proposals
 
 A run that was interrupted goes on where it stood when it is started again; one that is done adds only the images that
 are missing.
@@ -20,10 +20,11 @@ from detection.errors import InputError
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.writer import CacheWriter
+from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
 from tools.command.image_proposals import cache_settings, one_by_one, propose_file
+from tools.command.options import add_limit_option, evenly_spaced
 from tools.command.output_file import prepare_output
-from tools.command.split_options import add_limit_option, evenly_spaced
 
 
 class ProposedImage(NamedTuple):
@@ -54,24 +55,21 @@ class ProposedSplit(Dataset[ProposedImage]):
 
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.propose", description="Make the proposals of a split.")
+    parser = ArgumentParser(prog="detect-propose", description="Make the proposals of a split.")
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--split", type=str, default="train", help="train, val, ...")
     add_limit_option(parser)
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-propose")
+def main(arguments: Sequence[str]) -> int:
     """Fill the cache `--output`; returns the exit status, 1 if an image had to be left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    try:
-        faults = fill_cache(settings, parser)
-    except InputError as error:
-        print(f"propose: {error.line}", file=sys.stderr)
-        return 1
+    faults = fill_cache(settings, parser)
     if faults:
-        print(f"propose: {len(faults)} image{'' if len(faults) == 1 else 's'} left out:", file=sys.stderr)
+        print(f"detect-propose: {len(faults)} image{'' if len(faults) == 1 else 's'} left out:", file=sys.stderr)
         print("\n".join(fault.line for fault in faults), file=sys.stderr)
     return 1 if faults else 0
 
@@ -107,7 +105,7 @@ def add_all(writer: CacheWriter, split: ProposedSplit, *, of: int, workers: int)
         for image in one_by_one(split, workers=workers):
             fault = add_image(writer, image)
             if fault is not None:
-                tqdm.write(f"propose: {fault.line}", file=sys.stderr)
+                tqdm.write(f"detect-propose: {fault.line}", file=sys.stderr)
                 faults.append(fault)
             progress.update()
     return faults

@@ -22,7 +22,7 @@ from tests.tools.conftest import fill, message
 from tools.command.image_proposals import ImageProposals
 from tools.data import propose
 from tools.measure.evaluate import command as evaluate
-from tools.measure.evaluate import run as evaluate_run
+from tools.measure.evaluate.kept_results import detect_each
 from tools.train import train_classifier
 
 # Lightning's own remarks on small runs.
@@ -57,7 +57,7 @@ def test_cached_proposals_detect_the_same(search_config: Path, filled: Path, tin
     detector = build_detector(settings, source=str(search_config))
     records = TinyImageNet(tiny_images).read("val")
     made, cached = (
-        list(evaluate_run.detect_each(detector, records, ImageProposals(detector.propose, cache), workers=0))
+        list(detect_each(detector, records, ImageProposals(detector.propose, cache), workers=0))
         for cache in (None, ProposalCache(filled))
     )
     for expected, found in zip((one.detections for one in made), (one.detections for one in cached), strict=True):
@@ -73,7 +73,7 @@ def run_training(options: list[str]) -> int:
     return train_classifier.main(["fit", *options])
 
 
-BOTH = pytest.mark.parametrize(("run", "name"), [(run_evaluate, "evaluate"), (run_training, "train_classifier")])
+BOTH = pytest.mark.parametrize(("run", "name"), [(run_evaluate, "detect-evaluate"), (run_training, "detect-train")])
 
 
 @BOTH
@@ -88,7 +88,7 @@ def test_image_without_proposals(
     assert fill(search_options, path, "--limit", "3") == 0
     assert run([*search_options, "--proposals", str(path), "--output", str(tmp_path)]) == 1
     assert message(capsys) == (
-        f"{name}: {path}: expected proposals of image '1' and 8 more, got none; add them with python -m tools.propose"
+        f"{name}: {path}: expected proposals of image '1' and 8 more, got none; add them with detect-propose"
     )
 
 
@@ -102,7 +102,7 @@ def test_cache_that_is_not_there_or_of_another_proposer(
 ) -> None:
     missing = filled.with_name("missing.proposals")
     assert run([*search_options, "--proposals", str(missing)]) == 1
-    assert message(capsys) == f"{name}: {missing}: no such cache of proposals; make it with python -m tools.propose"
+    assert message(capsys) == f"{name}: {missing}: no such cache of proposals; make it with detect-propose"
     other = ["--detector.propose.init_args.min_side", "9"]
     assert run([*search_options, "--proposals", str(filled), *other]) == 1
     assert "expected a cache made with propose.init_args.min_side 9, got one with 8" in message(capsys)
@@ -113,7 +113,7 @@ def fill_again(options: list[str]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("run", "name"), [(run_evaluate, "evaluate"), (run_training, "train_classifier"), (fill_again, "propose")]
+    ("run", "name"), [(run_evaluate, "detect-evaluate"), (run_training, "detect-train"), (fill_again, "detect-propose")]
 )
 def test_cache_of_another_data_set(
     *,
@@ -169,4 +169,4 @@ def test_whole_images_have_no_use_for_proposals(
 ) -> None:
     whole_images = ["--task", "classifier.training.tasks.WholeImages", "--output", str(tmp_path)]
     assert run_training([*search_options, "--proposals", str(filled), *whole_images]) == 1
-    assert message(capsys) == "train_classifier: proposals: expected a task with regions, got one with whole images"
+    assert message(capsys) == "detect-train: proposals: expected a task with regions, got one with whole images"

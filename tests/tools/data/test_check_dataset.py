@@ -99,7 +99,7 @@ def test_data_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run(tmp_path) == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith(f"check_dataset: {tmp_path}")
+    assert output.err.startswith(f"detect-check-dataset: {tmp_path}")
     assert output.err.count("\n") == 1
 
 

@@ -107,9 +107,9 @@ def test_broken_pictures_are_left_out(
     path = tmp_path / "val.proposals"
     assert fill([*search_options[:-1], str(data)], path) == 1
     lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[2] == "propose: 2 images left out:"
+    assert lines[2] == "detect-propose: 2 images left out:"
     for reported, listed, name in zip(lines[:2], lines[3:], ("3.png", "7.png"), strict=True):
-        assert reported == f"propose: {listed}"
+        assert reported == f"detect-propose: {listed}"
         assert listed.startswith(f"{pictures / name}: expected a readable image")
     cache = ProposalCache(path)
     assert len(cache) == 10
@@ -154,7 +154,7 @@ def test_proposer_that_fails_on_an_image(
     path = tmp_path / "val.proposals"
     assert fill(search_options, path) == 1
     line = capsys.readouterr().err.splitlines()[0]
-    assert line.startswith(f"propose: {search_options[-1]}/tiny-imagenet-200/val/images/2.png: {reason}")
+    assert line.startswith(f"detect-propose: {search_options[-1]}/tiny-imagenet-200/val/images/2.png: {reason}")
     assert len(ProposalCache(path)) == 11
     assert fill(search_options, path) == 0
     assert len(ProposalCache(path)) == 12
@@ -168,7 +168,7 @@ def test_killed_process(
 
     monkeypatch.setattr(propose.ProposedSplit, "__getitem__", killed)
     assert fill(search_options, tmp_path / "val.proposals") == 1
-    assert message(capsys).startswith("propose: a loader process was killed, perhaps for want of memory")
+    assert message(capsys).startswith("detect-propose: a loader process was killed, perhaps for want of memory")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_cache_of_other_settings(
 ) -> None:
     before = contents(filled)
     assert fill(search_options, filled, *more) == 1
-    assert f"propose: {filled}: expected a cache made with {reason}" in message(capsys)
+    assert f"detect-propose: {filled}: expected a cache made with {reason}" in message(capsys)
     assert contents(filled) == before
 
 
@@ -192,4 +192,4 @@ def test_options_that_do_not_do(search_options: list[str], tmp_path: Path, capsy
     assert propose.main(search_options) == 1  # the output of the experiment is a folder
     assert "expected a name that ends in .proposals" in message(capsys)
     assert fill(search_options, tmp_path / "a.proposals", "--detector.propose", "null") == 1
-    assert message(capsys) == "propose: detector.propose: expected a proposer in the file of --config, got none"
+    assert message(capsys) == "detect-propose: detector.propose: expected a proposer in the file of --config, got none"

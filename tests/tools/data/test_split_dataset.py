@@ -9,7 +9,6 @@ import pytest
 
 from detection.datasets import PascalVOC
 from tools.data import split_dataset
-from tools.data.split_dataset import write_list
 
 CLASSES = ("cat", "dog", "dog", "bus", "cat", "dog", "bus", "dog", "cat")
 """Of the single objects of nine images."""
@@ -69,7 +68,7 @@ def test_faulty_data_set_is_not_split(root: Path, tmp_path: Path, capsys: pytest
     (root / "JPEGImages" / "004.jpg").unlink()
     assert run(root, tmp_path / "lists") == 1
     assert capsys.readouterr().err.startswith(
-        f"split_dataset: {root / 'ImageSets' / 'Main' / 'val.txt'}:5: expected the"
+        f"detect-split-dataset: {root / 'ImageSets' / 'Main' / 'val.txt'}:5: expected the"
     )
     assert not (tmp_path / "lists").exists()
 
@@ -78,13 +77,5 @@ def test_folder_that_cannot_be_written(root: Path, capsys: pytest.CaptureFixture
     output = root / "JPEGImages" / "000.jpg"
     assert run(root, output) == 1
     assert capsys.readouterr().err.startswith(
-        f"split_dataset: {output / 'val1.txt'}: expected a place to write to, got: "
+        f"detect-split-dataset: {output / 'val1.txt'}: expected a place to write to, got: "
     )
-
-
-def test_list_replaces_an_older_one(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "val1.txt"
-    for names in (["a", "b"], ["c"], []):
-        write_list(path, names)
-        assert path.read_text().split() == names
-    assert [file.name for file in path.parent.iterdir()] == ["val1.txt"]

@@ -81,4 +81,4 @@ def test_a_single_network_is_refused(ensemble_options: list[str], capsys: pytest
     expected = (
         "detector.classify: expected a classifier.ensemble.Ensemble with two members or more that have no threshold"
     )
-    assert capsys.readouterr().err == f"calibrate_cascade: {expected}\n"
+    assert capsys.readouterr().err == f"detect-calibrate-cascade: {expected}\n"

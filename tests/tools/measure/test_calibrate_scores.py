@@ -107,7 +107,7 @@ def test_areas_need_the_sizes_of_images(options: list[str], tmp_path: Path, caps
     path.write_text(json.dumps(truth))
     assert calibrate_scores.main([*options, "--area", "0.5"]) == 1
     expected = f"{path}: expected the size of every image, which --area needs, got none"
-    assert capsys.readouterr().err == f"calibrate_scores: {expected}\n"
+    assert capsys.readouterr().err == f"detect-calibrate-scores: {expected}\n"
     assert calibrate_scores.main(options) == 0
 
 
@@ -117,7 +117,7 @@ def test_warnings_name_the_tool(options: list[str], tmp_path: Path, capsys: pyte
     path.write_text(json.dumps(truth | {"categories": [*truth["categories"], {"id": 2, "name": "owl"}]}))
     assert calibrate_scores.main(options) == 0
     warning = "classes without objects are left out of the mean, 1 of them: owl"
-    assert capsys.readouterr().err == f"calibrate_scores: warning: {warning}\n"
+    assert capsys.readouterr().err == f"detect-calibrate-scores: warning: {warning}\n"
 
 
 def test_plot(options: list[str], tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def test_nothing_right(options: list[str], tmp_path: Path, capsys: pytest.Captur
     path.write_text(json.dumps(wrong))
     assert calibrate_scores.main([*options, "--json", str(tmp_path / "report.json")]) == 1
     error = capsys.readouterr().err
-    assert f"calibrate_scores: {path}: expected right and wrong detections, got 0 right ones" in error
+    assert f"detect-calibrate-scores: {path}: expected right and wrong detections, got 0 right ones" in error
     assert not (tmp_path / "report.json").exists()
 
 
 def test_missing_file(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results.json").unlink()
     assert calibrate_scores.main(options) == 1
-    assert capsys.readouterr().err.startswith(f"calibrate_scores: {tmp_path / 'results.json'}: expected")
+    assert capsys.readouterr().err.startswith(f"detect-calibrate-scores: {tmp_path / 'results.json'}: expected")

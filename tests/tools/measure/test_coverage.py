@@ -156,7 +156,7 @@ def test_caches_that_do_not_fit(
         harm(path)
     assert run({"whole": WHOLE, "cached": str(path)}) == 1
     output = capsys.readouterr()
-    assert output.err.startswith(f"coverage: cached: {path}: ")
+    assert output.err.startswith(f"detect-coverage: cached: {path}: ")
     assert reason in output.err
     assert output.err.endswith("; the source is left out\n")
     assert output.err.count("\n") == 1
@@ -171,7 +171,7 @@ def test_cache_of_another_reader(run: Callable[..., int], tmp_path: Path, capsys
     assert run({"cached": str(path)}) == 1
     lines = capsys.readouterr().err.splitlines()
     assert "made with dataset.class_path detection.datasets.TinyImageNet, got one with detection.data" in lines[0]
-    assert lines[1] == "coverage: sources: expected one that can be used, got none of 1"
+    assert lines[1] == "detect-coverage: sources: expected one that can be used, got none of 1"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_sources_that_cannot_be_used(
     Path("classes.yaml").write_text("classify: {}\n")
     assert run({"strange": source, "whole": WHOLE}) == 1
     output = capsys.readouterr()
-    assert output.err.startswith("coverage: strange: ")
+    assert output.err.startswith("detect-coverage: strange: ")
     assert reason in output.err
     assert output.err.count("\n") == 1
     assert "12 images, 12 objects" in output.out
@@ -217,7 +217,7 @@ def test_weights_that_are_missing(
     assert run({"alone": SEARCH, "merged": merged}) == 1
     output = capsys.readouterr()
     assert output.err == (
-        "coverage: merged: some.safetensors: expected weights, got no such file; the source is left out\n"
+        "detect-coverage: merged: some.safetensors: expected weights, got no such file; the source is left out\n"
     )
     assert "\nalone" in output.out
 
@@ -239,7 +239,7 @@ def test_image_that_a_source_fails_on(
     assert run({"search": SEARCH, "whole": WHOLE}) == 1
     output = capsys.readouterr()
     assert output.err == (
-        f"coverage: whole: {tiny_images}/tiny-imagenet-200/val/images/2.png: expected proposals, got MemoryError: "
+        f"detect-coverage: whole: {tiny_images}/tiny-imagenet-200/val/images/2.png: expected proposals, got MemoryError: "
         "no more room; the image is left out\n"
     )
     assert output.out.startswith("11 images, 11 objects")
@@ -259,7 +259,7 @@ def test_image_that_cannot_be_read(
         picture.write_bytes(b"nothing that shows")
     assert run({"whole": WHOLE}, data=data) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"coverage: {data}: expected images in split 'val', got none that can be used"
+        f"detect-coverage: {data}: expected images in split 'val', got none that can be used"
     )
 
 
@@ -271,13 +271,13 @@ def test_killed_process(
 
     monkeypatch.setattr(MeasuredImages, "__getitem__", killed)
     assert run({"whole": WHOLE}) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("coverage: a loader process was killed, perhaps")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("detect-coverage: a loader process was killed, perhaps")
 
 
 def test_output_that_cannot_be_written(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"whole": WHOLE}, "--csv", "figures.txt") == 1
     assert run({"whole": WHOLE}, "--plot", "curves.jpg") == 1
     assert capsys.readouterr().err == (
-        "coverage: figures.txt: expected a name that ends in .csv\n"
-        "coverage: curves.jpg: expected a name that ends in .png\n"
+        "detect-coverage: figures.txt: expected a name that ends in .csv\n"
+        "detect-coverage: curves.jpg: expected a name that ends in .png\n"
     )

@@ -143,7 +143,7 @@ def test_class_lists_that_disagree(
     other = random_weights(class_names=("cat", "jug", "rocket"))
     assert run("--weights", str(tiny_weights), str(other)) == 1
     reason = f"{other}: expected the classes of {tiny_weights}, class 1 is 'jug', not 'cup'"
-    assert capsys.readouterr().err.strip() == f"evaluate_classifier: {reason}"
+    assert capsys.readouterr().err.strip() == f"detect-evaluate-classifier: {reason}"
 
 
 def test_classes_that_are_not_the_data_sets(
@@ -170,7 +170,7 @@ def test_bad_input(
 ) -> None:
     assert run("--weights", str(tiny_weights), *arguments) == 1
     error = capsys.readouterr().err.strip()
-    assert error.startswith("evaluate_classifier: ")
+    assert error.startswith("detect-evaluate-classifier: ")
     assert reason in error
     assert "\n" not in error
 

@@ -77,4 +77,4 @@ def test_a_single_network_is_refused(ensemble_options: list[str], capsys: pytest
     members = ["--detector.classify.init_args.members", json.dumps(members_of(ensemble_options)[:1])]
     assert evaluate_members.main([*ensemble_options, *members]) == 1
     expected = "detector.classify: expected a classifier.ensemble.Ensemble with two members or more"
-    assert capsys.readouterr().err == f"evaluate_members: {expected}\n"
+    assert capsys.readouterr().err == f"detect-evaluate-members: {expected}\n"

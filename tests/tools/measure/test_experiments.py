@@ -21,11 +21,11 @@ from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals, RegionScores
 from proposals.cache.writer import CacheWriter
-from tools.measure.evaluate.run import Split
+from tools.measure.evaluate.measured_split import Split
 from tools.measure.experiments import command as experiments
 from tools.measure.experiments.timing import NAME as TIMING
 from tools.measure.experiments.timing import timed
-from tools.measure.experiments.variant import open_variant
+from tools.measure.experiments.command import open_variant
 
 IMAGES = 12
 """Of 40x40 pixels with an object each, all of the picture; the classes take turns: cat, cup, rocket."""
@@ -149,8 +149,7 @@ def test_interrupted_goes_on(run: Callable[..., int], tmp_path: Path, monkeypatc
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ResultsWriter, "add", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run({"cats": CATS, "all": ALL})
+        assert run({"cats": CATS, "all": ALL}) == 130
     done = len(added)
     monkeypatch.setattr(ResultsWriter, "add", noted)
     assert run({"cats": CATS, "all": ALL}, "--json", str(tmp_path / "b.json")) == 0
@@ -203,7 +202,7 @@ def test_missing_parts_are_left_out(
 
 def test_nothing_to_measure(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"typo": CATS | {"nms": 0.3}}) == 1
-    assert capsys.readouterr().err.startswith("experiments: variants: expected one that can be built, got none: typo: ")
+    assert capsys.readouterr().err.startswith("detect-experiments: variants: expected one that can be built, got none: typo: ")
 
 
 def test_cached_proposals(run: Callable[..., int], tiny_images: Path, tmp_path: Path) -> None:
@@ -228,16 +227,16 @@ def test_limit(run: Callable[..., int], tmp_path: Path) -> None:
     "content", [None, b"{", b"[1]", b'{"proposing": [0, 0, 0], "scoring": [0, 0, 0], "machine": "another"}']
 )
 def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_images: Path, tmp_path: Path) -> None:
-    entries = list(TinyImageNet(tiny_images).read_entries("val"))
+    records = TinyImageNet(tiny_images).read("val")
     if content is not None:
         (tmp_path / TIMING).write_bytes(content)
     one = Detector(Boxes([WHOLE]), Always([0]))
-    first = timed(one, entries, 3, tmp_path)
+    first = timed(one, records, 3, tmp_path)
     assert len(first.proposing) == len(first.scoring) == 3
     assert all(0 < seconds < 60 for seconds in first.proposing + first.scoring)
     assert first.seconds <= max(first.proposing) + max(first.scoring)
-    assert timed(one, entries, 3, tmp_path) == first
-    assert len(timed(one, entries, 4, tmp_path).proposing) == 4
+    assert timed(one, records, 3, tmp_path) == first
+    assert len(timed(one, records, 4, tmp_path).proposing) == 4
 
 
 def test_shipped_variants_open() -> None:

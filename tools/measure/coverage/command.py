@@ -1,11 +1,11 @@
 r"""Measure proposals: what share of the annotated objects they find, against their number, by size and by class.
 
-python -m tools.coverage --config configs/comparisons/coverage.yaml --data FOLDER --csv coverage.csv --plot coverage.png
+detect-coverage --config coverage.yaml --data FOLDER --csv coverage.csv --plot coverage.png
 
 compares the sources of the file: the table of GoogLeNet's detector (arXiv 1409.4842, section 8). Others are added by
-name, each a file of `tools.propose` or a YAML file with a section `propose` or `detector.propose`:
+name, each a file of `detect-propose` or a YAML file with a section `propose` or `detector.propose`:
 
-python -m tools.coverage --dataset detection.datasets.TinyImageNet --data FOLDER --limit 500 \
+detect-coverage --dataset detection.datasets.TinyImageNet --data FOLDER --limit 500 \
     --sources.mine my_detector.yaml --sources.cached runs/val.proposals
 """
 
@@ -22,11 +22,13 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import atomic_path
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import Coverage
+from tools.command.entry_point import command
 from tools.command.image_proposals import one_by_one
-from tools.command.output_file import prepare_output, prepare_plot
-from tools.command.split_options import add_limit_option, add_split_options, evenly_spaced
+from tools.command.options import add_config_option, add_limit_option, add_split_options, evenly_spaced
+from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.coverage.report import CoverageReport, format_report, write_csv
 from tools.measure.coverage.sources import ImageOverlaps, MeasuredImages, Source, open_source
 
@@ -35,34 +37,29 @@ COUNTS = [1, 10, 50, 100, 200, 500, 1000]
 
 def build_parser() -> ArgumentParser:
     """The options of the tool."""
-    parser = ArgumentParser(prog="python -m tools.coverage", description="Measure what proposals find.")
-    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser = ArgumentParser(prog="detect-coverage", description="Measure what proposals find.")
+    add_config_option(parser)
     add_split_options(parser)
     add_limit_option(parser)
     parser.add_argument("--sources", type=dict[str, Any], required=True, help="name -> proposer, its file, or a cache")
     parser.add_argument("--counts", type=list[PositiveInt], default=COUNTS, help="numbers of proposals to measure at")
     parser.add_argument("--by_class", type=bool, default=False, help="print a table of the classes too")
-    parser.add_argument("--csv", type=str | None, default=None, help="file for all figures")
-    parser.add_argument("--plot", type=str | None, default=None, help="PNG file for the curves")
+    add_output_options(parser, "csv", "plot")
     parser.add_argument("--workers", type=NonNegativeInt, default=1, help="processes that make proposals")
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
+@command("detect-coverage")
+def main(arguments: Sequence[str]) -> int:
     """Measure, print the tables; returns the exit status, 1 if a source or an image had to be left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     described = settings.pop("sources")  # they are built one by one, as one may fail
-    try:
-        csv_file = prepare_output(settings.csv, suffix=".csv") if settings.csv is not None else None
-        plot_file = prepare_plot(settings.plot) if settings.plot is not None else None
-        dataset = parser.instantiate(settings).dataset
-        records = evenly_spaced(dataset.read(settings.split), settings.limit)
-        sources, faults = open_sources(described, settings, records)
-        report = measure(records, sources, settings, dataset.class_names, faults)
-    except InputError as error:
-        print(f"coverage: {error.line}", file=sys.stderr)
-        return 1
+    csv_file, plot_file = prepare_outputs(settings, "csv", "plot")
+    dataset = parser.instantiate(settings).dataset
+    records = evenly_spaced(dataset.read(settings.split), settings.limit)
+    sources, faults = open_sources(described, settings, records)
+    report = measure(records, sources, settings, dataset.class_names, faults)
     print(format_report(report, by_class=settings.by_class))
     if csv_file is not None:
         write_csv(report, csv_file)
@@ -130,9 +127,10 @@ def plot(report: CoverageReport, path: Path) -> None:
     """Write the curves as a picture."""
     from tools.measure.coverage.plot import draw_coverage  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-    draw_coverage(report).savefig(path)
+    with atomic_path(path) as temporary:
+        draw_coverage(report).savefig(temporary)
 
 
 def _report(error: InputError, consequence: str, faults: list[InputError]) -> None:
-    tqdm.write(f"coverage: {error.line}; {consequence}", file=sys.stderr)
+    tqdm.write(f"detect-coverage: {error.line}; {consequence}", file=sys.stderr)
     faults.append(error)

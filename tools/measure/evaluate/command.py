@@ -1,51 +1,25 @@
-"""Measure detectors: score detections, run a detector on a split, compare two results, convert files of detections.
+"""The command `detect-evaluate`, whose first argument names an action.
 
-python -m tools.evaluate run --config configs/tiny_imagenet/tiny_imagenet.yaml --data FOLDER --split val
-python -m tools.evaluate score --rule coco --ground-truth instances_val.json --detections results.json
-python -m tools.evaluate compare RESULT_A RESULT_B
-python -m tools.evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
+detect-evaluate run --config tiny_imagenet.yaml --data FOLDER --split val
+detect-evaluate score --rule coco --ground-truth instances_val.json --detections results.json
+detect-evaluate compare RESULT_A RESULT_B
+detect-evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
+
+`run` runs a detector on a split and scores its detections, `score` scores detections in a file, `compare` tells whether
+the difference of two results is more than chance, and `convert` writes detections in another format. Each action is a
+module of this package. Only `run` imports PyTorch.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from detection.errors import InputError
+from tools.command.entry_point import command, run_action
 
-ACTIONS = ("run", "score", "compare", "convert")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the first argument names; returns the exit status."""
-    action, *options = list(sys.argv[1:] if arguments is None else arguments) or [""]
-    if action not in ACTIONS:
-        status = 0 if action in ("-h", "--help") else 2
-        usage = f"usage: python -m tools.evaluate {{{','.join(ACTIONS)}}} ...; each has a --help"
-        print(usage, file=sys.stderr if status else sys.stdout)
-        return status
-    try:
-        return _act(action, options)
-    except InputError as error:
-        print(f"evaluate: {error.line}", file=sys.stderr)
-        return 1
+ACTIONS = {action: f"tools.measure.evaluate.{action}" for action in ("run", "score", "compare", "convert")}
 
 
-def _act(action: str, options: Sequence[str]) -> int:
-    """Import only what the action needs: all but `run` do without PyTorch."""
-    match action:
-        case "run":
-            from tools.measure.evaluate import run as evaluate_run  # noqa: PLC0415
-
-            return evaluate_run.main(options)
-        case "score":
-            from tools.measure.evaluate import score as evaluate_score  # noqa: PLC0415
-
-            return evaluate_score.main(options)
-        case "compare":
-            from tools.measure.evaluate import compare as evaluate_compare  # noqa: PLC0415
-
-            return evaluate_compare.main(options)
-    from tools.measure.evaluate import convert as evaluate_convert  # noqa: PLC0415
-
-    return evaluate_convert.main(options)
+@command("detect-evaluate")
+def main(arguments: Sequence[str]) -> int | None:
+    """Run the action that the first argument names."""
+    return run_action("detect-evaluate", ACTIONS, arguments)

@@ -1,6 +1,6 @@
-"""Write detections in another format.
+"""The action `convert`: write detections in another format.
 
-python -m tools.evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
+detect-evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
 """
 
 from __future__ import annotations
@@ -11,32 +11,31 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser
 
-from detection.formats.detections import write_detections
-from tools.measure.evaluate.input import add_ground_truth_options, parse, read_ground_truth, read_split_detections
-from tools.measure.evaluate.score import RuleName
+from detection.formats.detections import read_detections, write_detections
+from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
+
+Format = Literal["ilsvrc", "coco", "voc", "detect"]
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the action."""
-    parser = ArgumentParser(prog="python -m tools.evaluate convert", description="Write detections in another format.")
-    parser.add_argument(
-        "--rule", type=RuleName | None, default=None, help="tells how to read a folder, as --dataset does"
-    )
-    add_ground_truth_options(parser)
-    parser.add_argument("--detections", type=str, required=True, help="in any format that can be scored")
-    parser.add_argument(
-        "--to", type=Literal["ilsvrc", "coco", "voc", "detect"], required=True, help="detect: as detect --json"
-    )
-    parser.add_argument("--output", type=str, required=True, help="the file; for voc a folder")
+    """Return the parser of the action's options."""
+    parser = ArgumentParser(prog="detect-evaluate convert", description="Write detections in another format.")
+    add_scored_options(parser)
+    parser.add_argument("--to", type=Format, required=True, help="format to write; detect is that of detect --json")
+    parser.add_argument("--output", type=str, required=True, help="file to write; with --to voc a folder")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, check and write; returns the exit status; raises `InputError`."""
+def main(arguments: Sequence[str]) -> None:
+    """Read the detections, check them, and write them.
+
+    Raises:
+        InputError: naming the file and line of the input that cannot be used, or the file that cannot be written.
+    """
     parser = build_parser()
     settings = parse(parser, arguments)
     truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
-    detections, _ = read_split_detections(settings, truth)
+    detections = read_detections(Path(settings.detections), truth.objects, any_score=settings.any_score)
+    print_warnings("detect-evaluate", truth.objects, detections)
     write_detections(Path(settings.output), detections, file_format=settings.to, split=settings.split)
     print(f"{settings.output}: {len(detections)} detections")
-    return 0

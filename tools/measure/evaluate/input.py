@@ -1,4 +1,4 @@
-"""Ground truth and detections of others: the options that name them, and how they are read."""
+"""The ground truth and the detections that a user has in files: their options, and how they are read and checked."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
 
+from detection.configuration import find_config
 from detection.datasets import DataSet, ILSVRCDetection
 from detection.datasets.files.blacklist import read_blacklist
 from detection.errors import InputError
-from detection.formats.detections import read_detections
 from detection.formats.ground_truth import read_coco_ground_truth, read_data_set
 from detection.formats.plausibility import implausibilities
 from detection.structures.split_columns import SplitDetections, SplitObjects
+from tools.command.options import add_rule_option
 
 READERS = {
     "ilsvrc": "detection.datasets.ILSVRCDetection",
@@ -23,11 +24,11 @@ READERS = {
     "voc": "detection.datasets.PascalVOC",
     "coco": "detection.datasets.COCO",
 }
-"""What reads a folder of ground truth when only the rule is named."""
+"""The class that reads a folder of ground truth if the user names only the rule."""
 
 
 class SplitTruth(NamedTuple):
-    """The objects of a split, the name of the rule that suits them, and labels that do not count, by image id."""
+    """The objects of a split, the rule to score by, and by image id the labels that the rule does not count."""
 
     objects: SplitObjects
     rule: str
@@ -35,44 +36,58 @@ class SplitTruth(NamedTuple):
 
 
 def add_ground_truth_options(parser: ArgumentParser, *, required: bool = True) -> None:
-    """Add the ground truth and how to read it, and `--any-score`, which is about the detections."""
+    """Add the ground truth, the rule, how a folder is read, and `--any-score`, which concerns the detections."""
+    add_rule_option(parser)
     parser.add_argument(
         "--ground-truth",
         type=str if required else str | None,
         required=required,
-        help="json file in the format of COCO, or folder of a data set",
+        help="JSON file in the format of COCO, or the folder of a data set",
     )
     parser.add_argument(
-        "--dataset", type=DataSet | None, default=None, help="reader of the folder; default: by the rule"
+        "--dataset", type=DataSet | None, default=None, help="class that reads the folder; default: by --rule"
     )
     parser.link_arguments("ground_truth", "dataset.init_args.root")
-    parser.add_argument("--split", type=str, default="val", help="of a folder: train, val, ...")
-    parser.add_argument("--blacklist", type=str | None, default=None, help="ILSVRC's list of what does not count")
-    parser.add_argument("--any-score", action="store_true", help="take scores outside 0-1 too; only their order counts")
+    parser.add_argument("--split", type=str, default="val", help="split of the folder: train, val, ...")
+    parser.add_argument("--blacklist", type=str | None, default=None, help="ILSVRC's list of classes not to count")
+    parser.add_argument("--any-score", action="store_true", help="accept scores outside 0-1; only their order counts")
 
 
-def parse(parser: ArgumentParser, arguments: Sequence[str] | None) -> Namespace:
-    """The settings, with a reader by the rule where the ground truth is a folder and none is named.
+def add_scored_options(parser: ArgumentParser) -> None:
+    """Add the ground truth and the detections."""
+    add_ground_truth_options(parser)
+    parser.add_argument(
+        "--detections",
+        type=str,
+        required=True,
+        help="file of ILSVRC, COCO or detect --json, folder of VOC, or folder of detect-evaluate run",
+    )
+
+
+def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Parse the arguments; if the ground truth is a folder and no reader is named, the rule decides.
 
     Raises:
         InputError: if there is neither a reader nor a rule.
     """
-    given = list(sys.argv[2:] if arguments is None else arguments)
-    settings = parser.parse_args(given)
-    if settings.ground_truth is None or settings.dataset is not None or not Path(settings.ground_truth).is_dir():
+    settings = parser.parse_args(arguments)
+    if settings.ground_truth is None:
+        return settings
+    settings.ground_truth = str(find_config(settings.ground_truth))
+    if settings.dataset is not None or not Path(settings.ground_truth).is_dir():
         return settings
     if settings.rule is None:
         raise InputError(
             f"{settings.ground_truth}: expected --rule or --dataset to tell how to read the folder, got none"
         )
-    return parser.parse_args([*given, "--dataset", READERS[settings.rule]])
+    return parser.parse_args([*arguments, "--dataset", READERS[settings.rule]])
 
 
 def read_ground_truth(settings: Namespace, dataset: DataSet | None) -> SplitTruth:
-    """The ground truth of the options; `dataset` is the reader that they made.
+    """Read the ground truth with the reader `dataset`, or as a file in the format of COCO if there is none.
 
     Raises:
-        InputError: naming the file, for anything that cannot be used, or if there are no images.
+        InputError: naming the file that cannot be used, or if there are no images.
     """
     if dataset is None:
         objects = read_coco_ground_truth(Path(settings.ground_truth))
@@ -98,21 +113,9 @@ def _read_blacklist(file: str | None, objects: SplitObjects, dataset: DataSet | 
     return read_blacklist(Path(file), images, wnids | labels, expected=expected)
 
 
-def read_split_detections(
-    settings: Namespace, truth: SplitTruth, *, tool: str = "evaluate"
-) -> tuple[SplitDetections, list[str]]:
-    """The detections of the options, and what is doubtful about them, which `tool` says on standard error too.
-
-    Raises:
-        InputError: naming the file and line, for anything that cannot be scored.
-    """
-    detections = read_detections(Path(settings.detections), truth.objects, any_score=settings.any_score)
-    return detections, warn(truth.objects, detections, tool=tool)
-
-
-def warn(objects: SplitObjects, detections: SplitDetections, *, tool: str = "evaluate") -> list[str]:
-    """Print what is doubtful, in the name of `tool`, and return it."""
-    doubts = implausibilities(objects, detections)
-    for doubt in doubts:
-        print(f"{tool}: warning: {doubt}", file=sys.stderr)
-    return doubts
+def print_warnings(name: str, objects: SplitObjects, detections: SplitDetections) -> list[str]:
+    """Print what is implausible about the input, on standard error and in the name of the command, and return it."""
+    warnings = implausibilities(objects, detections)
+    for warning in warnings:
+        print(f"{name}: warning: {warning}", file=sys.stderr)
+    return warnings

@@ -1,4 +1,8 @@
-"""Whether the best detections of a photo have the class of what it shows."""
+"""The questions that a photo is asked, and the answers that its best detections give.
+
+`largest_category` and `visible_categories` are the questions: they return the categories that a photo is asked for. An
+`Answer` has an `Outcome` for each of them.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,14 @@ from detection.structures.object_sizes import SMALL_AREA
 from proposals.coverage import covered_count
 
 Question = Callable[[GroundTruth], list[int]]
-"""The categories that a photo is asked for."""
+"""A function that returns the categories that a photo is asked for."""
 
 
 class Outcome(NamedTuple):
-    """What came of a category that a photo shows.
+    """The answer for one category that a photo shows.
 
-    `right`: one of the best detections has a class of the category. `placed`: one such also overlaps an object of it by
-    an IoU of 0.5 or more. `score` is that of the best right one, 0 without any.
+    `right` is true if one of the best detections has a class of the category, and `placed` if such a detection also
+    overlaps an object of the category by an IoU of 0.5 or more. `score` is the score of the best such detection, or 0.
     """
 
     category: int
@@ -32,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A photo with its best detections, and the outcome for each category that it is asked for, at least one."""
+    """A photo, its best detections, and the outcomes for the categories that it is asked for, at least one."""
 
     record: GroundTruth
     best: Detections
@@ -40,31 +44,28 @@ class Answer(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether a class of any of the categories is among the best detections."""
+        """True if a class of any of the categories is among the best detections."""
         return any(outcome.right for outcome in self.outcomes)
 
     @property
     def placed(self) -> bool:
-        """Whether such a detection also has the place of the object."""
+        """True if such a detection also has the place of the object."""
         return any(outcome.placed for outcome in self.outcomes)
 
     @property
     def score(self) -> float:
-        """Of the best right detection, 0 without any."""
+        """The score of the best right detection, or 0 without any."""
         return max(outcome.score for outcome in self.outcomes)
 
 
 def largest_category(record: GroundTruth) -> list[int]:
-    """The category of the object with the largest box, of equal ones the first; none where all are ignored."""
-    counted = np.flatnonzero(~record.ignored)
-    if not len(counted):
-        return []
-    areas = box_area(record.boxes[counted])
-    return [int(record.labels[counted[areas.argmax()]])]
+    """Return the category of the object with the largest box (of equal boxes the first), or none if all are ignored."""
+    areas = np.where(record.ignored, -1, box_area(record.boxes))
+    return [] if record.ignored.all() else [int(record.labels[areas.argmax()])]
 
 
 def visible_categories(record: GroundTruth) -> list[int]:
-    """The categories of all objects whose boxes are larger than 32x32 px, ignored ones left out, the largest first."""
+    """Return the categories of all objects larger than 32x32 px that are not ignored, those of larger boxes first."""
     areas = box_area(record.boxes)
     counted = np.flatnonzero(~record.ignored & (areas > SMALL_AREA))
     order = counted[np.argsort(-areas[counted], kind="stable")]
@@ -72,21 +73,21 @@ def visible_categories(record: GroundTruth) -> list[int]:
 
 
 def answer(record: GroundTruth, best: Detections, asked: Sequence[int], kinds: KindsByCategory) -> Answer | None:
-    """How the best detections of a photo answer for those of the categories that have classes; None without any."""
-    outcomes = [outcome(record, best, category, kinds[category]) for category in asked if category in kinds]
-    return Answer(record, best, tuple(outcomes)) if outcomes else None
+    """Return the answer for those categories of `asked` that have classes, or None if there is none."""
+    outcomes = tuple(outcome(record, best, category, kinds[category]) for category in asked if category in kinds)
+    return Answer(record, best, outcomes) if outcomes else None
 
 
 def answer_all(
     question: Question, records: Sequence[GroundTruth], best: Mapping[str, Detections], kinds: KindsByCategory
 ) -> list[Answer]:
-    """The answers of the photos that the question asks anything with classes; `best` has detections by image id."""
+    """Return the answers of the photos that have one; `best` has the detections by image id."""
     answers = (answer(record, best[record.image_id], question(record), kinds) for record in records)
-    return [one for one in answers if one is not None]
+    return [item for item in answers if item is not None]
 
 
 def outcome(record: GroundTruth, best: Detections, category: int, kinds: Kinds) -> Outcome:
-    """What the best detections of a photo make of one category."""
+    """Return the outcome of a photo's best detections for one category."""
     hits = best[np.isin(best.labels, list(kinds.labels))]
     objects = record.boxes[(record.labels == category) & ~record.ignored]
     placed = covered_count(hits.boxes, objects) > 0

@@ -1,4 +1,4 @@
-"""A picture of photos in two columns: on the left where the class was found, on the right where it was not."""
+"""A picture of photos in two columns: right answers on the left, wrong answers on the right."""
 
 from __future__ import annotations
 
@@ -11,61 +11,59 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont, ImageOps
 
 from detection.cli.drawing import Colour, draw_detections
-from detection.errors import InputError
 from detection.image import read_image
+from detection.runtime.atomic_write import atomic_path
 from detection.structures.arrays import Image
 from detection.structures.detections import Detections
 from tools.measure.evaluate_photos.answers import Answer
-from tools.measure.evaluate_photos.report import PhotosReport
+from tools.measure.evaluate_photos.report import PhotosReport, name_detections
 
 CELL = (600, 450)
-"""Width and height in pixels that a photo is made to fit."""
+"""The width and height of the space for a photo, in pixels."""
 MARGIN = 16
 LINE = 26
-"""Height of a line of text."""
+"""The height of a line of text, in pixels."""
 STEP = (CELL[0] + 2 * MARGIN, CELL[1] + 2 * LINE + 2 * MARGIN)
-"""From one photo to the next: its two lines of text included."""
+"""The distance from one photo to the next, with its two lines of text."""
 INK, RIGHT, WRONG = (40, 40, 40), (20, 120, 40), (180, 30, 30)
 
 
 def write_sheet(path: Path, report: PhotosReport, *, rows: int) -> None:
-    """Write the sheet of the photos that are asked for their largest object, for any where there are none.
+    """Write the sheet of the answers about the largest object, or about any object if there are none.
 
     Raises:
         InputError: naming the photo that cannot be read, or the file if it cannot be written.
     """
     sheet = PIL.Image.fromarray(draw_sheet(report, *choose(report.largest or report.any, rows)))
-    try:
-        sheet.save(path)
-    except OSError as error:
-        raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
+    with atomic_path(path) as temporary:
+        sheet.save(temporary)
 
 
 def choose(answers: Sequence[Answer], rows: int) -> tuple[list[Answer], list[Answer]]:
-    """So many right and wrong photos: the surest, but no category comes again before each has come once.
+    """Return the first `rows` right and wrong answers by their scores, with the categories taking turns.
 
-    How sure a right one is says the score of its best right detection, and one at its place comes first; of a wrong one
-    it is its best score.
+    A right answer has the score of its best right detection, and answers in the right place come first; a wrong answer
+    has the score of its best detection. No category comes again before each has come once.
     """
-    right = sorted((one for one in answers if one.right), key=lambda one: (one.placed, one.score), reverse=True)
-    wrong = [one for one in answers if not one.right]
-    wrong.sort(key=lambda one: float(one.best.scores.max(initial=0)), reverse=True)
+    right = sorted((item for item in answers if item.right), key=lambda item: (item.placed, item.score), reverse=True)
+    wrong = [item for item in answers if not item.right]
+    wrong.sort(key=lambda item: float(item.best.scores.max(initial=0)), reverse=True)
     return _spread(right)[:rows], _spread(wrong)[:rows]
 
 
 def _spread(answers: Sequence[Answer]) -> list[Answer]:
-    """The first of each category, then the second of each, and so on, otherwise in their order."""
+    """Return the first answer of each category, then the second of each, and so on, otherwise in the same order."""
     seen: Counter[int] = Counter()
     rounds = []
-    for one in answers:
-        category = one.outcomes[0].category
+    for answer in answers:
+        category = answer.outcomes[0].category
         rounds.append(seen[category])
         seen[category] += 1
     return [answers[index] for index in np.argsort(rounds, kind="stable")]
 
 
 def draw_sheet(report: PhotosReport, right: Sequence[Answer], wrong: Sequence[Answer]) -> Image:
-    """The sheet [H, W, 3]: a heading, then as many rows as the longer column has photos, each with what it shows.
+    """Draw the sheet [H, W, 3]: a heading for each column, then the photos with their categories and detections.
 
     Raises:
         InputError: naming the photo that cannot be read.
@@ -81,26 +79,25 @@ def draw_sheet(report: PhotosReport, right: Sequence[Answer], wrong: Sequence[An
     for column, (answers, heading, colour) in enumerate(zip((right, wrong), headings, (RIGHT, WRONG), strict=True)):
         left = column * STEP[0] + MARGIN
         _write(canvas, (left, MARGIN), heading, colour)
-        for row, one in enumerate(answers):
+        for row, answer in enumerate(answers):
             corner = (left, top + row * STEP[1])
-            picture = PIL.Image.fromarray(draw_answer(read_image(one.record.path), one.best))
+            picture = PIL.Image.fromarray(draw_answer(read_image(answer.record.path), answer.best))
             canvas.paste(picture, corner)
-            shown = ", ".join(report.categories[outcome.category] for outcome in one.outcomes)
             below = corner[1] + picture.height + MARGIN // 4
-            _write(canvas, (left, below), f"annotated: {shown}", INK)
-            _write(canvas, (left, below + LINE), f"found: {', '.join(report.found(one)) or 'nothing'}", colour)
+            _write(canvas, (left, below), f"annotated: {report.names(answer)}", INK)
+            _write(canvas, (left, below + LINE), f"found: {name_detections(answer)}", colour)
     return np.array(canvas)
 
 
 def draw_answer(image: Image, best: Detections) -> Image:
-    """The photo as large as fits `CELL`, with its detections; drawn at that size, so that all text is equally large."""
+    """Fit a photo into `CELL`, then draw its detections, so that all photos have text of the same size."""
     fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), CELL))
     scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
     return draw_detections(fitted, Detections(best.boxes * scale, best.scores, best.labels, best.class_names))
 
 
 def _write(canvas: PIL.Image.Image, corner: tuple[int, int], text: str, colour: Colour) -> None:
-    """A line of text, cut where it would leave its column."""
+    """Write a line of text, which is cut if it does not fit into its column."""
     font = ImageFont.load_default(LINE - 8)
     shown = text
     while font.getlength(shown) > CELL[0] and len(text) > 1:

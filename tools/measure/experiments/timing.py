@@ -1,7 +1,8 @@
-"""How long a detector takes for an image: image by image, nothing else at work in the process.
+"""Measure how long a detector takes for an image, one image at a time, while the process does nothing else.
 
-Counted are proposing and scoring (classification and suppression) of an image that has been read. Figures are kept
-in the folder of the detector's results, so that each variant is timed once on a machine; delete them to time it again.
+The time of proposing and that of scoring (classification and suppression) count; reading the image does not. Figures
+are kept in the folder of the detector's results, so that each variant is timed once on a machine. Delete the file
+`timing.json` there to time it again.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from typing import NamedTuple
 
 import torch
 
-from detection.datasets.dataset import Entry
 from detection.detector import Detector
 from detection.image import read_image
-from detection.runtime.whole_file import write_whole
-from tools.command.split_options import evenly_spaced
+from detection.runtime.atomic_write import write_atomically
+from detection.structures.ground_truth import GroundTruth
+from tools.command.options import evenly_spaced
 
 NAME = "timing.json"
-"""The file in the folder of the results."""
+"""The name of the file in the folder of the results."""
 
 
 class Timing(NamedTuple):
-    """Seconds for each of the images: to propose, and to score what was proposed; on which machine."""
+    """The seconds for proposing and for scoring each of the timed images, and the machine that was used."""
 
     proposing: list[float]
     scoring: list[float]
@@ -36,49 +37,39 @@ class Timing(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The median over the images of both together."""
+        """The median over the images of the sum of both."""
         return statistics.median(map(sum, zip(self.proposing, self.scoring, strict=True)))
 
 
-def timed(detector: Detector, entries: Sequence[Entry], count: int, folder: Path) -> Timing:
-    """The timing on `count` of the images, evenly spaced: a new one, unless the folder has one like it.
+def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder: Path) -> Timing:
+    """Return the timing on `count` of the images, evenly spaced, which `folder` keeps for the next time.
 
     Raises:
-        InputError: naming the file, if an image cannot be read or the timing not be written.
+        InputError: naming the file, if an image cannot be read or the timing cannot be written.
     """
-    chosen = evenly_spaced(entries, count)
+    chosen, machine = evenly_spaced(records, count), describe_machine()
     path = folder / NAME
-    kept = _read(path)
-    if kept is not None and (len(kept.proposing), kept.machine) == (len(chosen), describe_machine()):
-        return kept
-    timing = measure_time(detector, chosen)
-    write_whole(path, json.dumps(timing._asdict()).encode("ascii"))
-    return timing
-
-
-def measure_time(detector: Detector, entries: Sequence[Entry]) -> Timing:
-    """A new timing on all of the images; the first goes through twice, so that what is compiled late does not count."""
+    try:
+        kept = Timing(**json.loads(path.read_bytes()))
+        if (len(kept.proposing), kept.machine) == (len(chosen), machine):
+            return kept
+    except (OSError, ValueError, TypeError):
+        pass  # there is no file, or it holds something else
     proposing, scoring = [], []
-    for entry in (entries[0], *entries):
-        image = read_image(entry.record.path)
+    for record in (chosen[0], *chosen):  # the first image comes twice, because code is compiled the first time
+        image = read_image(record.path)
         start = perf_counter()
         proposals = detector.propose(image)
         proposed = perf_counter()
-        detector.score([image], [proposals])  # arrays on the CPU, so a GPU is done with them
+        detector.score([image], [proposals])  # its results lie on the CPU, so that a GPU has finished by then
         proposing.append(proposed - start)
         scoring.append(perf_counter() - proposed)
-    return Timing(proposing[1:], scoring[1:], describe_machine())
+    timing = Timing(proposing[1:], scoring[1:], machine)
+    write_atomically(path, json.dumps(timing._asdict()).encode("ascii"))
+    return timing
 
 
 def describe_machine() -> str:
-    """What times depend on: processor, cores, threads of PyTorch, GPU."""
+    """Return what the times depend on: processor, number of cores, threads of PyTorch, and GPU."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}"
-
-
-def _read(path: Path) -> Timing | None:
-    """The timing in a file, None where there is none that can be used."""
-    try:
-        return Timing(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None

@@ -98,7 +98,7 @@ def test_killed_run_goes_on(
     killed_at: int, options: list[str], detected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = report_of([*options, "--results", str(tmp_path / "whole")], tmp_path / "whole.json")
-    monkeypatch.setattr("tools.measure.evaluate.run.IMAGES_AT_ONCE", 1)
+    monkeypatch.setattr("tools.command.image_proposals.IMAGES_AT_ONCE", 1)
     detected.clear()
     added: list[str] = []
     original = ResultsWriter.add
@@ -170,7 +170,7 @@ def test_other_settings_are_refused_in_the_same_folder(
         capsys.readouterr()
         assert evaluate.main([*kept, option, value]) == 1
         error = capsys.readouterr().err
-        assert error.startswith(f"evaluate: {tmp_path / 'kept' / NAME}: ")
+        assert error.startswith(f"detect-evaluate: {tmp_path / 'kept' / NAME}: ")
         assert reason in error
 
 

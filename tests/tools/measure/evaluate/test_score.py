@@ -268,7 +268,7 @@ def test_compare_what_does_not_compare(
     score_json(tmp_path / "b.json", "--ground-truth", other, "--detections", results)
     capsys.readouterr()
     assert run("compare", tmp_path / "a.json", tmp_path / "b.json") == 1
-    assert "expected two results on the same objects, got others" in capsys.readouterr().err
+    assert "expected two results on the same objects, got different ones" in capsys.readouterr().err
     assert run("compare", tmp_path / "a.json", results) == 1
     assert (
         f"{results}: expected a run or the JSON of a score; for others give --ground-truth" in capsys.readouterr().err

@@ -146,7 +146,7 @@ def test_parts_of_the_photos(part: str, expected: list[str], run: Run, tmp_path:
 
 def test_there_are_only_so_many_parts(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--every", "2", "--part", "2") == 1
-    assert capsys.readouterr().err == "evaluate_photos: part: expected a number below --every 2, got 2\n"
+    assert capsys.readouterr().err == "detect-evaluate-photos: part: expected a number below --every 2, got 2\n"
 
 
 def test_printed(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_no_category_in_any_photo(run: Run, tmp_path: Path, capsys: pytest.Captu
 def test_unknown_class_is_named_with_its_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "classes.tsv").write_text(f"{HEADER}\ncat\tsome\ttabby, lynx\n")
     assert run() == 1
-    error = f"evaluate_photos: {tmp_path / 'classes.tsv'}:2: expected names of classes, got 'lynx'\n"
+    error = f"detect-evaluate-photos: {tmp_path / 'classes.tsv'}:2: expected names of classes, got 'lynx'\n"
     assert capsys.readouterr().err == error
     assert Planned.seen == 0
 
@@ -212,7 +212,7 @@ def test_unknown_class_is_named_with_its_line(run: Run, tmp_path: Path, capsys: 
 )
 def test_bad_file(options: list[str], error: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*options) == 1
-    assert capsys.readouterr().err.startswith(f"evaluate_photos: {error}")
+    assert capsys.readouterr().err.startswith(f"detect-evaluate-photos: {error}")
     assert Planned.seen == 0
 
 
@@ -220,7 +220,7 @@ def test_damaged_photo(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "data" / "images" / "2.png"
     path.write_bytes(b"no picture")
     assert run() == 1
-    assert f"evaluate_photos: {path}: expected a readable image" in capsys.readouterr().err
+    assert f"detect-evaluate-photos: {path}: expected a readable image" in capsys.readouterr().err
 
 
 def test_sheet(run: Run, tmp_path: Path) -> None:

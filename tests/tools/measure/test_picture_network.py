@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 
 from classifier.scoring.weights_file import load_weights
 from detection.image import read_image
-from tools.measure.picture_network import command as picture_network
-from tools.measure.picture_network.filter_grid import draw_filters, first_filters
+from tools.measure import picture_network
+from tools.measure.picture_network import draw_filters, first_filters
 from tools.report import classification_plots
 from tools.report.classification_plots import NeighbourRow, Prediction, draw_errors, draw_neighbours, draw_predictions
 
@@ -119,7 +119,7 @@ def test_bad_predictions(
     options = ["--weights", str(tiny_weights), "--output", str(tmp_path / "bars.png"), "--device", "cpu"]
     assert picture_network.main(["predictions", *arguments, *options]) == 1
     error = capsys.readouterr().err.strip()
-    assert error.startswith("picture_network: ")
+    assert error.startswith("detect-picture-network: ")
     assert reason in error
     assert "\n" not in error
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.command.split_options import evenly_spaced
+from tools.command.options import evenly_spaced
 
 
 @pytest.mark.parametrize(

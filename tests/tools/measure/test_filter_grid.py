@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tools.measure.picture_network.filter_grid import CELL, GAP, draw_filters, first_filters
+from tools.measure.picture_network import CELL, GAP, draw_filters, first_filters
 
 
 def test_each_filter_is_stretched_by_itself_and_put_in_its_place() -> None:

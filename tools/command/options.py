@@ -1,0 +1,70 @@
+"""Options that several commands share: the configuration file, a split of a data set, the scoring rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse.typing import PositiveInt
+
+from detection.configuration import find_config
+from detection.datasets import DataSet
+
+Item = TypeVar("Item")
+
+RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
+
+
+class ConfigFile(ActionConfigFile):
+    """The action of `--config`, which also finds the files in `configs/` by their names alone."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Take the options in the file over into `cfg`."""
+        super().__call__(parser, cfg, str(find_config(values)), option_string)
+
+
+def add_config_option(parser: ArgumentParser) -> None:
+    """Add `--config`, which may be given several times; a later file overrides the keys of an earlier one."""
+    parser.add_argument(
+        "--config", action=ConfigFile, help="YAML file with any of the options below, or the name of a shipped one"
+    )
+
+
+def add_dataset_options(parser: ArgumentParser) -> None:
+    """Add `--data`, the folder of a data set, and `--dataset`, its reader."""
+    parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
+    parser.add_argument("--dataset", type=DataSet, required=True, help="class that reads the data set")
+    parser.link_arguments("data", "dataset.init_args.root")
+
+
+def add_split_options(parser: ArgumentParser) -> None:
+    """Add the data set and the name of one of its splits."""
+    add_dataset_options(parser)
+    parser.add_argument("--split", type=str, default="val", help="name of the split: train, val, ...")
+
+
+def add_limit_option(parser: ArgumentParser) -> None:
+    """Add `--limit`, which takes fewer images for a quicker look."""
+    parser.add_argument(
+        "--limit", type=PositiveInt | None, default=None, help="take at most this many images, evenly spaced"
+    )
+
+
+def add_rule_option(parser: ArgumentParser) -> None:
+    """Add `--rule`, by which detections are scored."""
+    parser.add_argument(
+        "--rule", type=RuleName | None, default=None, help="scoring rule; default: the rule of the data set"
+    )
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    """Add `--device`, on which the networks run."""
+    parser.add_argument(
+        "--device", type=str | None, default=None, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one"
+    )
+
+
+def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
+    """Return at most `limit` of the items, evenly spaced, or all of them if `limit` is None."""
+    return items if limit is None else items[:: max(1, len(items) // limit)][:limit]

@@ -51,7 +51,7 @@ class ILSVRCDetection(DataSet):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
                 if xml.is_file():
-                    size, *objects = read_voc_xml(xml, self._labels, faults)
+                    size, objects = read_voc_xml(xml, self._labels, faults)
                     yield Entry(place, GroundTruth(name, image, *objects), size, number)
                 else:
                     yield Entry(place, GroundTruth(name, image, *object_arrays([])), None, number)

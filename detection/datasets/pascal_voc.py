@@ -47,5 +47,5 @@ class PascalVOC(DataSet):
                 )
             with faults.at():
                 xml = self.root / "Annotations" / f"{name}.xml"
-                size, *objects = read_voc_xml(xml, self._labels, faults)
+                size, objects = read_voc_xml(xml, self._labels, faults)
                 yield Entry(place, GroundTruth(name, self.root / "JPEGImages" / f"{name}.jpg", *objects), size)

@@ -1,7 +1,10 @@
-"""How good detections are: matching with the ground truth, precision and recall, mean average precision.
+"""Metrics of detections: `evaluate` computes the mean average precision by the rules of ILSVRC, PASCAL VOC and COCO.
 
 from detection.evaluation import evaluate
 print(evaluate(ground_truths, detections, class_names, rule="voc").mean_average_precision)
+
+Read `scoring` first, then `matching` (which detection finds which object) and `average_precision`. `uncertainty`
+computes intervals of the scores, and `analysis` finds where a detector fails.
 """
 
 from detection.evaluation.metrics import DetectionMetrics

@@ -14,12 +14,15 @@ from detection.structures.arrays import BoolArray
 def precision_recall(
     scores: NDArray[np.floating[Any]], true_positive: BoolArray, ground_truth_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision [N] and recall [N] of the best 1 to N detections of a class, whose order [N] is free.
+    """Return precision [N] and recall [N] of the best 1, 2, ..., N detections of a class.
 
-    Equal scores rank in the order given. The recall is nan if there is no ground truth.
+    Args:
+        scores: the scores of the detections in any order, [N]; equal scores rank in this order.
+        true_positive: True for detections that found an object, [N].
+        ground_truth_count: the number of objects; if it is 0, the recall is nan.
 
     Raises:
-        ValueError: if the arrays do not fit each other, or there are more true positives than ground truths.
+        ValueError: if the arrays have different lengths, or there are more true positives than objects.
     """
     found = _best_first(scores, true_positive, ground_truth_count).cumsum()
     precision = found / np.arange(1, len(found) + 1)
@@ -33,25 +36,29 @@ def average_precision(
     ground_truth_count: int,
     recall_levels: Sequence[float] | None = None,
 ) -> float:
-    """The area under the monotone envelope of precision over recall, 0-1, as `VOCap.m` of VOC 2012 and ILSVRC.
+    """Return the area under the monotone envelope of precision over recall, 0-1, as `VOCap.m` of VOC 2012 and ILSVRC.
 
-    The envelope at a recall is the best precision at that recall or a higher one. With `recall_levels`, rising, the
-    result is the mean of the envelope at these, 0 where no detection reaches them. Arguments and errors are those of
-    `precision_recall`; without ground truth the result is nan.
+    The envelope at a recall is the best precision at this recall or a higher one. If rising `recall_levels` are given,
+    the result is the mean of the envelope at these levels, where a level that no detection reaches counts as 0. The
+    other arguments and the errors are those of `precision_recall`. Without ground truth the result is nan.
     """
-    ranks = np.flatnonzero(_best_first(scores, true_positive, ground_truth_count)) + 1  # where recall rises, [T]
+    ranks = (
+        np.flatnonzero(_best_first(scores, true_positive, ground_truth_count)) + 1
+    )  # the ranks at which recall rises, [T]
     if ground_truth_count == 0:
         return float("nan")
     found = np.arange(1, len(ranks) + 1)
     envelope = np.maximum.accumulate((found / ranks)[::-1])[::-1]
     if recall_levels is not None:
-        reached = np.searchsorted(recall_levels, found / ground_truth_count, side="right")  # how many of the levels
+        reached = np.searchsorted(
+            recall_levels, found / ground_truth_count, side="right"
+        )  # number of levels reached, [T]
         return float((envelope * np.diff(reached, prepend=0)).sum() / len(recall_levels))
     return float(envelope.sum() / ground_truth_count)
 
 
 def _best_first(scores: NDArray[np.floating[Any]], true_positive: BoolArray, ground_truth_count: int) -> BoolArray:
-    """Whether each detection, best first, is a true positive; raises what `precision_recall` says."""
+    """Return `true_positive` in the order of falling scores; raises the errors of `precision_recall`."""
     if scores.ndim != 1 or scores.shape != true_positive.shape:
         raise ValueError(
             f"scores and true_positive must both be [N], got {list(scores.shape)} and {list(true_positive.shape)}"

@@ -1,4 +1,8 @@
-"""COCO's rule, carried out by pycocotools: 10 overlaps from 0.5 to 0.95, 101 recalls, crowds, 100 detections."""
+"""COCO's rule, computed by pycocotools.
+
+It averages over 10 IoU thresholds from 0.5 to 0.95 and 101 recall levels, takes crowds into account, and scores at most
+100 detections in an image.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +23,19 @@ STATISTICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
 )
-"""The figures of `COCOeval.summarize`, in its order."""
+"""The names of the figures that `COCOeval.summarize` returns, in their order."""
 
 ALL_SIZES, MOST_DETECTIONS = 0, -1
-"""Where the figures of objects of any size, and of 100 detections, stand among pycocotools' results."""
+"""Positions in the results of pycocotools of the figures for objects of any size, and for 100 detections."""
 
 
 def score_by_pycocotools(objects: SplitObjects, detections: SplitDetections) -> DetectionMetrics:
-    """The score that pycocotools gives; `details` has the figures of its summary, nan where it has -1.
+    """Score detections by pycocotools.
 
-    Annotations are numbered from 1: pycocotools takes one of the number 0 for a missed one. Objects that a data set
-    other than COCO ignores count as crowds.
+    `details` has the figures of its summary, with nan in place of -1. Ignored objects of other data sets than COCO are
+    treated as crowds.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints whatever it does
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints messages
         evaluation = _evaluate(objects, detections)
     classes = range(len(objects.index.class_names))
     rankings = [_rankings(evaluation, label, objects.index) for label in classes]
@@ -41,7 +45,7 @@ def score_by_pycocotools(objects: SplitObjects, detections: SplitDetections) -> 
         rule="coco",
         average_precision=_nan_where_absent(precision).mean(axis=(0, 1)),
         recall=_nan_where_absent(recall).mean(axis=0),
-        ground_truth_counts=np.array([len(of_class[0].object_images) for of_class in rankings], np.int64),
+        ground_truth_counts=np.array([len(overlaps[0].object_images) for overlaps in rankings], np.int64),
         rankings=rankings,
         recall_levels=evaluation.params.recThrs,
         objects=replace(objects, ignored=objects.crowd),
@@ -94,19 +98,19 @@ def _evaluate(objects: SplitObjects, detections: SplitDetections) -> Any:
 
 
 def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
-    """The rankings of a class at each overlap, put together from the images as `COCOeval.accumulate` does."""
+    """Return the ranking of a class at each IoU threshold, joined from the images as `COCOeval.accumulate` does."""
     parameters = evaluation.params
     first = (label * len(parameters.areaRng) + ALL_SIZES) * len(parameters.imgIds)
-    images = [one for one in evaluation.evalImgs[first : first + len(parameters.imgIds)] if one is not None]
+    images = [image for image in evaluation.evalImgs[first : first + len(parameters.imgIds)] if image is not None]
     overlaps = len(parameters.iouThrs)
-    scores = np.concatenate([np.zeros(0), *(one["dtScores"] for one in images)])
-    matched = np.concatenate([np.zeros((overlaps, 0)), *(one["dtMatches"] for one in images)], axis=1) > 0
-    ignored = np.concatenate([np.zeros((overlaps, 0), np.bool_), *(one["dtIgnore"] for one in images)], axis=1)
-    counted_objects = [np.count_nonzero(one["gtIgnore"] == 0) for one in images]
+    scores = np.concatenate([np.zeros(0), *(image["dtScores"] for image in images)])
+    matched = np.concatenate([np.zeros((overlaps, 0)), *(image["dtMatches"] for image in images)], axis=1) > 0
+    ignored = np.concatenate([np.zeros((overlaps, 0), np.bool_), *(image["dtIgnore"] for image in images)], axis=1)
+    counted_objects = [np.count_nonzero(image["gtIgnore"] == 0) for image in images]
     order = np.argsort(-scores, kind="mergesort")
     rows = {number: row for row, number in enumerate(index.coco_image_ids.tolist())}
-    image_rows = np.array([rows[one["image_id"]] for one in images], np.int64)
-    detection_images = np.repeat(image_rows, [len(one["dtScores"]) for one in images])
+    image_rows = np.array([rows[image["image_id"]] for image in images], np.int64)
+    detection_images = np.repeat(image_rows, [len(image["dtScores"]) for image in images])
     object_images = np.repeat(image_rows, counted_objects)
     return [
         Ranking(scores[kept], matched[overlap, kept], detection_images[kept], object_images)
@@ -116,23 +120,23 @@ def _rankings(evaluation: Any, label: int, index: SplitIndex) -> list[Ranking]:
 
 
 def _matches_at_half(evaluation: Any, index: SplitIndex, detections: SplitDetections) -> Matches:
-    """What became of the detections at the first overlap; those that pycocotools leaves out are ignored.
+    """Return the matches at an IoU of 0.5; detections that pycocotools leaves out are ignored.
 
-    It ranks equal scores by the number of the image. Tables have row r where it has the number r + 1.
+    pycocotools ranks equal scores by the number of the image. Row r here has the number r + 1 there.
     """
     by_number = replace(detections, images=np.argsort(np.argsort(index.coco_image_ids))[detections.images])
     outcomes = np.full(len(detections), IGNORED, np.int8)
     taken = np.full(len(detections), -1)
     sizes, images = len(evaluation.params.areaRng), len(evaluation.params.imgIds)
     for first in range(ALL_SIZES * images, len(evaluation.evalImgs), sizes * images):
-        for one in filter(None, evaluation.evalImgs[first : first + images]):
-            rows, matched = np.array(one["dtIds"], np.int64) - 1, one["dtMatches"][0].astype(np.int64)
+        for image in filter(None, evaluation.evalImgs[first : first + images]):
+            rows, matched = np.array(image["dtIds"], np.int64) - 1, image["dtMatches"][0].astype(np.int64)
             hit = np.where(matched > 0, TRUE_POSITIVE, FALSE_POSITIVE)
-            outcomes[rows] = np.where(one["dtIgnore"][0], IGNORED, hit)
+            outcomes[rows] = np.where(image["dtIgnore"][0], IGNORED, hit)
             taken[rows] = matched - 1
     return Matches(COCO_AT_HALF, rank(by_number, by_image=True), outcomes, taken)
 
 
 def _nan_where_absent(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What pycocotools gives as -1, for want of anything to measure, as nan."""
+    """Return figures with nan in place of -1, which pycocotools uses for figures that cannot be measured."""
     return np.where(values == -1, np.nan, values)

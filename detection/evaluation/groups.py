@@ -1,4 +1,4 @@
-"""Groups of neighbouring rows."""
+"""Operations on groups of consecutive rows of an array."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from detection.structures.arrays import BoolArray, IntArray
 
 
 def is_new(values: NDArray[Any]) -> BoolArray:
-    """Where a value differs from the one before: [P] -> [P]."""
+    """Return True where a value differs from the value before it, and for the first: [P] -> [P]."""
     new = np.ones(len(values), np.bool_)
     new[1:] = values[1:] != values[:-1]
     return new
 
 
 def first_largest(values: NDArray[np.float64], starts: IntArray) -> IntArray:
-    """The row of the largest value of each group, the first of equal ones: [P], G beginnings of groups -> [G].
+    """Return the row of the largest value of each group, and of equal values the first.
 
-    The beginnings rise, from 0 on, so that no group is empty.
+    Args:
+        values: the values of all groups, [P].
+        starts: the first row of each group, [G], rising from 0, so that no group is empty.
+
+    Returns:
+        Rows of `values`, [G].
     """
     sizes = np.diff(starts, append=len(values))
     largest = np.repeat(np.maximum.reduceat(values, starts), sizes) if len(starts) else values

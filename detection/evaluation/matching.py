@@ -1,7 +1,7 @@
-"""Which detections found an object, for every rule but COCO's.
+"""Matching of detections with objects by the rules of ILSVRC and PASCAL VOC; pycocotools does it for COCO's rule.
 
-All overlaps are float64: of boxes at whole pixels they are then the nearest to the true ratio, as the thresholds are,
-and an overlap equal to its threshold compares as equal.
+All IoUs are float64. For boxes with whole pixels an IoU is then the double nearest to the true ratio, and so is each
+threshold, so that an IoU at exactly the threshold compares as equal.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from detection.structures.split_columns import Columns, SplitBoxes, SplitDetecti
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16
-"""Pairs of a detection and an object whose overlaps are computed together, few enough for the processor's cache."""
+"""The number of pairs of a detection and an object whose IoUs are computed together; they fit the processor's cache."""
 
 
 class Matches(NamedTuple):
-    """What became of N detections by a rule.
+    """The result of matching N detections with objects by a rule.
 
-    `order` int64 [N], the detections best first; `outcomes` int8 [N], in the order of the table, one of the constants
-    of this module; `objects` int64 [N], the object that each took or was ignored for, -1 for none.
+    `order` int64 [N] are the rows of the detections, best first. `outcomes` int8 [N] has for each row `FALSE_POSITIVE`,
+    `TRUE_POSITIVE` or `IGNORED`. `objects` int64 [N] has for each row the object that the detection took or because of
+    which it is ignored, or -1.
     """
 
     rule: MatchingRule
@@ -38,7 +39,7 @@ class Matches(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """P detections, as places in a ranking or table, each with an object; those of a place follow each other."""
+    """P pairs of a detection, given by its place in a ranking, and an object; pairs of one place are consecutive."""
 
     places: IntArray
     objects: IntArray
@@ -47,14 +48,20 @@ class Pairs(NamedTuple):
 def match(
     objects: SplitObjects, detections: SplitDetections, rule: MatchingRule, *, unlimited: BoolArray | None = None
 ) -> Matches:
-    """Let the detections take objects of their image and class, best first; see `MatchingRule`.
+    """Let the detections take objects of their image and class, best detection first.
 
-    An object is taken once, by the first that it is the best free object of; the first of equals is the best. Overlaps
-    of nothing do not count, whatever the threshold. Of the objects [M], those that are `unlimited` are never taken,
-    however many detections choose them; by default all that are ignored.
+    `MatchingRule` describes how. An object is taken at most once, by the first detection for which it is the best free
+    object; of equally good objects the first is the best. An IoU of 0 never counts, whatever the threshold.
+
+    Args:
+        objects: the M objects.
+        detections: the N detections.
+        rule: the rule.
+        unlimited: objects that several detections may choose, bool [M]; by default those that are ignored.
     """
     order = rank(detections, by_image=rule.ties_by_image)
     keys = image_classes(detections)[order]
+    # 1. Pair every detection with the objects that it overlaps enough, in blocks of limited size.
     blocks = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     detection_boxes, object_boxes = detections.boxes[order], objects.boxes
     thresholds = rule.iou_thresholds(object_boxes)
@@ -63,35 +70,43 @@ def match(
         enough = (iou >= thresholds[block.objects]) & (iou > 0)
         candidates = Pairs(block.places[enough], block.objects[enough])
         blocks.append(_by_preference(candidates, iou[enough], objects.ignored, rule))
+    # 2. Choose among the pairs, so that every detection and object is taken once.
     pairs = Pairs(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
     taken = _take_turns(pairs, keys, objects.ignored if unlimited is None else unlimited)
     outcomes = np.zeros(len(detections), np.int8)
-    found = np.full(len(detections), -1)
+    taken_objects = np.full(len(detections), -1)
     rows = order[pairs.places[taken]]
-    found[rows] = pairs.objects[taken]
-    outcomes[rows] = np.where(objects.ignored[found[rows]], IGNORED, TRUE_POSITIVE)
-    return Matches(rule, order, outcomes, found)
+    taken_objects[rows] = pairs.objects[taken]
+    outcomes[rows] = np.where(objects.ignored[taken_objects[rows]], IGNORED, TRUE_POSITIVE)
+    return Matches(rule, order, outcomes, taken_objects)
 
 
 def rank(detections: SplitDetections, *, by_image: bool) -> IntArray:
-    """The detections by falling score [N]; equal ones by image if so asked, then in the order given."""
+    """Return the rows of the detections by falling score: [N].
+
+    Equal scores rank by image if `by_image` is True, then in the given order.
+    """
     order = np.argsort(detections.images, kind="stable") if by_image else np.arange(len(detections))
     ranked: IntArray = order[np.argsort(-detections.scores[order], kind="stable")]
     return ranked
 
 
-def image_classes(table: SplitBoxes) -> IntArray:
-    """A number for each image and class, of every row of a table."""
-    return table.images * len(table.index.class_names) + table.labels
+def image_classes(boxes: SplitBoxes) -> IntArray:
+    """Return a number for each of N boxes that is the same for boxes of one image and class: [N]."""
+    return boxes.images * len(boxes.index.class_names) + boxes.labels
 
 
 def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
-    """All pairs of equal keys, such as image and class, of N detections and M objects: by place, then by object.
+    """Yield all pairs of a detection and an object with equal keys, by place and then by object, in blocks.
 
-    They come in blocks, each of which holds all pairs of its detections.
+    A block holds all pairs of its detections.
+
+    Args:
+        keys: the keys of the detections, for example their image and class, [N].
+        object_keys: the keys of the objects, [M].
     """
     by_key = np.argsort(object_keys, kind="stable")
-    places = np.flatnonzero(np.isin(keys, object_keys))  # few, and found sooner than by bisection
+    places = np.flatnonzero(np.isin(keys, object_keys))  # few detections, found faster than by bisection
     first = np.searchsorted(object_keys[by_key], keys[places], "left")
     counts = np.searchsorted(object_keys[by_key], keys[places], "right") - first
     cuts = np.searchsorted(counts.cumsum(), np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
@@ -103,7 +118,7 @@ def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
 
 
 def _by_preference(pairs: Pairs, iou: Columns, ignored: BoolArray, rule: MatchingRule) -> Pairs:
-    """The pairs in the order in which each detection would have them; without further choices, only the first."""
+    """Return the pairs of each detection in the order of its preference, or only the best if the rule says so."""
     last = ignored[pairs.objects] if rule.passes_over_taken else np.zeros(len(iou), np.bool_)
     best_first = np.lexsort((-iou, last, pairs.places))
     if not rule.passes_over_taken:
@@ -112,13 +127,18 @@ def _by_preference(pairs: Pairs, iou: Columns, ignored: BoolArray, rule: Matchin
 
 
 def _take_turns(pairs: Pairs, keys: IntArray, unlimited: BoolArray) -> IntArray:
-    """Rows of the pairs that come about.
+    """Return the rows of the pairs in which a detection takes its object.
 
-    Detections of one image and class wait for each other, those of others do not: the first of each take their turn
-    together, then the second of each, and so on.
+    Only detections of the same image and class compete. So the best detections of all images and classes choose
+    together, then the second best of all, and so on.
+
+    Args:
+        pairs: the possible pairs, in the order of preference.
+        keys: the image and class of each detection, best detection first.
+        unlimited: objects that are never used up, bool [M].
     """
     new = is_new(pairs.places)
-    turns = _turns(keys[pairs.places[new]])[new.cumsum() - 1]  # of each pair
+    turns = _turns(keys[pairs.places[new]])[new.cumsum() - 1]  # [P]
     by_turn = np.argsort(turns, kind="stable")
     bounds = np.searchsorted(turns[by_turn], np.arange(turns.max(initial=-1) + 2))
     taken = np.zeros(len(unlimited), np.bool_)
@@ -133,7 +153,7 @@ def _take_turns(pairs: Pairs, keys: IntArray, unlimited: BoolArray) -> IntArray:
 
 
 def _turns(keys: IntArray) -> IntArray:
-    """How many equal keys come before each: [P] -> [P]."""
+    """Return the number of equal keys before each key: [P] -> [P]."""
     by_key = np.argsort(keys, kind="stable")
     positions = np.arange(len(keys))
     starts = np.maximum.accumulate(np.where(is_new(keys[by_key]), positions, 0))

@@ -17,10 +17,10 @@ from detection.structures.split_columns import SplitDetections, SplitObjects
 
 
 class Ranking(NamedTuple):
-    """The N detections of a class that count, best first, and its M objects that count.
+    """The N detections of a class, best first, and its M objects, both without those that are ignored.
 
-    `scores` float64 [N], `true_positive` bool [N]; `images` int64 [N] and `object_images` int64 [M] say which image of
-    the split each is in.
+    `scores` is float64 [N] and `true_positive` bool [N]. `images` int64 [N] and `object_images` int64 [M] are the
+    positions of their images in the split.
     """
 
     scores: NDArray[np.float64]
@@ -29,7 +29,7 @@ class Ranking(NamedTuple):
     object_images: IntArray
 
     def average_precision(self, recall_levels: Sequence[float] | None) -> float:
-        """See `detection.evaluation.average_precision`."""
+        """Return the average precision; see `detection.evaluation.average_precision`."""
         return average_precision(self.scores, self.true_positive, len(self.object_images), recall_levels)
 
 
@@ -37,11 +37,18 @@ class Ranking(NamedTuple):
 class DetectionMetrics:
     """The score of a detector on a data set, for each of C classes.
 
-    `average_precision` and `recall` float64 [C] in 0-1, nan for a class without ground truth; the recall is that of all
-    detections that count, down to the lowest score. `ground_truth_counts` int64 [C]. For resampling and curves,
-    `rankings` has a list for each class: one ranking, or with COCO's rule one for each of its thresholds, whose mean
-    the figures are. `objects` and `detections` are what was scored, `matches` what came of it, with COCO's rule at an
-    IoU of 0.5. `details` holds further figures of the rule by name.
+    Args:
+        rule: the name of the rule.
+        average_precision: float64 [C] in 0-1, nan for a class without ground truth.
+        recall: the recall of all detections, down to the lowest score, float64 [C] in 0-1, nan without ground truth.
+        ground_truth_counts: the number of objects of each class, int64 [C], without ignored objects.
+        rankings: for each class its ranking, or with COCO's rule one for each IoU threshold, over which the figures
+            are averaged.
+        recall_levels: see `MatchingRule`.
+        objects: the objects that were scored.
+        detections: the detections that were scored.
+        matches: the result of matching them; with COCO's rule at an IoU of 0.5.
+        details: further figures of the rule by name.
     """
 
     rule: str
@@ -57,30 +64,30 @@ class DetectionMetrics:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the C classes."""
+        """Return the names of the C classes."""
         return self.objects.index.class_names
 
     @property
     def mean_average_precision(self) -> float:
-        """The plain mean over the classes that have ground truth, nan if none has."""
+        """Return the mean of the average precision over the classes with ground truth, or nan if there are none."""
         counted = self.ground_truth_counts > 0
         return float(self.average_precision[counted].mean()) if counted.any() else float("nan")
 
     @property
     def total_recall(self) -> float:
-        """The share of all objects that was found, nan if there are none."""
+        """Return the share of all objects that were found, or nan if there are no objects."""
         counted = self.ground_truth_counts > 0
         found = float((self.recall[counted] * self.ground_truth_counts[counted]).sum())
         return found / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
 
 
 def score_by_matching(objects: SplitObjects, detections: SplitDetections, rule: MatchingRule) -> DetectionMetrics:
-    """The score by any rule that lets detections take objects."""
+    """Score detections by a rule."""
     return metrics_of(objects, detections, match(objects, detections, rule))
 
 
 def metrics_of(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> DetectionMetrics:
-    """The score that matches give."""
+    """Score detections that have been matched with objects."""
     rule = matches.rule
     rankings = _rankings(objects, detections, matches)
     counts = np.array([len(ranking.object_images) for ranking in rankings], np.int64)
@@ -99,11 +106,11 @@ def metrics_of(objects: SplitObjects, detections: SplitDetections, matches: Matc
 
 
 def _rankings(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> list[Ranking]:
-    """A ranking for each class."""
+    """Return the ranking of each class."""
     counted = matches.order[matches.outcomes[matches.order] != IGNORED]
     objects_counted = np.flatnonzero(~objects.ignored)
-    of_classes = split_by(detections.labels[counted], counted, len(objects.index.class_names))
-    objects_of_classes = split_by(objects.labels[objects_counted], objects_counted, len(objects.index.class_names))
+    class_rows = split_by(detections.labels[counted], counted, len(objects.index.class_names))
+    class_objects = split_by(objects.labels[objects_counted], objects_counted, len(objects.index.class_names))
     return [
         Ranking(
             detections.scores[rows],
@@ -111,12 +118,12 @@ def _rankings(objects: SplitObjects, detections: SplitDetections, matches: Match
             detections.images[rows],
             objects.images[object_rows],
         )
-        for rows, object_rows in zip(of_classes, objects_of_classes, strict=True)
+        for rows, object_rows in zip(class_rows, class_objects, strict=True)
     ]
 
 
 def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
-    """The rows of each class, in their order."""
+    """Split rows [P] with labels [P] into the rows of each class, in their order."""
     by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
     bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]

@@ -1,4 +1,4 @@
-"""Scoring by any of the rules."""
+"""Scoring of detections by any of the rules: `score` for a whole split as columns, `evaluate` for single images."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ def score(
     *,
     blacklist: Mapping[str, Collection[int]] | None = None,
 ) -> DetectionMetrics:
-    """Score the detections of a split, by one of `RULES` or a rule of your own.
+    """Score the detections of a split.
 
-    `blacklist` gives by image id the labels that count neither way there, as detections or as ground truth.
+    Args:
+        objects: the ground truth.
+        detections: the detections.
+        rule: the name of one of `RULES`, or a rule of your own.
+        blacklist: for an image id, the labels that are not scored in this image, neither as objects nor as detections.
 
     Raises:
-        ValueError: if there is no such rule, or the tables are of different images or classes.
+        ValueError: if there is no such rule, or objects and detections are for different images or classes.
     """
     if not objects.index.same_as(detections.index):
         raise ValueError("expected detections of the images and classes of the ground truth, got those of others")
@@ -55,11 +59,18 @@ def evaluate(
     rule: str | MatchingRule = "ilsvrc",
     blacklist: Mapping[str, Collection[int]] | None = None,
 ) -> DetectionMetrics:
-    """Score the detections of a data set, which are by image id; an image without an entry has none. See `score`.
+    """Score the detections of a data set.
+
+    Args:
+        ground_truths: the objects of each image.
+        detections: the detections of each image by its id; an image without an entry has no detections.
+        class_names: the names of the classes.
+        rule: see `score`.
+        blacklist: see `score`.
 
     Raises:
-        ValueError: naming the image, if it is listed twice, has a label outside `class_names`, or has detections with
-            other class names or without being listed.
+        ValueError: naming the image, if it is listed twice, has a label outside `class_names`, or if its detections
+            have other class names or it is not in the ground truth.
     """
     names = tuple(class_names)
     index = split_index([truth.image_id for truth in ground_truths], names)

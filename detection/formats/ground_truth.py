@@ -23,11 +23,13 @@ IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""
 
 
-_COLUMNS = [
-    *(("image", np.int64), ("label", np.int64), ("box_xywh", np.float64, (4,))),
-    *(("ignored", np.bool_), ("crowd", np.bool_), ("area", np.float64)),
-]
-"""The columns of `SplitObjects`, in its order."""
+_COLUMNS = np.dtype(
+    [
+        *[("images", np.int64), ("labels", np.int64), ("boxes_xywh", np.float64, (4,))],
+        *[("ignored", np.bool_), ("crowd", np.bool_), ("areas", np.float64)],
+    ]
+)
+"""The columns of `SplitObjects`."""
 
 
 def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = None) -> SplitObjects:
@@ -90,7 +92,7 @@ def read_coco_ground_truth(path: Path) -> SplitObjects:
             coco_json.check_new(number, known, "annotation")
             known.add(number)
     columns = np.array(objects, _COLUMNS)
-    return SplitObjects(index, *(columns[name] for name, *_ in _COLUMNS))
+    return SplitObjects(index, **{name: columns[name] for name in _COLUMNS.names or ()})
 
 
 def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str]) -> SplitIndex:

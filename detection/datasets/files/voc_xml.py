@@ -18,7 +18,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def read_voc_xml(
     path: Path, labels: Mapping[str, int], faults: Faults
-) -> tuple[tuple[int, int], FloatArray, IntArray, BoolArray]:
+) -> tuple[tuple[int, int], tuple[FloatArray, IntArray, BoolArray]]:
     """Return the size (height, width) of the image, and the boxes [M, 4], labels [M] and `difficult` flags [M].
 
     Corners in the file are counted from 1, include the last pixel and may have fractions; the boxes are half-open. A
@@ -40,7 +40,7 @@ def read_voc_xml(
     for index, element in enumerate(root.findall("object")):
         with faults.at(partial(_place_of_object, path, index)):
             objects.append(_read_object(element, labels, size))
-    return size, *object_arrays(objects)
+    return size, object_arrays(objects)
 
 
 def _parse(path: Path) -> ElementTree.Element:

@@ -1,1 +1,1 @@
-"""Where a detector is good and where it fails."""
+"""Analysis of where a detector fails: curves, error types, sizes of objects, single images, reliability of scores."""

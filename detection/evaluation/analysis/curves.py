@@ -1,4 +1,4 @@
-"""Precision and recall against the score: curves to draw, and the best place to cut a ranking."""
+"""Precision-recall curves for plots, and the score threshold with the best F1."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from detection.evaluation.metrics import DetectionMetrics, Ranking
 from detection.structures.arrays import BoolArray, IntArray
 
 CURVE_POINTS = 100
-"""So many points of a curve are kept."""
+"""The largest number of points of a curve."""
 
 
 class Curve(NamedTuple):
-    """Precision and recall of the P best 1, ..., N detections, and the scores of the last of each: float64 [P]."""
+    """P points of a curve: recall, precision, and the score from which on detections are counted, float64 [P] each."""
 
     recall: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -26,7 +26,7 @@ class Curve(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """What detections of `score_threshold` or above are worth; nan where nothing was detected or there is no object."""
+    """The quality of detections with a score of at least `score_threshold`; nan without detections or objects."""
 
     score_threshold: float
     f1: float
@@ -35,10 +35,11 @@ class OperatingPoint(NamedTuple):
 
 
 def precision_recall_curve(ranking: Ranking, *, most_points: int = CURVE_POINTS) -> Curve:
-    """The curve of a class, thinned; without points if there are no objects.
+    """Return the curve of a class with at most `most_points` points, or without points if there are no objects.
 
-    The first and the last detection stay, and between them the one of the best precision in each of equal steps of
-    recall. So the envelope is the same where a step begins, and the area under it smaller by less than a step.
+    If there are more detections, the curve keeps the first, the last, and the detection with the best precision in each
+    of equal steps of recall. Its envelope is exact at the beginning of each step, and the area under it is smaller by
+    less than one step.
 
     Raises:
         ValueError: if fewer than 3 points are asked for.
@@ -53,7 +54,7 @@ def precision_recall_curve(ranking: Ranking, *, most_points: int = CURVE_POINTS)
 
 
 def _best_of_steps(precision: NDArray[np.float64], found: IntArray, steps: int) -> IntArray:
-    """The rows of the best precision in each step of what is `found`, with the first and the last row."""
+    """Return the rows with the best precision in each step of the number of objects `found`, and the ends."""
     step = found * steps // (found[-1] + 1)
     best = first_largest(precision, np.flatnonzero(is_new(step)))
     rows: IntArray = np.unique([0, *best, len(found) - 1])
@@ -61,14 +62,19 @@ def _best_of_steps(precision: NDArray[np.float64], found: IntArray, steps: int) 
 
 
 def best_f1(scores: NDArray[np.float64], true_positive: BoolArray, object_count: int) -> OperatingPoint:
-    """Where precision and recall of N detections, best first, have the largest harmonic mean.
+    """Return the score threshold at which precision and recall have the largest harmonic mean, F1.
 
-    F1 = 2 TP / (2 TP + FP + FN): van Rijsbergen, "Information Retrieval", 1979, chapter 7. A threshold takes all
-    detections of its score or none; of equally good ones it is the highest.
+    F1 = 2 TP / (2 TP + FP + FN): van Rijsbergen, "Information Retrieval", 1979, chapter 7. Of equally good thresholds,
+    the highest is returned.
+
+    Args:
+        scores: the scores of N detections, best first.
+        true_positive: True for detections that found an object, [N].
+        object_count: the number of objects.
     """
     if not len(scores) or not object_count:
         return OperatingPoint(*[float("nan")] * 4)
-    ends = np.flatnonzero(is_new(scores[::-1])[::-1])
+    ends = np.flatnonzero(is_new(scores[::-1])[::-1])  # a threshold includes all detections of equal score
     found = true_positive.cumsum()[ends]
     f1 = 2 * found / (ends + 1 + object_count)
     best = int(f1.argmax())
@@ -77,7 +83,7 @@ def best_f1(scores: NDArray[np.float64], true_positive: BoolArray, object_count:
 
 
 def best_f1_overall(metrics: DetectionMetrics) -> OperatingPoint:
-    """The one threshold for all classes that is best for all detections and objects together."""
+    """Return the best single threshold for all classes, by F1 over all detections and objects together."""
     matches = metrics.matches
     counted = matches.order[matches.outcomes[matches.order] != IGNORED]
     scores, hits = metrics.detections.scores[counted], matches.outcomes[counted] == TRUE_POSITIVE
@@ -85,6 +91,6 @@ def best_f1_overall(metrics: DetectionMetrics) -> OperatingPoint:
 
 
 def best_f1_by_class(metrics: DetectionMetrics) -> list[OperatingPoint]:
-    """The best threshold of each class, with COCO's rule at an IoU of 0.5."""
-    of_classes = (rankings[0] for rankings in metrics.rankings)
-    return [best_f1(one.scores, one.true_positive, len(one.object_images)) for one in of_classes]
+    """Return the best threshold of each class; with COCO's rule at an IoU of 0.5."""
+    firsts = (rankings[0] for rankings in metrics.rankings)
+    return [best_f1(ranking.scores, ranking.true_positive, len(ranking.object_images)) for ranking in firsts]

@@ -1,10 +1,10 @@
-"""What is wrong with a detector's errors, and what each type of them costs.
+"""The types of a detector's errors, and how much mean average precision each type costs.
 
-Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020 (arXiv 2008.08115). Its
-overlaps are t_f = 0.5, at which an object is found, and t_b = 0.1, under which there is background. By a rule whose
-objects are found at overlaps of their own, as ILSVRC's, t_f is that of the object and t_b a fifth of it. All overlaps
-are therefore taken as shares of the object's t_f here, `fit`: 1 finds the object, under 0.2 there is background, and
-the best object is that of the largest fit.
+Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020 (arXiv 2008.08115). TIDE has
+two IoU thresholds: from t_f = 0.5 on an object is found, and below t_b = 0.1 a detection shows background. The rule of
+ILSVRC has a threshold for each object; there t_f is this threshold and t_b a fifth of it. So all IoUs are divided by
+the object's t_f here. The result is called `fit`: from 1 on the object is found, below 0.2 there is background, and the
+best object of a detection is the one with the largest fit.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from detection.structures.split_columns import SplitDetections, SplitObjects
 
 NO_ERROR, CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND = range(-1, 5)
 ERROR_NAMES = ("classification", "localisation", "both", "duplicate", "background", "missed")
-"""The types of the constants from 0 on, and objects that were missed."""
+"""The names of the constants from 0 on, and of missed objects."""
 
 BACKGROUND_FIT = 0.2
-"""t_b / t_f."""
+"""The ratio t_b / t_f."""
 
 
 class Errors(NamedTuple):
     """The errors of N detections and M objects.
 
-    `types` int8 [N], one of the constants of this module; `targets` int64 [N], the object that a detection would find
-    with another class or a better box, -1 for none; `missed` bool [M].
+    `types` int8 [N] are constants of this module. `targets` int64 [N] are the objects that the detections would find
+    with another class or a better box, or -1. `missed` bool [M] is True for objects that were missed.
     """
 
     types: NDArray[np.int8]
@@ -44,14 +44,14 @@ class Errors(NamedTuple):
 
 
 class ErrorCost(NamedTuple):
-    """How many errors of a type there are, and how much higher mean average precision would be without them."""
+    """The number of errors of a type, and the increase of mean average precision if they did not occur."""
 
     error_count: int
     mean_average_precision: float
 
 
 class Confusion(NamedTuple):
-    """How often objects of one class were taken for another."""
+    """The number of times that objects of class `label` were detected as class `predicted`."""
 
     label: int
     predicted: int
@@ -59,19 +59,20 @@ class Confusion(NamedTuple):
 
 
 class _Best(NamedTuple):
-    """The largest fit of each detection with some objects [N], 0 where all are background, and which it is [N]."""
+    """The largest fit of each detection [N], 0 where it only shows background, and the object with this fit [N]."""
 
     fit: NDArray[np.float64]
     objects: IntArray
 
 
 def find_errors(objects: SplitObjects, detections: SplitDetections, matches: Matches) -> Errors:
-    """The type of every false positive, and what was missed; see section 2.2 of the paper.
+    """Return the type of every false positive, and the missed objects; see section 2.2 of the paper.
 
-    Several may fit a false positive. The order is that of the authors' code: localisation (its best object of its own
-    class is found too badly), classification (it finds one of another class), duplicate (it finds one of its class,
-    which is taken), background, and for what is left, both. A missed object is one that was not found and is no target
-    of the first two. Objects that are ignored are no one's; an overlap of exactly t_b is no background.
+    Where several types apply, the first of this order is taken, as in the authors' code: localisation (the box is too
+    far off an object of its class), classification (the box finds an object of another class), duplicate (the box finds
+    an object of its class that another detection found), background, and for all others both. An object is missed if no
+    detection found it and it is no target of the first two types. Ignored objects take no part. An IoU of exactly t_b
+    is not background.
     """
     wrong = np.flatnonzero(matches.outcomes == FALSE_POSITIVE)
     own, other = _best_fits(objects, detections, matches, wrong)
@@ -99,36 +100,37 @@ def find_errors(objects: SplitObjects, detections: SplitDetections, matches: Mat
 def _best_fits(
     objects: SplitObjects, detections: SplitDetections, matches: Matches, wrong: IntArray
 ) -> tuple[_Best, _Best]:
-    """The best objects of the `wrong` detections, of their own class and of others."""
+    """Return the best objects of the `wrong` detections, among objects of their own class and of other classes."""
     counted = np.flatnonzero(~objects.ignored)
     detection_boxes, object_boxes = detections.boxes, objects.boxes
     thresholds = matches.rule.iou_thresholds(object_boxes)
     own, other = (_Best(np.zeros(len(wrong)), np.full(len(wrong), -1)) for _ in range(2))
     for block in pairs_of_equal(detections.images[wrong], objects.images[counted]):
-        found, there = wrong[block.places], counted[block.objects]
-        iou = paired_iou(detection_boxes[found], object_boxes[there])
-        fit = np.divide(iou, thresholds[there], out=np.zeros_like(iou), where=iou > 0)
-        same_class = detections.labels[found] == objects.labels[there]
+        rows, targets = wrong[block.places], counted[block.objects]
+        iou = paired_iou(detection_boxes[rows], object_boxes[targets])
+        fit = np.divide(iou, thresholds[targets], out=np.zeros_like(iou), where=iou > 0)
+        same_class = detections.labels[rows] == objects.labels[targets]
         for best, chosen in ((own, same_class), (other, ~same_class)):
             pairs = np.flatnonzero(chosen & (fit >= BACKGROUND_FIT))
             largest = pairs[first_largest(fit[pairs], np.flatnonzero(is_new(block.places[pairs])))]
             best.fit[block.places[largest]] = fit[largest]
-            best.objects[block.places[largest]] = there[largest]
+            best.objects[block.places[largest]] = targets[largest]
     return own, other
 
 
 def error_costs(metrics: DetectionMetrics, errors: Errors) -> dict[str, ErrorCost]:
-    """The count of each of `ERROR_NAMES`, and what is gained if an oracle mends it alone; see section 2.3 of the paper.
+    """Return for each of `ERROR_NAMES` the number of errors, and the gain if only this type were corrected.
 
-    - Classification, localisation: the detection gets the class or box of its target. Of several detections that find
-      an object then, the best is right and the others are dropped, as the paper has it; the authors' code leaves an
-      object that was found to the one that found it.
+    This is section 2.3 of the paper. The types are corrected as follows:
+
+    - Classification, localisation: the detection gets the class or box of its target. If several detections then find
+      the same object, the best of them is right and the others are dropped, as in the paper. The authors' code instead
+      keeps the detection that found the object before.
     - Both, duplicate, background: the detection is dropped.
-    - Missed: the object does not count. A class of which all objects were missed has no precision that could hold for
-      more of them, and keeps 0.
+    - Missed: the object is not counted. A class of which all objects were missed keeps an average precision of 0.
 
-    Average precision is that of the rule in force, with COCO's rule at an IoU of 0.5; the mean is over the classes
-    that have objects, always the same.
+    Average precision is computed by the rule of the metrics, with COCO's rule at an IoU of 0.5. The mean is always over
+    the classes that have objects.
     """
     matches = metrics.matches
     ranked = matches.order[matches.outcomes[matches.order] != IGNORED]
@@ -156,14 +158,16 @@ def error_costs(metrics: DetectionMetrics, errors: Errors) -> dict[str, ErrorCos
 def _mean_average_precision(
     metrics: DetectionMetrics, labels: IntArray, right: BoolArray, *, missed: BoolArray | None = None
 ) -> float:
-    """That of detections [K], best first, of which some are right, without the objects that were `missed` [M]."""
+    """Return the mean average precision of K detections, best first, without the `missed` objects [M]."""
     counts = metrics.ground_truth_counts
-    left = counts if missed is None else counts - np.bincount(metrics.objects.labels[missed], minlength=len(counts))
-    of_classes = split_by(labels, np.arange(len(labels)), len(counts))
+    remaining = (
+        counts if missed is None else counts - np.bincount(metrics.objects.labels[missed], minlength=len(counts))
+    )
+    class_places = split_by(labels, np.arange(len(labels)), len(counts))
     areas = [
         average_precision(-places.astype(np.float64), right[places], int(count), metrics.matches.rule.recall_levels)
-        for places, count, there_are in zip(of_classes, left, counts, strict=True)
-        if there_are
+        for places, count, original_count in zip(class_places, remaining, counts, strict=True)
+        if original_count
     ]
     return float(np.nan_to_num(areas).mean()) if areas else float("nan")
 
@@ -171,9 +175,10 @@ def _mean_average_precision(
 def confusions(
     metrics: DetectionMetrics, errors: Errors, *, score_threshold: float, limit: int | None = None
 ) -> list[Confusion]:
-    """The pairs of classes that detections of a score or above confuse, the most frequent first; ties by label.
+    """Return the pairs of classes that are confused, the most frequent first; equal counts are in the order of labels.
 
-    They are the errors of classification among these: a box that finds an object, under the name of another class.
+    These are the errors of type classification among the detections with a score of at least `score_threshold`: boxes
+    that find an object, but with another class.
     """
     confused = np.flatnonzero((errors.types == CLASSIFICATION) & (metrics.detections.scores >= score_threshold))
     truth, predicted = metrics.objects.labels[errors.targets[confused]], metrics.detections.labels[confused]

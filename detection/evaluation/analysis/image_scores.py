@@ -1,4 +1,4 @@
-"""In which images a detector does best and worst."""
+"""F1 of each image, to find those in which a detector does best and worst."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detection.structures.arrays import IntArray
 
 
 class ImageScores(NamedTuple):
-    """Of I images, each int64 [I]: objects that were `found` or `missed`, and detections that are `wrong`."""
+    """For each of I images the number of objects `found` and `missed`, and of `wrong` detections, int64 [I] each."""
 
     found: IntArray
     missed: IntArray
@@ -21,22 +21,22 @@ class ImageScores(NamedTuple):
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """F1 of each image [I], nan where there is neither an object nor a detection."""
+        """Return F1 of each image [I], nan where there is neither an object nor a detection."""
         total = 2 * self.found + self.missed + self.wrong
         f1: NDArray[np.float64] = np.divide(2 * self.found, total, out=np.full(len(total), np.nan), where=total > 0)
         return f1
 
     @property
     def object_counts(self) -> IntArray:
-        """Objects of each image [I] that count."""
+        """Return the number of objects of each image [I], without ignored objects."""
         return self.found + self.missed
 
 
 def score_images(metrics: DetectionMetrics, *, score_threshold: float) -> ImageScores:
-    """What detections of a score or above find in each image, all classes together.
+    """Count in each image what detections with a score of at least `score_threshold` find, all classes together.
 
-    F1 at one threshold says what somebody sees who looks at the image: one wrong box too many counts. Average precision
-    would not mind it, as long as it ranks last in its image, and has no value for an image without objects.
+    F1 at one threshold measures what is visible in the image: every wrong box makes it lower. Average precision would
+    ignore a wrong box that ranks last, and is not defined for an image without objects.
     """
     matches, detections, objects = metrics.matches, metrics.detections, metrics.objects
     shown = detections.scores >= score_threshold
@@ -49,17 +49,17 @@ def score_images(metrics: DetectionMetrics, *, score_threshold: float) -> ImageS
 
 
 def best_images(scores: ImageScores, limit: int) -> IntArray:
-    """The rows of the images of the highest F1; of equal ones those with more found objects, then in their order.
+    """Return the positions of the images with the highest F1; of equal F1, those with more found objects come first.
 
-    Images in which there is nothing to find and nothing was found are left out.
+    Images without objects and without detections are left out.
     """
     return _first(scores, np.lexsort((-scores.found, -scores.f1)), limit)
 
 
 def worst_images(scores: ImageScores, limit: int) -> IntArray:
-    """The rows of the images of the lowest F1; of equal ones those with more mistakes, then in their order.
+    """Return the positions of the images with the lowest F1; of equal F1, those with more errors come first.
 
-    An image without objects is among them if something was detected there.
+    An image without objects is among them if something was detected in it.
     """
     return _first(scores, np.lexsort((-(scores.missed + scores.wrong), scores.f1)), limit)
 

@@ -1,4 +1,7 @@
-"""How far scores are shares of right detections, and what makes them so."""
+"""The reliability of scores, and the calibration that makes them reliable.
+
+Scores are reliable if the detections with a score near s are right in a share s of the cases.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ BINS = 10
 
 
 class Judged(NamedTuple):
-    """The N detections that count: `scores` float64 [N], whether each is `right` [N], and its image's row [N].
+    """N detections that have been compared with the ground truth, without ignored detections.
 
-    `areas` float64 [N] are the shares of the images that their boxes take.
+    `scores` is float64 [N], `right` bool [N] is True for detections that found an object, `images` int64 [N] are the
+    positions of their images, and `areas` float64 [N] the area of each box as a share of its image.
     """
 
     scores: NDArray[np.float64]
@@ -29,15 +33,15 @@ class Judged(NamedTuple):
     areas: NDArray[np.float64]
 
     def part(self, rows: IntArray) -> Judged:
-        """Some of the detections."""
+        """Return the detections at these rows."""
         return Judged(self.scores[rows], self.right[rows], self.images[rows], self.areas[rows])
 
 
 class Reliability(NamedTuple):
-    """Detections in B bins of equal width: `counts` [B], and of each the mean score and the share of right ones.
+    """The mean score (`scores`) and the share of right detections (`shares`) in each of B bins of equal width.
 
-    Both are nan where a bin is empty. `expected_error` is the mean distance of the two over all detections (Naeini,
-    Cooper and Hauskrecht 2015), nan without any.
+    Both are nan where a bin is empty; `counts` int64 [B] are the numbers of detections. `expected_error` is the mean
+    absolute difference of the two over all detections (Naeini, Cooper and Hauskrecht 2015), nan without detections.
     """
 
     counts: IntArray
@@ -53,27 +57,27 @@ class Reliability(NamedTuple):
 
 
 def judge(metrics: DetectionMetrics) -> Judged:
-    """The detections of a result; those that its rule ignores are left out. With COCO's rule, at an IoU of 0.5."""
+    """Return the detections of a result, without those that its rule ignores; with COCO's rule at an IoU of 0.5."""
     rows = np.flatnonzero(metrics.matches.outcomes != IGNORED)
-    table = metrics.detections
+    detections = metrics.detections
     return Judged(
-        table.scores[rows].astype(np.float64),
+        detections.scores[rows].astype(np.float64),
         metrics.matches.outcomes[rows] == TRUE_POSITIVE,
-        table.images[rows],
-        image_shares(table)[rows],
+        detections.images[rows],
+        image_shares(detections)[rows],
     )
 
 
 def image_shares(detections: SplitDetections) -> NDArray[np.float64]:
-    """The share of its image that the box of each detection takes [N]; 1 where the size of the image is unknown."""
+    """Return the area of each box as a share of its image, [N]; 1 where the size of the image is unknown."""
     areas = detections.boxes_xywh[:, 2:].prod(axis=1)
-    of_images = detections.index.sizes[detections.images].prod(axis=1)
-    shares: NDArray[np.float64] = np.divide(areas, of_images, out=np.ones(len(areas)), where=of_images > 0)
+    image_areas = detections.index.sizes[detections.images].prod(axis=1)
+    shares: NDArray[np.float64] = np.divide(areas, image_areas, out=np.ones(len(areas)), where=image_areas > 0)
     return shares
 
 
 def reliability(scores: NDArray[np.float64], right: BoolArray, *, bins: int = BINS) -> Reliability:
-    """Compare scores [N] in 0-1 with what is `right` [N]; a score on the border of two bins is in the upper one."""
+    """Compare scores [N] in 0-1 with `right` [N]; a score on the border of two bins belongs to the upper one."""
     rows = np.minimum((scores * bins).astype(np.int64), bins - 1)
     counts = np.bincount(rows, minlength=bins)
     with np.errstate(invalid="ignore"):  # 0 / 0 is nan
@@ -82,14 +86,14 @@ def reliability(scores: NDArray[np.float64], right: BoolArray, *, bins: int = BI
 
 
 def fit_calibration(judged: Judged, *, area: float | None = 0.0) -> BetaCalibration:
-    """The calibration that makes what is right of what was judged most likely.
+    """Return the calibration with the maximum likelihood.
 
     Args:
-        judged: detections.
-        area: the term of this name in `BetaCalibration`; None for the most likely one.
+        judged: detections that have been compared with the ground truth.
+        area: the parameter `area` of `BetaCalibration`; None to fit it too.
 
     Raises:
-        ValueError: if all are right or all wrong, or higher scores are not more often right.
+        ValueError: if all detections are right or all are wrong, or if higher scores are not right more often.
     """
     scores, right, _, areas = judged
     if right.all() or not right.any():
@@ -100,7 +104,7 @@ def fit_calibration(judged: Judged, *, area: float | None = 0.0) -> BetaCalibrat
     signs = np.where(right, 1.0, -1.0)
 
     def loss(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """The mean negative log-likelihood, and its gradient."""
+        """Return the mean negative log-likelihood and its gradient."""
         margins = signs * (inputs @ numbers)
         chances_of_error = np.exp(-np.logaddexp(0, margins))
         return float(np.logaddexp(0, -margins).mean()), -inputs.T @ (signs * chances_of_error) / len(signs)

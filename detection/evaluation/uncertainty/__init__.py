@@ -1,1 +1,1 @@
-"""How far a score would vary over other images: bootstrap intervals and comparisons."""
+"""Intervals of scores over other images, by the bootstrap, and comparisons of two results."""

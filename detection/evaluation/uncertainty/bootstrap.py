@@ -1,11 +1,11 @@
-"""How far average precision would vary over other images of the same kind: the bootstrap over images.
+"""Intervals of average precision over other images of the same kind, by the bootstrap over images.
 
-Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 6 and 13 (percentile intervals): images are
-drawn anew from those of the split, as many with replacement, so that one may count several times or not at all. Two
-results are compared on the same draws.
+Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 6 and 13 (percentile intervals). A resample
+draws as many images from the split as it has, with replacement, so that an image may occur several times or not at all.
+`comparison` compares two results on the same resamples.
 
-Average precision is an average of maxima, which the fewer different images of a resample make larger: with few objects
-a class, nearly all resamples may lie above the score. So the intervals are moved by that bias (chapter 10).
+Average precision is an average of maxima, which become larger as a resample has fewer different images: with few
+objects per class, nearly all resamples may lie above the score. The intervals are shifted by this bias (chapter 10).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 SEED = 0
 RESAMPLES_AT_ONCE = 128
-"""Bounds the memory, and keeps what is added up in the processor's cache."""
+"""The number of resamples that are computed together, which limits the memory and fits the processor's cache."""
 
 
 class Interval(NamedTuple):
-    """The interval of a figure, nan where it could not be measured."""
+    """The ends of the interval of a figure, nan where the figure could not be measured."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class Intervals(NamedTuple):
 
 
 def draw_images(image_count: int, *, resamples: int = RESAMPLES, seed: int = SEED) -> FloatArray:
-    """How often each image is in each resample: float32 [I, B], whole numbers."""
+    """Return how often each of I images occurs in each of B resamples: float32 [I, B], whole numbers."""
     generator = np.random.default_rng(seed)
     counts = np.empty((image_count, resamples), np.float32)
     for column in range(resamples):
@@ -50,31 +50,35 @@ def draw_images(image_count: int, *, resamples: int = RESAMPLES, seed: int = SEE
 
 
 def resampled_average_precision(metrics: DetectionMetrics, draws: FloatArray) -> NDArray[np.float64]:
-    """The average precision of each class in each resample of `draw_images`: [C, B], nan where it has no objects."""
+    """Return the average precision of each class in each resample of `draw_images`: [C, B], nan without objects."""
     resampled = np.empty((len(metrics.rankings), draws.shape[1]))
     for start in range(0, draws.shape[1], RESAMPLES_AT_ONCE):
         block = slice(start, start + RESAMPLES_AT_ONCE)
-        of_block = np.ascontiguousarray(draws[:, block])
+        block_draws = np.ascontiguousarray(draws[:, block])
         for label, rankings in enumerate(metrics.rankings):
-            samples = [_resample(one, of_block, metrics.recall_levels) for one in rankings]
+            samples = [_resample(ranking, block_draws, metrics.recall_levels) for ranking in rankings]
             resampled[label, block] = np.mean(samples, axis=0)
     return resampled
 
 
 def bootstrap_intervals(metrics: DetectionMetrics, draws: FloatArray, *, confidence: float = CONFIDENCE) -> Intervals:
-    """The intervals of a result, as wide as the middle share `confidence` of the resamples, within 0-1.
+    """Return the intervals of a result, which span the middle share `confidence` of the resamples, within 0-1.
 
-    A resample of which a class has no objects is left out of that class's interval, and the class out of its mean.
+    If a class has no objects in a resample, the interval of the class leaves out the resample, and the mean of the
+    resample leaves out the class.
     """
     resampled = resampled_average_precision(metrics, draws)
-    of_mean = unbiased_interval(nan_mean(resampled), metrics.mean_average_precision, confidence)
+    mean_interval = unbiased_interval(nan_mean(resampled), metrics.mean_average_precision, confidence)
     pairs = zip(resampled, metrics.average_precision.tolist(), strict=True)
-    of_classes = [unbiased_interval(values, estimate, confidence) for values, estimate in pairs]
-    return Intervals(within_0_1(of_mean), [within_0_1(one) for one in of_classes])
+    class_intervals = [unbiased_interval(values, estimate, confidence) for values, estimate in pairs]
+    return Intervals(within_0_1(mean_interval), [within_0_1(interval) for interval in class_intervals])
 
 
 def unbiased_interval(values: NDArray[np.float64], estimate: float, confidence: float) -> Interval:
-    """The middle share `confidence` of the values [B] that are not nan, moved so that their mean is the `estimate`."""
+    """Return the interval of the middle share `confidence` of values [B], shifted so that their mean is `estimate`.
+
+    Values that are nan are left out.
+    """
     known = values[~np.isnan(values)]
     if not known.size:
         return Interval(float("nan"), float("nan"))
@@ -84,41 +88,46 @@ def unbiased_interval(values: NDArray[np.float64], estimate: float, confidence: 
 
 
 def within_0_1(interval: Interval) -> Interval:
-    """The part of an interval in which a precision can be."""
+    """Return the part of an interval that lies in 0-1, the range of a precision."""
     return Interval(*np.clip(interval, 0, 1).tolist())
 
 
 def nan_mean(average_precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The means [B] of [C, B] over the classes that are not nan, nan where all are."""
+    """Return the means [B] of [C, B] over the classes that are not nan, or nan where all classes are nan."""
     means: NDArray[np.float64] = np.ma.masked_invalid(average_precision).mean(axis=0).filled(np.nan)
     return means
 
 
 def _resample(ranking: Ranking, draws: FloatArray, recall_levels: Sequence[float] | None) -> NDArray[np.float64]:
-    """The average precision of a class in each resample: [B].
+    """Return the average precision of one class in each resample: [B].
 
-    Only at its true positives does a ranking gain anything, so their precisions, T of them, are all that is needed; an
-    image drawn k times brings each of its detections k times, right behind each other.
+    The area under the curve only grows at true positives, so the precision is computed at these T rows alone. An image
+    that is drawn k times contributes each of its detections k times, one right behind the other.
     """
     object_counts = _sum_rows(ranking.object_images, np.array([0, len(ranking.object_images)]), draws)[0]  # [B]
     hits = np.flatnonzero(ranking.true_positive)
     weights = draws[ranking.images[hits]].astype(np.float64)  # [T, B]
-    found = weights.cumsum(axis=0)
+    true_positives = weights.cumsum(axis=0)
     misses = np.flatnonzero(~ranking.true_positive)
-    bounds = np.concatenate([[0], np.searchsorted(misses, hits)])  # between one true positive and the next
+    # False positives are summed up between one true positive and the next.
+    bounds = np.concatenate([[0], np.searchsorted(misses, hits)])
     wrong = _sum_rows(ranking.images[misses], bounds, draws).cumsum(axis=0)  # [T, B]
-    precision = np.divide(found, found + wrong, out=np.zeros_like(found), where=found > 0)
+    precision = np.divide(
+        true_positives, true_positives + wrong, out=np.zeros_like(true_positives), where=true_positives > 0
+    )
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     counted = object_counts > 0
-    recall = np.divide(found, object_counts, out=np.zeros_like(found), where=counted)
+    recall = np.divide(true_positives, object_counts, out=np.zeros_like(true_positives), where=counted)
     if recall_levels is not None:
-        recall = np.searchsorted(recall_levels, recall, side="right") / len(recall_levels)  # share of levels reached
+        recall = np.searchsorted(recall_levels, recall, side="right") / len(
+            recall_levels
+        )  # share of the levels that are reached
     gains = np.diff(recall, axis=0, prepend=0)
     return np.where(counted, (envelope * gains).sum(axis=0), np.nan)
 
 
 def _sum_rows(images: NDArray[np.int64], bounds: NDArray[np.int64], draws: FloatArray) -> NDArray[np.float64]:
-    """The draws of `images[bounds[i]:bounds[i + 1]]`, added up for each i: [len(bounds) - 1, B]."""
+    """Return the sums of the draws of `images[bounds[i]:bounds[i + 1]]` for each i: [len(bounds) - 1, B]."""
     from scipy.sparse import csr_array  # noqa: PLC0415  slow to import
 
     chosen = images[: bounds[-1]]

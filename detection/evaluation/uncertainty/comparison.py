@@ -1,4 +1,4 @@
-"""Two results on one split: how far apart they are, and how surely."""
+"""The comparison of two results on the same split, with intervals of their difference."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ from detection.structures.arrays import BoolArray, FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a second result has over a first, for each of C classes and in the mean.
+    """The difference of a second result from a first, for each of C classes and in the mean.
 
-    `differences` float64 [C] of average precision, nan for a class without objects; `class_intervals` are theirs.
-    `share_better` is the share of the resamples in which the second has the higher mean.
+    Args:
+        class_names: the names of the classes.
+        first: the mean average precision of the first result.
+        second: the mean average precision of the second result.
+        interval: the interval of `difference`.
+        share_better: the share of the resamples in which the second result has the higher mean.
+        differences: the differences in average precision, float64 [C], nan for a class without objects.
+        class_intervals: the intervals of `differences`.
     """
 
     class_names: tuple[str, ...]
@@ -36,7 +42,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Of the mean average precisions, the second less the first."""
+        """The mean average precision of the second result minus that of the first."""
         return self.second - self.first
 
     @property
@@ -48,28 +54,34 @@ class Comparison:
 def compare(
     first: DetectionMetrics, second: DetectionMetrics, draws: FloatArray, *, confidence: float = CONFIDENCE
 ) -> Comparison:
-    """Compare two results on the same draws of images (`draw_images`): the paired bootstrap.
+    """Compare two results on the same resamples of images (the paired bootstrap).
+
+    Args:
+        first: the first result.
+        second: the second result.
+        draws: the resamples, from `draw_images`.
+        confidence: the share of the resamples that an interval spans.
 
     Raises:
-        ValueError: if they are not of the same images, classes, objects and rule.
+        ValueError: if the results are not for the same images, classes, objects and rule.
     """
     _require_same_split(first, second)
-    resampled = [resampled_average_precision(one, draws) for one in (first, second)]
+    resampled = [resampled_average_precision(metrics, draws) for metrics in (first, second)]
     differences = resampled[1] - resampled[0]  # [C, B]
-    of_means = nan_mean(resampled[1]) - nan_mean(resampled[0])
-    known = of_means[~np.isnan(of_means)]
+    mean_differences = nan_mean(resampled[1]) - nan_mean(resampled[0])  # [B]
+    known = mean_differences[~np.isnan(mean_differences)]
     means = first.mean_average_precision, second.mean_average_precision
-    of_classes = second.average_precision - first.average_precision
+    class_differences = second.average_precision - first.average_precision
     return Comparison(
         class_names=first.class_names,
         first=means[0],
         second=means[1],
-        interval=unbiased_interval(of_means, means[1] - means[0], confidence),
+        interval=unbiased_interval(mean_differences, means[1] - means[0], confidence),
         share_better=float((known > 0).mean()) if known.size else float("nan"),
-        differences=of_classes,
+        differences=class_differences,
         class_intervals=[
             unbiased_interval(values, estimate, confidence)
-            for values, estimate in zip(differences, of_classes.tolist(), strict=True)
+            for values, estimate in zip(differences, class_differences.tolist(), strict=True)
         ],
     )
 
@@ -78,7 +90,7 @@ def _require_same_split(first: DetectionMetrics, second: DetectionMetrics) -> No
     if first.rule != second.rule:
         raise ValueError(f"expected two results by the same rule, got {first.rule} and {second.rule}")
     if not first.objects.index.same_as(second.objects.index):
-        raise ValueError("expected two results on the same images and classes, got others")
+        raise ValueError("expected two results on the same images and classes, got different ones")
     columns = ("images", "labels", "boxes_xywh", "ignored")
     if not all(np.array_equal(getattr(first.objects, name), getattr(second.objects, name)) for name in columns):
-        raise ValueError("expected two results on the same objects, got others")
+        raise ValueError("expected two results on the same objects, got different ones")

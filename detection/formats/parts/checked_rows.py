@@ -62,8 +62,8 @@ def check_rows(boxes_xywh: Columns, scores: Columns, place: Place, *, any_score:
         InputError: naming the place of the first row with a number that is not finite, a negative width or height, or
             a score outside 0-1.
     """
-    finite: BoolArray = np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1)
-    negative = (boxes_xywh[:, 2:] < 0).any(axis=1)
+    finite: BoolArray = np.asarray(np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1))
+    negative: BoolArray = np.asarray((boxes_xywh[:, 2:] < 0).any(axis=1))
     outside = ~((scores >= 0) & (scores <= 1)) & (not any_score)
     wrong = ~finite | negative | outside
     if not wrong.any():

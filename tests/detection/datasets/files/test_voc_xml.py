@@ -16,7 +16,7 @@ LABELS = {"cat": 0, "dog": 1}
 def test_corners_become_half_open(tmp_path: Path, write_xml: Callable[..., Path]) -> None:
     # Pixels 1 to 200 inclusive are all of 200 columns: 0 to 200, half-open. One pixel, 48, is 47 to 48.
     objects = [("dog", (1, 1, 200, 100)), ("cat", (48, 3, 48, 3)), ("cat", (45.5, 3, 60.25, 8))]
-    size, boxes, labels, difficult = read_voc_xml(write_xml(tmp_path / "a.xml", objects), LABELS, Faults())
+    size, (boxes, labels, difficult) = read_voc_xml(write_xml(tmp_path / "a.xml", objects), LABELS, Faults())
     assert size == (100, 200)
     assert boxes.tolist() == [[0, 0, 200, 100], [47, 2, 48, 3], [44.5, 2, 60.25, 8]]
     assert labels.tolist() == [1, 0, 0]
@@ -26,11 +26,11 @@ def test_corners_become_half_open(tmp_path: Path, write_xml: Callable[..., Path]
 
 def test_corners_of_tools_that_count_from_0(tmp_path: Path, write_xml: Callable[..., Path]) -> None:
     path = write_xml(tmp_path / "a.xml", [("dog", (0, 0, 199, 99))])
-    assert read_voc_xml(path, LABELS, Faults())[1].tolist() == [[0, 0, 199, 99]]
+    assert read_voc_xml(path, LABELS, Faults())[1][0].tolist() == [[0, 0, 199, 99]]
 
 
 def test_no_objects(tmp_path: Path, write_xml: Callable[..., Path]) -> None:
-    _, *arrays = read_voc_xml(write_xml(tmp_path / "a.xml"), LABELS, Faults())
+    _, arrays = read_voc_xml(write_xml(tmp_path / "a.xml"), LABELS, Faults())
     assert [array.shape for array in arrays] == [(0, 4), (0,), (0,)]
 
 
@@ -40,7 +40,7 @@ def test_difficult_and_parts(tmp_path: Path, write_xml: Callable[..., Path]) -> 
         ("dog", (1, 1, 5, 5), "<difficult>1</difficult>" + part),
         ("dog", (1, 1, 6, 6), "<difficult>0</difficult><object/>"),
     ]
-    _, boxes, _, difficult = read_voc_xml(write_xml(tmp_path / "a.xml", objects), LABELS, Faults())
+    _, (boxes, _, difficult) = read_voc_xml(write_xml(tmp_path / "a.xml", objects), LABELS, Faults())
     assert boxes.tolist() == [[0, 0, 5, 5], [0, 0, 6, 6]]
     assert difficult.tolist() == [True, False]
 
@@ -70,7 +70,7 @@ def test_all_faults_at_once_leave_the_usable_objects(tmp_path: Path, write_xml: 
     faulty = [one for one, _ in UNUSABLE]
     path = write_xml(tmp_path / "a.xml", [*faulty, ("cat", (1, 1, 5, 5))])
     faults = Faults(keep=True)
-    _, _, labels, _ = read_voc_xml(path, LABELS, faults)
+    _, (_, labels, _) = read_voc_xml(path, LABELS, faults)
     assert labels.tolist() == [0]
     places = [f"{path}:{4 + 4 * index}" for index in range(len(UNUSABLE))]
     assert [str(fault) for fault in faults.found] == [

@@ -33,10 +33,8 @@ SET_FOR_THE_TRAINER = {
 def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -> None:
     """Add `--config`, a YAML file with any of the options, and the options of a classifier and of its detector."""
     add_run_options(parser)
-    parser.add_argument("--test_split", type=str | None, default=None, help="split that only the action test measures")
-    parser.add_argument(
-        "--proposals", type=str | None, default=None, help="file of tools.propose to take the proposals from"
-    )
+    parser.add_argument("--test_split", type=str | None, help="split that only the action test measures")
+    parser.add_argument("--proposals", type=str | None, help="file of detect-propose to take the proposals from")
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="network, given its number of outputs")
     parser.add_argument("--task", type=Task, required=True, help="what the samples are: whole images or regions")
     parser.add_argument("--box_regression", type=bool, default=False, help="also train a head that refines boxes")
@@ -53,31 +51,20 @@ def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
     """Add `--config` and the options that training runs have in common, but for the `TrainingOptions` in `skip`."""
     add_config_option(parser)
     parser.add_argument("--seed", type=int, default=1, help="seed of the order of the samples and of all random draws")
-    parser.add_argument(
-        "--initial_seed", type=int, default=1, help="seed of the initial weights; the same for members of an ensemble"
-    )
+    parser.add_argument("--initial_seed", type=int, default=1, help="seed of the weights; one for all of an ensemble")
     add_dataset_options(parser)
     parser.add_argument("--train_split", type=str, default="train", help="split to train on")
     parser.add_argument("--validation_split", type=str, default="val", help="split that is measured during the run")
-    parser.add_argument("--initial_weights", type=str | None, default=None, help="safetensors file to start from")
+    parser.add_argument("--initial_weights", type=str | None, help="safetensors file to start from")
     parser.add_argument("--batch_size", type=PositiveInt, default=128, help="images in a batch of one process")
     parser.add_argument("--workers", type=int, default=1, help="processes (in evaluation: threads) that load images")
     parser.add_argument(
-        "--decoded_images",
-        type=str | None,
-        default=None,
-        help="file that keeps the decoded training images; the first run writes it; for small images",
+        "--decoded_images", type=str | None, help="file of decoded small images; the first run writes it"
     )
     parser.add_class_arguments(TrainingOptions, skip=set(skip), instantiate=False)
-    parser.add_argument(
-        "--average_decay", type=float, default=0.999, help="decay of the Polyak average of the weights; 0 for none"
-    )
-    parser.add_argument(
-        "--checkpoint_steps", type=PositiveInt, default=500, help="steps between two writes of last.ckpt"
-    )
-    parser.add_argument(
-        "--early_stopping", type=int | None, default=None, help="stop after this many validations without improvement"
-    )
+    parser.add_argument("--average_decay", type=float, default=0.999, help="decay of the weights' average; 0 for none")
+    parser.add_argument("--checkpoint_steps", type=PositiveInt, default=500, help="steps between writes of last.ckpt")
+    parser.add_argument("--early_stopping", type=int | None, help="stop after this many validations without progress")
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(Trainer, "trainer", skip=SET_FOR_THE_TRAINER, instantiate=False)
 

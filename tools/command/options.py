@@ -26,9 +26,7 @@ class ConfigFile(ActionConfigFile):
 
 def add_config_option(parser: ArgumentParser) -> None:
     """Add `--config`, which may be given several times; a later file overrides the keys of an earlier one."""
-    parser.add_argument(
-        "--config", action=ConfigFile, help="YAML file with any of the options below, or the name of a shipped one"
-    )
+    parser.add_argument("--config", action=ConfigFile, help="YAML file of options, or the name of a shipped one")
 
 
 def add_dataset_options(parser: ArgumentParser) -> None:
@@ -46,23 +44,17 @@ def add_split_options(parser: ArgumentParser) -> None:
 
 def add_limit_option(parser: ArgumentParser) -> None:
     """Add `--limit`, which takes fewer images for a quicker look."""
-    parser.add_argument(
-        "--limit", type=PositiveInt | None, default=None, help="take at most this many images, evenly spaced"
-    )
+    parser.add_argument("--limit", type=PositiveInt | None, help="take at most this many images, evenly spaced")
 
 
 def add_rule_option(parser: ArgumentParser) -> None:
     """Add `--rule`, by which detections are scored."""
-    parser.add_argument(
-        "--rule", type=RuleName | None, default=None, help="scoring rule; default: the rule of the data set"
-    )
+    parser.add_argument("--rule", type=RuleName | None, help="scoring rule; default: the rule of the data set")
 
 
 def add_device_option(parser: ArgumentParser) -> None:
     """Add `--device`, on which the networks run."""
-    parser.add_argument(
-        "--device", type=str | None, default=None, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one"
-    )
+    parser.add_argument("--device", type=str | None, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

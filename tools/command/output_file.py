@@ -23,7 +23,7 @@ OUTPUTS = {
 def add_output_options(parser: ArgumentParser, *names: str) -> None:
     """Add the options `names` out of `OUTPUTS`; each names a file that the command writes at its end."""
     for name in names:
-        parser.add_argument(f"--{name}", type=str | None, default=None, help=OUTPUTS[name][0])
+        parser.add_argument(f"--{name}", type=str | None, help=OUTPUTS[name][0])
 
 
 def prepare_outputs(settings: Namespace, *names: str) -> list[Path | None]:

@@ -58,7 +58,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(prog=NAME, description="Turn scores into shares of right detections.")
     add_scored_options(parser)
     parser.add_argument(
-        "--area", type=float | None, default=0.0, help="preference for larger boxes; null fits the likeliest value"
+        "--area", type=float | None, default=0.0, help="preference for larger boxes; null: the likeliest"
     )
     add_limit_option(parser)
     add_output_options(parser, "json", "plot")

@@ -42,11 +42,10 @@ from tools.report.text_table import format_interval, format_number, format_table
 
 
 class Members(NamedTuple):
-    """The scores of each of M members `alone`, and of the first 1 to M members `together`."""
+    """The scores of each of M members "alone", and of the first 1 to M members "together"."""
 
     names: list[str]
-    alone: list[DetectionMetrics]
-    together: list[DetectionMetrics]
+    scores: dict[str, list[DetectionMetrics]]
     regions: int
 
 
@@ -80,24 +79,25 @@ def measure(measured: Measured, *, threads: int) -> Members:
     ensemble, suppress = measured.detector.classify, measured.detector.suppress
     if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < 2:
         raise InputError("detector.classify: expected a classifier.ensemble.Ensemble with two members or more")
-    alone: list[dict[str, Detections]] = [{} for _ in ensemble.networks]
-    together: list[dict[str, Detections]] = [{} for _ in ensemble.networks]
+    detections: dict[str, list[dict[str, Detections]]] = {
+        part: [{} for _ in ensemble.networks] for part in ("alone", "together")
+    }
     regions = 0
     for group in measured.groups(threads=threads):
         images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
         by_member = [score_regions([network], images, boxes, views=ensemble.views) for network in ensemble.networks]
         for item, scores in zip(group, zip(*by_member, strict=True), strict=True):
-            for row, own in enumerate(scores):
-                for target, region_scores in ((alone, own), (together, mean_scores(scores[: row + 1]))):
-                    detections = suppress(item.proposals.boxes, region_scores, item.image.shape[:2])
-                    target[row][item.record.image_id] = detections
-            regions += len(item.proposals.boxes)
+            own, size = item.proposals.boxes, item.image.shape[:2]
+            for row, alone in enumerate(scores):
+                for part, region_scores in (("alone", alone), ("together", mean_scores(scores[: row + 1]))):
+                    detections[part][row][item.record.image_id] = suppress(own, region_scores, size)
+            regions += len(own)
     objects = measured.split.chosen_objects
-    by_alone, by_together = (
-        [score(objects, split_detections(objects.index, detections), measured.rule) for detections in part]
-        for part in (alone, together)
-    )
-    return Members([network.path.name for network in ensemble.networks], by_alone, by_together, regions)
+    scored = {
+        part: [score(objects, split_detections(objects.index, by_image), measured.rule) for by_image in members]
+        for part, members in detections.items()
+    }
+    return Members([network.path.name for network in ensemble.networks], scored, regions)
 
 
 def mean_scores(parts: Sequence[RegionScores]) -> RegionScores:
@@ -109,36 +109,33 @@ def mean_scores(parts: Sequence[RegionScores]) -> RegionScores:
 
 def build_report(members: Members, *, resamples: int) -> dict[str, Any]:
     """Return the mean average precisions with their intervals, and the gain of all members over the mean member."""
-    draws = draw_images(len(members.alone[0].objects.index.image_ids), resamples=resamples)
+    first = members.scores["alone"][0]
+    draws = draw_images(len(first.objects.index.image_ids), resamples=resamples)
+    estimates = {
+        part: [member.mean_average_precision for member in metrics] for part, metrics in members.scores.items()
+    }
+    resampled = {
+        part: [nan_mean(resampled_average_precision(member, draws)) for member in metrics]
+        for part, metrics in members.scores.items()
+    }
 
-    def figure(estimate: float, resampled: NDArray[np.float64], *, share: bool = True) -> dict[str, Any]:
-        interval = unbiased_interval(resampled, estimate, CONFIDENCE)
+    def figure(estimate: float, values: NDArray[np.float64], *, share: bool = True) -> dict[str, Any]:
+        interval = unbiased_interval(values, estimate, CONFIDENCE)
         return {"mAP": json_number(estimate), "interval": json_interval(within_0_1(interval) if share else interval)}
 
-    def resample(parts: Sequence[DetectionMetrics]) -> tuple[list[float], list[NDArray[np.float64]]]:
-        estimates = [metrics.mean_average_precision for metrics in parts]
-        return estimates, [nan_mean(resampled_average_precision(metrics, draws)) for metrics in parts]
-
-    alone, alone_resampled = resample(members.alone)
-    together, together_resampled = resample(members.together)
-    mean, mean_resampled = float(np.mean(alone)), np.mean(alone_resampled, axis=0)
-    rows = [
-        {"member": name, "alone": figure(*by_alone), "together": figure(*by_together)}
-        for name, by_alone, by_together in zip(
-            members.names,
-            zip(alone, alone_resampled, strict=True),
-            zip(together, together_resampled, strict=True),
-            strict=True,
-        )
-    ]
+    mean, mean_resampled = float(np.mean(estimates["alone"])), np.mean(resampled["alone"], axis=0)
+    gain, gain_resampled = estimates["together"][-1] - mean, resampled["together"][-1] - mean_resampled
     return {
         "images": draws.shape[0],
         "regions": members.regions,
-        "rule": members.alone[0].rule,
+        "rule": first.rule,
         "bootstrap": {"confidence": CONFIDENCE, "resamples": resamples},
-        "members": rows,
+        "members": [
+            {"member": name} | {part: figure(estimates[part][row], resampled[part][row]) for part in members.scores}
+            for row, name in enumerate(members.names)
+        ],
         "mean": figure(mean, mean_resampled),
-        "gain": figure(together[-1] - mean, together_resampled[-1] - mean_resampled, share=False),
+        "gain": figure(gain, gain_resampled, share=False),
     }
 
 

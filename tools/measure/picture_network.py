@@ -1,4 +1,4 @@
-r"""The command `detect-picture-network`: pictures of a trained network, as in AlexNet's paper (NIPS 2012, Figures 3, 4).
+r"""The command `detect-picture-network`: pictures of a trained network, as AlexNet's paper has them (Figures 3 and 4).
 
 detect-picture-network filters --weights FILE --output filters.png
 detect-picture-network predictions photo.jpg ... --weights FILE --output predictions.png --truth goldfish ...

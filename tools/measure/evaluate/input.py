@@ -18,13 +18,8 @@ from detection.formats.plausibility import implausibilities
 from detection.structures.split_columns import SplitDetections, SplitObjects
 from tools.command.options import add_rule_option
 
-READERS = {
-    "ilsvrc": "detection.datasets.ILSVRCDetection",
-    "voc2007": "detection.datasets.PascalVOC",
-    "voc": "detection.datasets.PascalVOC",
-    "coco": "detection.datasets.COCO",
-}
-"""The class that reads a folder of ground truth if the user names only the rule."""
+READERS = {"ilsvrc": "ILSVRCDetection", "voc2007": "PascalVOC", "voc": "PascalVOC", "coco": "COCO"}
+"""The class of `detection.datasets` that reads a folder of ground truth if the user names only the rule."""
 
 
 class SplitTruth(NamedTuple):
@@ -38,30 +33,20 @@ class SplitTruth(NamedTuple):
 def add_ground_truth_options(parser: ArgumentParser, *, required: bool = True) -> None:
     """Add the ground truth, the rule, how a folder is read, and `--any-score`, which concerns the detections."""
     add_rule_option(parser)
-    parser.add_argument(
-        "--ground-truth",
-        type=str if required else str | None,
-        required=required,
-        help="JSON file in the format of COCO, or the folder of a data set",
-    )
-    parser.add_argument(
-        "--dataset", type=DataSet | None, default=None, help="class that reads the folder; default: by --rule"
-    )
+    truth_type = str if required else str | None
+    parser.add_argument("--ground-truth", type=truth_type, required=required, help="COCO's JSON or data set's folder")
+    parser.add_argument("--dataset", type=DataSet | None, help="class that reads the folder; default: by --rule")
     parser.link_arguments("ground_truth", "dataset.init_args.root")
     parser.add_argument("--split", type=str, default="val", help="split of the folder: train, val, ...")
-    parser.add_argument("--blacklist", type=str | None, default=None, help="ILSVRC's list of classes not to count")
+    parser.add_argument("--blacklist", type=str | None, help="ILSVRC's list of classes not to count")
     parser.add_argument("--any-score", action="store_true", help="accept scores outside 0-1; only their order counts")
 
 
 def add_scored_options(parser: ArgumentParser) -> None:
     """Add the ground truth and the detections."""
     add_ground_truth_options(parser)
-    parser.add_argument(
-        "--detections",
-        type=str,
-        required=True,
-        help="file of ILSVRC, COCO or detect --json, folder of VOC, or folder of detect-evaluate run",
-    )
+    formats = "file of ILSVRC, COCO or detect --json, folder of VOC or of detect-evaluate run"
+    parser.add_argument("--detections", type=str, required=True, help=formats)
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
@@ -77,10 +62,9 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
     if settings.dataset is not None or not Path(settings.ground_truth).is_dir():
         return settings
     if settings.rule is None:
-        raise InputError(
-            f"{settings.ground_truth}: expected --rule or --dataset to tell how to read the folder, got none"
-        )
-    return parser.parse_args([*arguments, "--dataset", READERS[settings.rule]])
+        expected = "expected --rule or --dataset to tell how to read the folder, got none"
+        raise InputError(f"{settings.ground_truth}: {expected}")
+    return parser.parse_args([*arguments, "--dataset", f"detection.datasets.{READERS[settings.rule]}"])
 
 
 def read_ground_truth(settings: Namespace, dataset: DataSet | None) -> SplitTruth:

@@ -33,12 +33,7 @@ def build_parser() -> ArgumentParser:
     """Return the parser of the action's options."""
     parser = ArgumentParser(prog="detect-evaluate run", description="Measure a detector on a split.")
     add_measured_split(parser)
-    parser.add_argument(
-        "--results",
-        type=str | None,
-        default=None,
-        help="folder to keep the detections in; default: a folder below --output, named after the settings",
-    )
+    parser.add_argument("--results", type=str | None, help="folder to keep the detections in; default: below --output")
     add_output_options(parser, "json", "html")
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="bootstrap resamples; 0 for none")
     return parser

@@ -36,9 +36,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="detect-evaluate score", description="Score the detections in a file.")
     add_scored_options(parser)
     add_output_options(parser, "json", "html")
-    parser.add_argument(
-        "--images", type=str | None, default=None, help="folder of the images that --html shows; default: only boxes"
-    )
+    parser.add_argument("--images", type=str | None, help="folder of the images that --html shows; default: only boxes")
     parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="bootstrap resamples; 0 for none")
     return parser
 

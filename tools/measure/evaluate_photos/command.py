@@ -53,8 +53,8 @@ from tools.measure.evaluate_photos.sheet import write_sheet
 from tools.report.json_values import write_json
 
 LOWEST_SCORE = 1e-4
-"""The score threshold in place of the detector's. Hundreds of regions have all their classes above it, and suppressing the
-others would take seconds for each photo. The best detections do not depend on it."""
+"""The score threshold in place of the detector's. At 0 all classes of hundreds of regions would pass, and suppressing
+them would take seconds for each photo. The best detections do not depend on it."""
 
 
 def build_parser() -> ArgumentParser:
@@ -66,9 +66,7 @@ def build_parser() -> ArgumentParser:
     add_limit_option(parser)
     parser.add_argument("--every", type=PositiveInt, default=1, help="take every N-th photo")
     parser.add_argument("--part", type=NonNegativeInt, default=0, help="number of the first photo to take, from 0")
-    parser.add_argument(
-        "--classes", type=str | None, default=None, help="file of categories and classes; default: the same names"
-    )
+    parser.add_argument("--classes", type=str | None, help="file of categories and classes; default: the same names")
     parser.add_argument("--best", type=PositiveInt, default=3, help="number of detections that count, best first")
     parser.add_argument("--list", action="store_true", help="print the photos without a right answer")
     add_output_options(parser, "json", "sheet")

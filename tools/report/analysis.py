@@ -1,4 +1,4 @@
-"""Where a result is good and where it fails: the part of a report that goes beyond the score, ready for JSON."""
+"""The analysis in a report, which shows where a detector fails: curves, errors, confusions and images, for JSON."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from detection.structures.arrays import IntArray
 from tools.report.json_values import json_number
 
 IMAGES = 12
-"""So many of the best images are listed, and of the worst."""
+"""The number of best images that are listed, and of worst images."""
 
 CONFUSIONS = 20
 
 
 def analyse(metrics: DetectionMetrics) -> dict[str, Any]:
-    """The sections of the analysis by name; a number that could not be measured is None.
+    """Return the sections of the analysis by name; numbers that could not be measured are None.
 
         "curves": {class: {"recall": [...], "precision": [...], "score": [...]}}
         "best_f1": {"score_threshold": x, "f1": x, "precision": x, "recall": x}
@@ -37,10 +37,11 @@ def analyse(metrics: DetectionMetrics) -> dict[str, Any]:
         "confusions": [{"truth": class, "predicted": class, "count": n}, ...]
         "best_images", "worst_images": [{"image_id": id, "score": x, "objects": n}, ...]
 
-    Curves have up to 100 points, the best score first, and none for a class without objects. `best_f1` is the one
-    threshold for all classes that is best for all objects together; at it, confusions are counted (the 20 most
-    frequent) and images are scored, by their F1 (12 of each). `errors` are of all detections; what one type costs is
-    what mAP would gain without it. With COCO's rule all but the sizes is at an IoU of 0.5.
+    Curves have up to 100 points, the best score first, and no points for a class without objects. `best_f1` is the
+    single threshold for all classes with the best F1 over all objects. At this threshold, the 20 most frequent
+    confusions are counted, and the 12 best and worst images are found by their F1. `errors` counts errors of all
+    detections; the cost of a type is what mAP would gain without it. With COCO's rule, everything except the sizes is
+    at an IoU of 0.5.
     """
     best = best_f1_overall(metrics)
     errors = find_errors(metrics.objects, metrics.detections, metrics.matches)
@@ -79,7 +80,7 @@ def _curve(curve: Curve) -> dict[str, list[float]]:
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
-    """Five digits are enough to draw."""
+    """Round to five digits, which are enough for a drawing."""
     return [float(f"{value:.5g}") for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Plots of what a classifier gets right and wrong, drawn with matplotlib."""
+"""Plots of the errors, predictions and nearest neighbours of a classifier, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RIGHT, WRONG, QUERY = "tab:green", "tab:gray", "tab:blue"
 
 
 class Prediction(NamedTuple):
-    """An image with its likeliest classes, best first, their probabilities (0-1), and its true class if known."""
+    """An image with its most likely classes, best first, their probabilities (0-1), and its true class if known."""
 
     title: str
     image: Image
@@ -27,7 +27,7 @@ class Prediction(NamedTuple):
 
 
 class NeighbourRow(NamedTuple):
-    """A query, and the images of a data set most like it, nearest first, with their classes and distances."""
+    """A query image and its nearest neighbours in a data set, nearest first, with their classes and distances."""
 
     title: str
     query: Image
@@ -37,9 +37,9 @@ class NeighbourRow(NamedTuple):
 
 
 def draw_errors(errors: list[dict[str, Any]]) -> Figure:
-    """Top-1 and top-5 error against the number of crops, a line for each number of models.
+    """Draw the top-1 and top-5 error over the number of crops, with one line for each number of models.
 
-    `errors` holds `models`, `crops`, `top1_error` and `top5_error` (0-1) of each cell of the grid.
+    Each of the `errors` has the keys `models`, `crops`, `top1_error` and `top5_error` (0-1).
     """
     counts = sorted({row["crops"] for row in errors})
     figure = Figure(figsize=(8, 4), dpi=DOTS_PER_INCH, layout="constrained")
@@ -57,7 +57,7 @@ def draw_errors(errors: list[dict[str, Any]]) -> Figure:
 
 
 def draw_predictions(predictions: Sequence[Prediction]) -> Figure:
-    """A row an image: the image, and a bar for each likely class; the true class, where it is known, in green."""
+    """Draw one row for each image: the image, and a bar for each likely class; the true class, if known, is green."""
     figure = Figure(figsize=(8, 2.2 * len(predictions)), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(len(predictions), 2, squeeze=False, width_ratios=[1, 3])
     longest = max(max(prediction.probabilities) for prediction in predictions)
@@ -76,7 +76,7 @@ def draw_predictions(predictions: Sequence[Prediction]) -> Figure:
 
 
 def draw_neighbours(rows: Sequence[NeighbourRow]) -> Figure:
-    """A row a query: the query, then its neighbours with their classes and distances."""
+    """Draw one row for each query: the query, then its neighbours with their classes and distances."""
     most = max(len(row.images) for row in rows)
     figure = Figure(figsize=(1.6 * (most + 1), 2.1 * len(rows)), dpi=DOTS_PER_INCH, layout="constrained")
     grid = figure.subplots(len(rows), most + 1, squeeze=False)
@@ -91,7 +91,7 @@ def draw_neighbours(rows: Sequence[NeighbourRow]) -> Figure:
 
 
 def _show(axes: Axes, image: Image, below: Sequence[str]) -> None:
-    """An image with texts below it, in lines short enough to stay there."""
+    """Draw an image with texts below it, wrapped so that they are not wider than the image."""
     lines = [line for text in below for line in textwrap.wrap(shorten(text, 60), 20)]
     axes.imshow(image)
     axes.set_xticks([])

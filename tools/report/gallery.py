@@ -1,4 +1,4 @@
-"""The pictures of a report's page: the best and worst images, small, with what was found in them and what was not."""
+"""The pictures on the page of a report: small versions of the best and worst images, with objects and detections."""
 
 from __future__ import annotations
 
@@ -13,62 +13,66 @@ import PIL.Image
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.image import IMAGE_SUFFIXES, read_image
 from detection.structures.arrays import Image, IntArray
 from detection.structures.split_columns import Columns, SplitIndex
 
 FindImage = Callable[[str], Path | None]
-"""From an image id to its file; None where the boxes go onto a blank canvas."""
+"""Returns the file of an image, given its id; None if the boxes are to be drawn on a blank canvas."""
 
 LONGEST_SIDE = 480
-"""Pixels of an embedded picture."""
+"""The longer side of an embedded picture in pixels."""
 JPEG_QUALITY = 80
-MOST_DETECTIONS = 200
-"""Of an image, so many are kept, the best scored."""
+MAX_DETECTIONS = 200
+"""The number of detections with the highest scores that are kept of each image."""
 
 OUTCOMES = {FALSE_POSITIVE: "wrong", TRUE_POSITIVE: "right", IGNORED: "ignored"}
 
 
 class Gallery(NamedTuple):
-    """Pictures by image id, as JSON has them, and a line for each that is missing."""
+    """Pictures for JSON by image id, and a warning for each picture that could not be read."""
 
     pictures: dict[str, dict[str, Any]]
     warnings: list[str]
 
 
 def build_gallery(metrics: DetectionMetrics, report: dict[str, Any], find_image: FindImage) -> Gallery:
-    """The pictures of the report's `best_images` and `worst_images`.
+    """Return the pictures of the report's `best_images` and `worst_images`.
 
-    Boxes are x, y, width, height in pixels of the original image. A detection says which of the image's objects it
-    took: as the best scored choose first, this holds whatever the score threshold.
+    Boxes are x, y, width and height in pixels of the original image. Each detection names the object that it took: as
+    detections with higher scores choose first, this is the same for every score threshold.
     """
-    names = dict.fromkeys(one["image_id"] for key in ("best_images", "worst_images") for one in report.get(key, ()))
-    matches = metrics.matches
+    names = dict.fromkeys(item["image_id"] for key in ("best_images", "worst_images") for item in report.get(key, ()))
     rows = {name: row for row, name in enumerate(metrics.objects.index.image_ids)}
-    pictures = {}
+    pictures: dict[str, dict[str, Any]] = {}
     warnings = []
     for name in names:
+        row = rows[name]
         try:
-            image = _read(find_image(name), metrics.objects.index.sizes[rows[name]])
+            image = _read_image(find_image(name), metrics.objects.index.sizes[row])
         except InputError as error:
             image = None
             warnings.append(error.line)
-        size = _size(metrics, rows[name]) if image is None else image.shape[:2]
-        picture = None if image is None else _data_uri(image)
-        pictures[name] = {"size": size, "picture": picture} | _boxes(metrics, matches, rows[name])
+        drawn = {"size": _size(metrics, row), "picture": None}
+        if image is not None:
+            drawn = {"size": image.shape[:2], "picture": _data_uri(image)}
+        pictures[name] = drawn | _boxes(metrics, row)
     return Gallery(pictures, warnings)
 
 
 def image_finder(folder: str | None, index: SplitIndex) -> FindImage:
-    """Finds images in a folder by the names that the ground truth has for them, else by their ids; none without it."""
+    """Return a function that finds images in a folder by their file name in the ground truth, or else by their id.
+
+    Without a folder the function returns None.
+    """
     if folder is None:
         return lambda _: None
     names = dict(zip(index.image_ids, index.file_names, strict=True))
 
     def find(image_id: str) -> Path:
         name = names[image_id]
-        suffixes = [form for suffix in IMAGE_SUFFIXES for form in (suffix, suffix.upper())]
+        suffixes = [spelling for suffix in IMAGE_SUFFIXES for spelling in (suffix, suffix.upper())]
         candidates = [name, Path(name).name] if name else [f"{image_id}{suffix}" for suffix in suffixes]
         paths = [Path(folder, candidate) for candidate in candidates]
         return next((path for path in paths if path.is_file()), paths[0])
@@ -76,24 +80,24 @@ def image_finder(folder: str | None, index: SplitIndex) -> FindImage:
     return find
 
 
-def _boxes(metrics: DetectionMetrics, matches: Matches, row: int) -> dict[str, Any]:
-    """The objects and detections of an image, the latter best first."""
-    objects, detections = metrics.objects, metrics.detections
+def _boxes(metrics: DetectionMetrics, row: int) -> dict[str, Any]:
+    """Return the objects and the detections of the image at this position; detections best first."""
+    objects, detections, matches = metrics.objects, metrics.detections, metrics.matches
     names = objects.index.class_names
-    here = np.flatnonzero(objects.images == row)
-    places = {int(one): place for place, one in enumerate(here)}
-    found = matches.order[detections.images[matches.order] == row][:MOST_DETECTIONS]
+    object_rows = np.flatnonzero(objects.images == row).tolist()
+    places = {object_row: place for place, object_row in enumerate(object_rows)}
+    ranked = matches.order[detections.images[matches.order] == row][:MAX_DETECTIONS].tolist()
     return {
         "objects": [
-            {"box": _rounded(objects.boxes_xywh[one]), "class": names[objects.labels[one]]}
-            | {"ignored": bool(objects.ignored[one])}
-            for one in here
+            {"box": _rounded(objects.boxes_xywh[item]), "class": names[objects.labels[item]]}
+            | {"ignored": bool(objects.ignored[item])}
+            for item in object_rows
         ],
         "detections": [
-            {"box": _rounded(detections.boxes_xywh[one]), "class": names[detections.labels[one]]}
-            | {"score": float(detections.scores[one]), "outcome": OUTCOMES[int(matches.outcomes[one])]}
-            | {"object": places.get(int(matches.objects[one]))}
-            for one in found
+            {"box": _rounded(detections.boxes_xywh[item]), "class": names[detections.labels[item]]}
+            | {"score": float(detections.scores[item]), "outcome": OUTCOMES[int(matches.outcomes[item])]}
+            | {"object": places.get(int(matches.objects[item]))}
+            for item in ranked
         ],
     }
 
@@ -103,35 +107,38 @@ def _rounded(box: Columns) -> list[float]:
 
 
 def _size(metrics: DetectionMetrics, row: int) -> tuple[int, int]:
-    """(height, width) of an image as the ground truth states it, else of what its boxes take up."""
+    """Return the height and width of an image from the ground truth; where unknown, large enough for all its boxes."""
     height, width = metrics.objects.index.sizes[row].tolist()
     if height and width:
         return height, width
-    tables = (metrics.objects, metrics.detections)
-    corners = np.concatenate([np.ones((1, 4)), *(table.boxes[table.images == row] for table in tables)])
-    right, bottom = np.ceil(corners[:, 2:].max(axis=0)).astype(int).tolist()
+    all_boxes = [boxes.boxes[boxes.images == row] for boxes in (metrics.objects, metrics.detections)]
+    right, bottom = np.ceil(np.concatenate([np.ones((1, 4)), *all_boxes])[:, 2:].max(axis=0)).astype(int).tolist()
     return bottom, right
 
 
-def _read(path: Path | None, size: IntArray) -> Image | None:
-    """The image that a file holds; `size` [2] is its height and width by the ground truth, 0 where unknown.
+def _read_image(path: Path | None, size: IntArray) -> Image | None:
+    """Return the image in a file, or None if `path` is None.
+
+    Args:
+        path: the file.
+        size: height and width of the image from the ground truth, [2]; 0 where unknown.
 
     Raises:
-        InputError: naming the file, if it cannot be read, or is of another size, so that the boxes would not fit.
+        InputError: naming the file, if it cannot be read, or has another size, so that the boxes would not fit.
     """
     if path is None:
         return None
     image = read_image(path)
     if size.all() and image.shape[:2] != tuple(size):
         raise InputError(
-            f"{path}: expected an image of {size[1]} x {size[0]} pixels, as the ground truth has it, got "
+            f"{path}: expected an image of {size[1]} x {size[0]} pixels as in the ground truth, got "
             f"{image.shape[1]} x {image.shape[0]}"
         )
     return image
 
 
 def _data_uri(image: Image) -> str:
-    """The image as a small JPEG."""
+    """Return the image as a small JPEG in a `data:` address."""
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: style, scripts, figures and pictures all stand in it."""
+"""A report as one HTML file that contains everything it needs: style, scripts, figures and pictures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tools.report.gallery import FindImage, Gallery, build_gallery
 
 ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("elements.js", "charts.js", "classes.js", "gallery.js", "page.js")
-"""One after the other they are the page's only script, so each may use what those before it define."""
+"""These files are joined to the only script of the page, so each may use the definitions of those before it."""
 
 
 def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, find_image: FindImage) -> None:
-    """Write the page of a report; pictures that are missing are named on the page and on standard error.
+    """Write the page of a report. Pictures that cannot be read are named on the page and on standard error.
 
     Raises:
         InputError: naming the file, if it cannot be written.
@@ -32,7 +32,7 @@ def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, fi
 
 
 def page(report: dict[str, Any], gallery: Gallery) -> str:
-    """The page of a report of `build_report`; what is missing from the report is left out of the page."""
+    """Return the page of a report that `build_report` made; it leaves out sections that the report does not have."""
     shown = report | {"warnings": [*report["warnings"], *gallery.warnings], "source": source_names(report)}
     style = _asset("page.css")
     script = "\n".join(_asset(name) for name in SCRIPTS)
@@ -46,19 +46,19 @@ def page(report: dict[str, Any], gallery: Gallery) -> str:
 
 
 def source_names(report: dict[str, Any]) -> str:
-    """The files that were scored, without the folders of this machine."""
+    """Return the names of the scored files, without their folders."""
     source = report.get("source", {})
     named = [source[key] for key in ("results", "detections", "ground_truth") if source.get(key)]
     return ", ".join(Path(name).name for name in named)
 
 
 def embedded_json(content: Any) -> str:
-    """JSON that holds nothing which HTML could take for the end of a script element."""
+    """Return JSON without the character <, so that no text in it can end the script element around it."""
     return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def content_policy(style: str, script: str) -> str:
-    """The Content-Security-Policy by which a browser runs this script and style, and loads nothing."""
+    """Return a Content-Security-Policy that allows a browser only this script and style, and to load nothing."""
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "

@@ -12,7 +12,7 @@ import pytest
 
 from detection.evaluation import DetectionMetrics, score
 from detection.structures.split_columns import SplitDetections, SplitIndex, SplitObjects, split_index
-from tools.report.gallery import LONGEST_SIDE, MOST_DETECTIONS, Gallery, build_gallery, image_finder
+from tools.report.gallery import LONGEST_SIDE, MAX_DETECTIONS, Gallery, build_gallery, image_finder
 
 SHOWN: dict[str, Any] = {"worst_images": [{"image_id": "b"}], "best_images": [{"image_id": "b"}, {"image_id": "a"}]}
 
@@ -87,10 +87,10 @@ def test_nothing_to_show(metrics: DetectionMetrics) -> None:
 
 
 def test_best_of_many_detections_are_kept() -> None:
-    scores = np.random.default_rng(0).permutation(MOST_DETECTIONS + 50) / 1000
+    scores = np.random.default_rng(0).permutation(MAX_DETECTIONS + 50) / 1000
     metrics = metrics_of(split_index(["a", "b"], ["cat"]), [], [(0, 0, 0, float(one)) for one in scores])
     kept = [one["score"] for one in gallery_of(metrics).pictures["a"]["detections"]]
-    assert kept == sorted(scores.tolist(), reverse=True)[:MOST_DETECTIONS]
+    assert kept == sorted(scores.tolist(), reverse=True)[:MAX_DETECTIONS]
 
 
 def test_pictures_are_small_jpegs(metrics: DetectionMetrics, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_pictures_that_cannot_be_shown_are_named(metrics: DetectionMetrics, tmp_
     assert [one["picture"] for one in gallery.pictures.values()] == [None, None]
     unreadable, turned = gallery.warnings
     assert unreadable.startswith(f"{tmp_path / 'b.png'}: expected a readable image")
-    expected = "expected an image of 200 x 50 pixels, as the ground truth has it, got 50 x 200"
+    expected = "expected an image of 200 x 50 pixels as in the ground truth, got 50 x 200"
     assert turned == f"{tmp_path / 'a.png'}: {expected}"
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from classifier.scoring.cascade import Stages
+from classifier.scoring.cascade import Stages, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import score_regions, stage_regions
-from classifier.warp.regions import find_views
+from classifier.scoring.score import find_views, score_regions
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.runtime.device import Precision
@@ -24,7 +23,7 @@ class Ensemble:
     least the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which
     that of the mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all
     members that are left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member
-    so far refines them. `tools.calibrate_cascade` finds the thresholds, one after the other.
+    so far refines them. `detect-calibrate-cascade` finds the thresholds, one after the other.
 
     Args:
         members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.
@@ -34,7 +33,7 @@ class Ensemble:
             what suits the device.
         mirror: whether each member's scores of a region are averaged with those of its mirror image.
         scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
-            `classifier.warp.regions.Views`.
+            `classifier.scoring.score.Views`.
         refine: whether to refine boxes for each class, by the members that can.
         cascade_thresholds: 0-1, at most one for each member but the last; None is exact, all members score all regions.
 

@@ -1,7 +1,7 @@
 """`InceptionTrunk`, the convolutional layers of GoogLeNet: Table 1 and Figure 2 of arXiv 1409.4842.
 
-The classifier (`classifier.googlenet`) and the proposal network (`proposals.multibox`) are built on this trunk. The layers
-that are not convolutions are in `classifier.layers`; computing in int8 is explained in `detection.runtime.int8`.
+The classifier (`classifier.googlenet`) and the proposal network (`proposals.multibox`) are built on this trunk. The
+layers that are not convolutions are in `classifier.layers`; computing in int8 is explained in `detection.runtime.int8`.
 """
 
 from __future__ import annotations

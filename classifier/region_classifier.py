@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import score_regions
-from classifier.warp.regions import find_views, upload
+from classifier.scoring.score import find_views, score_regions
+from classifier.warp.crop import upload
 from detection.runtime.device import Precision
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import RegionScores
@@ -18,14 +18,14 @@ class RegionClassifier(LoadedNetwork):
     """A network of a weights file on a device: `(images, boxes) -> RegionScores`.
 
     Args:
-        weights: a safetensors file written by `tools.train_classifier export`; a bare name is one of the shipped files.
+        weights: a safetensors file written by `detect-train export`; a bare name is one of the shipped files.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default what is fastest, see `find_precision`.
         batch_size: regions that pass through the network at once, halved where they do not fit into memory; by default
             what suits the device.
         mirror: whether the scores of each region are averaged with those of its mirror image.
         scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
-            `classifier.warp.regions.Views`.
+            `classifier.scoring.score.Views`.
         refine: whether to refine boxes for each class, if the network can.
 
     Raises:
@@ -56,6 +56,6 @@ class RegionClassifier(LoadedNetwork):
         """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
         return score_regions([self], images, boxes, views=self.views)
 
-    def warp(self, image: Image, boxes: FloatArray) -> Tensor:
-        """Input of the network for each region [N, 4] of an image: [N, 3, S, S]."""
-        return upload(image, boxes, self.device).warp(self.crop)
+    def region_features(self, image: Image, boxes: FloatArray) -> Tensor:
+        """The features [N, F] in float32 from which the network computes the scores of regions [N, 4] of an image."""
+        return self.features(self.input_format.warp([upload(image, boxes, self.device)]))

@@ -1,4 +1,8 @@
-"""What a cascade chooses between: the mean scores of its first members, and those of all members."""
+"""Choose a threshold of a cascade: score regions with and without the networks behind it, and compare.
+
+`tools.measure.calibrate_cascade` scores all regions once by `stage_regions`, and then tries every threshold on these
+scores. The cascade itself is in `classifier.scoring.score`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,30 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from detection.structures.arrays import BoolArray, FloatArray
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.score import (
+    ONE_VIEW,
+    Views,
+    cascade_confidence,
+    group_regions,
+    merge_stages,
+    order_for_sharing,
+    score_in_turn,
+    split_by_image,
+)
+from detection.runtime.device import naming_failed_device
+from detection.structures.arrays import BoolArray, FloatArray, Image
 from detection.structures.contracts import RegionScores
 
 
 class Stages(NamedTuple):
-    """Scores of the same N regions of an image by the `first` members, and by all, `fused`.
+    """Scores of the same N regions of an image, once by the first networks of a cascade and once by all networks.
 
-    Those that are not `reached` [N] were stopped by earlier members, and have the same scores in both.
+    Attributes:
+        first: the mean scores of the first networks.
+        fused: the mean scores of all networks.
+        reached: [N], False for the regions that an earlier threshold stopped; `first` and `fused` are equal there.
     """
 
     first: RegionScores
@@ -24,12 +42,13 @@ class Stages(NamedTuple):
     reached: BoolArray
 
     def goes_on(self, threshold: float) -> BoolArray:
-        """Whether the first members reach a region and promise `threshold` or more of it: [N]."""
-        rows: BoolArray = self.reached & (promise(torch.from_numpy(self.first.probabilities)) >= threshold).numpy()
+        """[N], True for the regions that a new `threshold` behind the first networks lets go on."""
+        confidence = cascade_confidence(torch.from_numpy(self.first.probabilities)).numpy()
+        rows: BoolArray = self.reached & (confidence >= threshold)
         return rows
 
     def choose(self, regions: FloatArray, threshold: float) -> RegionScores:
-        """What a cascade with `threshold` says of the `regions` [N, 4], which the first members may leave unrefined."""
+        """The scores that a cascade with this `threshold` gives the `regions` [N, 4] of the image."""
         rows = self.goes_on(threshold)
         probabilities = np.where(rows[:, None], self.fused.probabilities, self.first.probabilities)
         if self.fused.boxes is None:
@@ -38,33 +57,43 @@ class Stages(NamedTuple):
         return RegionScores(probabilities, np.where(rows[:, None, None], self.fused.boxes, stopped))
 
 
-def promise(probabilities: Tensor) -> Tensor:
-    """How much a region with these probabilities [N, C + 1] promises to become a detection: [N], 0-1.
+def stage_regions(
+    networks: Sequence[LoadedNetwork],
+    images: Sequence[Image],
+    boxes: Sequence[FloatArray],
+    *,
+    views: Views = ONE_VIEW,
+    cascade_thresholds: Sequence[float] = (),
+) -> list[Stages]:
+    """Scores of the regions of each image with and without the networks behind the next threshold.
 
-    A geometric mean of the best class's probability, which weighs twice, and of that of all classes together (our
-    choice): the latter tells objects of an uncertain class from background.
+    The next threshold is the one after those in `cascade_thresholds`. Arguments and errors are those of
+    `classifier.scoring.score.score_regions`.
     """
-    return (probabilities[:, 1:].amax(dim=1).square() * (1 - probabilities[:, 0])).pow(1 / 3)
-
-
-def join_stages(parts: Sequence[Stages]) -> Stages:
-    """The stages of an image whose regions came in several parts, at least one."""
-    first, fused, reached = zip(*parts, strict=True)
-    return Stages(join_scores(first), join_scores(fused), np.concatenate(reached))
-
-
-def join_scores(parts: Sequence[RegionScores]) -> RegionScores:
-    """The scores of an image whose regions came in several parts, at least one."""
-    boxes = [part.boxes for part in parts if part.boxes is not None]
-    return RegionScores(
-        np.concatenate([part.probabilities for part in parts]), np.concatenate(boxes) if boxes else None
-    )
+    if not images:
+        return []
+    networks = order_for_sharing(networks, len(cascade_thresholds))
+    device = networks[0].device
+    first, fused, reached = [], [], []
+    with naming_failed_device(device), torch.inference_mode():
+        for group in group_regions(networks, images, boxes, views):
+            # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
+            stages = score_in_turn(networks, group, views=views, thresholds=(*cascade_thresholds, 0.0))
+            first.append(merge_stages(stages[:-1], group))
+            fused.append(merge_stages(stages, group))
+            rows, _ = stages[-2]
+            reached.append(np.isin(np.arange(sum(map(len, group))), rows.cpu().numpy()))
+    by_image = np.split(np.concatenate(reached), np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1])
+    return [
+        Stages(*parts)
+        for parts in zip(split_by_image(first, boxes), split_by_image(fused, boxes), by_image, strict=True)
+    ]
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:
-    """The last row up to which no precision is more than `max_loss` below that of row 0, which is exact mode.
+    """The last row before the first precision that is more than `max_loss` below that of row 0, which is exact.
 
-    Rows are those of rising thresholds. A loss of just `max_loss` is allowed; an unknown precision, nan, is not.
+    Rows are those of rising thresholds. A loss of exactly `max_loss` is allowed; an unknown precision, nan, is not.
     """
     within = [precisions[0] - precision <= max_loss for precision in precisions[1:]]
     return within.index(False) if False in within else len(within)

@@ -1,4 +1,4 @@
-"""Batches of a few fixed sizes, replayed as CUDA graphs: a launch for each batch in place of one for each layer."""
+"""CUDA graphs of a network for batches of a few sizes: one launch for each batch in place of one for each layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils._pytree import tree_map_only
 
 from detection.runtime.device import is_out_of_memory
@@ -17,16 +16,17 @@ from detection.runtime.device import is_out_of_memory
 Output = TypeVar("Output")
 
 HALVINGS = 3
-"""A batch has a graph for its full size, a half, a quarter and an eighth of it."""
+"""A batch is of the full size, a half, a quarter or an eighth of it; each size has a graph of its own."""
 
 MAX_PADDING = 0.25
-"""Share of a batch that may be padding, unless it is of the smallest size."""
+"""Largest share of a batch that may be padding, unless the batch is of the smallest size."""
 
 
 def next_size(remaining: int, batch_size: int) -> int:
-    """The size of the next batch, with `remaining` regions to go.
+    """The size of the next batch if `remaining` regions are left.
 
-    The least size that holds all of them if little of it is wasted, or else the largest that they fill.
+    This is the smallest size that holds all of them, if at most `MAX_PADDING` of it is padding; otherwise the largest
+    size that they fill.
     """
     sizes = [max(1, batch_size >> halving) for halving in range(HALVINGS + 1)]
     holding = [size for size in sizes if size >= remaining >= (1 - MAX_PADDING) * size]
@@ -35,9 +35,10 @@ def next_size(remaining: int, batch_size: int) -> int:
 
 
 class _Memory:
-    """What all graphs of a device share: the pool that they allocate from, and their inputs.
+    """The memory that all graphs of a device share: the pool that they allocate from, and their inputs.
 
-    A pool ends with the last of its graphs and cannot be used again, so each graph keeps this alive, and nothing else.
+    A pool ends with the last of its graphs and cannot be used again. So every graph keeps a reference to this object,
+    and nothing else does.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class _Memory:
         self.inputs: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
 
     def input(self, like: Tensor) -> Tensor:
-        """The input of all graphs of a shape."""
+        """The tensor from which all graphs for batches of this shape and type read."""
         key = (like.shape, like.dtype)
         if key not in self.inputs:
             with torch.inference_mode(mode=False):
@@ -64,10 +65,10 @@ class _Captured(NamedTuple):
 
 
 class BatchGraphs:
-    """The graphs of one network. They share their memory with those of all others on the device.
+    """The graphs of one network, which share memory with those of all other networks on the device.
 
-    A batch of a new shape is computed eagerly, which also chooses the kernels, the second is captured, all later ones
-    are replayed. Where capturing fails, all is eager from then on.
+    The first batch of a shape is computed eagerly, which also chooses the kernels; the second is captured, and all
+    later ones replay the graph. If capturing fails, everything is computed eagerly from then on.
     """
 
     def __init__(self) -> None:
@@ -75,28 +76,28 @@ class BatchGraphs:
         self.usable = True
 
     def clear(self) -> None:
-        """Give memory back."""
+        """Release all graphs and their memory."""
         self.captured.clear()
 
-    def __call__(self, name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
-        """What `function`, known by `name`, gives for a batch [n, C, H, W], padded to `size` regions."""
-        key = (name, torch.Size((size, *batch.shape[1:])))
+    def __call__(self, name: str, function: Callable[[Tensor], Output], batch: Tensor) -> Output:
+        """The outputs of `function`, which is known by `name`, for a batch [n, C, H, W]."""
+        key = (name, batch.shape)
         if self.usable and key in self.captured:
-            captured = self.captured[key] = self.captured[key] or self._capture(function, _padded(batch, size))
+            captured = self.captured[key] = self.captured[key] or self._capture(function, batch)
             if captured is not None:
-                captured.inputs[: len(batch)] = batch
+                captured.inputs.copy_(batch)
                 captured.graph.replay()
-                outputs: Output = captured.outputs
-                return _rows(outputs, len(batch))
+                # The next replay overwrites the outputs, so the caller gets a copy.
+                return tree_map_only(Tensor, torch.clone, captured.outputs)  # type: ignore[no-any-return]
         self.captured.setdefault(key, None)
-        return compute_padded(function, batch, size)
+        return function(batch)
 
     def _capture(self, function: Callable[[Tensor], Any], like: Tensor) -> _Captured | None:
         memory = _memories.setdefault(like.device, _Memory())
         inputs = memory.input(like)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads may use the GPU meanwhile, to propose.
+            # Errors of other threads are not ours: they may use the GPU at the same time, to propose.
             with torch.cuda.graph(graph, pool=memory.pool, capture_error_mode="thread_local"):
                 outputs = function(inputs)
         except RuntimeError as error:
@@ -107,19 +108,3 @@ class BatchGraphs:
             warnings.warn(f"no CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
             return None
         return _Captured(memory, graph, inputs, outputs)
-
-
-def compute_padded(function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
-    """What `function` gives for a batch [n, C, H, W] that it sees padded to `size` regions."""
-    return _rows(function(_padded(batch, size)), len(batch))
-
-
-def _padded(batch: Tensor, size: int) -> Tensor:
-    """The batch with zeros after it, in channels_last memory."""
-    whole = batch if len(batch) == size else functional.pad(batch, (0, 0) * 3 + (0, size - len(batch)))
-    return whole.contiguous(memory_format=torch.channels_last)
-
-
-def _rows(output: Output, count: int) -> Output:
-    """The first rows, as copies: the next replay overwrites the output."""
-    return tree_map_only(Tensor, lambda one: one[:count].clone(), output)  # type: ignore[no-any-return]

@@ -1,94 +1,76 @@
-"""How a network of `LoadedNetwork` computes: the same function by fewer passes over memory and fewer launches."""
+"""Prepare a network for fast scoring: the same function with fewer passes over memory and fewer kernel launches."""
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from classifier.inception import Convolution
-from classifier.layers.gpu.packed_input import pack_stem
+from classifier.inception import Convolution, InceptionTrunk
+from classifier.layers.gpu.packed_input import PackedConvolution
+from classifier.layers.gpu.triton_check import runs_kernels
 from classifier.layers.response_norm import ResponseNorm
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.device import Precision, number_type, to_device
 
-Engine = Literal["plain", "eager", "fused"]
-"""What is done to a network.
+Execution = Literal["plain", "eager", "fused"]
+"""How a network is computed.
 
-plain: nothing. eager: batch normalisation is folded, memory is channels_last. fused: moreover a convolution, its bias
-and ReLU are one kernel of cuDNN, the first one reads packed images, kernels of ours pool, normalise and warp, and
-batches are replayed as CUDA graphs.
+plain: as it is. eager: batch normalisation is folded into the convolutions, and memory is channels_last. fused: in
+addition a convolution, its bias and its ReLU are one kernel of cuDNN, the first convolution reads packed images, our
+own kernels pool, normalise and warp, and batches are replayed as CUDA graphs.
 """
 
-ENGINES: tuple[Engine, ...] = ("plain", "eager", "fused")
+EXECUTIONS: tuple[Execution, ...] = ("plain", "eager", "fused")
 
-LEAST_CAPABILITY = (8, 0)
-"""Of a GPU for "fused": the first with bfloat16."""
-
-_chosen: list[Engine] = []
+_chosen: list[Execution] = []
 
 
 @contextmanager
-def using(engine: Engine) -> Iterator[None]:
-    """Networks that are loaded meanwhile get this engine."""
-    _chosen.append(engine)
+def use_execution(execution: Execution) -> Iterator[None]:
+    """Within this context, networks are loaded with the given execution."""
+    _chosen.append(execution)
     try:
         yield
     finally:
         _chosen.pop()
 
 
-def find_engine(device: torch.device) -> Engine:
-    """What `using` says, or else "fused" where a GPU can, and "eager" elsewhere."""
+def find_execution(device: torch.device) -> Execution:
+    """The execution that `use_execution` sets, or else "fused" on a GPU that runs our kernels and "eager" elsewhere."""
     if _chosen:
         return _chosen[-1]
     return "fused" if device.type == "cuda" and runs_kernels(device) else "eager"
 
 
-@lru_cache
-def runs_kernels(device: torch.device) -> bool:
-    """Whether a GPU is NVIDIA's and new enough, Triton is there, and its kernels compile and run, which is tried."""
-    if torch.version.cuda is None or importlib.util.find_spec("triton") is None:
-        return False
-    if torch.cuda.get_device_capability(device) < LEAST_CAPABILITY:
-        return False
-    try:
-        _try_kernel(device)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        warnings.warn(f"no kernels by Triton, which is slower: {error}", RuntimeWarning, stacklevel=2)
-        return False
-    return True
-
-
-def _try_kernel(device: torch.device) -> None:
-    with torch.cuda.device(device):
-        OnePassResponseNorm(ResponseNorm(8))(torch.zeros(1, 8, 1, 1, device=device)).cpu()
-
-
-def prepare(network: nn.Module, engine: Engine, device: torch.device, precision: Precision) -> nn.Module:
-    """The network on its device, changed in place; if fused it may read packed images afterwards."""
-    if engine == "plain":
+def prepare(network: nn.Module, execution: Execution, device: torch.device, precision: Precision) -> nn.Module:
+    """Change a network in place for an execution, and move it to the device. A fused network may read packed images."""
+    if execution == "plain":
         return network.to(device, number_type(precision))
-    if engine == "fused":
+    if execution == "fused":
         fold_batch_norm(network)
-        pack_stem(network)
-        _replace(network, Convolution, fused)
+        _pack_first_convolution(network)
+        _replace(network, Convolution, fuse)
         if device.type == "cuda":
             _replace(network, ResponseNorm, OnePassResponseNorm)
             _replace(network, nn.MaxPool2d, OnePassMaxPool)
     return to_device(network, device, precision)
 
 
+def _pack_first_convolution(network: nn.Module) -> None:
+    """Let the first convolution of an `InceptionTrunk` read packed images; other networks stay as they are."""
+    for trunk in network.modules():
+        # With other scales of pixels, the zero padding of a packed image would no longer be zero.
+        if isinstance(trunk, InceptionTrunk) and isinstance(trunk.scale, nn.Identity):
+            first = cast(nn.Sequential, trunk.stem[0])
+            first[0] = PackedConvolution(cast(nn.Conv2d, first[0]))
+
+
 def _replace(network: nn.Module, kind: type[nn.Module], replacement: Callable[[Any], nn.Module]) -> None:
-    """Replace, in place, all modules of a kind; one that is in several places stays one."""
+    """Replace all modules of a kind in place. A module that is used in several places gets one replacement."""
     made: dict[nn.Module, nn.Module] = {}
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):
@@ -97,7 +79,7 @@ def _replace(network: nn.Module, kind: type[nn.Module], replacement: Callable[[A
 
 
 class FusedConvolution(nn.Module):
-    """A convolution with its bias and a ReLU, by one kernel on a GPU: [B, C, H, W] -> [B, C', H', W']."""
+    """A convolution with its bias and a ReLU, in one kernel on a GPU: [B, C, H, W] -> [B, C', H', W']."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
@@ -114,18 +96,18 @@ class FusedConvolution(nn.Module):
         )
 
 
-def fused(layer: Convolution) -> nn.Module:
-    """The convolution in one kernel; as it is where more than an `Identity` stands between it and its ReLU."""
+def fuse(layer: Convolution) -> nn.Module:
+    """The layer as a `FusedConvolution`, unless there is more than an `Identity` between convolution and ReLU."""
     convolution, *between, activation = layer
     if not (isinstance(convolution, nn.Conv2d) and isinstance(activation, nn.ReLU)):
         return layer
-    if not all(isinstance(one, nn.Identity) for one in between):
+    if not all(isinstance(module, nn.Identity) for module in between):
         return layer
     return FusedConvolution(convolution)
 
 
 class OnePassResponseNorm(nn.Module):
-    """`ResponseNorm` on a GPU."""
+    """`ResponseNorm` in one pass over memory on a GPU."""
 
     def __init__(self, norm: ResponseNorm) -> None:
         super().__init__()
@@ -138,7 +120,7 @@ class OnePassResponseNorm(nn.Module):
 
 
 class OnePassMaxPool(nn.Module):
-    """`nn.MaxPool2d` of a square on a GPU."""
+    """`nn.MaxPool2d` with square windows in one pass over memory on a GPU."""
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
         super().__init__()

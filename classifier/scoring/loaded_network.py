@@ -1,19 +1,27 @@
-"""A network of a weights file on a device: what it says of warped regions, batch by batch."""
+"""`LoadedNetwork`: a network of a weights file on a device, which scores regions batch by batch.
+
+`InputFormat` says how a network wants its input, so that networks that want the same can share it. How a network is
+changed to compute faster is in `classifier.scoring.execution`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_map_only
 
-from classifier.inception import first_quantised
-from classifier.layers.gpu.packed_input import pack, reads_packed, unpack
+from classifier.layers.gpu.packed_input import PackedConvolution, pack, unpack
+from classifier.layers.pixel_scale import PixelScale
 from classifier.region_network import RegionOutputs, mirror_deltas
-from classifier.scoring.cuda_graphs import BatchGraphs, compute_padded, next_size
-from classifier.scoring.execution import find_engine, prepare
+from classifier.scoring.cuda_graphs import BatchGraphs, next_size
+from classifier.scoring.execution import find_execution, prepare
 from classifier.scoring.weights_file import find_weights, load_region_network
+from classifier.warp.crop import ImageRegions, warp_regions, warp_to_bytes
 from detection.errors import InputError
 from detection.runtime.device import (
     Precision,
@@ -23,52 +31,105 @@ from detection.runtime.device import (
     naming_failed_device,
     number_type,
 )
+from detection.runtime.int8 import QuantisedInput
 from detection.runtime.pixels import SCALE
 
 Output = TypeVar("Output")
 
 BATCH_SIZE = 64
-"""On a CPU, where more is slower."""
+"""Regions in a batch on a CPU, where larger batches are slower."""
 
 INT8_BATCH_PIXELS = 128 * 64 * 64
-"""On a CPU in int8, which needs less memory: 128 regions at 64 pixels, 227 at 48."""
+"""Pixels in a batch on a CPU in int8, which needs less memory: 128 regions of 64 pixels, or 227 of 48."""
 
 INT8_LEAST_BATCH_SIZE = 32
-"""Of larger regions."""
+"""Regions in a batch in int8 if the regions are large."""
 
 INT8_STEP = 16
-"""Batches in int8 are padded to a multiple of so many regions. For each new number of them oneDNN prepares all its
-convolutions, which takes as long as a dozen regions, and it keeps what it prepared for some twenty numbers only."""
+"""Batches in int8 are padded to a multiple of this number of regions. oneDNN prepares all convolutions anew for each
+size of batch, which takes as long as a dozen regions, and it keeps what it prepared for about twenty sizes only."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
-"""On a GPU: 704 regions at 224 pixels, 8,624 at 64; twice that holds what selective search finds in a photograph."""
+"""Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that
+selective search proposes for a photo."""
 
 
-class Crop(NamedTuple):
-    """How a network wants regions warped: side of the input, and how much of it shows surroundings, in pixels."""
+@dataclass(frozen=True)
+class InputFormat:
+    """How a network wants its input. Networks of equal formats read the same tensors.
+
+    Attributes:
+        size: side S of the input, in pixels.
+        context: pixels of the input on each side that show the surroundings of a region.
+        dtype: the floating-point type of the network.
+        channels_last: True if the memory format is channels_last.
+        packed: True if blocks of 2x2 pixels are packed into channels; see `classifier.layers.gpu.packed_input`.
+        by_kernel: True if a Triton kernel warps regions into this format.
+        quantisation: the scale, in pixel values of 0-255, and the zero point with which the network makes bytes of its
+            input; None if it does not compute in int8. Such a network reads bytes, too.
+    """
 
     size: int
     context: int
+    dtype: torch.dtype
+    channels_last: bool
+    packed: bool
+    by_kernel: bool
+    quantisation: tuple[float, int] | None
+
+    @torch.inference_mode()
+    def warp(self, group: Sequence[ImageRegions]) -> Tensor:
+        """Warp the regions of several images into this format: N regions in the order of the group."""
+        crop = {"size": self.size, "context": self.context}
+        if self.by_kernel:
+            from classifier.warp.triton_kernels import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
+
+            with torch.cuda.device(group[0].pixels.device):
+                return warp_inputs(group, **crop, dtype=self.dtype, packed=self.packed)
+        warped = []
+        for regions in group:
+            windows = torch.from_numpy(regions.windows)
+            if self.quantisation is not None:
+                scale, zero = self.quantisation
+                warped.append(warp_to_bytes(regions.pixels, windows, **crop, scale=scale, zero=zero))
+            else:
+                warped.append(warp_regions(regions.pixels[None], windows[None], **crop)[0])
+        joined = warped[0] if len(warped) == 1 else torch.cat(warped)
+        return joined if self.quantisation is not None else self.convert(joined)
+
+    @torch.inference_mode()
+    def convert(self, regions: Tensor) -> Tensor:
+        """Convert warped regions [N, 3, S, S], float32 RGB minus mean, to scaled numbers in this format."""
+        inputs = (regions * SCALE).to(self.dtype)
+        if self.packed:
+            return pack(inputs)
+        return inputs.contiguous(memory_format=torch.channels_last if self.channels_last else torch.contiguous_format)
+
+    def mirror(self, inputs: Tensor) -> Tensor:
+        """Exchange left and right in input of this format."""
+        if self.packed:
+            return pack(unpack(inputs, height=self.size, width=self.size).flip(3))
+        return inputs.flip(3)
 
 
 class LoadedNetwork:
-    """A network that scores regions, folded and on its device.
+    """A network of a weights file, on its device and prepared to compute fast.
 
-    Where a batch does not fit into the memory of the device, it is halved, and so are all later ones.
+    If a batch does not fit into the memory of the device, the batch size is halved for it and for all later batches.
 
     Args:
-        weights: a safetensors file written by `detect-train export`; a bare name is one of the shipped files.
-        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default what is fastest, see `find_precision`.
-        batch_size: regions that pass through the network at once; by default what suits the device.
-        refine: whether to refine boxes, if the network can.
+        weights: a safetensors file written by `detect-train export`, or the bare name of a shipped one.
+        device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
+        precision: number format of the network; None is the fastest one, see `find_precision`.
+        batch_size: regions that pass through the network at once; None is a size that suits the device.
+        refine: refine boxes, if the network can.
 
     Attributes:
-        precision: of the network.
-        refines: whether it does.
-        uses_kernels: whether `classifier.warp.triton_kernels` is to prepare what it reads.
-        reads_packed: whether it reads images as `classifier.layers.gpu.packed_input` packs them.
-        reads_bytes: how it makes bytes of what it reads, and so may read those; None if it does not.
+        path: the weights file.
+        description: the description in the weights file.
+        precision: the number format that is used.
+        refines: True if `outputs` holds deltas.
+        input_format: how the network wants its input.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -92,43 +153,34 @@ class LoadedNetwork:
             raise InputError(
                 f"{self.path}: expected a network that was trained on regions, got one for whole images only"
             )
-        self.crop = Crop(self.description.input_size, self.description.context)
         self.refines = refine and self.description.box_regression
         self.device = find_device(device)
         with naming_failed_device(self.device):
-            self.engine = find_engine(self.device)
-            quantisable = self.engine == "eager" and network.can_quantise
+            execution = find_execution(self.device)
+            quantisable = execution == "eager" and network.can_quantise
             self.precision = find_precision(precision, self.device, can_quantise=quantisable, source=self.path)
-            self.dtype = number_type(self.precision)
-            self.network: Any = prepare(network, self.engine, self.device, self.precision)
-        self.batch_size = batch_size or default_batch_size(self.device, self.precision, self.crop.size)
-        self.uses_kernels = self.engine == "fused" and self.device.type == "cuda"
-        self.graphs = BatchGraphs() if self.uses_kernels else None
-        self.reads_packed = reads_packed(self.network)
-        self.reads_bytes = first_quantised(self.network)
-
-    @torch.inference_mode()
-    def inputs(self, regions: Tensor) -> Tensor:
-        """What the network reads of warped regions [N, 3, S, S], in its own numbers, and packed if it reads that."""
-        inputs = (regions * SCALE).to(self.dtype)
-        if self.reads_packed:
-            return pack(inputs)
-        return inputs.contiguous(
-            memory_format=torch.contiguous_format if self.engine == "plain" else torch.channels_last
+            self.network: Any = prepare(network, execution, self.device, self.precision)
+        by_kernel = execution == "fused" and self.device.type == "cuda"
+        self.input_format = InputFormat(
+            size=self.description.input_size,
+            context=self.description.context,
+            dtype=number_type(self.precision),
+            channels_last=execution != "plain",
+            packed=any(isinstance(module, PackedConvolution) for module in network.modules()),
+            by_kernel=by_kernel,
+            quantisation=_quantisation(self.network),
         )
-
-    def outputs(self, regions: Tensor, *, mirrored: bool = False) -> RegionOutputs:
-        """What the network says of warped regions [N, 3, S, S], or of their mirror images, in float32.
-
-        Deltas are those of the regions in either case.
-        """
-        return self.outputs_of(regions, prepared=False, mirrored=mirrored)
+        self.batch_size = batch_size or default_batch_size(self.device, self.precision, self.input_format.size)
+        self.graphs = BatchGraphs() if by_kernel else None
 
     @torch.inference_mode()
-    def outputs_of(self, regions: Tensor, *, prepared: bool, mirrored: bool = False) -> RegionOutputs:
-        """The same of regions that `inputs` may have prepared, since several networks read them."""
+    def outputs(self, inputs: Tensor, *, mirrored: bool = False) -> RegionOutputs:
+        """Outputs in float32 for N regions in the `input_format`, or for their mirror images.
+
+        The deltas of mirror images are converted to those of the regions.
+        """
         function = self._mirrored if mirrored else self.network
-        batches = self._in_batches("mirrored" if mirrored else "outputs", function, regions, prepared=prepared)
+        batches = self._in_batches("mirrored" if mirrored else "outputs", function, inputs)
         logits = torch.cat([batch.logits for batch in batches]).float()
         if not self.refines:
             return RegionOutputs(logits, None)
@@ -136,25 +188,27 @@ class LoadedNetwork:
         return RegionOutputs(logits, mirror_deltas(deltas) if mirrored else deltas)
 
     @torch.inference_mode()
-    def features(self, regions: Tensor) -> Tensor:
-        """What the heads read of warped regions [N, 3, S, S]: float32 [N, F]."""
-        return torch.cat(self._in_batches("features", self.network.features, regions, prepared=False)).float()
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features [N, F] in float32, which the last layers read, of N regions in the `input_format`."""
+        return torch.cat(self._in_batches("features", self.network.features, inputs)).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of logits [N, C + 1], or margins [N, C], as `outputs` gives them: [N, C + 1], column 0 is background."""
+        """Probabilities [N, C + 1] from logits [N, C + 1] or margins [N, C]; column 0 is background."""
         return svm_probabilities(logits) if self.description.head == "svm" else logits.softmax(dim=1)
 
-    def _in_batches(
-        self, name: str, function: Callable[[Tensor], Output], regions: Tensor, *, prepared: bool
-    ) -> list[Output]:
-        """What `function` gives for one batch after the other; an empty one where there are no regions."""
-        found: list[Output] = []
+    def _mirrored(self, inputs: Tensor) -> RegionOutputs:
+        outputs: RegionOutputs = self.network(self.input_format.mirror(inputs))
+        return outputs
+
+    def _in_batches(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor) -> list[Output]:
+        """Outputs of `function` batch by batch; those of one empty batch if there are no regions."""
+        outputs: list[Output] = []
         start = 0
-        while not found or start < len(regions):
-            size = self._next_size(len(regions) - start)
-            batch = regions[start : start + size]
+        while not outputs or start < len(inputs):
+            size = self._next_size(len(inputs) - start)
+            batch = inputs[start : start + size]
             try:
-                found.append(self._compute(name, function, batch if prepared else self.inputs(batch), size))
+                outputs.append(self._compute(name, function, batch, size))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or size <= 1:
                     raise
@@ -163,7 +217,7 @@ class LoadedNetwork:
                     self.graphs.clear()
                 continue
             start += len(batch)
-        return found
+        return outputs
 
     def _next_size(self, remaining: int) -> int:
         """The size of the next batch, which may be more than the `remaining` regions."""
@@ -172,36 +226,46 @@ class LoadedNetwork:
         step = INT8_STEP if self.precision == "int8" else 1
         return min(self.batch_size, -(-remaining // step) * step)
 
-    def _compute(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor, size: int) -> Output:
-        if not len(inputs):
-            return function(inputs)  # of no regions nothing is launched
-        if self.graphs is None:
-            return function(inputs) if len(inputs) == size else compute_padded(function, inputs, size)
-        with torch.cuda.device(self.device):  # where Triton launches
-            return self.graphs(name, function, inputs, size)
-
-    def _mirrored(self, inputs: Tensor) -> RegionOutputs:
-        if self.reads_packed:
-            mirrored = pack(unpack(inputs, height=self.crop.size, width=self.crop.size).flip(3))
+    def _compute(self, name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
+        """Outputs of `function` for a batch that is padded with zeros to `size` regions."""
+        if not len(batch):
+            return function(batch)  # a GPU launches nothing for no regions, and no graph is needed
+        padding = size - len(batch)
+        if padding:
+            padded = functional.pad(batch, (0, 0) * 3 + (0, padding)).contiguous(memory_format=torch.channels_last)
         else:
-            mirrored = inputs.flip(3)
-        outputs: RegionOutputs = self.network(mirrored)
-        return outputs
+            padded = batch
+        if self.graphs is None:
+            outputs = function(padded)
+        else:
+            with torch.cuda.device(self.device):  # the device on which Triton launches its kernels
+                outputs = self.graphs(name, function, padded)
+        return tree_map_only(Tensor, lambda rows: rows[: len(batch)], outputs) if padding else outputs
+
+
+def _quantisation(network: nn.Module) -> tuple[float, int] | None:
+    """Scale in pixel values and zero point with which a network quantises the pixels, or None if it does not."""
+    modules = list(network.modules())
+    read = next((module for module in modules if isinstance(module, QuantisedInput)), None)
+    # A network that scales pixels by itself quantises them after that, so it cannot be given bytes.
+    if read is None or any(isinstance(module, PixelScale) for module in modules):
+        return None
+    return read.scale / SCALE, read.zero
 
 
 def default_batch_size(device: torch.device, precision: Precision, size: int) -> int:
-    """Regions of `size` pixels that pass through a network at once unless the user says otherwise."""
+    """Number of regions of `size` pixels that pass through a network at once by default."""
     if device.type == "cpu":
         return max(INT8_LEAST_BATCH_SIZE, INT8_BATCH_PIXELS // size**2) if precision == "int8" else BATCH_SIZE
     return max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 
 def svm_probabilities(margins: Tensor) -> Tensor:
-    """Scores of SVMs within 0-1: [N, C] -> [N, C + 1].
+    """Map margins of SVMs to numbers within 0-1: [N, C] -> [N, C + 1].
 
     The logistic function keeps the order of R-CNN's margins, within a class and between classes, so suppression and
-    ranking are R-CNN's; 0.5 is the decision of the SVM. It is no calibrated probability. Column 0, background, is what
-    the best class leaves of 1.
+    ranking are R-CNN's. 0.5 is the decision of the SVM; the numbers are no calibrated probabilities. Column 0,
+    background, is 1 minus the largest of the others.
     """
     foreground = margins.sigmoid()
     return torch.cat([1 - foreground.amax(dim=1, keepdim=True), foreground], dim=1)

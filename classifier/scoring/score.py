@@ -1,50 +1,69 @@
-"""What one or several networks together say of regions: the engine behind `RegionClassifier` and `Ensemble`."""
+"""Score regions by one network or several: the code behind `RegionClassifier` and `Ensemble`.
+
+`score_regions` divides the regions of all images into groups. `score_in_turn` takes a group through the networks: each
+one scores the regions, and in a cascade only those that may become detections go on to the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.layers.box_deltas import decode_boxes
-from classifier.scoring.cascade import Stages, join_scores, join_stages, promise
+from classifier.region_network import decode_boxes
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.warp.regions import ImageRegions, Views, in_groups
+from classifier.warp.crop import ImageRegions, upload
 from detection.runtime.device import naming_failed_device
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import RegionScores
 
-Part = TypeVar("Part")
-
 REGION_BYTES = 1 << 28
-"""Bounds the memory of warped regions on a CPU: 5,461 of them at 64 pixels, 434 at 227."""
+"""Limit of the memory of warped regions on a CPU: 5,461 regions of 64 pixels, or 434 of 227."""
 
 GPU_REGION_BYTES = 1 << 30
-"""The same on a GPU: 1,783 regions at 224 pixels."""
+"""The same limit on a GPU: 1,783 regions of 224 pixels."""
+
+
+class Views(NamedTuple):
+    """The views of a region over which the answers of a network are averaged.
+
+    Attributes:
+        mirror: also score the mirror image of each region.
+        scales: score windows about the region whose sides are these multiples of its sides. A network that refines
+            boxes refines each window as if it were the region.
+    """
+
+    mirror: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
 
 ONE_VIEW = Views()
 
 
+def find_views(*, mirror: bool, scales: Sequence[float]) -> Views:
+    """Check the views that a user asks for.
+
+    Raises:
+        ValueError: if there are no scales, or one is not positive and finite.
+    """
+    if not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales must be positive numbers, at least one, got {list(scales)}")
+    return Views(mirror, tuple(scales))
+
+
 class Scores(NamedTuple):
-    """Of N regions: `probabilities` [N, C + 1], and `boxes` [N, C, 4] where they are refined, both on the device."""
+    """`probabilities` [N, C + 1] of N regions, and refined `boxes` [N, C, 4] or None, both on the device."""
 
     probabilities: Tensor
     boxes: Tensor | None
 
-    def of(self, rows: Tensor) -> Scores:
-        """Those of the regions that are true in `rows` [N]."""
+    def select(self, rows: Tensor) -> Scores:
+        """The scores of the regions where `rows` [N] is True."""
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
-
-
-class StagedScores(NamedTuple):
-    """What `classifier.scoring.cascade.Stages` holds, on the device."""
-
-    first: Scores
-    fused: Scores
-    reached: Tensor
 
 
 def score_regions(
@@ -55,208 +74,156 @@ def score_regions(
     views: Views = ONE_VIEW,
     cascade_thresholds: Sequence[float] = (),
 ) -> list[RegionScores]:
-    """The mean of what networks say of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3].
+    """The mean scores of several networks for the regions of images.
 
-    Probabilities are averaged, and so are refined boxes, over the networks that refine them.
+    Probabilities are averaged over the networks, and refined boxes over the networks that refine boxes.
 
     Args:
-        networks: of the same classes, on the same device.
-        images: which share batches.
-        boxes: of each image.
-        views: of each region, over which each network's answers are averaged.
-        cascade_thresholds: for the first networks but the last of all. After each of them, a region goes on to the next
-            network if the `promise` of the mean so far is at least this; else that mean stands.
+        networks: networks of the same classes, on the same device.
+        images: [H, W, 3] each; their regions share batches.
+        boxes: the regions [N, 4] of each image.
+        views: the views of each region over which the answers of a network are averaged.
+        cascade_thresholds: the least `cascade_confidence` with which a region goes on, one threshold for each of the
+            first networks but never for the last. A region that stops keeps the mean of the networks before.
 
     Raises:
-        InputError: if the memory of the device is not enough, even for one region at once.
+        InputError: if the memory of the device is too small for a single region.
         DeviceError: if the device is lost.
     """
-    parts = _by_image(_fused, networks, images, boxes, views=views, thresholds=cascade_thresholds)
-    return [join_scores(of_image) for of_image in parts]
+    if not images:
+        return []
+    networks = order_for_sharing(networks, len(cascade_thresholds))
+    scores = []
+    with naming_failed_device(networks[0].device), torch.inference_mode():
+        for group in group_regions(networks, images, boxes, views):
+            stages = score_in_turn(networks, group, views=views, thresholds=cascade_thresholds)
+            scores.append(merge_stages(stages, group))
+    return split_by_image(scores, boxes)
 
 
-def stage_regions(
-    networks: Sequence[LoadedNetwork],
-    images: Sequence[Image],
-    boxes: Sequence[FloatArray],
-    *,
-    views: Views = ONE_VIEW,
-    cascade_thresholds: Sequence[float] = (),
-) -> list[Stages]:
-    """What one threshold more would choose between; arguments and errors are those of `score_regions`."""
-    parts = _by_image(_stages, networks, images, boxes, views=views, thresholds=cascade_thresholds)
-    return [join_stages(of_image) for of_image in parts]
+def cascade_confidence(probabilities: Tensor) -> Tensor:
+    """How likely regions with these probabilities [N, C + 1] are to become detections: [N], 0-1.
 
-
-def prepare_inputs(network: LoadedNetwork, group: Sequence[ImageRegions]) -> Tensor:
-    """What a network reads of the regions of a group."""
-    size, context = network.crop
-    if not network.uses_kernels:
-        read = network.reads_bytes
-        if read is None:
-            return network.inputs(_joined([part.warp(network.crop) for part in group]))
-        return _joined([part.warp_to_bytes(network.crop, read) for part in group])
-    from classifier.warp.triton_kernels import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
-
-    with torch.inference_mode(), torch.cuda.device(network.device):
-        return warp_inputs(group, size=size, context=context, dtype=network.dtype, packed=network.reads_packed)
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Parts one after the other, without a copy where there is one."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
-
-
-def _by_image(
-    read: Callable[[StagedScores, Sequence[int]], list[Part]],
-    networks: Sequence[LoadedNetwork],
-    images: Sequence[Image],
-    boxes: Sequence[FloatArray],
-    *,
-    views: Views,
-    thresholds: Sequence[float],
-) -> list[list[Part]]:
-    """What is read of the scores of each image, whose regions may come in several parts."""
-    device = networks[0].device
-    parts: list[list[Part]] = [[] for _ in images]
-    with naming_failed_device(device), torch.inference_mode():
-        for group in in_groups(images, boxes, device, at_once=_at_once(networks, views)):
-            indices, regions = zip(*group, strict=True)
-            staged = _score_in_turn(networks, regions, None, (), views=views, thresholds=thresholds)
-            for index, of_part in zip(indices, read(staged, [len(part) for part in regions]), strict=True):
-                parts[index].append(of_part)
-    return parts
-
-
-def _at_once(networks: Sequence[LoadedNetwork], views: Views) -> int:
-    """Regions that are warped together: whole batches within the bound of the device, or else one batch."""
-    batch_size = networks[0].batch_size
-    bytes_each = 12 * len(views.scales) * max(network.crop.size for network in networks) ** 2
-    bound = REGION_BYTES if networks[0].device.type == "cpu" else GPU_REGION_BYTES
-    return max(1, bound // bytes_each // batch_size) * batch_size
-
-
-def _score_in_turn(
-    networks: Sequence[LoadedNetwork],
-    group: Sequence[ImageRegions],
-    inputs: Sequence[Tensor] | None,
-    so_far: Sequence[Scores],
-    *,
-    views: Views,
-    thresholds: Sequence[float],
-) -> StagedScores:
-    """The mean of the scores `so_far` and of what the networks say of regions, until thresholds stop them.
-
-    `inputs` are those of the first of these networks, at each scale; None if they are yet to be prepared.
+    This is a geometric mean (our choice) of the probability of the best class, which counts twice, and of that of all
+    classes together. The latter tells objects whose class is uncertain from background.
     """
-    network, *others = networks
-    inputs = _prepare(network, group, views) if inputs is None else inputs
-    so_far = [*so_far, _score(network, inputs, group, views)]
-    mean = _mean(so_far)
-    if not thresholds:
-        fused = _mean([*so_far, *_score_by_others(networks, inputs, group, views)]) if others else mean
-        probabilities = mean.probabilities
-        return StagedScores(mean, fused, torch.ones(len(probabilities), dtype=torch.bool, device=probabilities.device))
-    goes_on = promise(mean.probabilities) >= thresholds[0]
-    rest = _score_in_turn(
-        others,
-        _select(group, goes_on),
-        [one[goes_on] for one in inputs] if _reads(others[0]) == _reads(network) else None,
-        [one.of(goes_on) for one in so_far],
-        views=views,
-        thresholds=thresholds[1:],
-    )
-    first, fused = (_put(mean, goes_on, later, group) for later in (rest.first, rest.fused))
-    return StagedScores(first, fused, goes_on.index_put((goes_on,), rest.reached))
+    return (probabilities[:, 1:].amax(dim=1).square() * (1 - probabilities[:, 0])).pow(1 / 3)
 
 
-def _prepare(network: LoadedNetwork, group: Sequence[ImageRegions], views: Views) -> list[Tensor]:
-    """What a network reads of the regions of a group, at each scale."""
-    return [prepare_inputs(network, [part.scaled(scale) for part in group]) for scale in views.scales]
+def score_in_turn(
+    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, views: Views, thresholds: Sequence[float]
+) -> list[tuple[Tensor, Scores]]:
+    """Score the regions of a group by one network after the other.
+
+    Returns:
+        For each threshold, and then for the last network: the indices of the regions that got so far, and the mean
+        scores of the networks so far for these regions.
+    """
+    stages = []
+    rows = torch.arange(sum(map(len, group)), device=networks[0].device)
+    answers: list[Scores] = []  # of each network so far, for the regions in `rows`
+    input_format = None
+    for place, network in enumerate(networks):
+        if network.input_format != input_format:
+            input_format = network.input_format
+            inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in views.scales]
+        answers.append(_score(network, inputs, group, views))
+        if place < len(thresholds):
+            mean = _mean(answers)
+            stages.append((rows, mean))
+            goes_on = cascade_confidence(mean.probabilities) >= thresholds[place]
+            rows, group = rows[goes_on], _select(group, goes_on)
+            inputs = [scaled[goes_on] for scaled in inputs]
+            answers = [answer.select(goes_on) for answer in answers]
+    return [*stages, (rows, _mean(answers))]
 
 
-def _put(scores: Scores, rows: Tensor, later: Scores, group: Sequence[ImageRegions]) -> Scores:
-    """The scores of a group, in which those of the regions that are true in `rows` [N] are `later` ones."""
-    probabilities = scores.probabilities.index_put((rows,), later.probabilities)
-    if later.boxes is None:
-        return Scores(probabilities, None)
-    boxes = _unrefined(group, later.boxes) if scores.boxes is None else scores.boxes
-    return Scores(probabilities, boxes.index_put((rows,), later.boxes))
+def order_for_sharing(networks: Sequence[LoadedNetwork], first: int) -> list[LoadedNetwork]:
+    """The networks, of which those after the `first` ones are sorted so that equal input formats follow each other."""
+    rest = list(networks[first:])
+    formats = [network.input_format for network in rest]
+    return [*networks[:first], *sorted(rest, key=lambda network: formats.index(network.input_format))]
 
 
-def _score_by_others(
-    networks: Sequence[LoadedNetwork], inputs: Sequence[Tensor], group: Sequence[ImageRegions], views: Views
-) -> Iterator[Scores]:
-    """What all networks but the first say of regions, which are prepared as the first wants them."""
-    first, *others = networks
-    for reads in dict.fromkeys(map(_reads, networks)):
-        alike = [network for network in others if _reads(network) == reads]
-        if alike and reads != _reads(first):
-            inputs = _prepare(alike[0], group, views)
-        for network in alike:
-            yield _score(network, inputs, group, views)
+def group_regions(
+    networks: Sequence[LoadedNetwork], images: Sequence[Image], boxes: Sequence[FloatArray], views: Views
+) -> Iterator[list[ImageRegions]]:
+    """Divide the regions of all images, in order, into groups whose warped regions fit into the memory limit.
+
+    A group holds whole batches. It consists of parts of one image each; an image without regions is an empty part.
+    """
+    device, batch_size = networks[0].device, networks[0].batch_size
+    bytes_each = 12 * len(views.scales) * max(network.input_format.size for network in networks) ** 2
+    limit = REGION_BYTES if device.type == "cpu" else GPU_REGION_BYTES
+    at_once = max(1, limit // bytes_each // batch_size) * batch_size
+    group: list[ImageRegions] = []
+    room = at_once
+    for image, image_boxes in zip(images, boxes, strict=True):
+        rest = upload(image, image_boxes, device)
+        while len(rest) > room:
+            yield [*group, rest[:room]]
+            rest, group, room = rest[room:], [], at_once
+        group.append(rest)
+        room -= len(rest)
+    yield group
 
 
-def _reads(network: LoadedNetwork) -> tuple[object, ...]:
-    """What tells the inputs of networks apart."""
-    read = network.reads_bytes
-    return network.crop, network.reads_packed, read and (read.scale, read.zero)
+def merge_stages(stages: Sequence[tuple[Tensor, Scores]], group: Sequence[ImageRegions]) -> Scores:
+    """The scores of all regions of a group: for each region those of the last stage that it reached.
+
+    If only later stages refine boxes, a region that did not reach them stays as it is, for all classes.
+    """
+    (_, merged), *later = stages
+    for rows, scores in later:
+        boxes = merged.boxes
+        if scores.boxes is not None:
+            if boxes is None:
+                regions = np.concatenate([regions.boxes for regions in group])
+                boxes = torch.from_numpy(regions).to(scores.boxes)[:, None].expand(-1, scores.boxes.shape[1], -1)
+            boxes = boxes.index_put((rows,), scores.boxes)
+        merged = Scores(merged.probabilities.index_put((rows,), scores.probabilities), boxes)
+    return merged
+
+
+def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """The scores of each image, from those of all groups; `boxes` are the regions of each image."""
+    ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
+    probabilities = np.split(np.concatenate([scores.probabilities.cpu().numpy() for scores in groups]), ends)
+    refined = [scores.boxes.cpu().numpy() for scores in groups if scores.boxes is not None]
+    if not refined:
+        return [RegionScores(image_probabilities) for image_probabilities in probabilities]
+    return [RegionScores(*pair) for pair in zip(probabilities, np.split(np.concatenate(refined), ends), strict=True)]
 
 
 def _score(network: LoadedNetwork, inputs: Sequence[Tensor], group: Sequence[ImageRegions], views: Views) -> Scores:
-    """The mean of what a network says of all views of regions, which it reads as `inputs` at each scale."""
-    found = []
-    for scale, of_scale in zip(views.scales, inputs, strict=True):
+    """The mean scores of a network over all views of regions, which `inputs` holds at each scale."""
+    answers = []
+    for scale, scaled_inputs in zip(views.scales, inputs, strict=True):
         regions = [part.scaled(scale) for part in group]
         for mirrored in (False, True) if views.mirror else (False,):
-            outputs = network.outputs_of(of_scale, prepared=True, mirrored=mirrored)
-            refined = None if outputs.deltas is None else _decode(outputs.deltas, regions)
-            found.append(Scores(network.probabilities(outputs.logits), refined))
-    return _mean(found)
+            outputs = network.outputs(scaled_inputs, mirrored=mirrored)
+            boxes = None if outputs.deltas is None else _decode(outputs.deltas, regions)
+            answers.append(Scores(network.probabilities(outputs.logits), boxes))
+    return _mean(answers)
 
 
-def _mean(scores: Iterable[Scores]) -> Scores:
-    """The mean of the probabilities, and of the boxes of those that have them."""
-    probabilities, boxes = zip(*scores, strict=True)
-    refined = [one for one in boxes if one is not None]
+def _mean(answers: Iterable[Scores]) -> Scores:
+    """The mean of all probabilities, and of the boxes of the answers that have boxes."""
+    probabilities, boxes = zip(*answers, strict=True)
+    refined = [each for each in boxes if each is not None]
     return Scores(torch.stack(probabilities).mean(dim=0), torch.stack(refined).mean(dim=0) if refined else None)
 
 
 def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:
-    """The regions of a group that are true in `rows` [N]."""
-    of_parts = rows.cpu().split([len(part) for part in group])
-    return [part[selected.numpy()] for part, selected in zip(group, of_parts, strict=True)]
+    """The regions of a group where `rows` [N] is True."""
+    selected = rows.cpu().split([len(regions) for regions in group])
+    return [regions[part.numpy()] for regions, part in zip(group, selected, strict=True)]
 
 
 def _decode(deltas: Tensor, group: Sequence[ImageRegions]) -> Tensor:
-    """Refined boxes [N, C, 4], each within its own image."""
-    of_parts = deltas.split([len(part) for part in group])
-    pairs = zip(group, of_parts, strict=True)
-    # Deltas are shares of a region's sides, so they fit the boxes of an image that was shrunk just as well.
-    return torch.cat([decode_boxes(torch.from_numpy(part.boxes).to(one), one, part.size) for part, one in pairs])
+    """Refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
 
-
-def _unrefined(group: Sequence[ImageRegions], like: Tensor) -> Tensor:
-    """The regions themselves in place of refined boxes: [N, C, 4]."""
-    boxes = torch.from_numpy(np.concatenate([part.boxes for part in group])).to(like)
-    return boxes[:, None].expand(-1, like.shape[1], -1)
-
-
-def _fused(staged: StagedScores, counts: Sequence[int]) -> list[RegionScores]:
-    """The scores by all networks, of so many regions each."""
-    return _split(staged.fused, counts)
-
-
-def _stages(staged: StagedScores, counts: Sequence[int]) -> list[Stages]:
-    """Both scores, of so many regions each."""
-    reached = np.split(staged.reached.cpu().numpy(), np.cumsum(counts)[:-1])
-    return [Stages(*one) for one in zip(_split(staged.first, counts), _fused(staged, counts), reached, strict=True)]
-
-
-def _split(scores: Scores, counts: Sequence[int]) -> list[RegionScores]:
-    ends = np.cumsum(counts)[:-1]
-    probabilities = np.split(scores.probabilities.cpu().numpy(), ends)
-    if scores.boxes is None:
-        return [RegionScores(one) for one in probabilities]
-    boxes = np.split(scores.boxes.cpu().numpy(), ends)
-    return [RegionScores(*pair) for pair in zip(probabilities, boxes, strict=True)]
+    Deltas are shares of the sides of a region, so those of a shrunk image suit the regions of the original image.
+    """
+    parts = zip(group, deltas.split([len(regions) for regions in group]), strict=True)
+    return torch.cat([decode_boxes(torch.from_numpy(each.boxes).to(part), part, each.size) for each, part in parts])

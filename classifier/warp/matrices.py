@@ -1,7 +1,8 @@
-"""Resampling as a matrix: what each pixel of an image row adds to each output pixel of a region.
+"""Regions resampled by matrix products, on any device and with any interpolation.
 
-Rows and columns are resampled apart, so a region is two matrix products. That costs in proportion to the pixels of the
-image, and suits small images and regions that are interpolated in different ways.
+Rows and columns are resampled separately, so a region is two matrix products: one with the weights that each pixel
+column of the image has in each output column, and one with those of the rows. The cost grows with the number of pixels
+of the image, which suits the small images of single regions that training reads, and a GPU.
 """
 
 from __future__ import annotations
@@ -14,16 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from classifier.layers.device_constant import device_constant
+
 KEYS_A = -0.75
-"""Parameter of the cubic kernel (Keys 1981), the one of OpenCV and PyTorch."""
+"""Parameter of the cubic kernel (Keys 1981); OpenCV and PyTorch use the same value."""
+
+CPU_REGIONS_AT_ONCE = 256
+"""Number of regions in a matrix product on a CPU. It limits the memory and does not change the result."""
+
+GPU_BYTES_AT_ONCE = 1 << 30
+"""Limit of the memory of a matrix product on a GPU, where few large products are faster than many small ones."""
 
 
 class Interpolation(IntEnum):
-    """How a region becomes the network's input.
+    """How pixels are combined into output pixels.
 
-    AREA is the exact mean over the footprint of an output pixel, at least one pixel wide, so that it is BILINEAR
-    where a region is enlarged. The others sample without regard to the footprint and alias where a region is shrunk,
-    as they do in the papers.
+    AREA is the exact mean over the footprint of the output pixel, which is at least one pixel wide, so it equals
+    BILINEAR where a region is enlarged. The others sample single points, which causes aliasing where a region is
+    shrunk, as in the papers.
     """
 
     AREA = 0
@@ -32,18 +41,58 @@ class Interpolation(IntEnum):
     CUBIC = 3
 
 
+def resample_regions(
+    images: Tensor, windows: Tensor, *, size: int, mean: tuple[float, float, float], kinds: NDArray[np.uint8]
+) -> Tensor:
+    """Regions of images, resampled to S x S pixels, minus `mean`; see `classifier.warp.warp_regions`.
+
+    Args:
+        images: [B, H, W, 3] uint8 RGB.
+        windows: [B, N, 4] xyxy in pixels, the N regions of each image with their context.
+        size: side S of the output, in pixels.
+        mean: RGB, 0-255.
+        kinds: [B, N] values of `Interpolation`. They are on the host, so that nothing waits for a GPU.
+
+    Returns:
+        [B, N, 3, S, S] float32; what lies outside of the image is zero.
+    """
+    height = images.shape[1]
+    centred = images.permute(0, 2, 1, 3).float() - device_constant(mean, images.device)  # [B, W, H, 3]
+    columns_first = centred.flatten(2)  # [B, W, H * 3]
+    output = torch.empty((*windows.shape[:2], size, size, 3), device=images.device)
+    at_once = max(1, GPU_BYTES_AT_ONCE // (12 * size * height)) if images.is_cuda else CPU_REGIONS_AT_ONCE
+    images_at_once = max(1, at_once // max(1, windows.shape[1]))
+    for first_image in range(0, len(windows), images_at_once):
+        for first_region in range(0, windows.shape[1], at_once):
+            chunk = slice(first_image, first_image + images_at_once), slice(first_region, first_region + at_once)
+            output[chunk] = _resample(columns_first[chunk[0]], windows[chunk].float(), size, height, kinds[chunk])
+    return output.permute(0, 1, 4, 2, 3)
+
+
+def _resample(columns_first: Tensor, windows: Tensor, size: int, height: int, kinds: NDArray[np.uint8]) -> Tensor:
+    """Regions [b, n, S, S, 3] of images [b, W, H * 3], which are given column by column."""
+    count, width = windows.shape[:2], columns_first.shape[1]
+    # The weights of both axes are computed at once: first those of x for all regions, then those of y.
+    low, high = windows.reshape(-1, 2, 2).permute(1, 2, 0).flatten(1)  # [2 * b * n] each
+    weights = resampling_weights(low, high, size, length=max(width, height), kinds=np.tile(kinds.ravel(), 2))
+    columns, rows = weights.view(2, -1, *weights.shape[1:])  # [b * n, S, L] each
+    narrow = columns[..., :width].reshape(len(windows), -1, width) @ columns_first  # [b, n * S, H * 3]
+    turned = narrow.view(-1, size, height, 3).transpose(1, 2).reshape(-1, height, size * 3)
+    return (rows[..., :height] @ turned).view(*count, size, size, 3)
+
+
 def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kinds: NDArray[np.uint8]) -> Tensor:
-    """Weights with which an axis of `length` pixels makes `size` output pixels that tile low-high.
+    """The weight of each pixel of an image axis in each of `size` output pixels that divide low-high evenly.
 
     Args:
         low: [N] start of each region on the axis, in pixels.
-        high: [N] its end.
-        size: output pixels S.
-        length: pixels L of the image on this axis; what lies beyond has no weight, which stands for zeros.
-        kinds: [N] of `Interpolation`, on the host, which has to know which kernels to compute.
+        high: [N] end of each region.
+        size: number S of output pixels.
+        length: number L of pixels of the image on this axis. Pixels beyond it have no weight, so they count as zeros.
+        kinds: [N] values of `Interpolation`, on the host, which has to know which kernels to compute.
 
     Returns:
-        [N, S, L] in the type of `low`; rows sum to 1 where the output pixel lies inside the image.
+        [N, S, L] in the type of `low`; each row sums to 1 if the output pixel lies inside the image.
     """
     step = (high - low) / size
     centres = low.unsqueeze(1) + step.unsqueeze(1) * (torch.arange(size, device=low.device, dtype=low.dtype) + 0.5)
@@ -63,7 +112,7 @@ def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kin
 
 
 def _on_device(values: NDArray[Any], device: torch.device) -> Tensor:
-    """A copy on the device; the host goes on while it is made."""
+    """A copy on the device; the host does not wait for it."""
     return torch.from_numpy(values).to(device, non_blocking=True)
 
 

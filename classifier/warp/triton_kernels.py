@@ -1,9 +1,9 @@
 # ruff: noqa: N803  constants of a kernel are in capitals
-"""`warp_regions` and the scaling of `detection.runtime.pixels` in one pass on a GPU, in Triton: from an image to what the networks read.
+"""Crop, scale and pack regions in one pass on a GPU, in Triton: from an image to the input of the networks.
 
-An output pixel is the mean over its footprint, at least one pixel wide, which the integral image gives for any
-footprint by reads at 4x4 places: about each of the four edges, since edges lie between pixels. Sums are of whole pixel
-values and may overflow, but only their differences over one footprint count, and those are exact in 32 bits.
+An output pixel is the mean over its footprint, which is at least one pixel wide. It is computed from an integral image
+read at 4x4 places: at two neighbouring places for each of the four edges, since edges lie between pixels. The sums are
+whole numbers and may overflow, but only their differences over one footprint matter, and these are exact in 32 bits.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ import triton.language as tl
 from torch import Tensor
 
 from classifier.layers.gpu.packed_input import BLOCKS_BEFORE, CHANNELS, packed_side
-from classifier.warp.crop import context_boxes
-from classifier.warp.regions import ImageRegions
+from classifier.warp.crop import ImageRegions, context_boxes
 from detection.runtime.pixels import MEAN_RGB, SCALE
 
 BLOCK = 128
-"""Pixels of the output that a program computes."""
+"""Number of output pixels that one program computes."""
 
 COLOURS = 4
-"""Of the integral image; the fourth is empty, so that a pixel is read at once."""
+"""Colours of the integral image; the fourth is empty, so that a pixel is one read of 16 bytes."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _edges(place, low, high, length, SIZE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Of the footprints of output pixels `place` along an axis that low-high is mapped to.
+    """The footprints, along one axis, of the output pixels `place` of a region that spans low-high.
 
-    Whole pixels before start and end, the share of the next pixel that is before them, the length of the footprint that
-    is within the image, and all of it.
+    Returns the number of whole pixels before the start and the share of the next pixel before it, the same two for the
+    end, the length of the footprint within the image, and its whole length.
     """
     step = (high - low) / SIZE
     whole = tl.maximum(step, 1.0)
@@ -49,7 +48,7 @@ def _edges(place, low, high, length, SIZE: tl.constexpr):  # type: ignore[no-unt
 
 @triton.jit
 def _across(first, second, third, fourth, start_share, end_share):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """A sum between two fractional edges, of whole sums before the pixels about the first and about the second edge."""
+    """The sum between two edges that lie within pixels, interpolated from the sums before and after these pixels."""
     whole = (third - first).to(tl.float32)
     return whole - start_share * (second - first).to(tl.float32) + end_share * (fourth - third).to(tl.float32)
 
@@ -60,7 +59,7 @@ def _warp(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     PROGRAMS: tl.constexpr, RED: tl.constexpr, GREEN: tl.constexpr, BLUE: tl.constexpr, SCALE: tl.constexpr,
     PACKED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`PROGRAMS` a region; packed, four pixels of a block follow each other, and `SIDE` counts blocks."""
+    """Warp with `PROGRAMS` programs for each region. If packed, `SIDE` counts blocks of four consecutive pixels."""
     region = (tl.program_id(0) // PROGRAMS).to(tl.int64)
     place = tl.program_id(0) % PROGRAMS * BLOCK + tl.arange(0, BLOCK)
     if PACKED:
@@ -116,10 +115,13 @@ def _warp(  # type: ignore[no-untyped-def]  # noqa: PLR0917
 
 
 def warp_inputs(parts: Sequence[ImageRegions], *, size: int, context: int, dtype: torch.dtype, packed: bool) -> Tensor:
-    """What networks read of all regions of the parts, in channels_last memory: [N, 3, S, S], or as `pack` makes it.
+    """Input of the networks for the regions of several images, in channels_last memory.
+
+    Returns:
+        [N, 3, S, S], or packed as by `classifier.layers.gpu.packed_input.pack`.
 
     Raises:
-        ValueError: for a context of half the size or more.
+        ValueError: if the context is half of the size or more.
     """
     device = parts[0].pixels.device
     count = sum(len(part) for part in parts)
@@ -137,7 +139,7 @@ def warp_inputs(parts: Sequence[ImageRegions], *, size: int, context: int, dtype
 
 
 def _warp_one(pixels: Tensor, windows: Tensor, inputs: Tensor, *, size: int, packed: bool) -> None:
-    """Regions of one image, into their rows of `inputs`."""
+    """Warp the regions of one image into `inputs`."""
     height, width = pixels.shape[:2]
     side = packed_side(size) if packed else size
     programs = triton.cdiv(side * side * (4 if packed else 1), BLOCK)
@@ -148,7 +150,7 @@ def _warp_one(pixels: Tensor, windows: Tensor, inputs: Tensor, *, size: int, pac
 
 
 def integral_image(pixels: Tensor) -> Tensor:
-    """Sums over all that is above and left of a pixel corner, modulo 2^32: [H, W, 3] -> int32 [H + 1, W + 1, 4]."""
+    """Sums of the pixels above and left of each pixel corner, modulo 2^32: [H, W, 3] -> int32 [H + 1, W + 1, 4]."""
     height, width = pixels.shape[:2]
     sums = torch.zeros(height + 1, width + 1, COLOURS, dtype=torch.int32, device=pixels.device)
     planes = pixels.permute(2, 0, 1).contiguous()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from classifier.warp import warp_regions
-from classifier.warp.regions import MAX_PIXELS, shrink_to
+from classifier.warp.crop import MAX_PIXELS, shrink_to
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 
 CROP_SIDE = 224

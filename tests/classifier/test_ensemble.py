@@ -12,9 +12,9 @@ from torch import Tensor
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring import score as region_scoring
-from classifier.scoring.loaded_network import Crop
-from classifier.warp import regions
-from classifier.warp.regions import ImageRegions
+from classifier.scoring.loaded_network import InputFormat
+from classifier.warp import crop
+from classifier.warp.crop import ImageRegions
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import RegionScores
@@ -159,18 +159,18 @@ def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None
 def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     warped: list[int] = []
     uploaded: list[Image] = []
-    warp, shrink = ImageRegions.warp, regions.shrink_to
+    warp, shrink = InputFormat.warp, crop.shrink_to
 
-    def counting(self: ImageRegions, crop: Crop) -> Tensor:
-        warped.append(crop.size)
-        return warp(self, crop)
+    def counting(self: InputFormat, group: Sequence[ImageRegions]) -> Tensor:
+        warped.append(self.size)
+        return warp(self, group)
 
     def noting(limit: int, one: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
         uploaded.append(one)
         return shrink(limit, one, boxes)
 
-    monkeypatch.setattr(ImageRegions, "warp", counting)
-    monkeypatch.setattr(regions, "shrink_to", noting)
+    monkeypatch.setattr(InputFormat, "warp", counting)
+    monkeypatch.setattr(crop, "shrink_to", noting)
     Ensemble(mixed, device="cpu", precision="float32")([image()], [BOXES])
     assert warped == [32, 48]
     assert len(uploaded) == 1

@@ -16,8 +16,8 @@ from classifier.region_network import RegionOutputs, decode_boxes
 from classifier.scoring import score as region_scoring
 from classifier.scoring.loaded_network import LoadedNetwork, svm_probabilities
 from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
-from classifier.warp import regions, warp_regions
-from classifier.warp.regions import shrink_to
+from classifier.warp import crop, warp_regions
+from classifier.warp.crop import shrink_to
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
@@ -146,7 +146,7 @@ def test_boxes_of_a_shrunk_image_are_refined_in_its_own_pixels(
     classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
     large = np.kron(image(), np.ones((4, 4, 1), np.uint8))  # four times as high and wide, and shrunk without loss
     small = classify([image()], [BOXES])[0]
-    monkeypatch.setattr(regions, "MAX_PIXELS", 30 * 40)
+    monkeypatch.setattr(crop, "MAX_PIXELS", 30 * 40)
     scores = classify([large], [BOXES * 4])[0]
     assert scores.boxes is not None
     assert small.boxes is not None
@@ -168,11 +168,11 @@ def test_svm_scores_keep_the_order_of_the_margins() -> None:
 def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
     network, _ = load_region_network(rcnn_weights)
     classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)
-    regions = classify.warp(image(), BOXES)
+    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
         expected = network.features(regions * SCALE)
-    torch.testing.assert_close(classify.features(regions), expected, atol=1e-4, rtol=1e-4)
-    assert classify.features(regions[:0]).shape == (0, 128)
+    torch.testing.assert_close(classify.region_features(image(), BOXES), expected, atol=1e-4, rtol=1e-4)
+    assert classify.region_features(image(), BOXES[:0]).shape == (0, 128)
 
 
 def test_huge_images_are_shrunk_with_their_boxes() -> None:
@@ -252,13 +252,13 @@ def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypa
     expected = classify(images, boxes)
     monkeypatch.setattr(region_scoring, "REGION_BYTES", region_bytes)
     warped: list[int] = []
-    original = LoadedNetwork.outputs_of
+    original = LoadedNetwork.outputs
 
-    def counting(self: LoadedNetwork, of_group: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
-        warped.append(len(of_group))
-        return original(self, of_group, prepared=prepared, mirrored=mirrored)
+    def counting(self: LoadedNetwork, inputs: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+        warped.append(len(inputs))
+        return original(self, inputs, mirrored=mirrored)
 
-    monkeypatch.setattr(LoadedNetwork, "outputs_of", counting)
+    monkeypatch.setattr(LoadedNetwork, "outputs", counting)
     found = classify(images, boxes)
     at_once = {0: 2, 3: 2, 7: 6}[region_bytes // (12 * 32**2)]  # whole batches
     assert warped == [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)

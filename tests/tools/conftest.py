@@ -204,13 +204,13 @@ def ensemble_options(
 def regions_shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many regions networks have been shown so far, one number a call."""
     shown: list[int] = []
-    original = LoadedNetwork.outputs_of
+    original = LoadedNetwork.outputs
 
-    def counting(self: LoadedNetwork, regions: torch.Tensor, *, prepared: bool, mirrored: bool) -> RegionOutputs:
-        shown.append(len(regions))
-        return original(self, regions, prepared=prepared, mirrored=mirrored)
+    def counting(self: LoadedNetwork, inputs: torch.Tensor, *, mirrored: bool) -> RegionOutputs:
+        shown.append(len(inputs))
+        return original(self, inputs, mirrored=mirrored)
 
-    monkeypatch.setattr(LoadedNetwork, "outputs_of", counting)
+    monkeypatch.setattr(LoadedNetwork, "outputs", counting)
     return shown
 
 

@@ -1,8 +1,8 @@
 # ruff: noqa: N803  constants of a kernel are in capitals
-"""Max pooling that learns, in Triton, in a few passes over memory.
+"""Max pooling with a gradient, in Triton, in a few passes over memory.
 
-PyTorch's forward pass writes eight bytes for each output to remember the place of the maximum, and its backward pass
-reads them; here it is one byte. All tensors are channels_last.
+PyTorch's forward pass stores the position of each maximum in eight bytes, which its backward pass reads; one byte is
+enough here. All tensors are channels_last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _forward(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, PROGRAMS: tl.constexpr, VECTOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`PROGRAMS` an image; a vector is that of a channel group of an output."""
+    """Pool with `PROGRAMS` programs for each image; a vector holds a group of channels of one output."""
     image = (tl.program_id(0) // PROGRAMS).to(tl.int64)
     vector = tl.program_id(0) % PROGRAMS * BLOCK + tl.arange(0, BLOCK)
     channel = (vector % (C // VECTOR) * VECTOR)[:, None] + tl.arange(0, VECTOR)[None, :]
@@ -57,7 +57,7 @@ def _backward(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     OUT_W: tl.constexpr, KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, PROGRAMS: tl.constexpr,
     VECTOR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """A vector is that of a channel group of an input, which asks all windows over it whether it was their maximum."""
+    """Add up, for a group of channels of one input, the gradients of the windows whose maximum this input was."""
     image = (tl.program_id(0) // PROGRAMS).to(tl.int64)
     vector = tl.program_id(0) % PROGRAMS * BLOCK + tl.arange(0, BLOCK)
     channel = (vector % (C // VECTOR) * VECTOR)[:, None] + tl.arange(0, VECTOR)[None, :]
@@ -78,7 +78,7 @@ def _backward(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     tl.store(end, total.to(target.dtype.element_ty), mask=inside[:, None])
 
 
-class _LearningMaxPool(torch.autograd.Function):
+class _MaxPoolWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, window: tuple[int, int, int], ceil_mode: bool) -> Tensor:
         features = features.contiguous(memory_format=torch.channels_last)
@@ -101,14 +101,14 @@ class _LearningMaxPool(torch.autograd.Function):
         return output, None, None
 
 
-def learning_max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> Tensor:
-    """`max_pool2d` with a gradient: [B, C, H, W] -> [B, C, H', W']; of equal maxima the first one gets it."""
-    output: Tensor = _LearningMaxPool.apply(features, (kernel, stride, padding), ceil_mode)
+def max_pool_with_gradient(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> Tensor:
+    """`max_pool2d` with a gradient, which the first of equal maxima gets: [B, C, H, W] -> [B, C, H', W']."""
+    output: Tensor = _MaxPoolWithGradient.apply(features, (kernel, stride, padding), ceil_mode)
     return output
 
 
 def _launch(kernel: Any, tensors: tuple[Tensor, ...], layout: tuple[int, ...], *, pixels: int) -> None:
-    """Compute `pixels` of each image of the last of the tensors."""
+    """Run a kernel that computes `pixels` outputs for each image of the last tensor."""
     channels = layout[0]
     vector = 1 if channels % VECTOR else VECTOR
     programs = triton.cdiv(pixels * channels // vector, BLOCK)

@@ -1,31 +1,28 @@
-"""Images for tensor cores, for a first convolution of 7x7 and stride 2: blocks of 2x2 pixels as 16 channels.
+"""Images packed for tensor cores: blocks of 2x2 pixels become 16 channels, for a first convolution of 7x7 and stride 2.
 
-Tensor cores take channels by the eight, and an image has three. A block of 2x2 pixels, each with an empty fourth
-colour, has 16 channels, (row, column, colour) from slow to fast; a kernel of 7x7 that steps by 2 pixels is then one of
-4x4 that steps by a block. The zero padding is part of the form: two blocks before and one after, on both axes.
+Tensor cores process channels in multiples of eight, and an image has three. A block of 2x2 pixels, each with an empty
+fourth colour, has 16 channels in the order (row, column, colour). A kernel of 7x7 that steps by 2 pixels then becomes a
+kernel of 4x4 that steps by one block. The zero padding is part of the packed image: two blocks before and one after, on
+both axes.
 """
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from classifier.inception import InceptionTrunk
 
 CHANNELS = 16
 BLOCKS_BEFORE, BLOCKS_AFTER = 2, 1
 
 
 def packed_side(side: int) -> int:
-    """Blocks along an axis of so many pixels, with padding."""
+    """Number of blocks, with padding, along an axis of `side` pixels."""
     return BLOCKS_BEFORE + -(-side // 2) + BLOCKS_AFTER
 
 
 def pack(images: Tensor) -> Tensor:
-    """[N, 3, H, W] -> [N, 16, packed_side(H), packed_side(W)], channels_last."""
+    """Pack images [N, 3, H, W] into [N, 16, packed_side(H), packed_side(W)], channels_last."""
     height, width = images.shape[2:]
     after = [2 * (packed_side(side) - BLOCKS_BEFORE) - side for side in (width, height)]
     before = 2 * BLOCKS_BEFORE
@@ -33,7 +30,7 @@ def pack(images: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, *, height: int, width: int) -> Tensor:
-    """The images [N, 3, H, W] that `pack` made `packed` of."""
+    """The images [N, 3, H, W] that `pack` turned into `packed`."""
     pixels = packed.unflatten(1, (2, 2, 4)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)  # [N, 4, 2 H', 2 W']
     start = 2 * BLOCKS_BEFORE
     images: Tensor = pixels[:, :3, start : start + height, start : start + width]
@@ -41,7 +38,7 @@ def unpack(packed: Tensor, *, height: int, width: int) -> Tensor:
 
 
 class PackedConvolution(nn.Conv2d):
-    """What a convolution of 7x7, stride 2 and padding 3 makes of images, from packed ones."""
+    """A convolution of 7x7, stride 2 and padding 3, which reads packed images."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__(CHANNELS, convolution.out_channels, 4, bias=convolution.bias is not None)
@@ -50,22 +47,8 @@ class PackedConvolution(nn.Conv2d):
         self.bias = convolution.bias
 
 
-def pack_stem(network: nn.Module) -> None:
-    """Let a network whose first layer is that of `InceptionTrunk` read packed images; others stay as they are."""
-    for trunk in network.modules():
-        # Zero is not zero any more once pixels are scaled to what torchvision's networks read.
-        if isinstance(trunk, InceptionTrunk) and isinstance(trunk.scale, nn.Identity):
-            first = cast(nn.Sequential, trunk.stem[0])
-            first[0] = PackedConvolution(cast(nn.Conv2d, first[0]))
-
-
-def reads_packed(network: nn.Module) -> bool:
-    """Whether it does."""
-    return any(isinstance(module, PackedConvolution) for module in network.modules())
-
-
 def _to_blocks(pixels: Tensor) -> Tensor:
-    """[N, 4, 2 H, 2 W] -> [N, 16, H, W], channels_last."""
+    """Blocks of 2x2 pixels as channels: [N, 4, 2 H, 2 W] -> [N, 16, H, W], channels_last."""
     blocks: Tensor = pixels.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # [N, 4, H, 2, W, 2]
     packed: Tensor = blocks.permute(0, 2, 4, 3, 5, 1).flatten(3).permute(0, 3, 1, 2)
     return packed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.scoring.cascade import Stages, join_scores, join_stages, last_within, promise
+from classifier.scoring.cascade import Stages, last_within
+from classifier.scoring.score import Scores, cascade_confidence, split_by_image
 from detection.structures.contracts import RegionScores
 
 REGIONS = np.array([[0, 0, 10, 10], [5, 5, 20, 20], [1, 2, 3, 4]], np.float32)
@@ -26,16 +27,16 @@ FIRST = scores((0.25, 0.0), (0.1, 0.125), (0.0, 0.5))
 FUSED = scores((0.75, 0.2), (0.3, 0.3), (0.1, 0.9))
 
 
-def test_promise_by_hand() -> None:
+def test_cascade_confidence_by_hand() -> None:
     # Background, then two classes; of 0.5, 0.5 and 0.5, of 0.3, 0.3 and 0.6, and of zeros only.
     probabilities = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3], [1.0, 0.0, 0.0]])
-    torch.testing.assert_close(promise(probabilities), torch.tensor([0.5, 0.3780, 0.0]), atol=1e-4, rtol=0)
-    assert promise(torch.zeros(0, 3)).shape == (0,)
+    torch.testing.assert_close(cascade_confidence(probabilities), torch.tensor([0.5, 0.3780, 0.0]), atol=1e-4, rtol=0)
+    assert cascade_confidence(torch.zeros(0, 3)).shape == (0,)
 
 
 def test_regions_go_on_from_the_threshold_on() -> None:
     stages = Stages(FIRST, FUSED, ALL)
-    least = float(promise(torch.from_numpy(FIRST.probabilities))[0])
+    least = float(cascade_confidence(torch.from_numpy(FIRST.probabilities))[0])
     assert stages.goes_on(least).tolist() == [True, False, True]  # the first just does
     chosen = stages.choose(REGIONS, least)
     np.testing.assert_array_equal(chosen.probabilities[[0, 2]], FUSED.probabilities[[0, 2]])
@@ -61,19 +62,22 @@ def test_boxes_of_those_that_stop(first_box: float | None, stopped_box: list[flo
     assert boxes.tolist() == [[[7] * 4] * 2, [stopped_box] * 2, [[7] * 4] * 2]
 
 
-def test_parts_of_an_image_are_joined_in_order() -> None:
-    parts = [Stages(scores((0.1, 0.2), boxes=1.0), scores((0.3, 0.4), boxes=2.0), np.array([True])),
-             Stages(scores(boxes=1.0), scores(boxes=2.0), np.zeros(0, np.bool_)),
-             Stages(scores((0.5, 0.25), boxes=3.0), scores((0.5, 0.5), boxes=4.0), np.array([False]))]  # fmt: skip
-    first, fused, reached = join_stages(parts)
-    assert first.probabilities[:, 1].tolist() == pytest.approx([0.1, 0.5])
-    assert fused.probabilities[:, 2].tolist() == pytest.approx([0.4, 0.5])
-    assert first.boxes is not None
-    assert fused.boxes is not None
-    assert first.boxes[:, 0, 0].tolist() == [1, 3]
-    assert fused.boxes[:, 0, 0].tolist() == [2, 4]
-    assert reached.tolist() == [True, False]
-    assert join_scores([FIRST, FUSED]).boxes is None
+def test_scores_of_groups_are_divided_by_image() -> None:
+    """Two groups of three and one regions are those of images of one, none and three regions."""
+    regions = [REGIONS[:1], REGIONS[:0], REGIONS]
+    probabilities, boxes = torch.arange(12.0).view(4, 3), torch.arange(32.0).view(4, 2, 4)
+    for refined in (None, boxes):
+        groups = [
+            Scores(probabilities[rows], None if refined is None else refined[rows])
+            for rows in (slice(0, 3), slice(3, 4))
+        ]
+        images = split_by_image(groups, regions)
+        for image, rows in zip(images, (slice(0, 1), slice(0, 0), slice(1, 4)), strict=True):
+            np.testing.assert_array_equal(image.probabilities, probabilities[rows])
+            if refined is None:
+                assert image.boxes is None
+            else:
+                np.testing.assert_array_equal(image.boxes, refined[rows])
 
 
 def test_no_regions() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from classifier.ensemble import Ensemble
 from classifier.scoring.cuda_graphs import next_size
-from classifier.scoring.execution import ENGINES, Engine, using
+from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
 from classifier.scoring.loaded_network import LoadedNetwork, default_batch_size
 
 
@@ -59,24 +59,28 @@ def test_batches_suit_the_device() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("execution", EXECUTIONS)
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: Engine, mirrored: bool) -> None:
+def test_executions_agree_on_a_gpu(tiny_weights: Path, execution: Execution, mirrored: bool) -> None:
     """To 5% of a standard deviation, since cuDNN rounds what it multiplies to the 11 bits of TensorFloat-32.
 
     That rounding, imitated on a CPU, moves features by up to 2.4%.
     """
 
-    def load(name: Engine) -> LoadedNetwork:
-        with using(name):
+    def load(name: Execution) -> LoadedNetwork:
+        with use_execution(name):
             return LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
 
     regions = torch.randn((21, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
-    expected, network = load("plain"), load(engine)
+    expected, network = load("plain"), load(execution)
     for order in (regions, regions.flip(0), regions[:13]):  # eager, captured, replayed
+        inputs, plain_inputs = (each.input_format.convert(order) for each in (network, expected))
         pairs = (
-            (network.outputs(order, mirrored=mirrored).logits, expected.outputs(order, mirrored=mirrored).logits),
-            (network.features(order), expected.features(order)),
+            (
+                network.outputs(inputs, mirrored=mirrored).logits,
+                expected.outputs(plain_inputs, mirrored=mirrored).logits,
+            ),
+            (network.features(inputs), expected.features(plain_inputs)),
         )
         for found, right in pairs:
             torch.testing.assert_close(found, right, atol=0.05 * float(right.std()), rtol=0)
@@ -87,9 +91,9 @@ def test_engines_agree_on_a_gpu(tiny_weights: Path, engine: Engine, mirrored: bo
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_function_that_cannot_be_captured_is_computed(tiny_weights: Path) -> None:
-    with using("fused"):
+    with use_execution("fused"):
         network = LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
-    regions = torch.randn(16, 3, 32, 32, device="cuda")
+    regions = network.input_format.convert(torch.randn(16, 3, 32, 32, device="cuda"))
     expected = network.outputs(regions[:8]).logits
     inner = network.network
 
@@ -109,10 +113,10 @@ def test_graphs_outlive_those_of_other_networks(tiny_weights: Path) -> None:
     regions = torch.randn((8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
     found = []
     for clears in (False, True, False):
-        with using("fused"):
+        with use_execution("fused"):
             networks = [LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)] * 2
         for network in networks:
-            found += [network.outputs(regions).logits for _ in range(3)]
+            found += [network.outputs(network.input_format.convert(regions)).logits for _ in range(3)]
             if clears:
                 assert network.graphs is not None
                 network.graphs.clear()
@@ -129,9 +133,9 @@ def test_kernels_warp_what_networks_read(tiny_weights: Path) -> None:
     boxes = [np.concatenate([one, one + 25], axis=1).astype(np.float32) for one in corners]
     for mirror in (False, True):
         classifiers = {}
-        for engine in ENGINES:
-            with using(engine):
-                classifiers[engine] = Ensemble(
+        for execution in EXECUTIONS:
+            with use_execution(execution):
+                classifiers[execution] = Ensemble(
                     [str(tiny_weights)] * 2, device="cuda", precision="float32", mirror=mirror
                 )
         expected = classifiers["plain"](images, boxes)

@@ -14,17 +14,17 @@ from torch import nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.inception import Convolution
-from classifier.layers.gpu.packed_input import pack, reads_packed
-from classifier.scoring import execution as engines
+from classifier.layers.gpu import triton_check
+from classifier.layers.gpu.packed_input import PackedConvolution, pack
+from classifier.layers.gpu.triton_check import runs_kernels
 from classifier.scoring.execution import (
-    ENGINES,
-    Engine,
+    EXECUTIONS,
+    Execution,
     FusedConvolution,
-    find_engine,
-    fused,
+    find_execution,
+    fuse,
     prepare,
-    runs_kernels,
-    using,
+    use_execution,
 )
 
 CPU = torch.device("cpu")
@@ -42,35 +42,36 @@ def googlenet(*, batch_norm: bool, torchvision_details: bool = False) -> nn.Modu
     return network.eval()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("execution", EXECUTIONS)
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("torchvision_details", [False, True])
 @torch.no_grad()
-def test_engines_agree(engine: Engine, batch_norm: bool, torchvision_details: bool) -> None:
+def test_executions_agree(execution: Execution, batch_norm: bool, torchvision_details: bool) -> None:
     def build() -> nn.Module:
         return googlenet(batch_norm=batch_norm, torchvision_details=torchvision_details)
 
     images = torch.randn(3, 3, 63, 64, generator=torch.Generator().manual_seed(1))
     expected = build()(images)
     assert expected.std() > 1e-3
-    prepared = prepare(build(), engine, CPU, "float32")
-    assert reads_packed(prepared) == (engine == "fused" and not torchvision_details)
-    found = prepared(pack(images) if reads_packed(prepared) else images)
+    prepared = prepare(build(), execution, CPU, "float32")
+    packed = any(isinstance(module, PackedConvolution) for module in prepared.modules())
+    assert packed == (execution == "fused" and not torchvision_details)
+    found = prepared(pack(images) if packed else images)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_fused() -> None:
     layer = Convolution(4, 8, 1, batch_norm=False)
-    assert isinstance(fused(layer), FusedConvolution)
+    assert isinstance(fuse(layer), FusedConvolution)
     with_norm = Convolution(4, 8, 1, batch_norm=True)
-    assert fused(with_norm) is with_norm  # not folded
+    assert fuse(with_norm) is with_norm  # not folded
 
 
 def test_the_engine_of_a_cpu_is_eager() -> None:
-    assert find_engine(CPU) == "eager"
-    with using("fused"):
-        assert find_engine(CPU) == "fused"
-    assert find_engine(CPU) == "eager"
+    assert find_execution(CPU) == "eager"
+    with use_execution("fused"):
+        assert find_execution(CPU) == "fused"
+    assert find_execution(CPU) == "eager"
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """One that is there, new enough and without faults, for all that `runs_kernels` asks."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
-    monkeypatch.setattr(engines, "_try_kernel", lambda _: None)
+    monkeypatch.setattr(triton_check, "_try_kernel", lambda _: None)
     runs_kernels.cache_clear()
     yield torch.device("cuda")
     runs_kernels.cache_clear()
@@ -86,17 +87,17 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
 
 def test_the_engine_of_a_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    assert find_engine(gpu) == "fused"
+    assert find_execution(gpu) == "fused"
 
 
 def test_the_engine_of_an_old_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
-    assert find_engine(gpu) == "eager"
+    assert find_execution(gpu) == "eager"
 
 
 def test_the_engine_without_triton(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert find_engine(gpu) == "eager"
+    assert find_execution(gpu) == "eager"
 
 
 def test_the_engine_where_kernels_do_not_compile(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +105,10 @@ def test_the_engine_where_kernels_do_not_compile(gpu: torch.device, monkeypatch:
         raise RuntimeError("Failed to find C compiler")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    monkeypatch.setattr(engines, "_try_kernel", fail)
+    monkeypatch.setattr(triton_check, "_try_kernel", fail)
     with pytest.warns(RuntimeWarning, match="no kernels by Triton, which is slower: Failed to find C compiler"):
-        assert find_engine(gpu) == "eager"
-    assert find_engine(gpu) == "eager"  # and says so once
+        assert find_execution(gpu) == "eager"
+    assert find_execution(gpu) == "eager"  # and says so once
 
 
 KERNELS = """
@@ -132,7 +133,7 @@ for channels in (8, 24, 3):
 POOLING = """
 import torch
 from torch.nn.functional import max_pool2d
-from classifier.layers.gpu.max_pool_training import learning_max_pool
+from classifier.layers.gpu.max_pool_training import max_pool_with_gradient
 generator = torch.Generator().manual_seed(0)
 for channels in (16, 3):
     for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
@@ -143,7 +144,7 @@ for channels in (16, 3):
             for results in (found, expected):
                 features = values.to(DEVICE).contiguous(memory_format=torch.channels_last).requires_grad_()
                 if results is found:
-                    pooled = learning_max_pool(
+                    pooled = max_pool_with_gradient(
                         features, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode
                     )
                 else:
@@ -158,9 +159,8 @@ for channels in (16, 3):
 
 WARP = """
 import numpy, torch
-from classifier.scoring.loaded_network import Crop
 from classifier.layers.gpu.packed_input import pack
-from classifier.warp.regions import ImageRegions, upload
+from classifier.warp.crop import ImageRegions, upload, warp_regions
 from classifier.warp.triton_kernels import warp_inputs
 from detection.runtime.pixels import SCALE
 generator = numpy.random.default_rng(0)
@@ -173,7 +173,10 @@ boxes = [
 ]
 parts = [upload(image, numpy.asarray(each, numpy.float32), torch.device(DEVICE)) for image, each in zip(images, boxes)]
 for size, context in ((24, 0), (13, 3)):
-    warped = torch.cat([part.warp(Crop(size, context)) for part in parts])
+    warped = torch.cat([
+        warp_regions(part.pixels[None], torch.from_numpy(part.windows)[None], size=size, context=context)[0]
+        for part in parts
+    ])
     for packed in (False, True):
         found = warp_inputs(parts, size=size, context=context, dtype=torch.float32, packed=packed)
         assert found.is_contiguous(memory_format=torch.channels_last)

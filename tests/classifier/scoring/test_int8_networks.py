@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.execution import using
+from classifier.scoring.execution import use_execution
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import prepare_inputs
 from classifier.scoring.weights_file import NetworkDescription, save_weights
-from classifier.warp.regions import upload
+from classifier.warp import warp_regions
+from classifier.warp.crop import upload
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
 from detection.runtime.device import Precision
@@ -57,14 +57,17 @@ def test_shipped_classifiers_hardly_change(weights: str, photo_pixels: Image) ->
 @needs_int8
 def test_regions_are_warped_to_bytes(photo_pixels: Image) -> None:
     image = photo_pixels.copy()
-    regions = upload(image, some_boxes(image), torch.device("cpu"))
+    boxes = some_boxes(image)
     network = LoadedNetwork(SHIPPED[0], device="cpu", precision="int8", batch_size=None)
 
-    inputs = prepare_inputs(network, [regions])
+    inputs = network.input_format.warp([upload(image, boxes, network.device)])
 
     assert inputs.dtype == torch.uint8
-    found = network.outputs_of(inputs, prepared=True).logits.softmax(dim=1)
-    expected = network.outputs(regions.warp(network.crop)).logits.softmax(dim=1)
+    warped = warp_regions(
+        torch.from_numpy(image)[None], torch.from_numpy(boxes)[None], size=64, context=network.input_format.context
+    )[0]
+    found = network.outputs(inputs).logits.softmax(dim=1)
+    expected = network.outputs(network.input_format.convert(warped)).logits.softmax(dim=1)
     torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
 
 
@@ -84,8 +87,9 @@ def test_other_networks_read_numbers(tmp_path: Path, torchvision_details: bool, 
     network = LoadedNetwork(str(tmp_path / "weights.safetensors"), device="cpu", precision=precision, batch_size=None)
     image = np.zeros((40, 50, 3), np.uint8)
 
-    assert network.reads_bytes is None
-    assert prepare_inputs(network, [upload(image, some_boxes(image), network.device)]).dtype == torch.float32
+    assert network.input_format.quantisation is None
+    inputs = network.input_format.warp([upload(image, some_boxes(image), network.device)])
+    assert inputs.dtype == torch.float32
 
 
 @needs_int8
@@ -153,5 +157,5 @@ def test_it_is_what_a_cpu_gets() -> None:
     assert RegionClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"
-    with using("plain"):
+    with use_execution("plain"):
         assert RegionClassifier(SHIPPED[1], device="cpu").precision == "float32"

@@ -45,16 +45,16 @@ def loaded(weights: Path, batch_size: int, precision: Precision | None = None) -
 
 @pytest.mark.parametrize("error", [GPU, CPU], ids=["GPU", "CPU"])
 def test_halves_batches_that_do_not_fit(tiny_weights: Path, error: RuntimeError) -> None:
-    regions = torch.randn((10, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 50
-    expected = loaded(tiny_weights, 64).outputs(regions).logits
+    inputs = torch.randn((10, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    expected = loaded(tiny_weights, 64).outputs(inputs).logits
     network = loaded(tiny_weights, 8)
     network.network = small = SmallMemory(network.network, 3, error)
-    torch.testing.assert_close(network.outputs(regions).logits, expected)
+    torch.testing.assert_close(network.outputs(inputs).logits, expected)
     # 8 fail, so do 4, 2 fit: five times 2.
     assert small.shown == [8, 4, 2, 2, 2, 2, 2]
     assert network.batch_size == 2  # later batches do not fail first
     small.shown.clear()
-    network.outputs(regions[:3])
+    network.outputs(inputs[:3])
     assert small.shown == [2, 2]
 
 
@@ -79,14 +79,14 @@ def test_one_region_is_tried_without_padding_before_memory_is_short(tiny_weights
     ("precision", "shown"), [("int8", [40, 16, 32, 40, 40, 16]), ("float32", [40, 1, 23, 40, 40, 9])]
 )
 def test_few_sizes_of_batches_in_int8(tiny_weights: Path, precision: Precision, shown: list[int]) -> None:
-    regions = torch.randn((89, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 50
-    alone = loaded(tiny_weights, 1, precision).outputs(regions).logits
+    inputs = torch.randn((89, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    alone = loaded(tiny_weights, 1, precision).outputs(inputs).logits
     network = loaded(tiny_weights, 40, precision)
     network.network = small = SmallMemory(network.network, 40, CPU)
     for count in (41, 23, 89):
-        torch.testing.assert_close(network.outputs(regions[:count]).logits, alone[:count])
+        torch.testing.assert_close(network.outputs(inputs[:count]).logits, alone[:count])
     assert small.shown == shown
-    assert len(network.outputs(regions[:0]).logits) == 0
+    assert len(network.outputs(inputs[:0]).logits) == 0
 
 
 def test_one_region_that_does_not_fit_is_an_error_of_the_device(tiny_weights: Path) -> None:

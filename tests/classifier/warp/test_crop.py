@@ -9,9 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from classifier.warp import numba_loops as warp_loops
-from classifier.warp import sampling as warp_sampling
-from classifier.warp import warp_regions
+from classifier.warp import matrices, numba_loops, warp_regions
 from classifier.warp.crop import context_boxes, warp_to_bytes
 from detection.runtime.int8 import QuantisedInput
 from detection.runtime.pixels import MEAN_RGB, SCALE
@@ -31,12 +29,11 @@ def warp_one(image: NDArray[np.uint8], box: Sequence[float], size: int, context:
     return output
 
 
-def sample_one(image: NDArray[np.uint8], box: Sequence[float], size: int, context: int) -> NDArray[np.float32]:
-    """What a GPU without Triton does."""
-    centred = torch.from_numpy(image).permute(2, 0, 1)[None] - torch.tensor(MEAN_RGB).view(3, 1, 1)
-    windows = context_boxes(torch.tensor([box], dtype=torch.float64), size=size, context=context)
-    output: NDArray[np.float32] = warp_sampling.sample(centred, windows, size, torch.tensor([0]))[0].numpy()
-    return output
+def resample(images: torch.Tensor, boxes: torch.Tensor, size: int, context: int = 0) -> torch.Tensor:
+    """The regions by matrix products, as a GPU without Triton computes them."""
+    windows = context_boxes(boxes.double(), size=size, context=context)
+    kinds = np.full(boxes.shape[:2], matrices.Interpolation.AREA, np.uint8)
+    return matrices.resample_regions(images, windows, size=size, mean=MEAN_RGB, kinds=kinds)
 
 
 def random_boxes(count: int, width: int, height: int) -> torch.Tensor:
@@ -91,7 +88,8 @@ def test_agrees_with_the_naive_crop(box: list[float], context: int) -> None:
     image = random_image(60, 80)
     expected = naive_warp(image, box, 24, context)
     np.testing.assert_allclose(warp_one(image, box, 24, context), expected, atol=1e-3)
-    np.testing.assert_allclose(sample_one(image, box, 24, context), expected, atol=0.01)
+    resampled = resample(torch.from_numpy(image)[None], torch.tensor([[box]]), 24, context)[0, 0]
+    np.testing.assert_allclose(resampled, expected, atol=0.01)
 
 
 def test_identity() -> None:
@@ -133,15 +131,14 @@ def test_regions_of_several_images_are_those_of_each() -> None:
 
 
 def test_number_of_regions_at_once_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, boxes = random_image(40, 50), random_boxes(9, 50, 40)
-    expected = warp_regions(torch.from_numpy(image)[None], boxes[None], size=16)
-    sampled = [sample_one(image, box, 16, 0) for box in boxes.tolist()]
-    monkeypatch.setattr(warp_loops, "CHUNK", 2)
-    monkeypatch.setattr(warp_sampling, "REGIONS_AT_ONCE", 2)
+    images = torch.from_numpy(np.stack([random_image(40, 50, seed) for seed in range(3)]))
+    boxes = random_boxes(27, 50, 40).view(3, 9, 4)
+    expected, resampled = warp_regions(images, boxes, size=16), resample(images, boxes, 16)
+    monkeypatch.setattr(numba_loops, "CHUNK", 2)
+    monkeypatch.setattr(matrices, "CPU_REGIONS_AT_ONCE", 2)
 
-    assert torch.equal(warp_regions(torch.from_numpy(image)[None], boxes[None], size=16), expected)
-    for box, of_box in zip(boxes.tolist(), sampled, strict=True):
-        np.testing.assert_allclose(sample_one(image, box, 16, 0), of_box, atol=1e-4)
+    assert torch.equal(warp_regions(images, boxes, size=16), expected)
+    torch.testing.assert_close(resample(images, boxes, 16), resampled, atol=1e-4, rtol=0)
 
 
 def test_bytes_are_the_nearest_to_what_a_network_would_read() -> None:

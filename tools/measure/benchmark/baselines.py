@@ -1,8 +1,7 @@
-"""What a detector is measured against: a plain R-CNN loop over the same networks, and torchvision's detectors."""
+"""The baselines of `detect-benchmark photos`: plain R-CNN over the same networks, and detectors of torchvision."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,9 +15,10 @@ from classifier.warp.crop import context_boxes
 from detection.detector import Detector
 from detection.image import read_image
 from detection.runtime.pixels import MEAN_RGB, SCALE
-from detection.structures.arrays import FloatArray, Image
+from detection.structures.arrays import FloatArray
 from proposals.selective_search import SelectiveSearch
 from tools.command.options import evenly_spaced
+from tools.measure.benchmark.timing import time_run
 
 TORCHVISION = {
     "resnet50": "fasterrcnn_resnet50_fpn",
@@ -29,20 +29,20 @@ TORCHVISION = {
 BASELINES = ("plain", *TORCHVISION)
 
 Baseline = Callable[[str], float]
-"""Seconds from a file to detections, at one run."""
+"""Detects in an image file once, and returns the seconds from the file to the detections."""
 
 
 def build_baseline(name: str, detector: Detector, networks: Sequence[LoadedNetwork], *, sampled: int) -> Baseline:
-    """One of `BASELINES`, on the device of the networks; the plain loop times `sampled` regions."""
+    """Return one of `BASELINES`, on the device of the networks; the plain loop times `sampled` regions."""
     if name == "plain":
         return PlainLoop(detector, networks, sampled=sampled)
-    return FasterRCNN(TORCHVISION[name], networks[0].device)
+    return faster_rcnn(TORCHVISION[name], networks[0].device)
 
 
 class PlainLoop:
-    """R-CNN as it is first written down: OpenCV's selective search, then crop by crop, network by network, in float32.
+    """R-CNN in its simplest form: OpenCV's selective search, then crop by crop, network by network, in float32.
 
-    A bounded number of the regions is timed, and the time scaled to all of them.
+    `sampled` regions are timed, and the time is scaled to all of them.
     """
 
     def __init__(self, detector: Detector, networks: Sequence[LoadedNetwork], *, sampled: int) -> None:
@@ -54,23 +54,23 @@ class PlainLoop:
         self.networks = [(load_region_network(network.path)[0].to(network.device), network) for network in networks]
 
     def __call__(self, path: str) -> float:
-        start = time.perf_counter()
-        image = read_image(path)
-        boxes = self.propose(image).boxes
-        before = time.perf_counter() - start
+        seconds, (image, boxes) = time_run(lambda: (image := read_image(path), self.propose(image).boxes))
         picture = PIL.Image.fromarray(image)
         sample = boxes[evenly_spaced(range(len(boxes)), self.sampled)]
-        start = time.perf_counter()
-        for box in sample:
-            np.mean([self._probabilities(picture, box, *pair) for pair in self.networks], axis=0)
-        return before + (time.perf_counter() - start) * len(boxes) / len(sample)
+        sample_seconds, _ = time_run(lambda: [self._score(picture, box) for box in sample])
+        return seconds + sample_seconds * len(boxes) / len(sample)
+
+    def _score(self, picture: PIL.Image.Image, box: FloatArray) -> FloatArray:
+        """Return the mean probabilities [C + 1] of a region."""
+        mean: FloatArray = np.mean([self._probabilities(picture, box, *pair) for pair in self.networks], axis=0)
+        return mean
 
     @torch.inference_mode()
     def _probabilities(
         self, picture: PIL.Image.Image, box: FloatArray, network: nn.Module, loaded: LoadedNetwork
     ) -> FloatArray:
-        """Of one region: [C + 1]."""
-        size, context = loaded.crop
+        """Return the probabilities [C + 1] of a region by one network."""
+        size, context = loaded.input_format.size, loaded.input_format.context
         left, top, right, bottom = context_boxes(torch.from_numpy(box), size=size, context=context).round().tolist()
         crop = picture.crop((left, top, right, bottom)).resize((size, size), PIL.Image.Resampling.BILINEAR)
         centred = np.asarray(crop, np.float32) - np.array(MEAN_RGB, np.float32)
@@ -80,20 +80,15 @@ class PlainLoop:
         return probabilities
 
 
-class FasterRCNN:
-    """A detector of torchvision with random weights: they find nothing, but cost what trained ones do."""
+def faster_rcnn(name: str, device: torch.device) -> Baseline:
+    """Return a detector of torchvision with random weights, which takes as long as a trained one and finds nothing."""
+    from torchvision.models import detection  # noqa: PLC0415  slow to import, and only this baseline needs it
 
-    def __init__(self, name: str, device: torch.device) -> None:
-        from torchvision.models import detection  # noqa: PLC0415  slow to import, and only this baseline needs it
-
-        self.device = device
-        self.network = getattr(detection, name)(weights=None, weights_backbone=None).eval().to(device)
+    network = getattr(detection, name)(weights=None, weights_backbone=None).eval().to(device)
 
     @torch.inference_mode()
-    def __call__(self, path: str) -> float:
-        start = time.perf_counter()
-        image: Image = read_image(path)
-        inputs = torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255
-        found = self.network([inputs])[0]
-        found["boxes"].cpu()  # which waits for a GPU
-        return time.perf_counter() - start
+    def detect(path: str) -> None:
+        inputs = torch.from_numpy(read_image(path)).to(device).permute(2, 0, 1).float() / 255
+        network([inputs])[0]["boxes"].cpu()  # this waits for a GPU
+
+    return lambda path: time_run(lambda: detect(path))[0]

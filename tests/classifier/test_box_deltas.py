@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.layers.box_deltas import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes, mirror_deltas
+from classifier.region_network import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes, mirror_deltas
 
 SIZE = (300, 400)
 

@@ -91,6 +91,15 @@ def test_package_says_what_is_in_it(folder: str) -> None:
     assert 10 <= len(lines) <= 50
 
 
+def test_tests_mirror_the_code() -> None:
+    tested = (
+        folder.relative_to(ROOT / "tests") for folder, _ in folders(ROOT) if folder.is_relative_to(ROOT / "tests")
+    )
+    assert [
+        str(path) for path in tested if not ((ROOT / path).is_dir() or (ROOT / path).with_suffix(".py").is_file())
+    ] == []
+
+
 def write(root: Path, *names: str, text: str = "") -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -79,8 +79,8 @@ def test_headline(opened: webdriver.Chrome, full_report: dict[str, Any]) -> None
     assert opened.title == f"mAP {full_report['mAP']:.4f}, detection report"
     low, high = full_report["mAP_interval"]
     assert f"95% interval {low:.4f} \N{EN DASH} {high:.4f}" in opened.find_element(By.ID, "headline").text
-    assert texts(opened, "nav a") == ["Warnings", "Where it fails", "By object size", "Classes", "Confusions", "Images"]
-    assert texts(opened, "#error-chart tbody tr:last-child td") == ["Missed\nobject that nothing found", "5", "0.0500"]
+    assert texts(opened, "nav a") == ["Warnings", "Errors", "Object sizes", "Classes", "Confusions", "Images"]
+    assert texts(opened, "#error-chart tbody tr:last-child td") == ["Missed\nobject without a detection", "5", "0.0500"]
     small, medium = texts(opened, "#size-table tbody tr")
     assert small.split() == ["small", "up", "to", "32", "\N{MULTIPLICATION SIGN}", "32", "px", "0.500", "6"]
     assert medium.split()[-2:] == ["\N{EN DASH}", "0"]

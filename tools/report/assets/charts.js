@@ -1,6 +1,6 @@
-// Bars and curves as inline SVG.
+// Functions that draw bars and precision-recall curves as inline SVG.
 
-/** A bar of `value` on a track that ends at `most`; `interval` [low, high] is drawn as a whisker. */
+/** Draw a bar for `value` on a track that ends at `most`; an `interval` [low, high] is drawn as a whisker. */
 function bar(value, { most = 1, interval = null, kind = "accent" } = {}) {
   const place = (number) => (most > 0 ? Math.min(Math.max(number / most, 0), 1) * 100 : 0);
   const picture = svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -13,7 +13,7 @@ function bar(value, { most = 1, interval = null, kind = "accent" } = {}) {
   return picture;
 }
 
-/** A bar with its number. */
+/** Draw a bar with its number beside it. */
 function measure(value, text, options) {
   return element("span", { class: "measure" }, bar(value, options), element("span", { class: "value" }, text));
 }
@@ -22,7 +22,7 @@ const PLOT = { width: 380, height: 300, left: 44, right: 12, top: 10, bottom: 40
 const plotX = (recall) => PLOT.left + recall * (PLOT.width - PLOT.left - PLOT.right);
 const plotY = (precision) => PLOT.height - PLOT.bottom - precision * (PLOT.height - PLOT.top - PLOT.bottom);
 
-/** Grid, numbers and titles, and faint lines of equal F1. */
+/** Draw the grid, its numbers and titles, and faint lines of equal F1. */
 function axes() {
   const ticks = [0, 0.2, 0.4, 0.6, 0.8, 1];
   const lines = ticks.map((tick) =>
@@ -45,11 +45,11 @@ function axes() {
 const pointText = ({ score, precision, recall }) =>
   `score ${decimal(score)}: precision ${decimal(precision)}, recall ${decimal(recall)}`;
 
-/** A precision-recall curve with the point of the best F1; a pointer over it, or the arrow keys, read its points. */
+/** Draw a precision-recall curve and the point of the best F1. The pointer or the arrow keys show its other points. */
 function curvePlot(curve, best, name) {
   const bestText = known(best?.f1) ? `Best F1 ${decimal(best.f1)} at ${pointText({ ...best, score: best.score_threshold })}` : "";
   const points = curve.recall.map((recall, row) => ({ recall, precision: curve.precision[row], score: curve.score[row] }));
-  const line = "M" + points.map((one) => `${plotX(one.recall)} ${plotY(one.precision)}`).join("L");
+  const line = "M" + points.map((point) => `${plotX(point.recall)} ${plotY(point.precision)}`).join("L");
   const reading = element("p", { class: "reading", role: "status" }, bestText);
   const cursor = svg("circle", { class: "cursor", r: 4, visibility: "hidden" });
   const picture = svg("svg", {
@@ -66,13 +66,13 @@ function curvePlot(curve, best, name) {
   return element("figure", { class: "plot" }, picture, element("figcaption", {}, reading));
 }
 
-/** Call `show` with the point that is next to the pointer, or gone to by arrow keys, and with null when it is left. */
+/** Call `show` with the point nearest to the pointer or chosen by the arrow keys, and with null when these leave. */
 function readPoints(picture, points, show) {
   let row = 0;
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((one) => one / box.width * PLOT.width);
-    const distances = points.map((one) => Math.hypot(plotX(one.recall) - x, plotY(one.precision) - y));
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top].map((pixels) => pixels / box.width * PLOT.width);
+    const distances = points.map((point) => Math.hypot(plotX(point.recall) - x, plotY(point.precision) - y));
     row = distances.indexOf(Math.min(...distances));
     show(points[row]);
   });

@@ -1,4 +1,4 @@
-// The table of classes, sorted, filtered and chosen from, and the card of the class that is chosen.
+// The table of classes, which can be sorted and filtered, and the card of the class that is chosen in it.
 
 const CLASS_COLUMNS = [
   { key: "name", title: "Class" },
@@ -7,21 +7,21 @@ const CLASS_COLUMNS = [
   { key: "objects", title: "Objects", numeric: true },
 ];
 
-/** A row of figures for each class. Keys are read as own properties: a class may be called "constructor". */
+/** Return the figures of each class. Only own properties are read, as a class may be called "constructor". */
 function classRows(report) {
-  const of = (key, name) => (report[key] && Object.hasOwn(report[key], name) ? report[key][name] : null);
+  const figure = (key, name) => (report[key] && Object.hasOwn(report[key], name) ? report[key][name] : null);
   return Object.keys(report.AP).map((name) => ({
     name,
-    ap: of("AP", name),
-    interval: of("AP_interval", name),
-    recall: of("recall_by_class", name),
-    objects: of("objects_by_class", name),
-    curve: of("curves", name),
-    best: of("best_f1_by_class", name),
+    ap: figure("AP", name),
+    interval: figure("AP_interval", name),
+    recall: figure("recall_by_class", name),
+    objects: figure("objects_by_class", name),
+    curve: figure("curves", name),
+    best: figure("best_f1_by_class", name),
   }));
 }
 
-/** The rows in the order of a column; what could not be measured comes last either way. */
+/** Return the rows sorted by a column; values that could not be measured always come last. */
 function sorted(rows, { key, descending }) {
   const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
   return rows.toSorted((a, b) => {
@@ -32,13 +32,13 @@ function sorted(rows, { key, descending }) {
 
 function classCard(row, confusions) {
   const card = [element("h3", {}, row.name)];
-  const interval = row.interval?.every(known) ? ` [${row.interval.map((one) => decimal(one)).join(", ")}]` : "";
+  const interval = row.interval?.every(known) ? ` [${row.interval.map((end) => decimal(end)).join(", ")}]` : "";
   const objects = row.objects === 1 ? "1 object" : `${whole(row.objects)} objects`;
   card.push(element("p", {}, `AP ${decimal(row.ap)}${interval}, recall ${decimal(row.recall)}, ${objects}`));
   if (row.curve?.recall.length) card.push(curvePlot(row.curve, row.best, row.name));
-  const others = confusions.filter((one) => one.truth === row.name);
+  const others = confusions.filter((pair) => pair.truth === row.name);
   if (others.length) {
-    const names = others.slice(0, 5).map((one) => `${one.predicted} (${whole(one.count)})`).join(", ");
+    const names = others.slice(0, 5).map((pair) => `${pair.predicted} (${whole(pair.count)})`).join(", ");
     card.push(element("p", { class: "muted" }, `Often taken for ${names}.`));
   }
   return card;
@@ -60,7 +60,7 @@ function showClasses(report) {
     draw();
     find("class-detail").replaceChildren(...classCard(row, report.confusions ?? []));
   };
-  /** The table is one stop of the Tab key; within it the arrow keys go from class to class. */
+  /** The Tab key stops at the table once; inside it, the arrow keys move from class to class. */
   const move = (event, shown, row) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!step) return;

@@ -1,8 +1,9 @@
-// Elements and numbers. Names of classes and files come from others: they only ever become text nodes and attributes.
+// Functions that make elements and format numbers. Names of classes and files are not trusted: they only become text
+// nodes and attributes, never markup.
 
 const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
-/** Fill an element: attributes that are null or false are left out, functions become listeners, strings become text. */
+/** Set attributes of an element and append children. Null and false are left out, and functions become listeners. */
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
@@ -24,19 +25,19 @@ function find(id) {
   return document.getElementById(id);
 }
 
-/** Show a section that has something to show. */
+/** Show a section, which is hidden until it has content. */
 function reveal(id) {
   find(id).hidden = false;
 }
 
 const known = (value) => value !== null && value !== undefined;
 
-/** A share or score; what could not be measured is a dash. */
+/** Format a share or score; a value that could not be measured is a dash. */
 const decimal = (value, digits = 3) => (known(value) ? value.toFixed(digits) : "–");
 
 const whole = (value) => (known(value) ? value.toLocaleString("en") : "–");
 
-/** A table with a caption for screen readers; `columns` are [title, is it numeric], `rows` lists of cells' contents. */
+/** Make a table with a caption for screen readers. `columns` are [title, is numeric], `rows` the contents of cells. */
 function table(caption, columns, rows) {
   const cell = (name, numeric, ...children) => element(name, { class: numeric && "number" }, ...children);
   return element("table", {},

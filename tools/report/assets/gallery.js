@@ -1,42 +1,43 @@
-// Images with the boxes of objects and detections, for any score threshold.
-// Kinds of boxes differ in colour, in the line, and in the sign before the name: not everybody tells colours apart.
+// Images with the boxes of objects and detections above a score threshold, which a slider sets.
+// Kinds of boxes differ in colour, line style and the sign before the name, as not everybody can tell colours apart.
 
 const GALLERIES = [["worst_images", "Worst"], ["best_images", "Best"]];
-const LEGEND = [["right", "right detection"], ["wrong", "wrong detection"], ["found", "object, found"],
-  ["missed", "object, missed"], ["ignored", "counts neither way"]];
-const MOST_NAMES = 8; // of an image's detections so many have their name at the box, the right ones always
+const LEGEND = [["right", "right detection"], ["wrong", "wrong detection"], ["found", "found object"],
+  ["missed", "missed object"], ["ignored", "ignored: not scored"]];
+const MOST_NAMES = 8; // the number of detections with their name at the box; right detections always have it
 const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "? ", ignored: "" };
 
-/** What is to be drawn of an image, those below others first: objects, then detections from the worst up, the right on top. */
+/** Return the boxes to draw, from bottom to top: objects, wrong detections, right detections, each by rising score. */
 function boxesOf(picture, threshold) {
-  const detections = picture.detections.filter((one) => one.score >= threshold);
-  const found = new Set(detections.filter((one) => one.outcome === "right").map((one) => one.object));
-  const objects = picture.objects.map((one, place) => {
-    const kind = one.ignored ? "ignored" : found.has(place) ? "found" : "missed";
-    return { ...one, kind, named: kind !== "found" };
+  const detections = picture.detections.filter((detection) => detection.score >= threshold);
+  const found = new Set(detections.filter(({ outcome }) => outcome === "right").map(({ object }) => object));
+  const objects = picture.objects.map((object, place) => {
+    const kind = object.ignored ? "ignored" : found.has(place) ? "found" : "missed";
+    return { ...object, kind, named: kind !== "found" };
   });
-  const drawn = detections.map((one, rank) =>
-    ({ ...one, kind: one.outcome, named: one.outcome === "right" || rank < MOST_NAMES }));
-  const rightLast = (one) => Number(one.kind === "right");
+  const drawn = detections.map((detection, rank) =>
+    ({ ...detection, kind: detection.outcome, named: detection.outcome === "right" || rank < MOST_NAMES }));
+  const rightLast = ({ kind }) => Number(kind === "right");
   return [...objects, ...drawn.reverse().sort((a, b) => rightLast(a) - rightLast(b))];
 }
 
 function count(boxes, kind) {
-  return boxes.filter((one) => one.kind === kind).length;
+  return boxes.filter((box) => box.kind === kind).length;
 }
 
 const tally = (boxes) => `${whole(count(boxes, "right"))} right, ${whole(count(boxes, "wrong"))} wrong, `
   + `${whole(count(boxes, "missed"))} missed`;
 
-/** Boxes as rectangles over the picture, each on a dark line that sets it off from any picture. */
+/** Draw boxes as rectangles, each on a wider dark line that separates it from the picture. */
 function outlines(boxes) {
   return boxes.flatMap(({ box: [x, y, width, height], kind }) => ["under", kind].map((style) =>
     svg("rect", { class: `box ${style}`, "data-kind": style === "under" ? null : kind, x, y, width, height })));
 }
 
-/** Names at the boxes, in HTML as their size must not scale with the picture; on the right they end with their box. */
+/** Make the names at the boxes, in HTML as their size must not scale with the picture. Boxes on the right half have
+ * their name at their right edge. */
 function labels(boxes, [height, width]) {
-  return boxes.filter((one) => one.named).map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
+  return boxes.filter((box) => box.named).map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
     const text = SIGNS[kind] + name + (known(score) ? ` ${decimal(score, 2)}` : "");
     const label = element("span", { class: `label ${kind}`, title: text }, text);
     const percent = (part, all) => `${Math.min(Math.max(part / all, 0), 1) * 100}%`;
@@ -48,7 +49,7 @@ function labels(boxes, [height, width]) {
   });
 }
 
-/** A figure of an image; the function that draws its boxes for a threshold comes with it. */
+/** Make the figure of an image. Returns its element and a function that draws its boxes for a threshold. */
 function figure(entry, picture) {
   const [height, width] = picture.size;
   const layer = svg("g");
@@ -80,9 +81,9 @@ function figure(entry, picture) {
   return { node, draw };
 }
 
-/** The range of the slider: 0-1, and further where scores are no probabilities. */
+/** Return the range of the slider: 0-1, or more if there are other scores. */
 function scoreRange(pictures) {
-  const scores = pictures.flatMap((one) => one.detections.map((detection) => detection.score));
+  const scores = pictures.flatMap((picture) => picture.detections.map(({ score }) => score));
   return [Math.min(0, ...scores), Math.max(1, ...scores)];
 }
 
@@ -94,13 +95,13 @@ function showGallery(report, pictures) {
     const shown = entries.map((entry) => figure(entry, pictures[entry.image_id]));
     figures.push(...shown);
     const at = report.best_f1 ? ` by F1 at score ${decimal(report.best_f1.score_threshold, 2)}` : "";
-    const nodes = shown.map((one) => one.node);
+    const nodes = shown.map(({ node }) => node);
     find("galleries").append(element("h3", {}, title + at), element("div", { class: "pictures" }, ...nodes));
   }
   if (!figures.length) return;
   const slider = find("threshold");
   const draw = () => {
-    const boxes = figures.flatMap((one) => one.draw(Number(slider.value)));
+    const boxes = figures.flatMap(({ draw: drawBoxes }) => drawBoxes(Number(slider.value)));
     find("threshold-value").textContent = decimal(Number(slider.value), 2);
     find("totals").textContent = tally(boxes);
   };

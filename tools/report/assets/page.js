@@ -1,15 +1,15 @@
-// Reads the figures that stand in the page, and shows every section that there are figures for.
+// Reads the report in the page, and shows every section for which the report has figures.
 
 const RULES = {
   ilsvrc: "ILSVRC detection task", voc2007: "PASCAL VOC 2007, 11 points", voc: "PASCAL VOC, area", coco: "COCO, IoU 0.50 to 0.95",
 };
 const ERRORS = {
-  classification: "Classification: right place, wrong class",
-  localisation: "Localisation: right class, box too far off",
-  both: "Both: wrong class, and box too far off",
-  duplicate: "Duplicate: object found already",
-  background: "Background: no object there",
-  missed: "Missed: object that nothing found",
+  classification: "Classification: right box, wrong class",
+  localisation: "Localisation: right class, but the box is too far off",
+  both: "Both: wrong class, and the box is too far off",
+  duplicate: "Duplicate: another detection found the object",
+  background: "Background: there is no object",
+  missed: "Missed: object without a detection",
 };
 const MOST_CONFUSIONS = 10;
 
@@ -21,7 +21,7 @@ function tile(title, value, ...more) {
 function showSummary(report) {
   const interval = report.mAP_interval?.every(known) ? report.mAP_interval : null;
   const share = report.bootstrap ? `${Math.round(report.bootstrap.confidence * 100)}% ` : "";
-  const range = interval && `${share}interval ${interval.map((one) => decimal(one, 4)).join(" – ")}`;
+  const range = interval && `${share}interval ${interval.map((end) => decimal(end, 4)).join(" – ")}`;
   const tiles = [
     tile("mAP", decimal(report.mAP, 4), bar(report.mAP, { interval }), ...(range ? [element("span", { class: "muted" }, range)] : [])),
     tile("recall", decimal(report.recall, 4), bar(report.recall)),
@@ -39,7 +39,7 @@ function showSummary(report) {
   find("source").textContent = [`Rule: ${RULES[report.rule] ?? report.rule}`, report.source].filter(Boolean).join(" · ");
   find("details").textContent = Object.entries(report.details ?? {})
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${decimal(value)}`).join(" · ");
-  const overlap = "Curves, best F1, errors, confusions and images are at an IoU of 0.50.";
+  const overlap = "Curves, best F1, errors, confusions and images use an IoU threshold of 0.50.";
   find("overlap").textContent = report.rule === "coco" ? overlap : "";
   document.title = `mAP ${decimal(report.mAP, 4)}, detection report`;
 }
@@ -84,14 +84,14 @@ function showSizes({ AP_by_size: sizes }) {
 function showConfusions({ confusions }) {
   if (!confusions?.length) return;
   const shown = confusions.toSorted((a, b) => b.count - a.count).slice(0, MOST_CONFUSIONS);
-  const rows = shown.map((one) => [
-    one.truth, one.predicted, measure(one.count, whole(one.count), { most: shown[0].count, kind: "neutral" }),
+  const rows = shown.map(({ truth, predicted, count: times }) => [
+    truth, predicted, measure(times, whole(times), { most: shown[0].count, kind: "neutral" }),
   ]);
   find("confusion-table").append(table("Confused classes", [["Object"], ["Detected as"], ["Count", true]], rows));
   reveal("confusions");
 }
 
-/** The browser's choice of light or dark until the button is pressed; what is chosen lasts as long as the page is open. */
+/** Use the light or dark theme that the browser prefers, until the button changes it for as long as the page is open. */
 function offerThemes() {
   const root = document.documentElement;
   const preference = matchMedia("(prefers-color-scheme: dark)");
@@ -110,8 +110,8 @@ function offerThemes() {
 }
 
 function showContents() {
-  const sections = [...document.querySelectorAll("main > section[id]:not([hidden])")].filter((one) => one.querySelector("h2"));
-  find("contents").append(...sections.map((one) => element("a", { href: `#${one.id}` }, one.querySelector("h2").textContent)));
+  const sections = [...document.querySelectorAll("main > section[id]:not([hidden])")].filter((section) => section.querySelector("h2"));
+  find("contents").append(...sections.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
 }
 
 const { report, pictures } = JSON.parse(find("data").textContent);

@@ -46,6 +46,10 @@ class CacheWriter:
         path: the file of boxes; its index is beside it. Missing folders are created.
         settings: of the run that makes the proposals; must be serialisable as JSON.
 
+    Attributes:
+        finished: True if the cache is complete.
+        box_count: the number of boxes of all images.
+
     Raises:
         InputError: naming the file, if it is a broken cache, a cache made with other settings, or no cache.
     """
@@ -56,7 +60,7 @@ class CacheWriter:
         self.settings = as_stored(settings)
         self.finished = False
         self._file_sizes: dict[str, int] = {}
-        self._box_count = 0
+        self.box_count = 0
         self._index_length = 0
         if self.index.exists():
             self._continue()
@@ -70,8 +74,8 @@ class CacheWriter:
         """Read the index of the cache that is there."""
         index = read_index(self.index)
         require_settings(self.path, index.settings, self.settings)
-        self._box_count = sum(image.box_count for image in index.images)
-        require_length(self.path, self._box_count, more=not index.finished)
+        self.box_count = sum(image.box_count for image in index.images)
+        require_length(self.path, self.box_count, more=not index.finished)
         self._file_sizes = {image.image_id: image.file_size for image in index.images}
         self._index_length = index.length
         self.finished = index.finished
@@ -95,31 +99,22 @@ class CacheWriter:
                 require_same_file(self.path, record, self._file_sizes[record.image_id])
         return [record for record in records if record.image_id not in self]
 
-    @property
-    def box_count(self) -> int:
-        """The number of boxes of all images."""
-        return self._box_count
-
     def __enter__(self) -> Self:
         """Open the files, and remove incomplete data from their ends."""
         with self._naming_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._index_length:
-                self._start_index()
+                line = first_line(self.settings)
+                write_atomically(self.index, line)
+                self._index_length = len(line)
             self._box_file = FileIO(self.path, "r+" if self.path.exists() else "x+")
             self._index_file = FileIO(self.index, "r+")
-            lengths = {self._box_file: self._box_count * STORED_BOX.itemsize, self._index_file: self._index_length}
+            lengths = {self._box_file: self.box_count * STORED_BOX.itemsize, self._index_file: self._index_length}
             for file, length in lengths.items():
                 file.truncate(length)
                 file.seek(length)
         self.finished = False
         return self
-
-    def _start_index(self) -> None:
-        """Write an index without images."""
-        line = first_line(self.settings)
-        write_atomically(self.index, line)
-        self._index_length = len(line)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,7 +144,7 @@ class CacheWriter:
             _write(self._box_file, stored)
             _write(self._index_file, index_line(image))
         self._file_sizes[image_id] = image.file_size
-        self._box_count += len(proposals)
+        self.box_count += len(proposals)
 
     def finish(self) -> None:
         """Mark the cache as finished, when all of it is on the disk.
@@ -159,7 +154,7 @@ class CacheWriter:
         """
         with self._naming_file():
             os.fsync(self._box_file.fileno())
-            _write(self._index_file, last_line(len(self), self._box_count))
+            _write(self._index_file, last_line(len(self), self.box_count))
             os.fsync(self._index_file.fileno())
         self.finished = True
 

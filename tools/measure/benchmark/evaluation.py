@@ -1,25 +1,23 @@
-"""How long scoring and its analysis take on a split of the size of ILSVRC's, and pycocotools on a part of it.
+"""The benchmark of evaluation: scoring and analysis of a split as large as ILSVRC's, and pycocotools on a part of it.
 
-python -m tools.benchmark evaluation
+detect-benchmark evaluation
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jsonargparse import ArgumentParser, Namespace
 
 from detection.evaluation import RULES, score
 from detection.evaluation.coco_rule import to_pycocotools
-from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF
 from detection.evaluation.uncertainty.bootstrap import bootstrap_intervals, draw_images
 from detection.structures.split_columns import (
@@ -29,52 +27,50 @@ from detection.structures.split_columns import (
     select_images,
     split_index,
 )
+from tools.measure.benchmark.timing import time_run
 from tools.report.analysis import analyse
 
 OBJECTS_AN_IMAGE = 2.76
-"""55,502 in 20,121 images of ILSVRC's validation split."""
+"""The number of objects per image in ILSVRC's validation split: 55,502 in 20,121 images."""
 
 DETECTIONS_AN_OBJECT = 8
-"""Boxes around an object, with its class; the others lie anywhere, with any class."""
+"""The number of detections around an object, with its class; the others lie anywhere, with any class."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The options of the tool."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmark evaluation",
-        description="Time scoring, on synthetic detections.",
-    )
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--detections", type=int, default=100, help="of an image")
-    parser.add_argument("--classes", type=int, default=200)
-    parser.add_argument("--compared-images", type=int, default=2_000, help="so many that pycocotools has scored soon")
-    parser.add_argument("--resamples", type=int, default=1_000, help="of the bootstrap; 0 for none")
-    parser.add_argument("--seed", type=int, default=0)
+def build_parser() -> ArgumentParser:
+    """Return the parser of the options."""
+    parser = ArgumentParser(prog="detect-benchmark evaluation", description="Time scoring, on synthetic detections.")
+    parser.add_argument("--images", type=int, default=20_000, help="number of images")
+    parser.add_argument("--detections", type=int, default=100, help="number of detections in each image")
+    parser.add_argument("--classes", type=int, default=200, help="number of classes")
+    parser.add_argument("--compared-images", type=int, default=2_000, help="images that pycocotools scores too")
+    parser.add_argument("--resamples", type=int, default=1_000, help="resamples of the bootstrap; 0 for no bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the synthetic split")
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     options = build_parser().parse_args(arguments)
     objects, detections = synthetic_split(options)
     print(f"{options.images} images, {len(objects)} objects, {len(detections)} detections, {options.classes} classes")
     before = peak_memory()
-    metrics = None
     for rule in [name for name in RULES if name != "coco"]:
-        seconds, metrics = timed(lambda rule=rule: score(objects, detections, rule))
+        seconds, metrics = time_run(lambda rule=rule: score(objects, detections, rule))
         print(f"  {rule:24} {seconds:7.2f} s  mAP {metrics.mean_average_precision:.4f}")
-    if options.resamples and metrics is not None:
-        seconds = time_bootstrap(metrics, options)
+    if options.resamples:
+        draws = draw_images(options.images, resamples=options.resamples, seed=options.seed)
+        seconds, _ = time_run(lambda: bootstrap_intervals(metrics, draws))
         print(f"  {'bootstrap':24} {seconds:7.2f} s  {options.resamples} resamples")
-    if metrics is not None:
-        print(f"  {'analysis':24} {timed(lambda: analyse(metrics))[0]:7.2f} s")
+    print(f"  {'analysis':24} {time_run(lambda: analyse(metrics))[0]:7.2f} s")
     print(f"  peak memory {peak_memory():.0f} MB, of which {before:.0f} MB before scoring")
-    compare_with_pycocotools(*first_images(objects, detections, options.compared_images))
-    return 0
+    compared = min(options.compared_images, options.images)
+    fewer = select_images(objects, np.arange(compared))
+    compare_with_pycocotools(fewer, replace(detections[detections.images < compared], index=fewer.index))
 
 
-def synthetic_split(options: argparse.Namespace) -> tuple[SplitObjects, SplitDetections]:
-    """Objects, and detections of which a part lies around them, in images of 500x375 pixels."""
+def synthetic_split(options: Namespace) -> tuple[SplitObjects, SplitDetections]:
+    """Return objects, and detections of which some lie around the objects, in images of 500x375 pixels."""
     generator = np.random.default_rng(options.seed)
     index = split_index([str(row) for row in range(options.images)], [str(label) for label in range(options.classes)])
     count = round(OBJECTS_AN_IMAGE * options.images)
@@ -87,16 +83,16 @@ def synthetic_split(options: argparse.Namespace) -> tuple[SplitObjects, SplitDet
     total = options.images * options.detections
     detection_images = np.repeat(np.arange(options.images), options.detections)
     detection_labels = generator.integers(options.classes, size=total)
-    found = _random_boxes(generator, total)
-    firsts = np.searchsorted(images, images)  # of each object's image
+    detection_boxes = _random_boxes(generator, total)
+    firsts = np.searchsorted(images, images)  # the first object of each object's image
     places = (np.arange(count) - firsts)[:, None] * DETECTIONS_AN_OBJECT + np.arange(DETECTIONS_AN_OBJECT)
     rows = images[:, None] * options.detections + places
     fits = places < options.detections
     around = np.repeat(boxes[:, None], DETECTIONS_AN_OBJECT, axis=1)
     around += generator.normal(0, 0.12, around.shape) * around[..., [2, 3, 2, 3]]
-    found[rows[fits]] = np.maximum(around, 0)[fits]
+    detection_boxes[rows[fits]] = np.maximum(around, 0)[fits]
     detection_labels[rows[fits]] = np.broadcast_to(labels[:, None], rows.shape)[fits]
-    return objects, SplitDetections(index, detection_images, detection_labels, found, generator.random(total))
+    return objects, SplitDetections(index, detection_images, detection_labels, detection_boxes, generator.random(total))
 
 
 def _random_boxes(generator: np.random.Generator, count: int) -> Any:
@@ -104,20 +100,12 @@ def _random_boxes(generator: np.random.Generator, count: int) -> Any:
     return corners_to_xywh(corners.reshape(count, 4))
 
 
-def first_images(
-    objects: SplitObjects, detections: SplitDetections, count: int
-) -> tuple[SplitObjects, SplitDetections]:
-    """A split of only the first images."""
-    fewer = select_images(objects, np.arange(min(count, len(objects.index.image_ids))))
-    return fewer, replace(detections[detections.images < count], index=fewer.index)
-
-
 def compare_with_pycocotools(objects: SplitObjects, detections: SplitDetections) -> None:
-    """Score by both, at one overlap and all sizes together, and print the times and how far apart the results are."""
+    """Score with both, at IoU 0.5 and for all sizes; print the times and the largest difference of the results."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = prepare_pycocotools(objects, detections)
-        theirs, _ = timed(lambda: (evaluation.evaluate(), evaluation.accumulate()))
-    ours, metrics = timed(lambda: score(objects, detections, COCO_AT_HALF))
+        theirs, _ = time_run(lambda: (evaluation.evaluate(), evaluation.accumulate()))
+    ours, metrics = time_run(lambda: score(objects, detections, COCO_AT_HALF))
     precision = evaluation.eval["precision"][0, :, :, 0, 0]  # [101, C]
     expected = np.where(precision == -1, np.nan, precision).mean(axis=0)
     apart = np.nanmax(np.abs(expected - metrics.average_precision), initial=0)
@@ -127,7 +115,7 @@ def compare_with_pycocotools(objects: SplitObjects, detections: SplitDetections)
 
 
 def prepare_pycocotools(objects: SplitObjects, detections: SplitDetections) -> Any:
-    """Its evaluation, confined to what is compared."""
+    """Return the evaluation of pycocotools, restricted to what is compared."""
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
     evaluation = COCOeval(*to_pycocotools(objects, detections), "bbox")
@@ -137,20 +125,7 @@ def prepare_pycocotools(objects: SplitObjects, detections: SplitDetections) -> A
     return evaluation
 
 
-def time_bootstrap(metrics: DetectionMetrics, options: argparse.Namespace) -> float:
-    """Seconds for the intervals of all classes."""
-    draws = draw_images(options.images, resamples=options.resamples, seed=options.seed)
-    return timed(lambda: bootstrap_intervals(metrics, draws))[0]
-
-
-def timed(function: Any) -> tuple[float, Any]:
-    """Seconds, and what the function returns."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
 def peak_memory() -> float:
-    """The most memory that the process has had, in MB."""
+    """Return the most memory that the process has used, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,15 +1,14 @@
-"""How the time of a detector grows with pixels, regions, members and classes, one of them at a time.
+"""The benchmark of growth: the time of a detector as pixels, regions, members or classes grow, one at a time.
 
 detect-benchmark growth --plot growth.png
 
-Pixels are those of scikit-image's photos side by side, with whatever regions the detector proposes in them. Regions are
-random ones, scored by the detector's last network; members are its networks, all of which score all regions; classes
-are those of networks with random weights, whose detections are suppressed too.
+Pixels grow in photos of scikit-image side by side, with whatever regions the detector proposes in them. Regions are
+random and are scored by the detector's last network. Members are the detector's networks, all of which score all
+regions. Classes are those of networks with random weights, whose detections are also suppressed.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,22 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import ArgumentParser, Namespace
 
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.score import score_regions
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.runtime.atomic_write import atomic_path
-from tools.command.output_file import prepare_output, prepare_plot
-from tools.measure.benchmark.photos import networks_of
+from tools.command.options import add_device_option
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.measure.benchmark.photos import describe_machine, networks_of
 from tools.measure.benchmark.proposals import mosaic
-from tools.measure.benchmark.scoring import random_image, save_networks, time_runs
+from tools.measure.benchmark.scoring import WARM_UP_RUNS, random_image, save_networks
+from tools.measure.benchmark.timing import time_runs
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
 REGIONS = 250
-"""Where their number is not what grows."""
+"""The number of regions where something else grows."""
 
 NETWORK = {
     "networks": 1,
@@ -44,48 +45,44 @@ NETWORK = {
     "input_size": 64,
     "context": 4,
 }
-"""Of any number of classes; otherwise like the shipped members."""
+"""The options of a network like the shipped members, except for its number of classes."""
 
 Growth = list[dict[str, Any]]
-"""Of each value: `value`, a number; `label`; `seconds` of all runs by stage."""
+"""For each value, a dictionary of `value`, a number; its `label`; and the `seconds` of all runs by stage."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The options of the tool."""
-    parser = argparse.ArgumentParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
-    parser.add_argument("--config", help="YAML file of a detector; default: the shipped detector")
-    parser.add_argument("--device", help="cpu, cuda, ...")
-    parser.add_argument(
-        "--sides", nargs="*", type=int, default=[250, 500, 1000, 2000], help="of square images, in pixels"
-    )
-    parser.add_argument("--regions", nargs="*", type=int, default=[125, 250, 500, 1000])
-    parser.add_argument("--members", nargs="*", type=int, help="the first so many networks; default: 1, 2, 4 and all")
-    parser.add_argument("--classes", nargs="*", type=int, default=[20, 200, 1000])
-    parser.add_argument("--repeat", type=int, default=3, help="measured runs, after some that are not")
-    parser.add_argument("--json", help="file for all seconds")
-    parser.add_argument("--plot", help="PNG file for a plot")
+def build_parser() -> ArgumentParser:
+    """Return the parser of the options."""
+    parser = ArgumentParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
+    parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
+    add_device_option(parser)
+    sides = "sides of square images, in pixels"
+    parser.add_argument("--sides", nargs="*", type=int, default=[250, 500, 1000, 2000], help=sides)
+    parser.add_argument("--regions", nargs="*", type=int, default=[125, 250, 500, 1000], help="numbers of regions")
+    parser.add_argument("--members", nargs="*", type=int, help="numbers of networks; default: 1, 2, 4 and all")
+    parser.add_argument("--classes", nargs="*", type=int, default=[20, 200, 1000], help="numbers of classes")
+    parser.add_argument("--repeat", type=int, default=3, help="measured runs, after warm-up runs")
+    add_output_options(parser, "json", "plot")
     return parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each of what grows."""
     options = build_parser().parse_args(arguments)
-    json_file = prepare_output(options.json, suffix=".json") if options.json is not None else None
-    plot_file = prepare_plot(options.plot) if options.plot is not None else None
+    json_file, plot_file = prepare_outputs(options, "json", "plot")
     report = measure(options)
     write_json(json_file, report)
     if plot_file is not None:
         from tools.measure.benchmark.plots import draw_growth  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-        with atomic_path(plot_file) as temporary:
-            draw_growth(report["growth"]).savefig(temporary)
+        draw_growth(report["growth"], plot_file)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All seconds; prints a table for each of what grows.
+def measure(options: Namespace) -> dict[str, Any]:
+    """Return the report of all runs, and print a table for each of what grows.
 
     Raises:
-        InputError: if the detector cannot be used, or has fewer networks than are to be timed.
+        InputError: if the detector cannot be used, or has fewer networks than `--members` asks for.
     """
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
@@ -96,14 +93,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--members: expected at most the detector's {len(networks)} networks, got {members}")
     if not any((options.sides, options.regions, members, options.classes)):
         raise InputError("expected values of --sides, --regions, --members or --classes, got none")
-    device = networks[0].device
-    where = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    print(f"device {where['device']}, {where['threads']} threads, PyTorch {where['torch']}, {options.repeat} runs")
+    machine = describe_machine(networks[0].device)
+    growth = time_growth(detector, members, options)
+    for factor, rows in growth.items():
+        print(f"\n{format_growth(factor, rows)}")
+    return machine | {"runs": options.repeat, "growth": growth}
 
+
+def time_growth(detector: Detector, members: Sequence[int], options: Namespace) -> dict[str, Growth]:
+    """Return the seconds of all runs, by what grows."""
+    networks = networks_of(detector)
     growth: dict[str, Growth] = {}
 
     def add(factor: str, value: int, label: str, **stages: Callable[[], Any]) -> None:
-        seconds = {stage: time_runs(function, device, options.repeat) for stage, function in stages.items()}
+        seconds = {
+            stage: time_runs(function, options.repeat, networks[0].device, warm_up=WARM_UP_RUNS)
+            for stage, function in stages.items()
+        }
         growth.setdefault(factor, []).append({"value": value, "label": label, "seconds": seconds})
 
     for side in options.sides:
@@ -118,22 +124,21 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         add("members", count, str(count), score=partial(score_regions, networks[:count], [image], [boxes]))
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         for count in options.classes:
-            (path,) = save_networks(Path(folder), argparse.Namespace(**NETWORK, classes=count))
+            (path,) = save_networks(Path(folder), Namespace(**NETWORK, classes=count))
             classify = RegionClassifier(path, device=options.device)
-            one = Detector(detector.propose, classify, score_threshold=0.005)
-            suppress = partial(one.suppress, boxes, classify([image], [boxes])[0], image.shape[:2])
+            single = Detector(detector.propose, classify, score_threshold=0.005)
+            suppress = partial(single.suppress, boxes, classify([image], [boxes])[0], image.shape[:2])
             add("classes", count, str(count), score=partial(classify, [image], [boxes]), suppress=suppress)
-    for factor, rows in growth.items():
-        print(f"\n{format_growth(factor, rows)}")
-    return where | {"runs": options.repeat, "growth": growth}
+    return growth
 
 
 def format_growth(factor: str, rows: Growth) -> str:
-    """Median seconds of each stage, and how many times those of the first row they are."""
-    names = list(rows[0]["seconds"])
-    medians = [[statistics.median(row["seconds"][name]) for name in names] for row in rows]
-    table = [[factor, *(cell for name in names for cell in (name, ""))]]
-    for row, of_row in zip(rows, medians, strict=True):
-        pairs = zip(of_row, medians[0], strict=True)
-        table.append([row["label"], *(cell for one, first in pairs for cell in (f"{one:.3f}s", f"{one / first:.1f}x"))])
+    """Return a table of the median seconds of each stage, and their ratios to those of the first row."""
+    stages = list(rows[0]["seconds"])
+    table = [[factor, *(cell for stage in stages for cell in (stage, ""))]]
+    for row in rows:
+        table.append([row["label"]])
+        for stage in stages:
+            median, first = (statistics.median(each["seconds"][stage]) for each in (row, rows[0]))
+            table[-1] += [f"{median:.3f}s", f"{median / first:.1f}x"]
     return format_table(table)

@@ -1,17 +1,16 @@
-"""How fast a training run is, against the bare loop that no training can beat.
+"""The benchmark of training: the samples per second of a run, against those of a bare loop, which is the limit.
 
 detect-benchmark training --config tiny_imagenet.yaml --data FOLDER --steps 50
 
 The baseline is the same network, optimiser, batch and precision on random tensors that are already on the device:
-forward, loss, backward, step. The run is that of `detect-train fit`, with all that it decodes, cuts,
-distorts, averages and logs. The two take turns.
+forward, loss, backward, step. The run is that of `detect-train fit`, with all that it decodes, crops, distorts,
+averages and logs. The two take turns.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,15 +24,16 @@ from torch.nn import functional
 from classifier.training.samples.region_batch import RegionBatch
 from detection.training.memory_use import memory_use
 from tools.command.experiment import add_experiment_options
+from tools.measure.benchmark.timing import now
 from tools.train.runs.classifier_run import ClassifierRun
 from tools.train.runs.trainer import build_trainer
 
 WARM_UP_STEPS = 10
-"""Not measured: the first steps wait for loader processes and choose kernels."""
+"""The number of steps that are not measured: the first ones wait for loader processes and choose kernels."""
 
 
 class Round(NamedTuple):
-    """Samples a second of the run and of the bare loop, and `memory_use` after the warm-up and after the last step."""
+    """Samples per second of the run and the bare loop, and `memory_use` after the warm-up and after the last step."""
 
     run: float
     bare: float
@@ -41,7 +41,7 @@ class Round(NamedTuple):
 
 
 class StepClock(Callback):
-    """Takes time and memory at the end of the warm-up and at the end of the last step, and the regions of a step."""
+    """Notes time and memory after the warm-up and after the last step, and the number of regions of a step."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -58,12 +58,12 @@ class StepClock(Callback):
     ) -> None:
         self.regions = len(batch.labels)
         if trainer.global_step in (WARM_UP_STEPS, trainer.max_steps):
-            self.times.append(_now(module.device))
+            self.times.append(now(module.device))
             self.memory.append(memory_use(module.device))
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool: those of the experiment, of which any can be overridden, and the extent of the test."""
+    """Return the parser of the options: those of the experiment, and the number of steps and rounds."""
     parser = ArgumentParser(prog="detect-benchmark training", description="Time a training run.")
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--steps", type=PositiveInt, default=50, help="measured steps of a round")
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def measure(run: ClassifierRun) -> list[Round]:
-    """The run and the bare loop in turn, as often as asked for."""
+    """Time the run and the bare loop in turn, and return all rounds."""
     settings = run.settings
     rounds = []
     for _ in range(settings.repeat):
@@ -98,7 +98,7 @@ def measure(run: ClassifierRun) -> list[Round]:
 
 
 def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, regions: int) -> float:
-    """Seconds of as many steps on random tensors, with the precision of the trainer, after a warm-up."""
+    """Return the seconds of as many steps on random tensors, in the precision of the trainer, after a warm-up."""
     device = trainer.strategy.root_device
     network = module.network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), settings.learning_rate, momentum=settings.momentum)
@@ -108,7 +108,7 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
     start = 0.0
     for step in range(WARM_UP_STEPS + settings.steps):
         if step == WARM_UP_STEPS:
-            start = _now(device)
+            start = now(device)
         size = module.training_size(step / (WARM_UP_STEPS + settings.steps))
         inputs = images[..., :size, :size].contiguous(memory_format=torch.channels_last)
         with trainer.precision_plugin.forward_context():
@@ -116,25 +116,29 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return _now(device) - start
+    return now(device) - start
 
 
 def format_rounds(rounds: list[Round]) -> str:
-    """A line for each of run, baseline and their ratio, and one for each measure of memory."""
-    lines = [f"{len(rounds)} rounds, samples a second   median      min      max"]
-    ratios = [one.run / one.bare for one in rounds]
-    for name, values in (("run", [one.run for one in rounds]), ("bare", [one.bare for one in rounds])):
-        lines.append(f"  {name:28} {statistics.median(values):8.1f} {min(values):8.1f} {max(values):8.1f}")
-    lines.append(f"  {'run / bare':28} {statistics.median(ratios):8.1%} {min(ratios):8.1%} {max(ratios):8.1%}")
+    """Return a table with a row each for the run, the bare loop, their ratio, and each measure of memory."""
+    rows = {
+        "run": ("8.1f", [each.run for each in rounds]),
+        "bare": ("8.1f", [each.bare for each in rounds]),
+        "run / bare": ("8.1%", [each.run / each.bare for each in rounds]),
+    }
+    lines = [f"{len(rounds)} rounds, samples per second median      min      max"]
+    for name, (form, values) in rows.items():
+        figures = (statistics.median(values), min(values), max(values))
+        lines.append(f"  {name:28} " + " ".join(f"{figure:{form}}" for figure in figures))
     lines.append("memory from the first to the last measured step of each round, GiB, of the main process")
     for name in rounds[0].memory[0]:
-        spans = [" to ".join(f"{use[name]:.2f}" for use in one.memory) for one in rounds]
+        spans = [" to ".join(f"{use[name]:.2f}" for use in each.memory) for each in rounds]
         lines.append(f"  {name:28} {', '.join(spans)}")
     return "\n".join(lines)
 
 
 def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Namespace, dict[str, Any]]:
-    """The same options and those of the trainer, for a run as long as a round and without validation."""
+    """Return the same options, and those of the trainer, for a run as long as a round and without validation."""
     short = settings.clone()
     short.output = folder
     options = vars(built.trainer) | {
@@ -145,9 +149,3 @@ def _short_run(settings: Namespace, built: Namespace, folder: str) -> tuple[Name
         "enable_model_summary": False,
     }
     return short, options
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

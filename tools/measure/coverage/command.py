@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
 from detection.errors import InputError
-from detection.runtime.atomic_write import atomic_path
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import Coverage
 from tools.command.entry_point import command
@@ -64,7 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     if csv_file is not None:
         write_csv(report, csv_file)
     if plot_file is not None:
-        plot(report, plot_file)
+        from tools.measure.coverage.plot import draw_coverage  # noqa: PLC0415  matplotlib is slow to import, and optional
+
+        draw_coverage(report, plot_file)
     return 1 if faults else 0
 
 
@@ -121,14 +121,6 @@ def measure(
     objects = np.concatenate([record.boxes[~record.ignored] for record, _ in measured])
     labels = np.concatenate([record.labels[~record.ignored] for record, _ in measured])
     return CoverageReport(len(measured), objects, labels, tuple(class_names), coverages)
-
-
-def plot(report: CoverageReport, path: Path) -> None:
-    """Write the curves as a picture."""
-    from tools.measure.coverage.plot import draw_coverage  # noqa: PLC0415  matplotlib is slow to import, and optional
-
-    with atomic_path(path) as temporary:
-        draw_coverage(report).savefig(temporary)
 
 
 def _report(error: InputError, consequence: str, faults: list[InputError]) -> None:

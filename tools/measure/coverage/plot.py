@@ -1,17 +1,23 @@
-"""Curves of what proposals find against their number, drawn with matplotlib."""
+"""The curves of `detect-coverage`, drawn with matplotlib: what proposals find against their number."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
+from detection.runtime.atomic_write import atomic_path
 from tools.measure.coverage.report import MAIN_GROUP, CoverageReport
 
 DOTS_PER_INCH = 150
 
 
-def draw_coverage(report: CoverageReport) -> Figure:
-    """Coverage and average recall of the main group of objects, a line a source that ends where its proposals do."""
+def draw_coverage(report: CoverageReport, path: Path) -> None:
+    """Draw the coverage and the average recall of the main group of objects in a PNG file.
+
+    Each source has a line, which ends at its number of proposals.
+    """
     main = report.size_groups()[MAIN_GROUP]
     figure = Figure(figsize=(11, 4.5), dpi=DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
@@ -21,10 +27,11 @@ def draw_coverage(report: CoverageReport) -> Figure:
         right.plot(counts, coverage.average_recall(main), marker="o", markersize=4, label=name)
     titles = ("coverage: recall at IoU 0.5", "average recall, IoU 0.50 to 0.95")
     for axes, title in zip((left, right), titles, strict=True):
-        axes.set(title=title, xscale="log", xlabel="proposals an image", ylim=(0, 1))
+        axes.set(title=title, xscale="log", xlabel="proposals per image", ylim=(0, 1))
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(which="both", alpha=0.3)
     left.set_ylabel(f"objects {MAIN_GROUP} px")
     left.legend(loc="upper left")
-    return figure
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)

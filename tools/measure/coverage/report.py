@@ -1,4 +1,4 @@
-"""The tables of `tools.coverage`."""
+"""The tables of `detect-coverage`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.runtime.atomic_write import atomic_path
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from proposals.coverage import Coverage, size_groups
 from tools.report.text_table import format_table
@@ -96,7 +97,7 @@ def _percent(shares: Iterable[float]) -> list[str]:
 
 def write_csv(report: CoverageReport, path: Path) -> None:
     """Write all figures: a line a source, group of objects and number of proposals."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(_csv_rows(report))

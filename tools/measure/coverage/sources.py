@@ -1,4 +1,4 @@
-"""The sources that `tools.coverage` compares: proposers from configuration files, and caches of `tools.propose`."""
+"""The sources that `detect-coverage` compares: proposers from configuration files, and caches of `detect-propose`."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from proposals.multibox.network import STD, decode_residuals, encode_residuals
-from proposals.multibox.training.loss import multibox_loss
+from proposals.multibox.training.module import multibox_loss
 
 
 def test_by_hand() -> None:

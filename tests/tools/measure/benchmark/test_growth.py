@@ -23,7 +23,7 @@ def test_growth(
 ) -> None:
     """A clock that tells how much came out, and one more, shows which work is timed."""
 
-    def count(function: Callable[[], Any], _: torch.device, repeat: int) -> list[float]:
+    def count(function: Callable[[], Any], repeat: int, _: torch.device, *, warm_up: int) -> list[float]:  # noqa: ARG001
         result = function()
         if isinstance(result, list):
             (result,) = result

@@ -1,5 +1,6 @@
-"""Files of ground truth and of detections, read for scoring and written for others.
+"""Readers and writers of the files of ground truth and detections.
 
-`detections.read_detections` takes any of the formats, each of which has a module: ILSVRC's submission, COCO's results,
-VOC's comp4 files, the JSON of the command `detect`, and the results that `detect-evaluate run` goes on with.
+`detections.read_detections` recognises the format of a file. Each format has its own module: submissions to ILSVRC,
+COCO's results, VOC's comp4 files, the JSON of the command `detect`, and the results of `detect-evaluate run`.
+`ground_truth` reads and writes ground truth, and `plausibility` warns of probable mistakes in either.
 """

@@ -1,4 +1,4 @@
-"""Detections in any of the formats, recognised by their looks."""
+"""Readers and writers of detections for all formats; the reader recognises the format by the content of the file."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ FORMATS: Mapping[str, Callable[[Path, SplitDetections, str], None]] = {
     "voc": lambda path, detections, split: write_voc_results(path, detections, split=split),
     "detect": lambda path, detections, _: write_detect_json(path, detections),
 }
-"""The formats that `write_detections` can write, with the function that writes a file for a named split."""
+"""The formats that `write_detections` can write, each with a function of the path, the detections and the split."""
 
 
 def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = False) -> SplitDetections:
-    """The detections in a file or folder for the images and classes of `objects`.
+    """Read the detections in a file or folder.
 
-    A folder holds VOC's comp4 files, or is that of a run; a json list is one of COCO's results or of `detect --json`;
-    anything else is a submission to ILSVRC. Where the file says which images were looked at, it has to be all of them.
+    A folder contains VOC's comp4 files or the results of a run. A JSON list is COCO's results or the output of
+    `detect --json`. Any other file is a submission to ILSVRC. If a format lists the images that were processed, all
+    images of the ground truth must be listed.
 
     Args:
         path: the file or folder.
-        objects: the ground truth.
-        any_score: take scores outside 0-1 too; but for a run, whose scores cannot be others.
+        objects: the ground truth, whose images and classes the detections refer to.
+        any_score: also accept scores outside 0-1; the scores of a run always lie in 0-1.
 
     Raises:
-        InputError: naming the file, and the line if there is one, for anything that cannot be scored.
+        InputError: naming the file, and the line if possible, for anything that cannot be scored.
     """
     if path.is_dir() and not (path / NAME).exists():
         return read_voc_results(path, objects.index, any_score=any_score)
@@ -52,7 +53,13 @@ def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = Fals
 
 
 def write_detections(path: Path, detections: SplitDetections, *, file_format: str, split: str) -> None:
-    """Write detections in one of `FORMATS`; `split` is part of the names of VOC's files, whose folder `path` is.
+    """Write detections in one of `FORMATS`.
+
+    Args:
+        path: the file, or the folder for the files of VOC.
+        detections: the detections.
+        file_format: the name of the format.
+        split: the name of the split, which is part of the names of VOC's files.
 
     Raises:
         InputError: naming the file, if it cannot be written.
@@ -72,15 +79,15 @@ def _beginning(path: Path) -> str:
 
 
 def _read_run(path: Path, objects: SplitObjects) -> SplitDetections:
-    selected, table = select_results(read_results(path), objects, path)
+    selected, detections = select_results(read_results(path), objects, path)
     done, expected = len(selected.index.image_ids), len(objects.index.image_ids)
     if done < expected:
         raise InputError(f"{path}: expected results for all {expected} images, got {done}; go on with the run")
-    return table
+    return detections
 
 
 def _read_json(path: Path, objects: SplitObjects, *, any_score: bool) -> SplitDetections:
-    """What the first item looks like decides which of the two it is."""
+    """Read the output of `detect --json` if the first item has a key `image`, and COCO's results otherwise."""
     batches = read_json_list(path, expected="detections as COCO's results or detect --json have them")
     first = next(batches, None)
     if first is None:

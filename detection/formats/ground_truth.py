@@ -1,4 +1,4 @@
-"""The ground truth of a split: from a json file in the format of COCO, or from any data set."""
+"""Readers of the ground truth of a split, from any data set or a JSON file in the format of COCO, and a writer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects, to_records
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
-"""Fields that say of an object that it counts neither way; converters write VOC's `difficult` as one of the last."""
+"""Flags of objects that are not scored. Converters write VOC's `difficult` as one of the last two."""
 
 
 _COLUMNS = np.dtype(
@@ -33,22 +33,22 @@ _COLUMNS = np.dtype(
 
 
 def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = None) -> SplitObjects:
-    """The objects of a split; its image files need not be there.
+    """Read the objects of a split of a data set, whose image files need not exist.
 
     Args:
-        dataset: the reader.
+        dataset: the data set.
         split: "train", "val", ...
-        entries: of the split, if they have been read already.
+        entries: the entries of the split, if they have already been read.
 
     Raises:
-        InputError: as `DataSet.read`, but for the image files.
+        InputError: as `DataSet.read`, except for missing image files.
     """
-    if isinstance(dataset, COCO):  # its file has areas and crowds, which entries have not
+    if isinstance(dataset, COCO):  # its file has areas and crowds, which entries do not have
         return read_coco_ground_truth(dataset.annotation_file(split))
-    return _objects_of(dataset, entries if entries is not None else list(dataset.entries(split, Faults())))
+    return _objects_from_entries(dataset, entries if entries is not None else list(dataset.entries(split, Faults())))
 
 
-def _objects_of(dataset: DataSet, entries: list[Entry]) -> SplitObjects:
+def _objects_from_entries(dataset: DataSet, entries: list[Entry]) -> SplitObjects:
     places: dict[str, str] = {}
     for entry in entries:
         image_id = entry.record.image_id
@@ -62,7 +62,7 @@ def _objects_of(dataset: DataSet, entries: list[Entry]) -> SplitObjects:
         dataset.class_names,
         file_names=[os.path.relpath(record.path, dataset.root) for record in records],
         sizes=[entry.size for entry in entries],
-        # In ILSVRC's lists of single classes the numbers say something else, and are not all different.
+        # In ILSVRC's lists of single classes the numbers have another meaning, and are not unique.
         list_numbers=[entry.number or 0 for entry in entries] if len(numbers) == len(entries) else None,
         category_ids=dataset.category_ids,
     )
@@ -70,13 +70,13 @@ def _objects_of(dataset: DataSet, entries: list[Entry]) -> SplitObjects:
 
 
 def read_coco_ground_truth(path: Path) -> SplitObjects:
-    """The objects in a json file in the format of COCO, the numbers as they stand there.
+    """Read the objects in a JSON file in the format of COCO, without any rounding.
 
-    Of an image only the `id` is needed; without `width` and `height` nobody can say whether boxes lie within. Boxes
-    without area are ignored, but for COCO's own rule.
+    Images only need an `id`; without `width` and `height`, boxes are not compared with the size of their image. Boxes
+    without area are ignored, except by COCO's rule.
 
     Raises:
-        InputError: naming the file and the place in it, for whatever is malformed, unknown or there twice.
+        InputError: naming the file and the place in it, for anything that is malformed, unknown or occurs twice.
     """
     content = coco_json.load_json(path)
     categories = coco_json.read_categories(content, path)
@@ -137,7 +137,7 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tup
 
 
 def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
-    """Write objects in the format of COCO, where images have their name and list number in the data set too.
+    """Write objects in the format of COCO. The images also have their names and list numbers in the data set.
 
     Raises:
         InputError: naming the file, if it cannot be written.

@@ -1,7 +1,7 @@
-"""The results of `detect-evaluate run`: a text file to which each image adds a line as soon as it is done.
+"""The file of results of `detect-evaluate run`, to which each image adds a line as soon as it has been processed.
 
-A line is the CRC-32 of the rest, a space, and JSON. The first has the settings and class names. A line reaches the
-system in one piece, so a killed run leaves at most one that is cut short, the last.
+A line is the CRC-32 of its JSON, a space, and the JSON. The first line has the settings and the class names. Each line
+is written in one piece, so that a run that was killed leaves at most its last line incomplete.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FORMAT = "inception-rcnn detections"
 VERSION = 1
 NAME = "results.jsonl"
 GROUND_TRUTH_NAME = "ground_truth.json"
-"""The files in the folder of a run."""
+"""The names of the files in the folder of a run."""
 
 
 class ImageResult(NamedTuple):
-    """What was found in an image of `size` (height, width) among so many proposals.
+    """The detections in an image.
 
-    `covered` is the number of its objects that a proposal overlaps by an IoU of 0.5 or more; None in files of before
-    it was counted.
+    `size` is the height and width of the image. `covered` is the number of its objects that a proposal overlaps with an
+    IoU of 0.5 or more; it is None in older files, which do not have it.
     """
 
     image_id: str
@@ -44,7 +44,7 @@ class ImageResult(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a file holds: `images` by their id; `length` in bytes up to the end of the last whole line."""
+    """The content of a file: results of `images` by their id, and its `length` in bytes without an incomplete line."""
 
     settings: dict[str, Any]
     class_names: tuple[str, ...]
@@ -53,7 +53,7 @@ class Results(NamedTuple):
 
 
 def read_results(path: Path) -> Results:
-    """Read a file of results; a last line that is cut short or garbled is passed over.
+    """Read a file of results; a last line that is incomplete or damaged is skipped.
 
     Raises:
         InputError: naming the file, and the line if there is one, if it is missing, of another format or version, or
@@ -85,10 +85,15 @@ def read_results(path: Path) -> Results:
 
 
 def select_results(results: Results, objects: SplitObjects, source: Path) -> tuple[SplitObjects, SplitDetections]:
-    """The detections, and the objects of only those images that have results.
+    """Return the objects and the detections of only those images that have results.
+
+    Args:
+        results: the results.
+        objects: the objects of all images.
+        source: the file of the results, for error messages.
 
     Raises:
-        InputError: naming `source`, if images or classes are not those of the objects.
+        InputError: naming `source`, if the results are for other images or classes than the objects.
     """
     index = objects.index
     if results.class_names != index.class_names:
@@ -98,26 +103,26 @@ def select_results(results: Results, objects: SplitObjects, source: Path) -> tup
         raise InputError(f"{source}: expected results for images of the ground truth, got '{unknown[0]}'")
     rows = np.array([row for row, name in enumerate(index.image_ids) if name in results.images], np.int64)
     selected = select_images(objects, rows)
-    found = {name: result.detections for name, result in results.images.items()}
-    return selected, split_detections(selected.index, found)
+    detections = {name: result.detections for name, result in results.images.items()}
+    return selected, split_detections(selected.index, detections)
 
 
 class ResultsWriter:
-    """Makes a file of results, or goes on with one.
+    """Writes a file of results, or continues one.
 
         with ResultsWriter(path, settings, class_names) as writer:
             writer.add(result)
 
-    Nothing is written before the `with` block. When `add` returns, its line has reached the system. One process at a
-    time may write.
+    Nothing is written before the `with` block. When `add` returns, its line has been passed to the operating system.
+    Only one process at a time may write to a file.
 
     Args:
-        path: the file; folders are made.
-        settings: what the results depend on, as JSON has it.
-        class_names: of the labels.
+        path: the file; its folder is created if necessary.
+        settings: the settings on which the results depend, as values for JSON.
+        class_names: the names of the classes.
 
     Raises:
-        InputError: naming the file, if there is one of other settings or classes, or something else.
+        InputError: naming the file, if it exists and is no file of results, or has other settings or classes.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], class_names: tuple[str, ...]) -> None:
@@ -135,7 +140,7 @@ class ResultsWriter:
             self.images, self._length = results.images, results.length
 
     def __enter__(self) -> Self:
-        """Open the file, and cut off what is not whole."""
+        """Open the file, and cut off an incomplete last line."""
         with self._naming_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._length:
@@ -154,7 +159,7 @@ class ResultsWriter:
 
         Raises:
             InputError: naming the file, if it cannot be written.
-            ValueError: if the image has results already.
+            ValueError: if the file already has results of this image.
         """
         if result.image_id in self.images:
             raise ValueError(f"expected each image once, got {result.image_id} again")
@@ -172,27 +177,27 @@ class ResultsWriter:
             raise InputError(f"{self.path}: expected to write results there, got: {error.strerror}") from None
 
 
-def require_settings(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """See whether results were made with the settings `expected`.
+def require_settings(path: Path, settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Check that results were made with the `expected` settings.
 
     Raises:
         InputError: naming the file and the first setting that differs.
     """
-    there, wanted = _flatten(found), _flatten(expected)
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
+    stored, wanted = _flatten(settings), _flatten(expected)
+    for name in sorted(wanted.keys() | stored.keys()):
+        if wanted.get(name) != stored.get(name):
             raise InputError(
                 f"{path}: expected results made with {name} {wanted.get(name, 'left out')}, got some with "
-                f"{there.get(name, 'none')}; choose another folder with --results"
+                f"{stored.get(name, 'none')}; choose another folder with --results"
             )
 
 
 def _flatten(settings: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings under dotted names."""
+    """Return nested settings as one dictionary with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         inner = _flatten(value) if isinstance(value, dict) and value else None
-        flat |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+        flat |= {name: value} if inner is None else {f"{name}.{key}": value for key, value in inner.items()}
     return flat
 
 
@@ -202,7 +207,7 @@ def _line(content: Any) -> bytes:
 
 
 def _content(line: bytes) -> Any:
-    """What a line holds, None if it is damaged."""
+    """Return the JSON of a line, or None if the line is damaged."""
     checksum, _, text = line.partition(b" ")
     if checksum != b"%08x" % zlib.crc32(text):
         return None
@@ -213,25 +218,25 @@ def _content(line: bytes) -> Any:
 
 
 def _as_json(result: ImageResult) -> dict[str, Any]:
-    found = result.detections
+    detections = result.detections
     return {
         "image": result.image_id,
         "size": list(result.size),
         "proposals": result.proposal_count,
-        "labels": found.labels.tolist(),
-        "scores": _short(found.scores),
-        "boxes": _short(found.boxes.ravel()),
+        "labels": detections.labels.tolist(),
+        "scores": _short(detections.scores),
+        "boxes": _short(detections.boxes.ravel()),
         **({} if result.covered is None else {"covered": result.covered}),
     }
 
 
 def _short(values: FloatArray) -> list[float]:
-    """The shortest decimals that give the same float32."""
+    """Return the shortest decimal numbers that are read as the same float32."""
     return [float(str(value)) for value in values]
 
 
 def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | None:
-    """The results of an image, None where the content is something else."""
+    """Return the results of an image, or None if the content is something else."""
     try:
         height, width = content["size"]
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)

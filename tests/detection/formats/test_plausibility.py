@@ -37,7 +37,7 @@ def test_most_boxes_leave_their_image() -> None:
     outside: list[list[float]] = [[190.0, 10, 30, 30]]
     assert implausibilities(*split(WITHIN[:2] + outside * 2)) == []  # half of them
     (warning,) = implausibilities(*split(WITHIN[:2] + outside * 3))
-    assert warning.startswith("3 of 5 detections leave their image")
+    assert warning.startswith("3 of 5 detections extend beyond their image")
     assert implausibilities(*split(outside, sizes=[None, None])) == []  # nobody knows
 
 

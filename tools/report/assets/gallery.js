@@ -7,7 +7,7 @@ const LEGEND = [["right", "right detection"], ["wrong", "wrong detection"], ["fo
 const MOST_NAMES = 8; // the number of detections with their name at the box; right detections always have it
 const SIGNS = { right: "✓ ", wrong: "✗ ", missed: "? ", ignored: "" };
 
-/** Return the boxes to draw, from bottom to top: objects, wrong detections, right detections, each by rising score. */
+/** Return the boxes to draw, from bottom to top: objects, then detections by rising score, the right ones last. */
 function boxesOf(picture, threshold) {
   const detections = picture.detections.filter((detection) => detection.score >= threshold);
   const found = new Set(detections.filter(({ outcome }) => outcome === "right").map(({ object }) => object));

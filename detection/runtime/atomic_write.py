@@ -20,8 +20,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces `path` when the block ends without an error.
 
-    The temporary file is in the same folder, which is created if necessary, and has the same suffix. If the block raises
-    an error, the temporary file is deleted. A path that is no regular file, such as /dev/null, is yielded as it is.
+    The temporary file is in the same folder, which is created if necessary, and has the same suffix. It is deleted if
+    the block raises an error. A path that is no regular file, such as /dev/null, is yielded as it is.
 
     Raises:
         InputError: naming the file, if an `OSError` shows that it cannot be written.

@@ -1,8 +1,8 @@
-"""Compiled loops in a second process, where a command starts faster with one.
+"""Calls compiled loops in a second process, which makes the command `detect` faster for a single photo.
 
-Numba takes a second to import and to load its machine code, and PyTorch two, both with the interpreter's lock. A
-command for a single photo has another core meanwhile: a second process imports Numba there, and is sent the arrays.
-Whatever becomes of it, the results are the same: what it cannot do is done here.
+Numba takes a second to import and to load its machine code, and PyTorch takes two; both hold the interpreter's lock
+meanwhile. So for a single photo a second process imports Numba on another core, and receives the arrays of each call
+through a pipe. If this process fails, the call is repeated in the first one, so the results are always the same.
 """
 
 from __future__ import annotations
@@ -16,84 +16,61 @@ from importlib import import_module
 from threading import Lock
 from typing import Any
 
-_started: list[CompiledProcess] = []
-"""The process that calls go to: none or one."""
+_running: list[subprocess.Popen[bytes]] = []
+"""The second process, or nothing if there is none."""
+
+_lock = Lock()
+"""Held during a call, so that the threads of the first process call one after the other."""
 
 
 def call_compiled(module: str, function: str, *arguments: object, **options: object) -> Any:
-    """`function(*arguments, **options)` of a module with compiled loops: in the second process, or else in this one."""
-    for process in _started:
-        with suppress(ProcessLostError):
-            return process.call(module, function, arguments, options)
+    """Return `function(*arguments, **options)` of a module, called in the second process if there is one."""
+    if _running:
+        with _lock, suppress(IndexError, OSError, EOFError, pickle.UnpicklingError):
+            return _call(_running[0], (module, function, arguments, options))
+        stop_process()
     return getattr(import_module(module), function)(*arguments, **options)
+
+
+def _call(process: subprocess.Popen[bytes], request: tuple[object, ...]) -> Any:
+    if process.stdin is None or process.stdout is None:
+        raise OSError("the second process has no pipes")
+    pickle.dump(request, process.stdin, protocol=5)
+    process.stdin.flush()
+    return pickle.load(process.stdout)
 
 
 @contextmanager
 def compiled_process(modules: Sequence[str]) -> Iterator[None]:
-    """Calls of `call_compiled` within go to a second process, which is there at once and ready when it can.
+    """Start a second process for the calls of `call_compiled` inside the block, without waiting until it is ready.
 
     Args:
-        modules: import paths; it starts with calling the function `load` of each.
+        modules: import paths of the modules whose functions will be called. The process first calls `load` of each.
     """
-    process = CompiledProcess(modules)
-    _started.append(process)
+    # -P: modules are not searched in the working directory, as in this process. Error messages are dropped, since a
+    # call that fails is repeated here. The process ends when its input ends.
+    command = [sys.executable, "-P", "-m", __name__, *modules]
+    pipe = subprocess.PIPE
+    with suppress(OSError):
+        _running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL))
     try:
         yield
     finally:
-        _started.remove(process)
-        process.close()
+        stop_process()
 
 
-class ProcessLostError(Exception):
-    """The second process could not do what it was asked for."""
-
-
-class CompiledProcess:
-    """A process that calls functions of modules, one call after the other."""
-
-    def __init__(self, modules: Sequence[str]) -> None:
-        # -P: modules are found as they are here, and not in the folder that the user happens to be in. Its complaints
-        # would be said twice, since what it fails at is tried again. It ends with its input.
-        command = [sys.executable, "-P", "-m", __name__, *modules]
-        self._lock = Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        with suppress(OSError):
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-
-    def call(self, module: str, function: str, arguments: Sequence[object], options: dict[str, object]) -> Any:
-        """What the function returns.
-
-        Raises:
-            ProcessLostError: if it raised, or the process is not there, now and at every later call.
-        """
-        with self._lock:
-            if self._process is None or self._process.stdin is None or self._process.stdout is None:
-                raise ProcessLostError
-            try:
-                pickle.dump((module, function, arguments, options), self._process.stdin, protocol=5)
-                self._process.stdin.flush()
-                return pickle.load(self._process.stdout)
-            except (OSError, EOFError, pickle.UnpicklingError):
-                self._end()
-                raise ProcessLostError from None
-
-    def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._end()
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
+def stop_process() -> None:
+    """End the second process if there is one; later calls are made in this process."""
+    with _lock:
+        while _running:
+            process = _running.pop()
             process.kill()
-            with suppress(OSError):  # of a request that it did not read to the end
+            with suppress(OSError):  # if it did not read a request to the end
                 process.communicate()
 
 
 def main(modules: Sequence[str]) -> None:
-    """All that the second process does, until there is nothing more to read or a function raises."""
+    """Do the work of the second process, until its input ends or a function raises."""
     for module in modules:
         import_module(module).load()
     while True:

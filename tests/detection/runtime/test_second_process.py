@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from classifier.warp import warp_regions
 from classifier.warp.crop import warp_to_bytes
-from detection.runtime.second_process import CompiledProcess, ProcessLostError, call_compiled, compiled_process
+from detection.runtime.second_process import call_compiled, compiled_process, stop_process
 from detection.structures.arrays import Image
 from proposals.selective_search import SelectiveSearch
 from tests.detection.conftest import run_python, save_image
@@ -108,13 +108,11 @@ def test_a_process_that_cannot_be_started(module: str, monkeypatch: pytest.Monke
         assert call_compiled(module, "process_of")[0] == os.getpid()
 
 
-def test_a_lost_process_says_so_at_every_call(module: str) -> None:
-    process = CompiledProcess([module])
-    process.close()
-    for _ in range(2):
-        with pytest.raises(ProcessLostError):
-            process.call(module, "process_of", (), {})
-    process.close()
+def test_calls_after_the_process_was_stopped(module: str) -> None:
+    with compiled_process([module]):
+        for _ in range(2):
+            stop_process()
+            assert call_compiled(module, "process_of")[0] == os.getpid()
 
 
 def test_the_folder_that_the_user_is_in_is_not_searched(

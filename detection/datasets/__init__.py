@@ -1,4 +1,8 @@
-"""Readers of public data sets. Each turns its files into `GroundTruth` records, once."""
+"""Readers of public data sets, which yield a `GroundTruth` for each image.
+
+`dataset.DataSet` is the base of all readers, and `files` has the file formats that they share. `category_kinds` maps
+the categories of one data set to the classes of another, and `balanced_split` splits a data set into halves.
+"""
 
 from detection.datasets.coco import COCO
 from detection.datasets.dataset import DataSet, LabelledImage

@@ -1,4 +1,7 @@
-"""Which classes are kinds of the categories of another data set: a file like `coco_to_tiny_imagenet.tsv`."""
+"""The classes that are kinds of the categories of another data set.
+
+For example, "tabby cat" is a kind of COCO's category "cat". `configs/classes/coco_to_tiny_imagenet.tsv` is such a file.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ ALL, SOME = "all", "some"
 
 
 class Kinds(NamedTuple):
-    """The classes, by label, that are kinds of a category.
+    """The labels of the classes that are kinds of a category.
 
-    `complete` where whatever is of the category is of one of them; otherwise the category has other kinds too.
+    `complete` is True if every object of the category belongs to one of these classes, and False if the category also
+    has other kinds.
     """
 
     labels: frozenset[int]
@@ -25,23 +29,24 @@ class Kinds(NamedTuple):
 
 
 KindsByCategory = Mapping[int, Kinds]
-"""From the label of a category in its data set to the classes that it stands for, at least one."""
+"""The kinds of each category, by the label of the category in its data set; each category has at least one."""
 
 
 def same_names(categories: Sequence[str], class_names: Sequence[str]) -> KindsByCategory:
-    """Each category with the class of the very same name; categories without one are left out."""
+    """Map each category to the class with the same name; categories without such a class are left out."""
     labels = {name: label for label, name in enumerate(class_names)}
     return {row: Kinds(frozenset([labels[name]]), True) for row, name in enumerate(categories) if name in labels}
 
 
 def read_kinds(path: Path, categories: Sequence[str], class_names: Sequence[str]) -> KindsByCategory:
-    """What a tab-separated file says: a category a line, `all` or `some`, and its classes with commas between them.
+    """Read a tab-separated file: each line has a category, `all` or `some`, and its classes separated by commas.
 
-    Empty lines and those that begin with # are passed over; the first of the others is the header.
+    `all` means that the classes are all kinds of the category, `some` that there are others. Empty lines and lines that
+    begin with # are skipped; the first of the other lines is the header.
 
     Raises:
-        InputError: naming the file and line, for a category that the data set lacks or that comes twice, a class of
-            no such name, or a malformed line; naming the file, if it cannot be read or has no category.
+        InputError: naming the file and line, for a category that is unknown or occurs twice, an unknown class, or a
+            malformed line; naming the file, if it cannot be read or has no category.
     """
     lines = enumerate(read_lines(path, expected="categories and their classes"), start=1)
     rows = [(f"{path}:{number}", line) for number, line in lines if line.strip() and not line.startswith("#")]
@@ -50,20 +55,20 @@ def read_kinds(path: Path, categories: Sequence[str], class_names: Sequence[str]
         raise InputError(f"{place}: expected the header {HEADER!r}, got {line!r}")
     category_labels = {name: label for label, name in enumerate(categories)}
     class_labels = {name: label for label, name in enumerate(class_names)}
-    found: dict[int, Kinds] = {}
+    kinds_by_category: dict[int, Kinds] = {}
     for place, line in rows[1:]:
         with Faults().at(place):
             category, kinds = _read_row(line, category_labels, class_labels)
-            if category in found:
+            if category in kinds_by_category:
                 raise InputError(f"expected each category once, got '{categories[category]}' again")
-            found[category] = kinds
-    if not found:
+            kinds_by_category[category] = kinds
+    if not kinds_by_category:
         raise InputError(f"{path}: expected categories below the header, got none")
-    return found
+    return kinds_by_category
 
 
 def _read_row(line: str, categories: Mapping[str, int], classes: Mapping[str, int]) -> tuple[int, Kinds]:
-    """The label of a category, and its kinds; raises an `InputError` without a place."""
+    """Return the label of a category and its kinds; raises an `InputError` that does not name the file."""
     fields = [field.strip() for field in line.split("\t")]
     if len(fields) != 3 or fields[1] not in (ALL, SOME):
         raise InputError(f"expected a category, '{ALL}' or '{SOME}', and classes, tab-separated, got {line!r}")

@@ -1,4 +1,4 @@
-"""COCO: photographs with many objects, in one json file a split."""
+"""COCO: photos with many objects, and one JSON file for each split."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class _Image(NamedTuple):
 
 
 class COCO(DataSet):
-    """Reader for the json files of COCO's object detection.
+    """Reader of the JSON files for COCO's object detection.
 
-    Labels follow the order of the category identifiers, which have gaps. Boxes that stick out by a fraction of a
-    pixel are clipped. `iscrowd` objects are `ignored`, and so are boxes of exactly no width or no height, of which
-    the official train2017 has two. Segmentations are passed over.
+    Labels have the order of the category identifiers, which have gaps. Boxes that extend beyond the image by a fraction
+    of a pixel are clipped. Objects with the flag `iscrowd` are `ignored`, and so are boxes with a width or height of
+    exactly 0, of which the official train2017 has two. Segmentations are not read.
 
     Args:
         root: the folder of the data set.
-        annotations: the json file within; `{split}` stands for the split.
-        images: the folder of the images within, likewise.
+        annotations: the JSON file in this folder; `{split}` is replaced by the name of the split.
+        images: the folder of the images in this folder; `{split}` is replaced likewise.
 
     Raises:
-        InputError: if there is no such json file, or the categories in it are malformed.
+        InputError: if there is no such JSON file, or its categories are malformed.
     """
 
     scoring_rule = "coco"
@@ -55,7 +55,7 @@ class COCO(DataSet):
         files = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
         if not files:
             raise InputError(f"{self.root / annotations}: expected a json file in the format of COCO, got none")
-        # All splits have the same categories, as `entries` checks, so those of the file that is read fastest do.
+        # All splits have the same categories, which `entries` checks, so they are read from the smallest file.
         self._source = min(files, key=os.path.getsize)
         self._categories = coco_json.read_categories(coco_json.load_json(self._source), self._source)
         self.class_names = tuple(self._categories.values())
@@ -65,7 +65,7 @@ class COCO(DataSet):
         return tuple(self._categories)
 
     def annotation_file(self, split: str) -> Path:
-        """The json file of a split."""
+        """Return the JSON file of a split."""
         return self.root / self.annotations.replace("{split}", split)
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
@@ -81,7 +81,7 @@ class COCO(DataSet):
             yield Entry(image.place, record, image.size)
 
     def _read_objects(self, content: coco_json.Record, path: Path, images: dict[int, _Image], faults: Faults) -> None:
-        """Add the objects to their images."""
+        """Read the annotations, and add the objects to their images."""
         labels = {category: label for label, category in enumerate(self._categories)}
         known: set[int] = set()
         for index, item in enumerate(coco_json.list_of(content, "annotations", path)):
@@ -96,7 +96,7 @@ class COCO(DataSet):
 
 
 def _read_images(content: coco_json.Record, path: Path, faults: Faults) -> dict[int, _Image]:
-    """The images by their identifiers, without objects as yet."""
+    """Return the images by their identifiers, without their objects, which are added later."""
     images: dict[int, _Image] = {}
     for index, item in enumerate(coco_json.list_of(content, "images", path)):
         place = coco_json.place_of(path, "images", index, item)
@@ -112,7 +112,7 @@ def _box(item: coco_json.Record, size: tuple[int, int]) -> tuple[Corners, bool]:
     x, y, width, height = numbers = coco_json.read_box(item)
     stated = f"x, y, width, height {numbers}"
     if 0 in (width, height):
-        # Checked as a box of one pixel, which may lie on the border: where it is still has to make sense.
+        # The position must still make sense: it is checked with a box of one pixel, which may lie on the border.
         check_box((x - 0.5, y - 0.5, x + width + 0.5, y + height + 0.5), size, stated=stated)
         return (x, y, x + width, y + height), True
     return check_box((x, y, x + width, y + height), size, stated=stated), False

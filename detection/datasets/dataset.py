@@ -1,4 +1,4 @@
-"""What every data set offers to training and evaluation."""
+"""`DataSet`, the base of the readers of all data sets, which training and evaluation use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from detection.structures.ground_truth import GroundTruth
 
 
 class LabelledImage(NamedTuple):
-    """An image file and its one class, an index into the class names of the data set."""
+    """An image file and its only class, given by the index into the class names of the data set."""
 
     path: Path
     label: int
 
 
 class Entry(NamedTuple):
-    """An image as a data set lists it: `place` is the file and line, or the like, that does.
+    """An image of a data set.
 
-    `size` (height, width) is what the annotation states of the image, None where it states nothing. `number` is that
-    of the image in its list, by which results call it, None where the list gives none.
+    `place` is the file and line that list the image, for error messages. `size` is the height and width from the
+    annotation, or None. `number` is the number of the image in a list of ILSVRC, which files of results use, or None.
     """
 
     place: str
@@ -37,14 +37,14 @@ class Entry(NamedTuple):
 
 
 class SplitCheck(NamedTuple):
-    """All that is usable in a split, and all that is wrong with it."""
+    """The usable entries of a split, and all its faults."""
 
     entries: list[Entry]
     faults: list[InputError]
 
 
 class DataSet(ABC):
-    """Images with labelled boxes in named splits, below the folder `root`.
+    """A data set of images with labelled boxes in named splits, below the folder `root`.
 
     `class_names` are the names of the C classes; labels are indices into them. `scoring_rule` is the name of the rule
     of `detection.evaluation` by which results on this data set are usually given.
@@ -56,21 +56,21 @@ class DataSet(ABC):
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """Identifiers of the classes in COCO's files of results; unless there are others, 1 to C."""
+        """Return the identifiers of the classes in COCO's files of results, 1 to C by default."""
         return tuple(range(1, len(self.class_names) + 1))
 
     @abstractmethod
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
-        """The images of `split` in a fixed order, as the files list them.
+        """Yield the images of `split` in the fixed order in which the files list them.
 
-        What is wrong with an object, image or file goes to `faults`; if that returns, the object, image or file is
-        left out. An error that leaves nothing to go on with is raised.
+        Report an error in an object, image or file to `faults`. If that returns, leave out the object, image or file
+        and continue. Raise an error after which the split cannot be read on.
         """
 
     def read(self, split: str) -> Sequence[GroundTruth]:
-        """All images of `split` ("train", "val", ...) in a fixed order; no image is decoded.
+        """Return all images of `split` ("train", "val", ...) in a fixed order, without decoding them.
 
-        A class need not have objects.
+        There may be classes without objects.
 
         Raises:
             InputError: naming the file and line, for anything that is missing or malformed, or an image listed twice.
@@ -78,11 +78,11 @@ class DataSet(ABC):
         return [entry.record for entry in self.read_entries(split)]
 
     def read_entries(self, split: str) -> list[Entry]:
-        """The images of `read` with what else the data set says of them; raises as it does."""
+        """Return the images of `read` as entries, with all that the data set says about them; raises as `read` does."""
         return list(self._usable_entries(split, Faults()))
 
     def check(self, split: str) -> SplitCheck:
-        """All that `read` might raise at once, and a fault for each class without objects."""
+        """Return all faults of a split, which `read` would raise one by one, and one for each class without objects."""
         faults = Faults(keep=True)
         entries: list[Entry] = []
         with faults.at():
@@ -95,10 +95,10 @@ class DataSet(ABC):
         return SplitCheck(entries, faults.found)
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
-        """The images of `split` with the one class of their objects, for classifying whole images.
+        """Return the images of `split` with the only class of their objects, for the classification of whole images.
 
         Raises:
-            InputError: as `read`, and naming the image, if its objects are of several classes or there are none.
+            InputError: as `read`; and naming the image, if it has no objects or objects of several classes.
         """
         images = []
         for record in self.read(split):
@@ -137,12 +137,12 @@ def check_image_file(path: Path, known: set[str]) -> None:
 
 
 def count_objects(records: Sequence[GroundTruth], class_count: int) -> IntArray:
-    """Objects of each class over all images, ignored ones included: int64 [C]."""
+    """Return the number of objects of each class in all images, including ignored objects: int64 [C]."""
     labels = np.concatenate([np.zeros(0, np.int64), *(record.labels for record in records)])
     return np.bincount(labels, minlength=class_count).astype(np.int64)
 
 
 def classes_without_objects(records: Sequence[GroundTruth], class_names: Sequence[str]) -> list[str]:
-    """The names of the classes that none of the images shows."""
+    """Return the names of the classes of which no image has an object."""
     counts = count_objects(records, len(class_names))
     return [name for name, count in zip(class_names, counts, strict=True) if count == 0]

@@ -16,26 +16,26 @@ from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
 
 CLASS_LIST = Path(__file__).parent.parent.parent / "configs" / "classes" / "ilsvrc_det_classes.tsv"
-"""The classes: identifier in submissions (1-200), WNID, name."""
+"""The list of the classes, with identifiers in submissions (1-200), WNIDs and names."""
 
 
 class ILSVRCDetection(DataSet):
-    """Reader for `ImageSets/DET/<split>.txt`, `Annotations/DET/` and `Data/DET/`.
+    """Reader of `ImageSets/DET/<split>.txt`, `Annotations/DET/` and `Data/DET/`.
 
-    A split is any list of images, with lines `name` or `name number`. Its images and annotations lie in folders of its
-    name, or of that without a number at the end: the halves "val1" and "val2" and the official lists of one class,
-    "train_1" to "train_200", are found in `val` and `train`. "train", which has no official list, is the union of
-    these unless there is a file.
+    A split is any list of images, with lines `name` or `name number`. Its images and annotations are in folders with
+    the name of the split, or this name without the number at its end: the halves "val1" and "val2" are in `val`, and
+    the official lists of single classes, "train_1" to "train_200", in `train`. There is no official list "train":
+    unless there is such a file, it is the union of the lists of all classes.
 
-    Labels are the identifiers of the classes less 1. An image without objects may have no XML, so a folder that was
-    unpacked in part cannot be told from one with empty images: `detect-check-dataset` counts these.
-    See `read_voc_xml` for the boxes.
+    The label of a class is its identifier minus 1. Images without objects may have no XML file, so missing annotations
+    cannot be distinguished from images without objects; `detect-check-dataset` counts these images. `read_voc_xml`
+    describes the boxes.
 
     Args:
-        root: the folder that holds `ImageSets`, `Annotations` and `Data`.
+        root: the folder that contains `ImageSets`, `Annotations` and `Data`.
 
     Raises:
-        InputError: if the list of classes that comes with this package is unusable.
+        InputError: if the list of classes in this package is unusable.
     """
 
     scoring_rule = "ilsvrc"
@@ -57,11 +57,11 @@ class ILSVRCDetection(DataSet):
                     yield Entry(place, GroundTruth(name, image, *object_arrays([])), None, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
-        """The labels that do not count, by image id, as `evaluate` takes them.
+        """Return for image ids the labels that are not scored in this image, as `evaluate` expects them.
 
         Args:
             file: `ILSVRC2014_det_validation_blacklist.txt` of the development kit, with lines `number WNID`.
-            split: the list of images that the numbers refer to.
+            split: the list of images to which the numbers refer.
 
         Raises:
             InputError: naming the file and line, for a number that the split does not have or an unknown WNID.
@@ -72,15 +72,15 @@ class ILSVRCDetection(DataSet):
         return read_blacklist(Path(file), names, self._labels, expected=expected)
 
     def _listed(self, split: str, faults: Faults) -> Iterator[tuple[str, str, int | None]]:
-        """Place and name of each image, and its number where it identifies the image."""
+        """Yield the place and name of each image, and its number if this identifies the image."""
         path = self._list_path(split)
-        of_classes = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
-        if split != "train" or path.is_file() or not of_classes[0].is_file():
+        class_lists = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
+        if split != "train" or path.is_file() or not class_lists[0].is_file():
             yield from read_image_list(path, faults)
             return
         known: set[str] = set()  # an image can be an example of one class and a counterexample of another
-        for of_class in of_classes:
-            for place, name, _ in read_image_list(of_class, faults):
+        for class_list in class_lists:
+            for place, name, _ in read_image_list(class_list, faults):
                 if name not in known:
                     known.add(name)
                     yield place, name, None
@@ -98,7 +98,7 @@ class ILSVRCDetection(DataSet):
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """WNIDs and names, in the order of the identifiers."""
+    """Return the WNIDs and names of the classes, in the order of their identifiers."""
     header, *lines = read_lines(path, expected="the classes of the detection task") or [""]
     rows = [line.split("\t") for line in lines]
     numbered = [row[0] for row in rows] == [str(index + 1) for index in range(len(rows))]

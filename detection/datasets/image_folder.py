@@ -1,4 +1,4 @@
-"""Images sorted into one folder a class, for learning and measuring on whole images."""
+"""Images in one folder for each class, for the classification of whole images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from detection.structures.ground_truth import GroundTruth
 
 
 class ImageFolder(DataSet):
-    """Reader for `<split>/<class>/<image>`; the box of an image is all of it.
+    """Reader of folders `<split>/<class>/<image>`. Each image has one object, whose box is the whole image.
 
-    The classes are the names of the folders in all splits together, sorted, so that a class has the same label in each.
-    Hidden files and folders are passed over, and in the folder of a class also files without the suffix of an image.
+    The classes are the sorted names of the folders in all splits, so that a class has the same label in each split.
+    Hidden files and folders are skipped, and in the folder of a class also files without the suffix of an image.
 
     Args:
-        root: the folder of the splits.
+        root: the folder that contains the splits.
 
     Raises:
         InputError: if there is no folder of a class.
@@ -45,7 +45,7 @@ class ImageFolder(DataSet):
                 yield Entry(str(image.path), record, size)
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
-        """The images of `split` with their class; none is opened. See `DataSet.read_labels`."""
+        """Return the images of `split` with their class, without opening them. See `DataSet.read_labels`."""
         return list(self._images(split, Faults()))
 
     def _images(self, split: str, faults: Faults) -> Iterator[LabelledImage]:
@@ -62,7 +62,7 @@ class ImageFolder(DataSet):
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, sorted, but hidden files and folders."""
+    """Return the files and folders in a folder, sorted, without hidden ones."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

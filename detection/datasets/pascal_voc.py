@@ -1,4 +1,4 @@
-"""PASCAL VOC: 20 classes, a few objects an image."""
+"""PASCAL VOC: 20 classes, with a few objects in each image."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CLASS_NAMES = (
 
 
 class PascalVOC(DataSet):
-    """Reader for `ImageSets/Main/<split>.txt`, `Annotations/<name>.xml` and `JPEGImages/<name>.jpg`.
+    """Reader of `ImageSets/Main/<split>.txt`, `Annotations/<name>.xml` and `JPEGImages/<name>.jpg`.
 
-    Splits are "train", "val", "trainval", "test" and any other list with a name a line; the lists of one class, such as
-    `dog_train.txt`, are refused. `difficult` objects are `ignored`. See `read_voc_xml` for the boxes.
+    The splits are "train", "val", "trainval", "test" and any other list with one name in each line. Lists of a single
+    class, such as `dog_train.txt`, are rejected. `difficult` objects are `ignored`. `read_voc_xml` describes the boxes.
 
     Args:
-        root: the folder that holds `VOCdevkit`, that folder, or the one of a year within.
-        year: which year's folder to take.
+        root: the folder that contains `VOCdevkit`, the folder `VOCdevkit`, or the folder of a year in it.
+        year: the year of the challenge, which selects the folder.
     """
 
     class_names = CLASS_NAMES

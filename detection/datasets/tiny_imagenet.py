@@ -1,4 +1,4 @@
-"""Tiny ImageNet in its public layout: 64x64 pictures of 200 classes, one box each."""
+"""Tiny ImageNet in its public layout: images of 64x64 pixels from 200 classes, with one box each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from detection.structures.ground_truth import GroundTruth
 
 FOLDER = "tiny-imagenet-200"
 SIZE = (64, 64)
-"""Height and width of every picture."""
+"""The height and width of every image."""
 
 
 class _Line(NamedTuple):
-    """A line of an annotation file; `corners` as they are written."""
+    """A line of an annotation file, with the `corners` as they stand in it."""
 
     place: str
     path: Path
@@ -30,13 +30,13 @@ class _Line(NamedTuple):
 
 
 class TinyImageNet(DataSet):
-    """Reader for `wnids.txt`, `words.txt`, `train/<wnid>/<wnid>_boxes.txt` and `val/val_annotations.txt`.
+    """Reader of `wnids.txt`, `words.txt`, `train/<wnid>/<wnid>_boxes.txt` and `val/val_annotations.txt`.
 
-    The splits are "train" and "val". Boxes are stored as inclusive 0-based pixels. A class is called by the first of
-    its names in `words.txt`.
+    The splits are "train" and "val". Boxes in the files are pixels counted from 0 and include the last pixel. The name
+    of a class is the first of its names in `words.txt`.
 
     Args:
-        root: the folder `tiny-imagenet-200`, or the one that holds it.
+        root: the folder `tiny-imagenet-200`, or the folder that contains it.
 
     Raises:
         InputError: if the class lists are missing or disagree.
@@ -63,7 +63,7 @@ class TinyImageNet(DataSet):
                 yield Entry(line.place, GroundTruth(line.path.stem, line.path, box, labels), SIZE)
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
-        """The images of `split` with their class; boxes are not looked at. See `DataSet.read_labels`."""
+        """Return the images of `split` with their class, without reading boxes. See `DataSet.read_labels`."""
         faults, images = Faults(), []
         files: set[str] = set()
         for line in self._annotations(split, faults):
@@ -101,7 +101,7 @@ def _half_open(corners: list[str]) -> Corners:
 
 
 def _rows(source: Path, count: int, faults: Faults) -> Iterator[tuple[str, list[str]]]:
-    """Place and tab-separated fields of each line."""
+    """Yield the place and the tab-separated fields of each line; report lines without `count` fields to `faults`."""
     lines: list[str] = []
     with faults.at():
         lines = _lines(source)

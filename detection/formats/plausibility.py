@@ -33,7 +33,9 @@ def _misplaced(kind: str, split: SplitBoxes) -> list[str]:
         return []
     boxes = split.boxes
     if boxes.max() <= 1:
-        return [f"all {kind} lie within the first pixel: expected pixels, as it seems they are shares of the image"]
+        return [
+            f"all {kind} lie within the first pixel: expected pixels, got numbers that look like shares of the image"
+        ]
     sizes = split.index.sizes[split.images]
     known = sizes[:, 0] > 0
     ends = sizes[:, [1, 0]] + MAX_OVERHANG
@@ -41,6 +43,6 @@ def _misplaced(kind: str, split: SplitBoxes) -> list[str]:
     if 2 * leaving.sum() <= known.sum():
         return []
     return [
-        f"{leaving.sum()} of {known.sum()} {kind} extend beyond their image: does the order of the four numbers "
-        "match the format, and do pixels count from the right number?"
+        f"{leaving.sum()} of {known.sum()} {kind} extend beyond their image: check the order of the four "
+        "numbers, and whether the format counts pixels from 0 or 1"
     ]

@@ -1,4 +1,4 @@
-"""ILSVRC's list of images and classes that do not count, as too ambiguous."""
+"""ILSVRC's blacklist: classes that are not scored in certain images, because these are ambiguous."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from detection.errors import InputError
 def read_blacklist(
     path: Path, images: Mapping[int, str], labels: Mapping[str, int], *, expected: str
 ) -> dict[str, set[int]]:
-    """The labels that do not count by image id, from lines `number class`, as the development kit has them.
+    """Return for image ids the labels that are not scored in this image.
 
     Args:
-        path: the file.
-        images: image ids by their number.
-        labels: of the classes, by the names that the file uses.
-        expected: what a line should hold, for messages.
+        path: the file of the development kit, with lines `number class`.
+        images: the ids of the images by their number.
+        labels: the labels of the classes by the names that the file uses.
+        expected: what a line should contain, for error messages.
 
     Raises:
         InputError: naming the file and line, for an unknown number or class.

@@ -1,4 +1,7 @@
-"""The parts of json files in the format of COCO, checked one by one."""
+"""Functions that read and check the parts of JSON files in the format of COCO.
+
+Their errors do not name the file unless the function takes its path: see `Faults.at`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def load_json(path: Path) -> Record:
-    """The content of a file in the format of COCO.
+    """Return the content of a file in the format of COCO.
 
     Raises:
         InputError: naming the file, if it is missing, not JSON, or not a JSON object.
@@ -38,10 +41,10 @@ def load_json(path: Path) -> Record:
 
 
 def read_categories(content: Record, path: Path) -> dict[int, str]:
-    """Names of the categories by identifier, in the order of the identifiers.
+    """Return the names of the categories by identifier, in the order of the identifiers.
 
     Raises:
-        InputError: naming the file, if there are none or one is malformed or occurs twice.
+        InputError: naming the file, if there are no categories, or a category is malformed or occurs twice.
     """
     categories: dict[int, str] = {}
     names: set[str] = set()
@@ -59,7 +62,7 @@ def read_categories(content: Record, path: Path) -> dict[int, str]:
 
 
 def list_of(content: Record, key: str, path: Path) -> list[Any]:
-    """The list under a key; raises an `InputError` that names the file if there is none."""
+    """Return the list under a key; raises an `InputError` that names the file if there is no list."""
     items = content.get(key)
     if not isinstance(items, list):
         raise InputError(f"{path}: expected a list '{key}', got {type(items).__name__}")
@@ -67,7 +70,7 @@ def list_of(content: Record, key: str, path: Path) -> list[Any]:
 
 
 def field_of(item: Any, key: str, kind: type[Value]) -> Value:
-    """The value of a field; raises an `InputError` without a place if it is missing or of another type."""
+    """Return the value of a field; raises an `InputError` if it is missing or has another type."""
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise InputError(f"expected a field '{key}' of type {kind.__name__}, got {value!r}")
@@ -129,6 +132,6 @@ def is_number(value: Any) -> bool:
 
 
 def place_of(path: Path, key: str, index: int, item: Any) -> str:
-    """File, position in its list (from 0), and identifier."""
+    """Return the file of an item, its position in the list `key` (from 0), and its identifier, for error messages."""
     identifier = item.get("id") if isinstance(item, dict) else None
     return f"{path}: {key}[{index}] (id {identifier})"

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: raised at once, or all of it kept."""
+"""Errors in the files of a data set: raised at once, or collected so that all can be listed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from detection.errors import InputError
 
 
 class Faults:
-    """Takes what readers find wrong, and decides whether they go on.
+    """Receives the errors that the readers of data sets find: raises the first, or collects all of them in `found`.
 
-    A reader says where it is and raises `InputError` without the place:
+    A reader names the place in the file, and raises an `InputError` without the place:
 
         with faults.at(f"{file}:{line}"):
             raise InputError("expected a class of the data set, got 'unicorn'")
 
     Args:
-        keep: collect the errors in `found` and go on behind the `with` block, instead of raising the first.
+        keep: collect the errors and continue after the `with` block, instead of raising the first error.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -26,7 +26,7 @@ class Faults:
 
     @contextmanager
     def at(self, place: str | Callable[[], str] = "") -> Iterator[None]:
-        """Report an `InputError` of the block, with `place` in front; a function is called only where there is one."""
+        """Report an `InputError` of the block with `place` in front; a function is only called if there is an error."""
         try:
             yield
         except InputError as error:
@@ -34,7 +34,7 @@ class Faults:
             self.report(InputError(f"{prefix}: {error}") if prefix else error)
 
     def report(self, error: InputError) -> None:
-        """Raise the error, which names its place, or keep it."""
+        """Raise or collect an error that names its place."""
         if not self.keep:
             raise error from None
         self.found.append(error)

@@ -1,4 +1,4 @@
-"""Lists in text files: of images, classes and boxes."""
+"""Readers of text files: lists of images, classes and boxes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def read_lines(path: Path, *, expected: str) -> list[str]:
 
 
 def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | None]]:
-    """The lines `name` or `name number` of an image set as (place, name, number); the place is file and line.
+    """Return (place, name, number) for each line `name` or `name number` of a list of images.
 
-    Lines of another form go to `faults`.
+    The place is the file and line, for error messages. Other lines are reported to `faults`.
 
     Raises:
         InputError: naming the file, if it is missing.

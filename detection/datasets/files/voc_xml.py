@@ -1,4 +1,4 @@
-"""Annotations in the XML of PASCAL VOC, which ILSVRC took over."""
+"""Reader of annotations in the XML of PASCAL VOC, which ILSVRC also uses."""
 
 from __future__ import annotations
 

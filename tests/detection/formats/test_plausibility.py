@@ -43,7 +43,9 @@ def test_most_boxes_leave_their_image() -> None:
 
 def test_corners_taken_for_sides() -> None:
     corners: list[list[float]] = [[100.0, 40, 190, 90], [60, 30, 150, 95], [20, 20, 90, 60]]
-    assert "3 of 3 detections leave" in implausibilities(*split([*corners[:2], [120, 20, 190, 60]]))[0]
+    assert (
+        "3 of 3 detections extend beyond their image" in implausibilities(*split([*corners[:2], [120, 20, 190, 60]]))[0]
+    )
     assert len(implausibilities(*split(corners))) == 1  # two of three
 
 

@@ -1,7 +1,8 @@
-"""Which of the annotated objects proposals find: recall against their number, the upper bound of any detector's.
+"""The coverage of proposals: the recall of the annotated objects, which is an upper bound of any detector's recall.
 
-An object is found at an IoU if any of the boxes overlaps it by so much or more, as Uijlings et al. count (IJCV 2013,
-section 5). COCO's average recall lets no box serve for two objects: another result only where one box fits both.
+An object is found at an IoU threshold if the IoU of any box with it is the threshold or more, as Uijlings et al. count
+(IJCV 2013, section 5). COCO's average recall counts a box for only one object, which differs where a box fits two.
+The training of MultiBox, `detect-coverage` and `detect-evaluate` use this module.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from detection.structures.boxes import box_area, box_iou
 from detection.structures.object_sizes import SMALL_AREA, size_classes
 
 IOU_THRESHOLD = 0.5
-"""At which the paper's coverage counts (arXiv 1409.4842, section 8)."""
+"""The IoU threshold of the coverage in the paper on GoogLeNet (arXiv 1409.4842, section 8)."""
 
 AVERAGED_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
-"""Those of COCO's average recall: 0.50, 0.55, ..., 0.95."""
+"""The IoU thresholds of COCO's average recall: 0.50, 0.55, ..., 0.95."""
 
 
 def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int]) -> NDArray[np.float64]:
-    """The largest IoU of each object with the first so many boxes: [N, 4], [M, 4], K counts -> [M, K + 1].
+    """Return the largest IoU of each object with the first `count` boxes: [N, 4], [M, 4], K counts -> [M, K + 1].
 
-    The last column is for all boxes, as is any whose count is larger than N; without boxes all is 0. Overlaps are
-    float64, so that one of exactly 0.5 between boxes at whole pixels counts.
+    The last column is for all boxes, and so is any column whose count is larger than N; without boxes all IoUs are 0.
+    They are float64, so that an IoU of exactly 0.5 between boxes at whole pixels counts.
 
     Raises:
         ValueError: if a count is below 1.
@@ -45,14 +46,14 @@ def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int])
 
 
 def covered_count(boxes: FloatArray, objects: FloatArray) -> int:
-    """How many of the objects [M, 4] a box [N, 4] overlaps by `IOU_THRESHOLD` or more."""
+    """Return the number of objects [M, 4] whose IoU with a box [N, 4] is `IOU_THRESHOLD` or more."""
     return int((best_overlaps(boxes, objects, [])[:, -1] >= IOU_THRESHOLD).sum())
 
 
 def size_groups(objects: FloatArray) -> dict[str, BoolArray]:
-    """Which of the objects [M, 4] are of each size of COCO's, by the area of their boxes: name -> [M].
+    """Return the objects [M, 4] of each of COCO's sizes, by the area of their boxes, as name -> mask [M].
 
-    COCO's rules go by the area of the mask instead, which boxes do not have.
+    COCO uses the area of the segmentation mask instead, which boxes do not have.
     """
     areas = box_area(objects)
     return {
@@ -64,13 +65,13 @@ def size_groups(objects: FloatArray) -> dict[str, BoolArray]:
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """What the first so many proposals find, for K counts and then for all: every array has K + 1 columns.
+    """The coverage of the first proposals of each image, for K numbers of proposals and then for all of them.
 
-    `overlaps` [M, K + 1] as `best_overlaps` gives them, of the objects of all images; `proposal_counts` int64 [I] of
-    the images; `counts` [K].
+    `counts` are the K numbers; `overlaps` [M, K + 1] those of `best_overlaps`, of the objects of all images;
+    `proposal_counts` int64 [I] the number of proposals of each image.
 
     Raises:
-        ValueError: at construction, if the columns are not as many as the counts and one.
+        ValueError: at construction, if `overlaps` does not have K + 1 columns.
     """
 
     counts: tuple[int, ...]
@@ -82,20 +83,20 @@ class Coverage:
             raise ValueError(f"overlaps must have shape [M, {len(self.counts) + 1}], got {list(self.overlaps.shape)}")
 
     def recall(self, chosen: BoolArray, iou_threshold: float = IOU_THRESHOLD) -> NDArray[np.float64]:
-        """The share [K + 1] of the `chosen` objects [M] that is found, 0-1; nan if none is chosen."""
+        """Return the share [K + 1] of the `chosen` objects (a mask [M]) that is found, 0-1; nan if none is chosen."""
         if not chosen.any():
             return np.full(self.overlaps.shape[1], np.nan)
-        found: NDArray[np.float64] = (self.overlaps[chosen] >= iou_threshold).mean(axis=0)
-        return found
+        recall: NDArray[np.float64] = (self.overlaps[chosen] >= iou_threshold).mean(axis=0)
+        return recall
 
     def average_recall(self, chosen: BoolArray) -> NDArray[np.float64]:
-        """The mean [K + 1] of the recall at `AVERAGED_THRESHOLDS`."""
+        """Return the mean [K + 1] of the recall at `AVERAGED_THRESHOLDS`."""
         recalls = np.array([self.recall(chosen, threshold) for threshold in AVERAGED_THRESHOLDS])  # [T, K + 1]
         means: NDArray[np.float64] = recalls.mean(axis=0)
         return means
 
     def proposals_per_image(self) -> NDArray[np.float64]:
-        """How many boxes the first so many were [K + 1]: fewer than the count where images have fewer; nan for none."""
+        """Return the mean number of proposals per image [K + 1], at most the counts; nan if there are no images."""
         if not len(self.proposal_counts):
             return np.full(len(self.counts) + 1, np.nan)
         most = np.array([*self.counts, self.proposal_counts.max()])

@@ -1,4 +1,4 @@
-"""The image itself as its only proposal: what a plain classifier would do, the baseline of every proposer."""
+"""The whole image as its only proposal, as a plain classifier sees it: the baseline for every proposer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from detection.structures.contracts import Proposals
 
 
 class WholeImage:
-    """One box, the size of the image, with score 1."""
+    """Returns one box with score 1: the whole image."""
 
     def __call__(self, image: Image) -> Proposals:
-        """The image's own box."""
+        """Return the box of the image."""
         height, width = image.shape[:2]
         return Proposals(np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32))

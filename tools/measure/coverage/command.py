@@ -1,9 +1,9 @@
-r"""Measure proposals: what share of the annotated objects they find, against their number, by size and by class.
+r"""Measure proposals: the share of the annotated objects that they find, by number of proposals, size and class.
 
 detect-coverage --config coverage.yaml --data FOLDER --csv coverage.csv --plot coverage.png
 
-compares the sources of the file: the table of GoogLeNet's detector (arXiv 1409.4842, section 8). Others are added by
-name, each a file of `detect-propose` or a YAML file with a section `propose` or `detector.propose`:
+compares the sources in the file, as the table of GoogLeNet's detector does (arXiv 1409.4842, section 8). Others are
+added by name, each a file of `detect-propose`, or a YAML file with a section `propose` or `detector.propose`:
 
 detect-coverage --dataset detection.datasets.TinyImageNet --data FOLDER --limit 500 \
     --sources.mine my_detector.yaml --sources.cached runs/val.proposals
@@ -34,14 +34,14 @@ COUNTS = [1, 10, 50, 100, 200, 500, 1000]
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
-    parser = ArgumentParser(prog="detect-coverage", description="Measure what proposals find.")
+    """Return the parser of the options."""
+    parser = ArgumentParser(prog="detect-coverage", description="Measure which share of the objects proposals find.")
     add_config_option(parser)
     add_split_options(parser)
     add_limit_option(parser)
-    parser.add_argument("--sources", type=dict[str, Any], required=True, help="name -> proposer, its file, or a cache")
+    parser.add_argument("--sources", type=dict[str, Any], required=True, help="proposer, its file, or a cache, by name")
     parser.add_argument("--counts", type=list[PositiveInt], default=COUNTS, help="numbers of proposals to measure at")
-    parser.add_argument("--by_class", type=bool, default=False, help="print a table of the classes too")
+    parser.add_argument("--by_class", type=bool, default=False, help="also print a table by class")
     add_output_options(parser, "csv", "plot")
     parser.add_argument("--workers", type=NonNegativeInt, default=1, help="processes that make proposals")
     return parser
@@ -49,10 +49,10 @@ def build_parser() -> ArgumentParser:
 
 @command("detect-coverage")
 def main(arguments: Sequence[str]) -> int:
-    """Measure, print the tables; returns the exit status, 1 if a source or an image had to be left out."""
+    """Measure and print the tables; return the exit status, 1 if a source or an image was left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    described = settings.pop("sources")  # they are built one by one, as one may fail
+    described = settings.pop("sources")  # these are built one by one, because each may fail
     csv_file, plot_file = prepare_outputs(settings, "csv", "plot")
     dataset = parser.instantiate(settings).dataset
     records = evenly_spaced(dataset.read(settings.split), settings.limit)
@@ -71,10 +71,10 @@ def main(arguments: Sequence[str]) -> int:
 def open_sources(
     described: dict[str, Any], settings: Namespace, records: Sequence[GroundTruth]
 ) -> tuple[list[Source], list[InputError]]:
-    """The sources that can be used; what is wrong with the others is printed and returned.
+    """Return the sources that can be used, and the errors of the others, which are also printed.
 
     Raises:
-        InputError: if none can be used.
+        InputError: if no source can be used.
     """
     sources: list[Source] = []
     faults: list[InputError] = []
@@ -95,7 +95,7 @@ def measure(
     class_names: Sequence[str],
     faults: list[InputError],
 ) -> CoverageReport:
-    """What each source finds in the images that none of them fails on; the errors of the others join `faults`.
+    """Measure all sources in the images on which none of them fails; append the errors of other images to `faults`.
 
     Raises:
         InputError: if no image is left.
@@ -124,5 +124,6 @@ def measure(
 
 
 def _report(error: InputError, consequence: str, faults: list[InputError]) -> None:
+    """Print an error, and append it to `faults`."""
     tqdm.write(f"detect-coverage: {error.line}; {consequence}", file=sys.stderr)
     faults.append(error)

@@ -1,10 +1,10 @@
-"""The tables of `detect-coverage`."""
+"""The report of `detect-coverage`: tables to print, and a CSV file with all figures."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from proposals.coverage import Coverage, size_groups
 from tools.report.text_table import format_table
 
 MAIN_GROUP = "above 32x32"
-"""The objects that the main tables are about: selective search as published finds nothing much smaller."""
+"""The objects that the main tables are about: selective search, as published, finds hardly any smaller ones."""
 
 COLUMNS = ("source", "objects", "object_count", "first", "proposals_per_image", "recall", "average_recall")
-"""Of the CSV file; `first` is a number of proposals, or "all"."""
+"""The columns of the CSV file; `first` is a number of proposals, or "all"."""
 
 
 @dataclass(frozen=True, eq=False)
 class CoverageReport:
-    """What several sources find in the same images.
+    """The coverage of several sources in the same images.
 
     `objects` float32 [M, 4] and `labels` int64 [M] are those of all images, in the order of the overlaps.
     """
@@ -37,58 +37,58 @@ class CoverageReport:
 
     @property
     def firsts(self) -> list[str]:
-        """Numbers of proposals that are measured at, "all" last."""
+        """The numbers of proposals at which the coverage is measured, "all" last."""
         return [*(str(count) for count in next(iter(self.coverages.values())).counts), "all"]
 
     def size_groups(self) -> dict[str, BoolArray]:
-        """Name -> which objects [M]."""
+        """Return the objects of each size, as name -> mask [M]."""
         return size_groups(self.objects)
 
     def class_groups(self) -> dict[str, BoolArray]:
-        """Name -> which objects [M], of the classes that there are."""
+        """Return the objects of each class that occurs, as name -> mask [M]."""
         return {self.class_names[label]: self.labels == label for label in np.unique(self.labels)}
 
 
 def format_report(report: CoverageReport, *, by_class: bool = False) -> str:
-    """What the tool prints: the paper's table, the same against the number of proposals, and by size of the objects."""
+    """Return the printed tables: the paper's, two by the number of proposals, and one by the size of the objects."""
     sizes = report.size_groups()
     main = sizes[MAIN_GROUP]
-    about = f"objects {MAIN_GROUP} px"
-    found = {name: coverage.recall(main) for name, coverage in report.coverages.items()}
+    recalls = {name: coverage.recall(main) for name, coverage in report.coverages.items()}
     averages = {name: coverage.average_recall(main) for name, coverage in report.coverages.items()}
+    counts = {name: coverage.proposals_per_image()[-1] for name, coverage in report.coverages.items()}
+    first_count = next(iter(counts.values())) or math.nan
+    paper_rows = [["", "proposals", "share", "coverage", "average recall"]]
+    for name, count in counts.items():
+        shares = _percent([count / first_count, recalls[name][-1], averages[name][-1]])
+        paper_rows.append([name, f"{count:.1f}", *shares])
     tables = [
         f"{report.image_count} images, {len(report.objects)} objects, {main.sum()} of them {MAIN_GROUP} px",
-        format_table(_paper_rows(report, main)),
-        f"Coverage (recall at IoU 0.5) of the first N proposals, {about}",
-        format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in found.items())]),
-        f"Average recall (IoU 0.50 to 0.95) of the first N proposals, {about}",
-        format_table([["", *report.firsts], *([name, *_percent(shares)] for name, shares in averages.items())]),
+        format_table(paper_rows),
+        f"Coverage (recall at IoU 0.5) of the first N proposals, objects {MAIN_GROUP} px",
+        format_table([["", *report.firsts], *_share_rows(recalls)]),
+        f"Average recall (IoU 0.50 to 0.95) of the first N proposals, objects {MAIN_GROUP} px",
+        format_table([["", *report.firsts], *_share_rows(averages)]),
         "Coverage of all proposals by size of the objects",
         format_table(_group_rows(report, sizes)),
     ]
-    if by_class:
-        columns = zip(*_group_rows(report, report.class_groups()), strict=True)  # a row a class, a column a source
-        tables += ["Coverage of all proposals by class", format_table([list(column) for column in columns])]
+    if by_class:  # with a row for each class and a column for each source
+        rows = [list(column) for column in zip(*_group_rows(report, report.class_groups()), strict=True)]
+        tables += ["Coverage of all proposals by class", format_table(rows)]
     return "\n\n".join(tables)
 
 
-def _paper_rows(report: CoverageReport, main: BoolArray) -> list[list[str]]:
-    """Number of proposals, also as a share of the first row's, and what they find."""
-    rows = [["", "proposals", "share", "coverage", "average recall"]]
-    counts = [coverage.proposals_per_image()[-1] for coverage in report.coverages.values()]
-    for count, (name, coverage) in zip(counts, report.coverages.items(), strict=True):
-        share = count / counts[0] if counts[0] else float("nan")
-        figures = [share, coverage.recall(main)[-1], coverage.average_recall(main)[-1]]
-        rows.append([name, f"{count:.1f}", *_percent(figures)])
-    return rows
-
-
 def _group_rows(report: CoverageReport, groups: dict[str, BoolArray]) -> list[list[str]]:
-    """A column a group: its number of objects, then what each source finds of them."""
-    rows = [["", *groups], ["objects", *(str(chosen.sum()) for chosen in groups.values())]]
-    for name, coverage in report.coverages.items():
-        rows.append([name, *_percent([coverage.recall(chosen)[-1] for chosen in groups.values()])])
-    return rows
+    """Return a table with a column for each group: its number of objects, and the coverage of each source."""
+    recalls = {
+        name: [coverage.recall(members)[-1] for members in groups.values()]
+        for name, coverage in report.coverages.items()
+    }
+    return [["", *groups], ["objects", *(str(members.sum()) for members in groups.values())], *_share_rows(recalls)]
+
+
+def _share_rows(shares: Mapping[str, Iterable[float]]) -> list[list[str]]:
+    """Return a row of percentages for each source."""
+    return [[name, *_percent(values)] for name, values in shares.items()]
 
 
 def _percent(shares: Iterable[float]) -> list[str]:
@@ -96,18 +96,15 @@ def _percent(shares: Iterable[float]) -> list[str]:
 
 
 def write_csv(report: CoverageReport, path: Path) -> None:
-    """Write all figures: a line a source, group of objects and number of proposals."""
+    """Write all figures to a CSV file, with a row for each source, group of objects and number of proposals."""
+    groups = report.size_groups() | {f"class {name}": members for name, members in report.class_groups().items()}
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_csv_rows(report))
-
-
-def _csv_rows(report: CoverageReport) -> Iterator[tuple[object, ...]]:
-    groups = report.size_groups() | {f"class {name}": chosen for name, chosen in report.class_groups().items()}
-    for source, coverage in report.coverages.items():
-        counts = coverage.proposals_per_image()
-        for group, chosen in groups.items():
-            figures = zip(counts, coverage.recall(chosen), coverage.average_recall(chosen), strict=True)
-            for first, (count, recall, average) in zip(report.firsts, figures, strict=True):
-                yield source, group, int(chosen.sum()), first, f"{count:.1f}", f"{recall:.6f}", f"{average:.6f}"
+        for source, coverage in report.coverages.items():
+            counts = coverage.proposals_per_image()
+            for group, members in groups.items():
+                figures = zip(counts, coverage.recall(members), coverage.average_recall(members), strict=True)
+                for first, (count, recall, average) in zip(report.firsts, figures, strict=True):
+                    row = (source, group, int(members.sum()), first, f"{count:.1f}", f"{recall:.6f}", f"{average:.6f}")
+                    writer.writerow(row)

@@ -24,16 +24,16 @@ CACHE_SUFFIX = ".proposals"
 
 
 class Source(NamedTuple):
-    """A row of the table."""
+    """A source of proposals, which is a row of the tables."""
 
     name: str
     proposals: Proposer | ProposalCache
 
     def boxes(self, record: GroundTruth) -> FloatArray:
-        """The boxes [N, 4] of an image, best first.
+        """Return the boxes [N, 4] of an image, best first.
 
         Raises:
-            InputError: naming the source and the file, if there are none to be had.
+            InputError: naming the source and the file, if the boxes cannot be made or read.
         """
         try:
             if isinstance(self.proposals, ProposalCache):
@@ -44,9 +44,9 @@ class Source(NamedTuple):
 
 
 def open_source(name: str, source: object, settings: Namespace, records: Sequence[GroundTruth]) -> Source:
-    """A row for `source`: a cache file, a YAML file with a proposer, or the proposer's settings themselves.
+    """Return the source that a cache file, a YAML file with a proposer, or the settings of a proposer describe.
 
-    `settings` are the tool's; a cache has to be of their data set and split, and to have all `records`.
+    `settings` are the options of the command; a cache must be of their data set and split, and have all `records`.
 
     Raises:
         InputError: naming the source, if it cannot be used.
@@ -65,7 +65,7 @@ def open_source(name: str, source: object, settings: Namespace, records: Sequenc
 
 
 def proposer_in(path: Path) -> object:
-    """The section `propose` of a detector's file, or `detector.propose` of an experiment's.
+    """Return the section `propose` of a detector's file, or `detector.propose` of an experiment's file.
 
     Raises:
         InputError: naming the file, if it has neither.
@@ -78,10 +78,10 @@ def proposer_in(path: Path) -> object:
 
 
 def build_proposer(settings: object) -> Proposer:
-    """The proposer that `class_path` and `init_args` describe.
+    """Return the proposer that `class_path` and `init_args` describe.
 
     Raises:
-        InputError: if they describe none.
+        InputError: if they do not describe a proposer.
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--propose", type=Proposer, required=True)
@@ -94,14 +94,17 @@ def build_proposer(settings: object) -> Proposer:
 
 
 class ImageOverlaps(NamedTuple):
-    """Of each of S sources the overlaps [M, K + 1] with the objects of an image, and the number of its boxes."""
+    """For each source, the overlaps [M, K + 1] of its boxes with the objects of an image, and the number of boxes."""
 
     overlaps: list[NDArray[np.float64]]
     proposal_counts: list[int]
 
 
 class MeasuredImages(Dataset[ImageOverlaps | InputError]):
-    """What all sources find in each image, or the error of the first that fails; computed in the loader's processes."""
+    """The overlaps of all sources in each image, or the error of the first source that fails.
+
+    They are computed in the processes of a data loader.
+    """
 
     def __init__(self, records: Sequence[GroundTruth], sources: Sequence[Source], counts: Sequence[int]) -> None:
         self.records = records
@@ -114,8 +117,9 @@ class MeasuredImages(Dataset[ImageOverlaps | InputError]):
     def __getitem__(self, index: int) -> ImageOverlaps | InputError:
         record = self.records[index]
         try:
-            found = [source.boxes(record) for source in self.sources]
+            boxes = [source.boxes(record) for source in self.sources]
         except InputError as error:
             return error
         objects = record.boxes[~record.ignored]
-        return ImageOverlaps([best_overlaps(boxes, objects, self.counts) for boxes in found], [len(b) for b in found])
+        overlaps = [best_overlaps(source_boxes, objects, self.counts) for source_boxes in boxes]
+        return ImageOverlaps(overlaps, [len(source_boxes) for source_boxes in boxes])

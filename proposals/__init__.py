@@ -1,4 +1,4 @@
-"""Candidate boxes: selective search, MultiBox, and what is done with their boxes."""
+"""Proposers, which find boxes that may hold an object: selective search, MultiBox, and both merged. See README.md."""
 
 COMPILED_MODULES = ("proposals.selective_search.search",)
-"""Modules whose loops Numba compiles. `detect` loads them early in a second process."""
+"""The modules whose loops Numba compiles. `detect` loads them early in a second process."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.annotated_objects import object_arrays
-from detection.datasets.files.blacklist import read_blacklist
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_image_list, read_lines
 from detection.datasets.files.voc_xml import read_voc_xml
@@ -108,3 +107,26 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if len(set(wnids)) < len(wnids) or len(set(names)) < len(names):
         raise InputError(f"{path}: expected each class once")
     return wnids, names
+
+
+def read_blacklist(
+    path: Path, images: Mapping[int, str], labels: Mapping[str, int], *, expected: str
+) -> dict[str, set[int]]:
+    """Return for image ids the labels that are not scored in this image.
+
+    Args:
+        path: the file of the development kit, with lines `number class`.
+        images: the ids of the images by their number.
+        labels: the labels of the classes by the names that the file uses.
+        expected: what a line should contain, for error messages.
+
+    Raises:
+        InputError: naming the file and line, for an unknown number or class.
+    """
+    blacklist: dict[str, set[int]] = {}
+    for line_number, line in enumerate(read_lines(path, expected="a blacklist"), start=1):
+        number, _, name = line.strip().partition(" ")
+        if not (number.isdecimal() and int(number) in images and name.strip() in labels):
+            raise InputError(f"{path}:{line_number}: expected {expected}, got '{line}'")
+        blacklist.setdefault(images[int(number)], set()).add(labels[name.strip()])
+    return blacklist

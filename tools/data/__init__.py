@@ -1,1 +1,1 @@
-"""Commands that check, split and prepare data sets."""
+"""Commands for data sets: check a data set, split it into halves, and compute the proposals of its images."""

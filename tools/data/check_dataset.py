@@ -1,4 +1,4 @@
-"""List everything that is wrong with a data set, and count what is in it.
+"""List all faults of a data set, and count its images and objects.
 
 detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train
 detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train --images
@@ -23,7 +23,7 @@ from tools.command.options import add_split_options
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
+    """Return the parser of the command's options."""
     parser = ArgumentParser(prog="detect-check-dataset", description="List all faults of a data set.")
     add_split_options(parser)
     parser.add_argument(
@@ -34,7 +34,7 @@ def build_parser() -> ArgumentParser:
 
 @command("detect-check-dataset")
 def main(arguments: Sequence[str]) -> int:
-    """Print the faults and a summary; returns the exit status, 1 if there are any faults."""
+    """Print the faults and a summary, and return the exit status: 1 if there are faults."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -44,17 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     if settings.images:
         faults = faults + find_image_faults(entries)
     for fault in faults:
-        print(str(fault).replace("\n", " "))  # names in the files may hold anything
+        print(str(fault).replace("\n", " "))  # names in the files may contain any character
     print(format_summary(entries, len(dataset.class_names)))
     print(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}")
     return 1 if faults else 0
 
 
 def find_image_faults(entries: Sequence[Entry]) -> list[InputError]:
-    """What is wrong with the image files, found by decoding them all, several at a time."""
+    """Decode all image files, several at a time, and return the faults."""
     with ThreadPoolExecutor() as threads:
-        found = tqdm(threads.map(_image_fault, entries), total=len(entries), unit="image", disable=None)
-        return [fault for fault in found if fault is not None]
+        results = tqdm(threads.map(_image_fault, entries), total=len(entries), unit="image", disable=None)
+        return [fault for fault in results if fault is not None]
 
 
 def _image_fault(entry: Entry) -> InputError | None:
@@ -72,7 +72,7 @@ def _image_fault(entry: Entry) -> InputError | None:
 
 
 def format_summary(entries: Sequence[Entry], class_count: int) -> str:
-    """Lines with the number of images and objects, and how the objects spread over the classes."""
+    """Return lines with the number of images and objects, and with the distribution of objects over the classes."""
     records = [entry.record for entry in entries]
     empty = sum(len(record) == 0 for record in records)
     ignored = sum(int(record.ignored.sum()) for record in records)
@@ -81,7 +81,7 @@ def format_summary(entries: Sequence[Entry], class_count: int) -> str:
     return (
         f"{len(records)} images, {empty} of them without objects\n"
         f"{counts.sum()} objects, {ignored} of them ignored\n"
-        f"objects a class, of {class_count} classes: {spread} (min / median / max)"
+        f"objects per class, of {class_count} classes: {spread} (min / median / max)"
     )
 
 

@@ -1,9 +1,9 @@
-"""Make the proposals of a split once, for training and measuring to read.
+"""Compute the proposals of a split once and store them in a file, which training and evaluation read.
 
 detect-propose --config tiny_imagenet.yaml --data FOLDER --split train --output runs/train.proposals
 
-A run that was interrupted goes on where it stood when it is started again; one that is done adds only the images that
-are missing.
+A run that was interrupted continues where it stopped when it is started again. A finished file only gets the proposals
+of images that are missing in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tools.command.output_file import prepare_output
 
 
 class ProposedImage(NamedTuple):
-    """Proposals of an image of `size` (height, width), or what went wrong with it."""
+    """The proposals of an image of `size` (height, width), or the error that prevented them."""
 
     record: GroundTruth
     size: tuple[int, int]
@@ -36,7 +36,7 @@ class ProposedImage(NamedTuple):
 
 
 class ProposedSplit(Dataset[ProposedImage]):
-    """Proposals of each image, made in the loader's processes."""
+    """The images of a split; reading an item computes its proposals, in a process of the loader."""
 
     def __init__(self, records: Sequence[GroundTruth], propose: Proposer) -> None:
         self.records = records
@@ -54,17 +54,17 @@ class ProposedSplit(Dataset[ProposedImage]):
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
+    """Return the parser of the command's options."""
     parser = ArgumentParser(prog="detect-propose", description="Make the proposals of a split.")
     add_experiment_options(parser, detector_required=False)
-    parser.add_argument("--split", type=str, default="train", help="train, val, ...")
+    parser.add_argument("--split", type=str, default="train", help="name of the split: train, val, ...")
     add_limit_option(parser)
     return parser
 
 
 @command("detect-propose")
 def main(arguments: Sequence[str]) -> int:
-    """Fill the cache `--output`; returns the exit status, 1 if an image had to be left out."""
+    """Fill the cache `--output`, and return the exit status: 1 if an image was left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     faults = fill_cache(settings, parser)
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
-    """Add the images of the split that are not in the cache yet; returns what is wrong with those left out."""
-    settings.detector.pop("classify")  # it may name weights that are only now being made
+    """Add the images of the split that are not in the cache yet, and return the errors of images that were left out."""
+    settings.detector.pop("classify")  # it may name a weights file that does not exist yet
     if settings.detector.propose is None:
         raise InputError("detector.propose: expected a proposer in the file of --config, got none")
     path = prepare_output(settings.output, suffix=".proposals")
@@ -89,19 +89,23 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
         return []
     split = ProposedSplit(missing, built.detector.propose)
     with writer:
-        faults = add_all(writer, split, of=len(records), workers=settings.workers)
+        faults = add_all(writer, split, total=len(records), workers=settings.workers)
         writer.finish()
-    print(f"{path}: {len(writer)} images, {writer.box_count / max(1, len(writer)):.1f} proposals an image")
+    print(f"{path}: {len(writer)} images, {writer.box_count / max(1, len(writer)):.1f} proposals per image")
     return faults
 
 
-def add_all(writer: CacheWriter, split: ProposedSplit, *, of: int, workers: int) -> list[InputError]:
-    """Make the proposals of a split and add them in its order, the last of `of` images.
+def add_all(writer: CacheWriter, split: ProposedSplit, *, total: int, workers: int) -> list[InputError]:
+    """Compute the proposals of a split and add them in its order, and return the errors of images that were left out.
 
-    Returns what is wrong with the images that had to be left out.
+    Args:
+        writer: the cache.
+        split: the images that are missing in the cache.
+        total: the number of images with those that are already in the cache.
+        workers: the number of processes that compute proposals.
     """
     faults: list[InputError] = []
-    with tqdm(total=of, initial=of - len(split), unit="image", disable=None) as progress:
+    with tqdm(total=total, initial=total - len(split), unit="image", disable=None) as progress:
         for image in one_by_one(split, workers=workers):
             fault = add_image(writer, image)
             if fault is not None:
@@ -112,7 +116,7 @@ def add_all(writer: CacheWriter, split: ProposedSplit, *, of: int, workers: int)
 
 
 def add_image(writer: CacheWriter, image: ProposedImage) -> InputError | None:
-    """Add the proposals of an image; returns what is wrong if there are none, or they are none of this image."""
+    """Add the proposals of an image; returns the error if there are no proposals, or they do not fit the image."""
     if isinstance(image.proposals, InputError):
         return image.proposals
     try:

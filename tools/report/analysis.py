@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from detection.evaluation import DetectionMetrics
@@ -72,16 +71,9 @@ def analyse(metrics: DetectionMetrics) -> dict[str, Any]:
 
 
 def _curve(curve: Curve) -> dict[str, list[float]]:
-    return {
-        "recall": _rounded(curve.recall.tolist()),
-        "precision": _rounded(curve.precision.tolist()),
-        "score": _rounded(curve.scores.tolist()),
-    }
-
-
-def _rounded(values: Iterable[float]) -> list[float]:
-    """Round to five digits, which are enough for a drawing."""
-    return [float(f"{value:.5g}") for value in values]
+    """Return the points of a curve, rounded to five digits, which are enough for a drawing."""
+    columns = zip(("recall", "precision", "score"), curve, strict=True)
+    return {name: [float(f"{value:.5g}") for value in column.tolist()] for name, column in columns}
 
 
 def _point(point: OperatingPoint) -> dict[str, float | None]:

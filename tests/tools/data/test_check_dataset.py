@@ -50,7 +50,7 @@ def test_data_set_without_faults(root: Path, capsys: pytest.CaptureFixture[str])
         assert capsys.readouterr().out.splitlines() == [
             "3 images, 1 of them without objects",
             "3 objects, 1 of them ignored",
-            "objects a class, of 2 classes: 1 / 1.5 / 2 (min / median / max)",
+            "objects per class, of 2 classes: 1 / 1.5 / 2 (min / median / max)",
             "0 faults",
         ]
 
@@ -69,7 +69,7 @@ def test_faults_of_annotations(root: Path, capsys: pytest.CaptureFixture[str]) -
         f"{root}: expected objects of every class in split 'train', got none of 'dog'",
         "3 images, 2 of them without objects",
         "1 objects, 1 of them ignored",
-        "objects a class, of 2 classes: 0 / 0.5 / 1 (min / median / max)",
+        "objects per class, of 2 classes: 0 / 0.5 / 1 (min / median / max)",
         "3 faults",
     ]
 

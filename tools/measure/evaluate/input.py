@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.configuration import find_config
 from detection.datasets import DataSet, ILSVRCDetection
-from detection.datasets.files.blacklist import read_blacklist
+from detection.datasets.ilsvrc_detection import read_blacklist
 from detection.errors import InputError
 from detection.formats.ground_truth import read_coco_ground_truth, read_data_set
 from detection.formats.plausibility import implausibilities

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from detection.evaluation.groups import is_new
 from detection.evaluation.rules import MatchingRule
-from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, Float64Array, IntArray
 from detection.structures.boxes import paired_iou
-from detection.structures.split_columns import Columns, SplitBoxes, SplitDetections, SplitObjects
+from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitObjects
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16
@@ -117,7 +117,7 @@ def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
         yield Pairs(places[repeated], by_key[first[repeated] + within])
 
 
-def _by_preference(pairs: Pairs, iou: Columns, ignored: BoolArray, rule: MatchingRule) -> Pairs:
+def _by_preference(pairs: Pairs, iou: Float64Array, ignored: BoolArray, rule: MatchingRule) -> Pairs:
     """Return the pairs of each detection in the order of its preference, or only the best if the rule says so."""
     last = ignored[pairs.objects] if rule.passes_over_taken else np.zeros(len(iou), np.bool_)
     best_first = np.lexsort((-iou, last, pairs.places))

@@ -16,12 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, Float64Array, IntArray
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
-
-Columns = NDArray[np.float64]
-"""Numbers as exact as in a file. Boxes are stored as `x, y, width, height`, as conversion to corners would round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +104,7 @@ class SplitBoxes:
         index: the images and classes.
         images: the position of the image of each box in the index, int64 [N].
         labels: the position of its class, int64 [N].
-        boxes_xywh: x, y, width and height in pixels, float64 [N, 4].
+        boxes_xywh: x, y, width and height in pixels, as exact as in the file, float64 [N, 4]. Corners would be rounded.
 
     Raises:
         ValueError: if an array has the wrong shape, or a position lies outside the index.
@@ -116,7 +113,7 @@ class SplitBoxes:
     index: SplitIndex
     images: IntArray
     labels: IntArray
-    boxes_xywh: Columns
+    boxes_xywh: Float64Array
 
     def __post_init__(self) -> None:
         for name, column in self._columns().items():
@@ -136,7 +133,7 @@ class SplitBoxes:
         return replace(self, **columns)
 
     @property
-    def boxes(self) -> Columns:
+    def boxes(self) -> Float64Array:
         """The corners x1, y1, x2, y2 of the boxes: [N, 4], half-open."""
         return xywh_to_corners(self.boxes_xywh)
 
@@ -156,7 +153,7 @@ class SplitObjects(SplitBoxes):
 
     ignored: BoolArray
     crowd: BoolArray
-    areas: Columns
+    areas: Float64Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +164,7 @@ class SplitDetections(SplitBoxes):
         scores: float64 [N]; metrics only depend on their order.
     """
 
-    scores: Columns
+    scores: Float64Array
 
 
 def split_objects(index: SplitIndex, records: Sequence[GroundTruth]) -> SplitObjects:
@@ -239,14 +236,14 @@ def to_records(columns: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def corners_to_xywh(corners: ArrayLike) -> Columns:
+def corners_to_xywh(corners: ArrayLike) -> Float64Array:
     """Convert `x1, y1, x2, y2` [N, 4] to x, y, width, height in float64."""
     exact = np.array(corners, np.float64).reshape(-1, 4)
     exact[:, 2:] -= exact[:, :2]
     return exact
 
 
-def xywh_to_corners(boxes_xywh: Columns) -> Columns:
+def xywh_to_corners(boxes_xywh: Float64Array) -> Float64Array:
     """Convert x, y, width, height [N, 4] to `x1, y1, x2, y2`."""
     corners = boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]

@@ -15,8 +15,8 @@ from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.image import IMAGE_SUFFIXES, read_image
-from detection.structures.arrays import Image, IntArray
-from detection.structures.split_columns import Columns, SplitIndex
+from detection.structures.arrays import Float64Array, Image, IntArray
+from detection.structures.split_columns import SplitIndex
 
 FindImage = Callable[[str], Path | None]
 """Returns the file of an image, given its id; None if the boxes are to be drawn on a blank canvas."""
@@ -102,7 +102,7 @@ def _boxes(metrics: DetectionMetrics, row: int) -> dict[str, Any]:
     }
 
 
-def _rounded(box: Columns) -> list[float]:
+def _rounded(box: Float64Array) -> list[float]:
     return [round(side, 1) for side in box.tolist()]
 
 

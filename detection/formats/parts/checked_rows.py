@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from detection.errors import InputError
-from detection.structures.arrays import BoolArray, IntArray
-from detection.structures.split_columns import Columns, SplitDetections, SplitIndex
+from detection.structures.arrays import BoolArray, Float64Array, IntArray
+from detection.structures.split_columns import SplitDetections, SplitIndex
 
 Place = Callable[[int], str]
 """Returns the file and line that a row was read from."""
 
-Rows = tuple[IntArray, IntArray, Columns, Columns]
+Rows = tuple[IntArray, IntArray, Float64Array, Float64Array]
 """Images, labels, boxes and scores of some detections, as in `SplitDetections`."""
 
 
@@ -49,7 +49,7 @@ def find_positions(names: Sequence[Any], known: Mapping[Any, int], place: Place,
     return found
 
 
-def check_rows(boxes_xywh: Columns, scores: Columns, place: Place, *, any_score: bool) -> None:
+def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, any_score: bool) -> None:
     """Check that N detections can be scored.
 
     Args:

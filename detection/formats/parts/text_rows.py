@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.formats.parts.checked_rows import Place
-from detection.structures.split_columns import Columns, SplitDetections
+from detection.structures.arrays import Float64Array
+from detection.structures.split_columns import SplitDetections
 
 
 def read_rows(path: Path, columns: np.dtype[Any], *, fields: str) -> tuple[NDArray[Any], Place]:
@@ -66,7 +67,7 @@ def format_rows(names: Iterable[str], detections: SplitDetections) -> bytes:
     return "".join(f"{name} {score!r} {text}\n" for name, score, text in rows).encode()
 
 
-def from_inclusive(corners: NDArray[np.float64]) -> Columns:
+def from_inclusive(corners: NDArray[np.float64]) -> Float64Array:
     """Return x, y, width and height of inclusive corners: [N, 4] -> [N, 4].
 
     Pixel n covers n - 1 to n, so that a width is xmax - xmin + 1.
@@ -74,6 +75,6 @@ def from_inclusive(corners: NDArray[np.float64]) -> Columns:
     return np.hstack([corners[:, :2] - 1, corners[:, 2:] - corners[:, :2] + 1])
 
 
-def to_inclusive(boxes_xywh: Columns) -> NDArray[np.float64]:
+def to_inclusive(boxes_xywh: Float64Array) -> NDArray[np.float64]:
     """Return the inclusive corners of boxes x, y, width, height: [N, 4] -> [N, 4]."""
     return np.hstack([boxes_xywh[:, :2] + 1, boxes_xywh[:, :2] + boxes_xywh[:, 2:]])

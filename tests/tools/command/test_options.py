@@ -1,8 +1,15 @@
+"""The options that several commands share."""
+
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from tools.command.options import evenly_spaced
+import pytest
+from jsonargparse import ArgumentParser
+
+from tools.command.options import add_config_option, evenly_spaced
+from tools.measure.evaluate import run as evaluate_run
+from tools.train import train_classifier
 
 
 @pytest.mark.parametrize(
@@ -11,3 +18,35 @@ from tools.command.options import evenly_spaced
 )
 def test_items_are_evenly_spaced(limit: int | None, expected: list[int]) -> None:
     assert evenly_spaced(list(range(12)), limit) == expected
+
+
+def test_shipped_configurations_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = evaluate_run.build_parser().parse_args(["--config", "tiny_imagenet.yaml", "--data", "anywhere"])
+    assert settings.network.init_args.width_multiplier == 0.5
+    names = ("tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml")
+    several = [word for name in names for word in ("--config", name)]
+    settings = train_classifier.build_parser().parse_args(["fit", *several, "--data", "anywhere"])
+    assert (settings.input_size, settings.learning_rate, settings.trainer.max_steps) == (64, 0.02, 60)
+
+
+def small_parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    add_config_option(parser)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--batch_size", type=int)
+    return parser
+
+
+def test_own_file_comes_before_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny_imagenet.yaml").write_text("seed: 7\n")
+    monkeypatch.chdir(tmp_path)
+    assert small_parser().parse_args(["--config", "tiny_imagenet.yaml"]).seed == 7
+
+
+def test_later_files_and_options_override(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seed: 1\nbatch_size: 8\n")
+    second.write_text("seed: 2\n")
+    settings = small_parser().parse_args(["--config", str(first), "--config", str(second), "--batch_size", "9"])
+    assert (settings.seed, settings.batch_size) == (2, 9)

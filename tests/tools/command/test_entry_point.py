@@ -1,0 +1,129 @@
+"""What every command does around its work, and that each runs under both of its names from any folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import runpy
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import tools
+from detection.errors import DeviceError, InputError
+from tools.command.entry_point import Main, command, run_action
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+COMMANDS = {name: target.partition(":")[0] for name, target in SCRIPTS.items() if name != "detect"}
+
+
+def module_name(target: str) -> str:
+    """Return the name that `python -m` takes for the module of a command."""
+    parts = target.removesuffix(".command").split(".")
+    assert parts[1] in tools.GROUPS
+    return f"tools.{parts[-1]}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_the_script(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main: Main = importlib.import_module(COMMANDS[name]).main
+    try:
+        status: object = main(["--help"])
+    except SystemExit as stopped:
+        status = stopped.code
+    output = capsys.readouterr()
+    assert (status, output.err) == (0, "")
+    assert output.out.startswith(f"usage: {name} ")
+
+
+@pytest.mark.filterwarnings("ignore:'tools:RuntimeWarning")  # the other test has imported the module already
+@pytest.mark.parametrize("name", COMMANDS)
+def test_python_runs_the_module(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    module = module_name(COMMANDS[name])
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    assert not stopped.value.code
+    assert capsys.readouterr().out.startswith(f"usage: {name} ")
+
+
+def test_every_module_with_a_command_is_a_script() -> None:
+    files = [path for group in tools.GROUPS for path in (ROOT / "tools" / group).rglob("*.py")]
+    decorated = [path for path in files if "\n@command(" in path.read_text()]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in decorated}
+    assert names == set(COMMANDS.values())
+
+
+def test_scripts_are_installed() -> None:
+    installed = importlib.metadata.distribution("inception-rcnn").entry_points.select(group="console_scripts")
+    assert {script.name: script.value for script in installed} == SCRIPTS
+
+
+def test_scripts_run_beside_other_tools(tmp_path: Path) -> None:
+    """A user's folder may have a package `tools`, which `python -m` would find first."""
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "__init__.py").write_text("raise SystemExit('the tools of the user')\n")
+    script = Path(sysconfig.get_path("scripts")) / "detect-evaluate"
+    done = subprocess.run([script, "score", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: detect-evaluate score ")
+
+
+def ending_with(result: int | BaseException | None, received: list[str] | None = None) -> Main:
+    """Return a command that adds its arguments to `received`, and then returns or raises the result."""
+
+    @command("detect-nothing")
+    def main(arguments: Sequence[str]) -> int | None:
+        if received is not None:
+            received.extend(arguments)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "error"),
+    [
+        (None, 0, ""),
+        (0, 0, ""),
+        (2, 2, ""),
+        (InputError("file: expected this, got that"), 1, "detect-nothing: file: expected this, got that\n"),
+        (DeviceError("device cuda:0: lost"), 1, "detect-nothing: device cuda:0: lost\n"),
+        (KeyboardInterrupt(), 130, "detect-nothing: interrupted\n"),
+    ],
+)
+def test_exit_status(
+    result: int | BaseException | None, status: int, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    received: list[str] = []
+    assert ending_with(result, received)(["a", "b"]) == status
+    assert received == ["a", "b"]
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", error)
+
+
+def test_other_exceptions_are_faults_of_the_program() -> None:
+    with pytest.raises(ValueError, match="fault"):
+        ending_with(ValueError("fault"))([])
+
+
+def test_arguments_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["detect-nothing", "c"])
+    received: list[str] = []
+    assert ending_with(None, received)() == 0
+    assert received == ["c"]
+
+
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["unknown"], 2), (["--help"], 0), (["-h"], 0)])
+def test_usage_of_actions(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_action("detect-nothing", {"go": "nowhere", "stop": "nowhere"}, arguments) == status
+    output = capsys.readouterr()
+    assert "usage: detect-nothing {go,stop} ...; each of them has a --help\n" in (output.out, output.err)
+    assert bool(output.err) == bool(status)

@@ -1,4 +1,4 @@
-"""Region classifiers: warping, networks, training data and the scoring of regions."""
+"""Networks that classify regions of images; README.md says in which order to read this package."""
 
 COMPILED_MODULES = ("classifier.warp.numba_loops",)
 """Modules whose loops Numba compiles. `detect` loads them early in a second process."""

@@ -1,4 +1,7 @@
-"""Several networks as one classifier: the paper's fusion, with a cascade that spares most regions most of it."""
+"""`Ensemble`: several networks as one classifier, with a cascade in which most regions are scored by few networks.
+
+The loop over the networks is in `classifier.scoring.score`.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,32 @@ from detection.structures.contracts import RegionScores
 
 
 class Ensemble:
-    """The mean of the probabilities of networks (arXiv 1409.4842, section 8), which may differ in all but the classes.
+    """The mean of the probabilities of several networks (arXiv 1409.4842, section 8): `(images, boxes) ->
+    RegionScores`.
 
-    Refined boxes are the mean of those of the members that refine boxes; where none does, regions stay as they are.
+    The networks may differ in everything but their classes. Refined boxes are the mean over the members that refine
+    boxes; if none does, there are no refined boxes.
 
-    In a cascade, the first member scores all regions. Only those whose `promise` by its scores is at
-    least the first of `cascade_thresholds` go on to the second member; of these only those go on to the third in which
-    that of the mean of both reaches the second threshold; and so on. What passes the last threshold goes on to all
-    members that are left. The mean so far stands for what stops, with its boxes, or the regions themselves if no member
-    so far refines them. `detect-calibrate-cascade` finds the thresholds, one after the other.
+    In a cascade, the first member scores all regions. A region goes on to the second member only if its
+    `cascade_confidence` is at least the first of `cascade_thresholds`; it goes on to the third if that of the mean of
+    both reaches the second threshold, and so on. Regions that pass the last threshold are scored by all remaining
+    members. A region that stops keeps the mean scores and boxes of the members so far, or its own box if none of them
+    refines boxes. `detect-calibrate-cascade` finds the thresholds, one after the other.
 
     Args:
-        members: weights files, or bare names of shipped ones. The first leads the cascade, so the cheapest pays there.
-        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the networks; by default what is fastest, see `find_precision`.
-        batch_size: regions that pass through a network at once, halved where they do not fit into memory; by default
-            what suits the device.
-        mirror: whether each member's scores of a region are averaged with those of its mirror image.
-        scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
+        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be the
+        fastest. device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one. precision: number format of the
+        networks; None is the fastest one, see `find_precision`. batch_size: regions that pass through a network at
+        once, which is halved if they do not fit into memory; None is
+            a size that suits the device.
+        mirror: average the scores of each region with those of its mirror image.
+        scales: average the scores of windows about each region with these multiples of its sides; see
             `classifier.scoring.score.Views`.
-        refine: whether to refine boxes for each class, by the members that can.
-        cascade_thresholds: 0-1, at most one for each member but the last; None is exact, all members score all regions.
+        refine: refine boxes for each class, by the members that can.
+        cascade_thresholds: 0-1, at most one for each member but the last; None lets all members score all regions.
 
     Raises:
-        InputError: if weights cannot be used or are not of the same classes and head, or the device is not there.
+        InputError: if weights cannot be used, their classes or heads differ, or the device is not there.
         ValueError: if there are no members, or a number is out of range.
     """
 
@@ -76,14 +81,14 @@ class Ensemble:
         return self.networks[0].description.class_names
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
+        """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
         return score_regions(self.networks, images, boxes, views=self.views, cascade_thresholds=self.cascade_thresholds)
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
-        """What one threshold more would choose between, for the regions of each image.
+        """Scores of the regions of each image with and without the members behind the next threshold.
 
         Raises:
-            ValueError: if there are not two members to which no threshold belongs.
+            ValueError: if there are not at least two members without a threshold.
         """
         thresholds = self.cascade_thresholds
         if len(self.networks) < len(thresholds) + 2:
@@ -94,7 +99,7 @@ class Ensemble:
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:
-    """Check that the probabilities of two networks can be averaged.
+    """Check that two networks have the same classes and head, so that their probabilities can be averaged.
 
     Raises:
         InputError: naming the file of `network`, and the first difference.

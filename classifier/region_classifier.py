@@ -1,4 +1,4 @@
-"""Scores regions of images with a network: warp, normalise, then softmax or SVMs, and box regression."""
+"""`RegionClassifier`: a single network that classifies regions of images and may refine their boxes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from detection.structures.contracts import RegionScores
 
 
 class RegionClassifier(LoadedNetwork):
-    """A network of a weights file on a device: `(images, boxes) -> RegionScores`.
+    """A network of a weights file as a classifier of regions: `(images, boxes) -> RegionScores`.
 
     Args:
-        weights: a safetensors file written by `detect-train export`; a bare name is one of the shipped files.
-        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default what is fastest, see `find_precision`.
-        batch_size: regions that pass through the network at once, halved where they do not fit into memory; by default
-            what suits the device.
-        mirror: whether the scores of each region are averaged with those of its mirror image.
-        scales: sides of the windows about each region whose scores are averaged, as multiples of the region's; see
+        weights: a safetensors file written by `detect-train export`, or the bare name of a shipped one.
+        device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
+        precision: number format of the network; None is the fastest one, see `find_precision`.
+        batch_size: regions that pass through the network at once, which is halved if they do not fit into memory; None
+            is a size that suits the device.
+        mirror: average the scores of each region with those of its mirror image.
+        scales: average the scores of windows about each region with these multiples of its sides; see
             `classifier.scoring.score.Views`.
-        refine: whether to refine boxes for each class, if the network can.
+        refine: refine boxes for each class, if the network can.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -53,7 +53,7 @@ class RegionClassifier(LoadedNetwork):
         return self.description.class_names
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Scores of regions `boxes[i]` [N, 4] of each `images[i]` [H, W, 3], maybe with refined boxes."""
+        """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
         return score_regions([self], images, boxes, views=self.views)
 
     def region_features(self, image: Image, boxes: FloatArray) -> Tensor:

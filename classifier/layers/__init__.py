@@ -1,1 +1,1 @@
-"""The layers that the networks are built from."""
+"""Layers of the networks that PyTorch does not have, or not fast enough."""

@@ -1,4 +1,4 @@
-"""Constants of formulas, as tensors on whatever device the formula is computed."""
+"""Constants of formulas as tensors on the device where the formula is computed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 def device_constant(
     values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """A tensor of `values`, not to be changed, made once for each device.
+    """A tensor of `values`, created once for each device and type; callers must not change it.
 
-    To copy them at each call would make the host wait for a GPU each time.
+    Copying the values at each call would make the host wait for the GPU each time.
     """
-    with torch.inference_mode(mode=False):  # or what detection makes first could not be used in training afterwards
+    with torch.inference_mode(mode=False):  # an inference tensor could not be used in training afterwards
         return torch.tensor(values, device=device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The scale of pixels that a published network was made for."""
+"""`PixelScale`: converts the pixels that our networks read to the scale that a published network was trained with."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from detection.runtime.pixels import MEAN_RGB, SCALE
 
 
 class PixelScale(nn.Module):
-    """From pixels as our networks read them, (pixel - MEAN_RGB) * SCALE, to (pixel - mean) / deviation: [B, 3, S, S].
+    """Convert images [B, 3, S, S] from (pixel - MEAN_RGB) * SCALE to (pixel - mean) / deviation.
 
-    A network that begins with it reads the same input as every other. It can not be folded into the first convolution,
-    whose zero padding stands for the mean. Nothing of it is in the state dict.
+    A network that begins with this layer reads the same input as all others. The layer cannot be folded into the first
+    convolution, because its zero padding stands for the mean. It stores nothing in the state dict.
 
     Args:
-        mean: of the red, green and blue values, 0-255.
-        deviation: what one unit of the result is worth, in values of 0-255.
+        mean: mean of the red, green and blue values, 0-255.
+        deviation: number of pixel values, of 0-255, in one unit of the result.
     """
 
     factor: Tensor

@@ -13,13 +13,13 @@ OFFSET = 2.0
 
 
 class ResponseNorm(nn.Module):
-    """x / (2 + 1e-4 * sum of squares over 5 neighbouring channels) ** 0.75: [B, C, H, W] -> the same.
+    """Compute x / (2 + 1e-4 * sum of squares over 5 neighbouring channels) ** 0.75 for features [B, C, H, W].
 
-    The sum is a convolution of 1x1 whose weights are a band of ones, in training twice as fast on a CPU as PyTorch's
-    `LocalResponseNorm`, which averages over a volume, and which divides its alpha by the number of channels.
+    The sum is a 1x1 convolution whose weights are a band of ones. In training on a CPU it is twice as fast as PyTorch's
+    `LocalResponseNorm`, which averages over a volume and also divides its alpha by the number of channels.
 
     Args:
-        channels: C.
+        channels: number C of channels.
     """
 
     band: Tensor

@@ -1,1 +1,1 @@
-"""How loaded networks score the regions of images."""
+"""Score regions with networks that were trained; `score` has the loop, `loaded_network` a network on its device."""

@@ -1,4 +1,4 @@
-"""Weights of a classifier in one safetensors file that says how to rebuild the network."""
+"""Weights files of classifiers: a safetensors file whose metadata describes how to rebuild the network."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ BOX_HEAD_PREFIX = "box_head."
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What a weights file says beside its tensors.
+    """The metadata of a weights file.
 
     Attributes:
-        class_path: import path of the network, within the package `classifier`.
-        init_args: its arguments besides the number of outputs.
+        class_path: import path of the network's class, within the package `classifier`.
+        init_args: the arguments of the class besides the number of outputs.
         class_names: the C foreground classes.
         input_size: side S of the input, in pixels.
-        context: pixels of the input that show the surroundings of a box on each side.
-        background: whether the network scores regions and has C + 1 outputs, of which 0 is background; a network
-            that was only pre-trained on whole images has C.
-        head: what the outputs are: logits of a softmax, or margins of linear SVMs. Those have no output for
-            background, so there are C.
-        box_regression: whether the file also holds a head that refines the boxes of each class.
-        training: how the weights came about: data, command, seed, versions.
+        context: pixels of the input on each side that show the surroundings of a box.
+        background: True if the network scores regions and has C + 1 outputs, of which output 0 is background; False if
+            it was trained on whole images only and has C outputs.
+        head: "softmax" if the outputs are logits, or "svm" if they are margins of linear SVMs. There are C margins,
+            since SVMs have no output for background.
+        box_regression: True if the file also holds a layer that refines the boxes of each class.
+        training: how the weights were made: data, command, seed, versions.
 
     Raises:
-        ValueError: at construction, if the head is unknown.
+        ValueError: if the head is unknown.
     """
 
     class_path: str
@@ -65,11 +65,11 @@ class NetworkDescription:
 
     @property
     def num_outputs(self) -> int:
-        """Outputs of the network: the classes, and background where it has an output."""
+        """Number of outputs: the classes, and background if it has an output."""
         return len(self.class_names) + (self.background and self.head == "softmax")
 
     def build(self) -> nn.Module:
-        """The network with fresh weights, without a head for boxes.
+        """Build the network with new weights and without a box regression layer.
 
         Raises:
             ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
@@ -77,40 +77,40 @@ class NetworkDescription:
         return build_network(self.class_path, self.num_outputs, **self.init_args)
 
     def build_region_network(self) -> RegionNetwork:
-        """The network of `build` with the heads of the file, all with fresh weights; raises as `build` does."""
+        """Build the network with all layers of the file and new weights; raises what `build` raises."""
         return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
 
 
 def find_weights(name: str) -> Path:
-    """The file of that path, or else the shipped one of that name."""
+    """The file at this path, or else the shipped file of this name."""
     return find_file(name, SHIPPED)
 
 
 def save_weights(
     path: Path, network: nn.Module, description: NetworkDescription, *, stored_as: Storage = "float16"
 ) -> None:
-    """Write a network's parameters and buffers as float16, or the weights of its layers as int8, atomically.
+    """Write the parameters and buffers of a network as float16, or the weights of its layers as int8, atomically.
 
-    A `RegionNetwork` is stored as its trunk's tensors under their own names, and those of its head for boxes.
+    The tensors of the trunk of a `RegionNetwork` are stored under the names that they have in the trunk.
 
     Raises:
-        InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
+        InputError: naming the file, if it cannot be written; an earlier file of the same name is kept in that case.
     """
     tensors = {name.removeprefix(TRUNK_PREFIX): value for name, value in network.state_dict().items()}
     write_tensors(path, tensors, key=METADATA_KEY, description=asdict(description), stored_as=stored_as)
 
 
 def load_weights(path: Path) -> tuple[nn.Module, NetworkDescription]:
-    """The network of a weights file without a head for boxes, and its description; see `load_region_network`."""
+    """Load the trunk of a weights file, which includes the class layer, and its description."""
     network, description = load_region_network(path)
     return network.trunk, description
 
 
 def load_region_network(path: Path) -> tuple[RegionNetwork, NetworkDescription]:
-    """The network of a weights file with all its heads, in float32 and evaluation mode, and its description.
+    """Load the network of a weights file with all its layers, in float32 and evaluation mode, and its description.
 
     Raises:
-        InputError: naming the file, if it is missing, broken, or not of a region classifier.
+        InputError: naming the file, if it is missing, broken, or no weights file of a classifier.
     """
     return read_tensors(path, _build, key=METADATA_KEY, content="a region classifier")
 

@@ -1,4 +1,4 @@
-"""From boxes to the network's square input. `crop` says which of the files beside it runs when."""
+"""From boxes to the square input of a network; `crop` says which of the files beside it runs when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["warp_regions"]
 
 
 def __getattr__(name: str) -> object:
-    # Imported at first use: the second process imports `numba_loops` from here and has no use for PyTorch.
+    # Imported at first use: the second process imports `numba_loops` from this package and must not load PyTorch.
     if name == "warp_regions":
         from classifier.warp.crop import warp_regions  # noqa: PLC0415
 

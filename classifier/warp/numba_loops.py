@@ -1,4 +1,7 @@
-"""Warped regions on a CPU, in compiled loops and threads: one pass over each region; without PyTorch."""
+"""Warp regions on a CPU in compiled loops and threads.
+
+This module must not import PyTorch: a second process that starts fast may run it (`detection.runtime.second_process`).
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,19 @@ Array = NDArray[np.float64]
 Images = NDArray[np.uint8]
 
 CHUNK = 32
-"""Regions that a thread takes at once."""
+"""Number of regions that a thread takes at once."""
 
 
 class Edges(NamedTuple):
-    """Starts and ends of S footprints along an axis: S + 1 edges where an end is the next start, else S and S.
+    """Edges of the footprints of S output pixels along an axis.
 
-    `pixels` [E] are the whole ones before an edge, `shares` [E] how much of the next one is before it; `covered` [S] is
-    the share of a footprint that is within the image.
+    If footprints touch, there are S + 1 edges, each an end and the next start; otherwise there are S starts and then S
+    ends.
+
+    Attributes:
+        pixels: [E] number of whole pixels before each edge.
+        shares: [E] share of the next pixel that is before the edge.
+        covered: [S] share of each footprint that is within the image.
     """
 
     pixels: IntArray
@@ -42,7 +50,7 @@ def warp(
         windows: [B, N, 4] float64 xyxy in pixels of the images.
         size: side S of the output.
         mean: RGB, 0-255.
-        threads: among which the regions are divided.
+        threads: number of threads that the regions are divided among.
 
     Returns:
         [B, N, S, S, 3] float32.
@@ -60,16 +68,16 @@ def warp(
 def warp_to_bytes(
     image: Image, windows: Array, size: int, mean: tuple[float, float, float], *, scale: float, zero: int, threads: int
 ) -> NDArray[np.uint8]:
-    """The same of one image [H, W, 3], in bytes: those of networks that compute in bytes, see `QuantisedInput`.
+    """The result of `warp` for one image, as the bytes that a network in int8 reads; see `QuantisedInput`.
 
     Args:
         image: [H, W, 3] uint8.
         windows: [N, 4] float64 xyxy in pixels of the image.
         size: side S of the output.
         mean: RGB, 0-255.
-        scale: what a step from one byte to the next is worth, in values of 0-255.
+        scale: difference between two neighbouring bytes, in pixel values of 0-255.
         zero: the byte that stands for the mean.
-        threads: among which the regions are divided.
+        threads: number of threads that the regions are divided among.
 
     Returns:
         [N, S, S, 3] uint8.
@@ -81,14 +89,14 @@ def warp_to_bytes(
 
 
 def load() -> None:
-    """Have the machine code loaded, or made: see `detection.runtime.second_process`."""
+    """Load or compile the machine code before it is needed; the second process calls this when it starts."""
     image, windows = np.zeros((1, 2, 2, 3), np.uint8), np.array([[[0.0, 0.0, 2.0, 2.0]]])
     warp(image, windows, 1, (0.0, 0.0, 0.0), threads=1)
     warp_to_bytes(image[0], windows[0], 1, (0.0, 0.0, 0.0), scale=1.0, zero=0, threads=1)
 
 
 def _in_threads(threads: int, loop: Callable[..., None], *arrays: NDArray[Any]) -> None:
-    """Call a loop on a chunk of the rows of all arrays at a time."""
+    """Call a loop in threads, each time on a chunk of the rows of all arrays."""
     chunks = [slice(start, start + CHUNK) for start in range(0, len(arrays[0]), CHUNK)]
     with ThreadPoolExecutor(threads) as pool:
         parts = ([array[chunk] for chunk in chunks] for array in arrays)
@@ -97,7 +105,7 @@ def _in_threads(threads: int, loop: Callable[..., None], *arrays: NDArray[Any]) 
 
 @compiled
 def _sums_for(image: Image, windows: Array, size: int) -> Array:
-    """The integral image float64 [H + 1, W + 1, 3], or an empty one where all windows [N, 4] are enlarged."""
+    """The integral image, float64 [H + 1, W + 1, 3], or an empty array if all windows [N, 4] are enlarged."""
     height, width = image.shape[:2]
     for left, top, right, bottom in windows:
         if right - left >= size or bottom - top >= size:
@@ -109,7 +117,7 @@ def _sums_for(image: Image, windows: Array, size: int) -> Array:
 
 @compiled
 def _warp_each(mean: Array, images: Images, windows: Array, output: FloatArray) -> None:
-    """The windows [B, N, 4] of each of several images [B, H, W, 3] into the output [B, N, S, S, 3]."""
+    """Warp the windows [B, N, 4] of several images [B, H, W, 3] into the output [B, N, S, S, 3]."""
     for row in range(len(images)):
         sums = _sums_for(images[row], windows[row], output.shape[2])
         _warp(images[row], sums, mean, windows[row], output[row])
@@ -117,7 +125,7 @@ def _warp_each(mean: Array, images: Images, windows: Array, output: FloatArray) 
 
 @compiled
 def _integrate(image: Image, sums: Array) -> None:
-    """Sums over all that is above and left of each pixel corner, into `sums`, whose first row and column are zero."""
+    """Write the sums of the pixels above and left of each pixel corner to `sums`, whose first row and column are 0."""
     height, width = image.shape[:2]
     for y in range(height):
         red, green, blue = 0, 0, 0
@@ -132,7 +140,7 @@ def _integrate(image: Image, sums: Array) -> None:
 
 @compiled
 def _warp(image: Image, sums: Array, mean: Array, windows: Array, output: FloatArray) -> None:
-    """Each of the windows [N, 4] into its place of the output [N, S, S, 3]."""
+    """Warp the windows [N, 4] of an image into the output [N, S, S, 3]."""
     size = output.shape[1]
     for region in range(len(windows)):
         left, top, right, bottom = windows[region]
@@ -146,7 +154,7 @@ def _warp(image: Image, sums: Array, mean: Array, windows: Array, output: FloatA
 def _warp_to_bytes(  # noqa: PLR0917  compiled functions take no keywords
     image: Image, sums: Array, mean: Array, scale: float, zero: int, windows: Array, output: Image
 ) -> None:
-    """The same, as the nearest bytes after a division by `scale`, zero being `zero`."""
+    """Warp as `_warp` does, and write the nearest bytes to value / `scale` + `zero`."""
     values = np.empty((1, *output.shape[1:]), np.float32)
     source = values.ravel()
     for region in range(len(windows)):
@@ -158,9 +166,9 @@ def _warp_to_bytes(  # noqa: PLR0917  compiled functions take no keywords
 
 @compiled
 def _taps(low: float, high: float, size: int, length: int) -> tuple[IntArray, Array]:
-    """Between which two pixels the centres of output pixels are, and the weights of those: [S, 2] each.
+    """The two pixels next to the centre of each output pixel, and their weights: [S, 2] each.
 
-    A pixel outside of the image has no weight.
+    A pixel outside of the image has weight 0.
     """
     pixels, weights = np.empty((size, 2), np.int64), np.empty((size, 2))
     for place in range(size):
@@ -175,7 +183,7 @@ def _taps(low: float, high: float, size: int, length: int) -> tuple[IntArray, Ar
 
 @compiled
 def _interpolate(image: Image, window: Array, mean: Array, output: FloatArray) -> None:
-    """Bilinear samples of the image at the centres of the output pixels."""
+    """Write bilinear samples of the image at the centres of the output pixels."""
     size = len(output)
     columns, horizontal = _taps(window[0], window[2], size, image.shape[1])
     rows, vertical = _taps(window[1], window[3], size, image.shape[0])
@@ -187,14 +195,14 @@ def _interpolate(image: Image, window: Array, mean: Array, output: FloatArray) -
             before, after = horizontal[x]
             covered = (above + below) * (before + after)
             for colour in range(3):
-                of_upper = before * image[upper, left, colour] + after * image[upper, right, colour]
-                of_lower = before * image[lower, left, colour] + after * image[lower, right, colour]
-                output[y, x, colour] = above * of_upper + below * of_lower - covered * mean[colour]
+                upper_value = before * image[upper, left, colour] + after * image[upper, right, colour]
+                lower_value = before * image[lower, left, colour] + after * image[lower, right, colour]
+                output[y, x, colour] = above * upper_value + below * lower_value - covered * mean[colour]
 
 
 @compiled
 def _edges(low: float, high: float, size: int, length: int) -> Edges:
-    """Of the footprints of output pixels that tile low-high, at least one pixel wide."""
+    """Edges of the footprints, at least one pixel wide, of `size` output pixels that divide low-high evenly."""
     shared = high - low >= size
     count = size + 1 if shared else 2 * size
     half = max((high - low) / size, 1.0) / 2
@@ -217,7 +225,7 @@ def _edges(low: float, high: float, size: int, length: int) -> Edges:
 
 @compiled
 def _sum_above(sums: Array, rows: Edges, row_edge: int, columns: Edges, line: Array) -> None:
-    """Sums over all that is above an edge of rows and left of each of E edges of columns, into `line` [E, 3]."""
+    """Write the sums of the pixels above a row edge and left of each of E column edges to `line` [E, 3]."""
     row, row_share = rows.pixels[row_edge], rows.shares[row_edge]
     for edge in range(len(columns.pixels)):
         column, share = columns.pixels[edge], columns.shares[edge]
@@ -230,7 +238,7 @@ def _sum_above(sums: Array, rows: Edges, row_edge: int, columns: Edges, line: Ar
 
 @compiled
 def _average(sums: Array, window: Array, mean: Array, output: FloatArray) -> None:
-    """Means over the footprints of the output pixels; outside of the image is nothing."""
+    """Write the means over the footprints of the output pixels; outside of the image is the mean colour."""
     size = len(output)
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
     columns = _edges(window[0], window[2], size, width)

@@ -1,1 +1,1 @@
-"""Classification of whole images: no boxes and no background."""
+"""Classification of whole images, without boxes and background."""

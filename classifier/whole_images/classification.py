@@ -1,4 +1,4 @@
-"""Classification as the ImageNet challenge scores it: averaged networks and crops, top-k error, confusions."""
+"""Classification as the ImageNet challenge measures it: averages over networks and crops, top-k error, confusions."""
 
 from __future__ import annotations
 
@@ -16,43 +16,51 @@ from detection.structures.arrays import FloatArray, Image, IntArray
 def average_probabilities(
     classifiers: Sequence[ImageClassifier], images: Sequence[Image], counts: Sequence[int]
 ) -> FloatArray:
-    """Class probabilities by number of models and of crops: float32 [M, K, B, C] for M models, K counts, B images.
+    """Mean class probabilities for each number of models and of crops.
 
-    Entry [m, k] is the mean of the softmax over the first m + 1 classifiers and `counts[k]` crops, the axes of Table 3
-    in GoogLeNet's paper (arXiv 1409.4842). All classifiers see the same crops, and each crop once, however many of the
-    averages it is part of.
+    All classifiers score the same crops, and each crop once, although it is part of several means.
+
+    Returns:
+        float32 [M, K, B, C] for M models, K counts, B images and C classes. Entry [m, k] is the mean of the softmax
+        over the first m + 1 classifiers and `counts[k]` crops: the axes of Table 3 in GoogLeNet's paper (arXiv
+        1409.4842).
 
     Raises:
-        ValueError: for no classifiers, no images, no counts, a count without test crops, or classifiers of unlike
-            numbers of classes.
+        ValueError: if there are no classifiers, images or counts, a count has no set of test crops, or the classifiers
+            differ in their number of classes.
     """
     if not (classifiers and images and counts):
         raise ValueError(
             f"expected classifiers, images and counts, got {len(classifiers)}, {len(images)} and {len(counts)}"
         )
     all_crops = [evaluation_crops((image.shape[0], image.shape[1]), max(counts)) for image in images]
-    crops, positions = zip(*(of_image.distinct() for of_image in all_crops), strict=True)
+    crops, positions = zip(*(image_crops.distinct() for image_crops in all_crops), strict=True)
     inputs: dict[tuple[int, torch.device], Tensor] = {}
-    of_models = []
+    means_by_model = []
     for classifier in classifiers:
         size, device = key = classifier.input_size, classifier.device
         if key not in inputs:
             cut = [cut_crops(image, each, size=size, device=device) for image, each in zip(images, crops, strict=True)]
             inputs[key] = torch.cat(cut)
         scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
-        of_crops = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
-        of_models.append(torch.stack([of_crops[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
-    return np.stack(list(_running_means(of_models)))
+        by_crop = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
+        means_by_model.append(torch.stack([by_crop[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
+    return np.stack(list(_running_means(means_by_model)))
 
 
 def best_classes(probabilities: FloatArray, count: int) -> IntArray:
-    """The `count` likeliest classes, or all if there are fewer, best first; ties in order: [..., C] -> [..., count]."""
+    """The `count` most likely classes, best first: [..., C] -> [..., count]. Ties keep the order of the classes."""
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     return order[..., :count].astype(np.int64)
 
 
 def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
-    """Share of images, 0-1, whose class is not among the first k of `best` [N, >= k], in `labels` [N]; nan for none.
+    """Share of images, 0-1, whose label is not among the first k of their `best` classes; nan if there are no images.
+
+    Args:
+        best: [N, at least k] classes of each image, best first.
+        labels: [N] true classes.
+        k: number of classes that count.
 
     Raises:
         ValueError: if the arrays do not fit each other, or k is not positive.
@@ -65,10 +73,10 @@ def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
 
 
 def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) -> IntArray:
-    """How many images of each class (rows) were taken for each (columns): [N], [N] -> [C, C].
+    """Confusion matrix [C, C]: the number of images of each class (row) by predicted class (column).
 
     Raises:
-        ValueError: if the arrays do not fit each other, or hold something but 0 to `num_classes` - 1.
+        ValueError: if the arrays are not both [N], or hold a class outside of 0 to `num_classes` - 1.
     """
     if predicted.ndim != 1 or predicted.shape != labels.shape:
         raise ValueError(f"expected two arrays [N], got {predicted.shape} and {labels.shape}")
@@ -81,7 +89,7 @@ def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) ->
 
 
 def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]:
-    """The pairs of classes most often confused, as (class, taken for, images), at most `limit`; ties in order."""
+    """The most frequent confusions, at most `limit`, as (true class, predicted class, number of images)."""
     wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = np.column_stack(np.unravel_index(order, wrong.shape)).tolist()
@@ -89,7 +97,7 @@ def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]
 
 
 def _running_means(values: Sequence[Tensor]) -> Iterator[FloatArray]:
-    """The mean of the first, of the first two, and so on."""
+    """Yield the mean of the first value, of the first two values, and so on."""
     total = torch.zeros_like(values[0])
     for count, value in enumerate(values, start=1):
         total = total + value

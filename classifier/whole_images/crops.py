@@ -1,9 +1,9 @@
-"""The parts of a whole image that a classifier is tested on: 1, 10 or 144 crops whose scores are averaged.
+"""Test crops of a whole image: 1, 10 or 144 parts whose scores are averaged.
 
-The 10 are AlexNet's (NIPS 2012, section 4.1), the 144 GoogLeNet's (arXiv 1409.4842, section 7). Both papers resize
-the image first and cut out pixels then; here a crop is the same part of the original image, as a box, and
-`warp_regions` resizes it once. Sizes are proportions, so they hold for a network of any input size: for one of
-64 pixels the crop at scale 256 is also 7/8 of the short side.
+The 10 crops are AlexNet's (NIPS 2012, section 4.1), the 144 crops GoogLeNet's (arXiv 1409.4842, section 7). Both papers
+resize the image and then cut out pixels. Here a crop is a box in the original image, which `warp_regions` resizes once.
+All sizes are proportions, so they suit any input size: for a network of 64 pixels, too, the crop at scale 256 is 7/8 of
+the short side.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 
 CROP_SIDE = 224
 SCALES = (256, 288, 320, 352)
-"""Short sides to which the image is resized before squares of `CROP_SIDE` pixels are cut out."""
+"""Short sides, in pixels, to which the papers resize the image before they cut out squares of `CROP_SIDE` pixels."""
 SQUARES = (0.5, 0.0, 1.0)
-"""Places of a square along the longer side, as shares of the room that it leaves: centre, left or top, right or
-bottom."""
+"""Positions of a square along the longer side: centre, left or top, right or bottom. They are shares, 0-1, of the
+distance that it can be moved."""
 POSITIONS = ((0.5, 0.5), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
-"""Places x, y of a crop in its square, likewise: the centre, then the corners."""
+"""Positions (x, y) of a crop in its square, in the same unit: the centre, then the four corners."""
 COUNTS = (1, 10, 144)
 
 
 class Crops(NamedTuple):
-    """K crops of an image: `boxes` [K, 4] float32 xyxy in pixels, `mirrored` [K], left and right exchanged."""
+    """K crops of an image: `boxes` [K, 4] float32 xyxy in pixels, and `mirrored` [K], True if flipped."""
 
     boxes: FloatArray
     mirrored: BoolArray
 
     def distinct(self) -> tuple[Crops, IntArray]:
-        """The crops, each once, and where each of the K is among them [K]."""
+        """The crops without repetitions, and for each of the K crops its index among these [K]."""
         rows = np.column_stack([self.boxes, self.mirrored])
         unique, positions = np.unique(rows, axis=0, return_inverse=True)
         return Crops(unique[:, :4], unique[:, 4] > 0), positions.reshape(-1).astype(np.int64)
 
 
 def evaluation_crops(size: tuple[int, int], count: int) -> Crops:
-    """The `count` test crops of an image of `size` (height, width), all inside it.
+    """The `count` test crops, all inside of an image of `size` (height, width).
 
-    144: 4 scales x 3 squares along the longer side x (the centre, 4 corners, the whole square) x 2 mirrors. 10: the
-    centre and corners of the central square at scale 256, mirrored too. 1: the centre alone. The order is such that a
-    smaller set is the beginning of a larger one. The number is the papers': where squares coincide, as in a square
-    image, and in the whole squares of the four scales, crops repeat.
+    The 144 crops are 4 scales x 3 squares along the longer side x (the centre, 4 corners, the whole square), each also
+    mirrored. The 10 crops are the centre and the corners of the central square at scale 256, each also mirrored. A
+    single crop is the centre. Smaller sets are the beginning of larger ones. Crops repeat where squares coincide: in a
+    square image, and for the whole squares of the four scales. The counts are those of the papers, with repetitions.
 
     Raises:
-        ValueError: for another count, or an image without pixels.
+        ValueError: if `count` is not 1, 10 or 144, or the image has no pixels.
     """
     if count not in COUNTS:
         raise ValueError(f"count must be one of {', '.join(map(str, COUNTS))}, got {count}")
@@ -64,7 +64,7 @@ def evaluation_crops(size: tuple[int, int], count: int) -> Crops:
 
 
 def cut_crops(image: Image, crops: Crops, *, size: int, device: torch.device) -> Tensor:
-    """The crops of an image [H, W, 3] as a network's input: RGB minus mean [K, 3, S, S], S = `size`."""
+    """Cut crops out of an image [H, W, 3], as RGB minus mean [K, 3, S, S], where S is `size`."""
     smaller, boxes = shrink_to(MAX_PIXELS, image, crops.boxes)
     pixels = torch.from_numpy(smaller).to(device)
     regions = warp_regions(pixels[None], torch.from_numpy(boxes)[None], size=size)[0]
@@ -73,7 +73,7 @@ def cut_crops(image: Image, crops: Crops, *, size: int, device: torch.device) ->
 
 
 def _crops_of_square(size: tuple[int, int], scale: int, square: float) -> list[tuple[float, float, float, float]]:
-    """The centre, the corners, and the whole of one square, whose side is the short side of the image."""
+    """Boxes of the centre, the four corners and the whole of a square, whose side is the short side of the image."""
     height, width = size
     short = min(size)
     left, top = (width - short) * square, (height - short) * square  # one of them is 0

@@ -1,4 +1,4 @@
-"""Scores whole images, or crops of them, with a network: no boxes, no background."""
+"""`ImageClassifier`: a network that classifies whole images, or crops of them, without boxes and background."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ImageClassifier:
     """A network of a weights file on a device, as a classifier of whole images.
 
     Args:
-        weights: a safetensors file, or the bare name of a shipped one. A network trained on regions may be taken too;
-            its background is left out of the softmax.
-        device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default what is fastest, see `find_precision`.
-        batch_size: crops that pass through the network at once.
+        weights: a safetensors file, or the bare name of a shipped one. The network may also be one that was trained on
+            regions; its background output is left out of the softmax.
+        device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
+        precision: number format of the network; None is the fastest one, see `find_precision`.
+        batch_size: number of crops that pass through the network at once.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -60,16 +60,16 @@ class ImageClassifier:
 
     @torch.inference_mode()
     def probabilities(self, crops: Tensor) -> Tensor:
-        """Softmax over the classes, RGB minus mean [N, 3, S, S] -> float32 [N, C], batch by batch."""
+        """Class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C]."""
         logits = [self.network(batch).float() for batch in self._batches(crops)]
         return torch.cat(logits)[:, int(self.description.background) :].softmax(dim=1)
 
     @torch.inference_mode()
     def features(self, crops: Tensor) -> Tensor:
-        """The last hidden layer, which the class scores are linear in: [N, 3, S, S] -> float32 [N, F].
+        """The last hidden layer, from which the class layer computes logits: [N, 3, S, S] -> float32 [N, F].
 
         Raises:
-            InputError: if the network does not tell.
+            InputError: if the network has no method `features`.
         """
         if not callable(getattr(self.network, "features", None)):
             raise InputError(f"{self.path}: expected a network with features(), got {self.description.class_path}")
@@ -81,7 +81,7 @@ class ImageClassifier:
 
 
 def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:
-    """Check that two class lists agree; `source` and `other` name where they come from.
+    """Check that two lists of classes are equal; `source` and `other` say where they come from.
 
     Raises:
         InputError: naming both, and the first difference.

@@ -1,1 +1,1 @@
-"""Layers that compute in kernels of our own on a GPU."""
+"""Our own GPU kernels, in Triton, and the packed images that tensor cores read."""

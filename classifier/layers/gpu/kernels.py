@@ -1,7 +1,7 @@
 # ruff: noqa: N803  constants of a kernel are in capitals
-"""Kernels for a GPU, in Triton, for what PyTorch does there in many passes over memory. All read channels_last.
+"""Response normalisation and max pooling as GPU kernels, in Triton, with one pass over memory where PyTorch needs many.
 
-A thread reads and writes a vector of neighbouring channels at once, and knows its place by a few divisions a vector.
+All tensors are channels_last. A thread reads and writes a vector of neighbouring channels at once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor
 from classifier.layers.response_norm import ALPHA, BETA, OFFSET
 
 VECTOR = 8
-"""Channels of a vector: 16 bytes of bfloat16, the most that an instruction moves."""
+"""Channels in a vector: 16 bytes of bfloat16, the most that one instruction moves."""
 
 BLOCK = 256
-"""Vectors of the output that a program computes; of two rows in pooling."""
+"""Number of output vectors that one program computes; in pooling, each for two rows."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -35,7 +35,7 @@ def _response_norm(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     first = (vector % (C // 8)).to(tl.int32) * 8
     places = vector[:, None] * 8 + tl.arange(0, 8)[None, :]
     values = tl.load(source + places, mask=inside[:, None], other=0).to(tl.float32)
-    # The eight channels apart, so that each sees its neighbours, two on each side, without another read.
+    # Split the vector into its eight channels, so that each has its neighbours, two on each side, without another read.
     even, odd = tl.split(tl.reshape(values, [BLOCK, 4, 2]))
     even_low, even_high = tl.split(tl.reshape(even, [BLOCK, 2, 2]))
     odd_low, odd_high = tl.split(tl.reshape(odd, [BLOCK, 2, 2]))
@@ -71,7 +71,7 @@ def _max_pool(  # type: ignore[no-untyped-def]  # noqa: PLR0917
     KERNEL: tl.constexpr, STRIDE: tl.constexpr, PADDING: tl.constexpr, PROGRAMS: tl.constexpr, VECTOR: tl.constexpr,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`PROGRAMS` an image; each vector is that of a channel group in a column and in two rows, which share reads."""
+    """Pool with `PROGRAMS` programs for each image; a vector covers two output rows, which share what they read."""
     image = (tl.program_id(0) // PROGRAMS).to(tl.int64)
     vector = tl.program_id(0) % PROGRAMS * BLOCK + tl.arange(0, BLOCK)
     channel = (vector % (C // VECTOR) * VECTOR)[:, None] + tl.arange(0, VECTOR)[None, :]
@@ -99,7 +99,7 @@ def _max_pool(  # type: ignore[no-untyped-def]  # noqa: PLR0917
 
 
 def response_norm(features: Tensor) -> Tensor:
-    """What `ResponseNorm` computes, in one pass: [B, C, H, W] -> the same; C is a multiple of `VECTOR`."""
+    """`ResponseNorm` of features [B, C, H, W] in one pass; C must be a multiple of `VECTOR`."""
     features = features.contiguous(memory_format=torch.channels_last)
     output = torch.empty_like(features)
     total = features.numel() // VECTOR
@@ -108,7 +108,7 @@ def response_norm(features: Tensor) -> Tensor:
 
 
 def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> Tensor:
-    """`max_pool2d` without the indices that PyTorch writes beside: [B, C, H, W] -> [B, C, H', W']."""
+    """`max_pool2d` without the indices that PyTorch also writes: [B, C, H, W] -> [B, C, H', W']."""
     features = features.contiguous(memory_format=torch.channels_last)
     count, channels, *size = features.shape
     out_height, out_width = (pooled_length(length, kernel, stride, padding, ceil_mode=ceil_mode) for length in size)
@@ -125,7 +125,7 @@ def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_m
 
 
 def pooled_length(length: int, kernel: int, stride: int, padding: int, *, ceil_mode: bool) -> int:
-    """Outputs along an axis; with `ceil_mode` a last window that starts inside the input or its left padding counts."""
+    """Number of outputs along an axis. `ceil_mode` counts a last window that starts in the input or its left padding."""
     steps = length + 2 * padding - kernel
     outputs = (-(-steps // stride) if ceil_mode else steps // stride) + 1
     return outputs - (ceil_mode and (outputs - 1) * stride >= length + padding)

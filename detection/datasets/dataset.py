@@ -92,7 +92,7 @@ class DataSet(ABC):
                 faults.report(
                     InputError(f"{self.root}: expected objects of every class in split '{split}', got none of '{name}'")
                 )
-        return SplitCheck(entries, faults.found)
+        return SplitCheck(entries, faults.errors)
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
         """Return the images of `split` with the only class of their objects, for the classification of whole images.

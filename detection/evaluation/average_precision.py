@@ -24,9 +24,9 @@ def precision_recall(
     Raises:
         ValueError: if the arrays have different lengths, or there are more true positives than objects.
     """
-    found = _best_first(scores, true_positive, ground_truth_count).cumsum()
-    precision = found / np.arange(1, len(found) + 1)
-    recall = found / ground_truth_count if ground_truth_count else np.full(len(found), np.nan)
+    true_positives = _best_first(scores, true_positive, ground_truth_count).cumsum()
+    precision = true_positives / np.arange(1, len(true_positives) + 1)
+    recall = true_positives / ground_truth_count if ground_truth_count else np.full(len(true_positives), np.nan)
     return precision, recall
 
 
@@ -42,17 +42,15 @@ def average_precision(
     the result is the mean of the envelope at these levels, where a level that no detection reaches counts as 0. The
     other arguments and the errors are those of `precision_recall`. Without ground truth the result is nan.
     """
-    ranks = (
-        np.flatnonzero(_best_first(scores, true_positive, ground_truth_count)) + 1
-    )  # the ranks at which recall rises, [T]
+    # The recall rises only at the ranks of the T true positives.
+    ranks = np.flatnonzero(_best_first(scores, true_positive, ground_truth_count)) + 1
     if ground_truth_count == 0:
         return float("nan")
-    found = np.arange(1, len(ranks) + 1)
-    envelope = np.maximum.accumulate((found / ranks)[::-1])[::-1]
+    true_positives = np.arange(1, len(ranks) + 1)
+    envelope = np.maximum.accumulate((true_positives / ranks)[::-1])[::-1]
     if recall_levels is not None:
-        reached = np.searchsorted(
-            recall_levels, found / ground_truth_count, side="right"
-        )  # number of levels reached, [T]
+        # The number of levels that are reached at each true positive, [T].
+        reached = np.searchsorted(recall_levels, true_positives / ground_truth_count, side="right")
         return float((envelope * np.diff(reached, prepend=0)).sum() / len(recall_levels))
     return float(envelope.sum() / ground_truth_count)
 

@@ -77,8 +77,8 @@ class DetectionMetrics:
     def total_recall(self) -> float:
         """Return the share of all objects that were found, or nan if there are no objects."""
         counted = self.ground_truth_counts > 0
-        found = float((self.recall[counted] * self.ground_truth_counts[counted]).sum())
-        return found / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
+        found_count = float((self.recall[counted] * self.ground_truth_counts[counted]).sum())
+        return found_count / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
 
 
 def score_by_matching(objects: SplitObjects, detections: SplitDetections, rule: MatchingRule) -> DetectionMetrics:
@@ -91,11 +91,11 @@ def metrics_of(objects: SplitObjects, detections: SplitDetections, matches: Matc
     rule = matches.rule
     rankings = _rankings(objects, detections, matches)
     counts = np.array([len(ranking.object_images) for ranking in rankings], np.int64)
-    found = np.array([ranking.true_positive.sum() for ranking in rankings], np.int64)
+    found_counts = np.array([ranking.true_positive.sum() for ranking in rankings], np.int64)
     return DetectionMetrics(
         rule=rule.name,
         average_precision=np.array([ranking.average_precision(rule.recall_levels) for ranking in rankings]),
-        recall=np.divide(found, counts, out=np.full(len(counts), np.nan), where=counts > 0),
+        recall=np.divide(found_counts, counts, out=np.full(len(counts), np.nan), where=counts > 0),
         ground_truth_counts=counts,
         rankings=[[ranking] for ranking in rankings],
         recall_levels=rule.recall_levels,

@@ -9,7 +9,7 @@ from detection.errors import InputError
 
 
 class Faults:
-    """Receives the errors that the readers of data sets find: raises the first, or collects all of them in `found`.
+    """Receives the errors that the readers of data sets find: raises the first, or collects all of them in `errors`.
 
     A reader names the place in the file, and raises an `InputError` without the place:
 
@@ -22,7 +22,7 @@ class Faults:
 
     def __init__(self, *, keep: bool = False) -> None:
         self.keep = keep
-        self.found: list[InputError] = []
+        self.errors: list[InputError] = []
 
     @contextmanager
     def at(self, place: str | Callable[[], str] = "") -> Iterator[None]:
@@ -37,4 +37,4 @@ class Faults:
         """Raise or collect an error that names its place."""
         if not self.keep:
             raise error from None
-        self.found.append(error)
+        self.errors.append(error)

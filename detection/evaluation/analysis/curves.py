@@ -53,11 +53,11 @@ def precision_recall_curve(ranking: Ranking, *, most_points: int = CURVE_POINTS)
     return Curve(recall[rows], precision[rows], ranking.scores[rows])
 
 
-def _best_of_steps(precision: NDArray[np.float64], found: IntArray, steps: int) -> IntArray:
-    """Return the rows with the best precision in each step of the number of objects `found`, and the ends."""
-    step = found * steps // (found[-1] + 1)
+def _best_of_steps(precision: NDArray[np.float64], found_counts: IntArray, steps: int) -> IntArray:
+    """Return the rows with the best precision in each step of the number of found objects, and the ends."""
+    step = found_counts * steps // (found_counts[-1] + 1)
     best = first_largest(precision, np.flatnonzero(is_new(step)))
-    rows: IntArray = np.unique([0, *best, len(found) - 1])
+    rows: IntArray = np.unique([0, *best, len(found_counts) - 1])
     return rows
 
 
@@ -75,10 +75,10 @@ def best_f1(scores: NDArray[np.float64], true_positive: BoolArray, object_count:
     if not len(scores) or not object_count:
         return OperatingPoint(*[float("nan")] * 4)
     ends = np.flatnonzero(is_new(scores[::-1])[::-1])  # a threshold includes all detections of equal score
-    found = true_positive.cumsum()[ends]
-    f1 = 2 * found / (ends + 1 + object_count)
+    found_counts = true_positive.cumsum()[ends]
+    f1 = 2 * found_counts / (ends + 1 + object_count)
     best = int(f1.argmax())
-    precision, recall = found[best] / (ends[best] + 1), found[best] / object_count
+    precision, recall = found_counts[best] / (ends[best] + 1), found_counts[best] / object_count
     return OperatingPoint(float(scores[ends[best]]), float(f1[best]), float(precision), float(recall))
 
 

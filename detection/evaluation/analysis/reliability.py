@@ -111,8 +111,8 @@ def fit_calibration(judged: Judged, *, area: float | None = 0.0) -> BetaCalibrat
 
     start = np.array([1.0, 1.0, 0.0, area or 0.0])
     bounds = [(0, None), (0, None), (None, None), (area, area)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
-    a, b, offset, found_area = map(float, found.x)
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
+    a, b, offset, fitted_area = map(float, optimum.x)
     if not a + b > 0:
         raise ValueError("expected higher scores to be right more often")
-    return BetaCalibration(a, b, offset, found_area)
+    return BetaCalibration(a, b, offset, fitted_area)

@@ -41,12 +41,12 @@ def find_positions(names: Sequence[Any], known: Mapping[Any, int], place: Place,
     Raises:
         InputError: naming the place of the first unknown name.
     """
-    found = np.array([known.get(name, -1) for name in names], np.int64)
-    if (found < 0).any():
-        first = int((found < 0).argmax())
+    result = np.array([known.get(name, -1) for name in names], np.int64)
+    if (result < 0).any():
+        first = int((result < 0).argmax())
         # Numbers of a text file are read as floats: 8.0 stands in it as 8.
         raise InputError(f"{place(first)}: expected {expected}, got {names[first]!r}".removesuffix(".0"))
-    return found
+    return result
 
 
 def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, any_score: bool) -> None:

@@ -18,7 +18,7 @@ def test_faults_are_kept_in_their_order() -> None:
         with faults.at(place):
             raise InputError("expected a number")
     faults.report(InputError("b.txt: missing"))
-    assert [str(fault) for fault in faults.found] == [
+    assert [str(fault) for fault in faults.errors] == [
         "a.txt:1: expected a number",
         "expected a number",
         "b.txt: missing",
@@ -38,7 +38,7 @@ def test_place_is_looked_up_only_for_a_fault() -> None:
     assert asked == []
     with faults.at(place):
         raise InputError("expected a number")
-    assert [str(fault) for fault in faults.found] == ["slow.xml:7: expected a number"]
+    assert [str(fault) for fault in faults.errors] == ["slow.xml:7: expected a number"]
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -46,4 +46,4 @@ def test_faults_of_the_program_are_none_of_the_data(keep: bool) -> None:
     faults = Faults(keep=keep)
     with pytest.raises(ZeroDivisionError), faults.at("a.txt"):
         _ = 1 / 0
-    assert faults.found == []
+    assert faults.errors == []

@@ -73,7 +73,7 @@ def test_all_faults_at_once_leave_the_usable_objects(tmp_path: Path, write_xml: 
     _, (_, labels, _) = read_voc_xml(path, LABELS, faults)
     assert labels.tolist() == [0]
     places = [f"{path}:{4 + 4 * index}" for index in range(len(UNUSABLE))]
-    assert [str(fault) for fault in faults.found] == [
+    assert [str(fault) for fault in faults.errors] == [
         f"{place}: {message}" for place, (_, message) in zip(places, UNUSABLE, strict=True)
     ]
 

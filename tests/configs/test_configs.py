@@ -1,4 +1,4 @@
-"""Every experiment file is complete and has no unknown key."""
+"""The shipped configurations are complete, have no unknown key, and say in their header how to use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from classifier.ensemble import Ensemble
-from detection.configuration import load_detector
+from detection.configuration import find_config, load_detector
 from proposals.merge import MergedProposer
 from proposals.selective_search import SelectiveSearch
 from tools.measure import calibrate_cascade
@@ -43,10 +43,10 @@ def test_photographs_go_with_the_members() -> None:
 
     three = [*both, "--config", str(PATHS[OBJECTS])]
     later = train_classifier.build_parser().parse_args(["fit", *three, "--data", "anywhere"])
-    of_objects = later.task.init_args.photographs.init_args
-    assert of_objects.none_of_the_classes == photographs.none_of_the_classes
-    assert of_objects.foreground_fraction == 0.75
-    assert Path(of_objects.classes).name == "coco_to_tiny_imagenet.tsv"
+    objects = later.task.init_args.photographs.init_args
+    assert objects.none_of_the_classes == photographs.none_of_the_classes
+    assert objects.foreground_fraction == 0.75
+    assert find_config(objects.classes) == CONFIGS / "classes" / "coco_to_tiny_imagenet.tsv"
     assert later.task.init_args.foreground_fraction == settings.task.init_args.foreground_fraction
     assert (later.trainer.max_epochs, later.trainer.max_steps) == (None, 60)
 
@@ -56,7 +56,7 @@ def test_photographs_go_with_the_members() -> None:
 )
 def test_evaluation_reads_it(name: str) -> None:
     settings = evaluate_run.build_parser().parse_args(["--config", str(PATHS[name]), "--data", "anywhere"])
-    merges = name == MEMBER  # members see MultiBox's boxes too
+    merges = name == MEMBER  # a member also sees the boxes of MultiBox
     expected = "proposals.merge.MergedProposer" if merges else "proposals.selective_search.SelectiveSearch"
     assert settings.detector.propose.class_path == expected
 
@@ -84,7 +84,7 @@ def test_calibration_takes_an_ensemble_in_place_of_the_experiments_classifier() 
 
 
 def test_the_shipped_sources() -> None:
-    """Those of `configs/comparisons/coverage.yaml` that need no weights."""
+    """The sources of `coverage.yaml` that need no weights can be built."""
     settings = coverage.build_parser().parse_args(["--config", str(PATHS["coverage.yaml"]), "--data", "anywhere"])
     names = ["selective search", "superpixels doubled", "doubled, ranked"]
     published = ["smoothed as by R-CNN", "that, doubled"]

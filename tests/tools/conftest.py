@@ -1,4 +1,4 @@
-"""A data set of squares in two colours, experiments small enough for tests, runs of them, and a report's page."""
+"""Fixtures of the commands: a small data set, small experiments and their runs, and the page of a report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEARCHED_WIDTH = 100
 
 
 def write_picture(path: Path, label: int, generator: np.random.Generator) -> str:
-    """A square in the colour of its class on noise; returns its box, as the annotations have it."""
+    """Draw a square in the colour of its class on noise; return its box in the form of the annotations."""
     pixels = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     x, y = generator.integers(0, 24, 2)
     pixels[y : y + 40, x : x + 40] = COLOURS[label]
@@ -62,7 +62,7 @@ def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_settings(folder: Path, *, batch_size: int, max_epochs: int) -> dict[str, Any]:
-    """The settings of `configs/tiny_imagenet/tiny_imagenet.yaml` with a small network, for one process on the CPU."""
+    """Return the settings of `tiny_imagenet.yaml` with a small network, for one process on the CPU."""
     settings: dict[str, Any] = yaml.safe_load(Path("configs/tiny_imagenet/tiny_imagenet.yaml").read_text())
     settings |= {"batch_size": batch_size, "workers": 0, "output": str(folder / "run"), "input_size": 32}
     settings["network"]["init_args"]["width_multiplier"] = 0.125
@@ -89,7 +89,7 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="trained", scope="session")
 def trained_weights(config: Path, data: Path) -> Path:
-    """Weights of a short run."""
+    """Train for a short time, and return the file of the weights."""
     options = ["--config", str(config), "--data", str(data)]
     assert train_classifier.main(["fit", *options]) == 0
     checkpoint, weights = config.parent / "run" / "last.ckpt", config.parent / "trained.safetensors"
@@ -100,7 +100,7 @@ def trained_weights(config: Path, data: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def logged() -> Logged:
-    """`logged(folder, column)`: what the last part of the run in `folder` logged."""
+    """Return a function that reads a column of the log of the last part of the run in a folder."""
 
     def read(folder: Path, column: str) -> list[float]:
         with (sorted(folder.glob("log/version_*"))[-1] / "metrics.csv").open() as file:
@@ -116,7 +116,7 @@ def options_of_the_experiment(config: Path, data: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def three_epochs(experiment: list[str]) -> Options:
-    """`three_epochs(output)`: the arguments that train for 30 steps, logging each."""
+    """Return a function that gives the arguments to train for 30 steps and log each, with an output folder."""
 
     def arguments(output: Path) -> list[str]:
         options = ["fit", *experiment, "--output", str(output), "--network.init_args.dropout", "0.5"]
@@ -128,7 +128,7 @@ def three_epochs(experiment: list[str]) -> Options:
 
 @pytest.fixture(name="uninterrupted", scope="session")
 def run_in_one_go(three_epochs: Options, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of three epochs."""
+    """Train for three epochs without interruption, and return the folder of the run."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     assert train_classifier.main(three_epochs(folder)) == 0
     return folder
@@ -156,14 +156,14 @@ def fill(options: list[str], path: Path, *more: str) -> int:
 
 @pytest.fixture(name="filled", scope="session")
 def filled_cache(search_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of the proposals of `search_config` on `tiny_images`."""
+    """Return a cache of the proposals of `search_config` on `tiny_images`."""
     path = tmp_path_factory.mktemp("cache") / "val.proposals"
     assert fill(search_options, path) == 0
     return path
 
 
 def message(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a failing run prints."""
+    """Return the single line that a failing command prints."""
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
@@ -173,7 +173,7 @@ def message(capsys: pytest.CaptureFixture[str]) -> str:
 def ensemble_options(
     tiny_images: Path, tiny_weights: Path, tiny_description: NetworkDescription, tmp_path: Path
 ) -> list[str]:
-    """Of a tool that measures: two tiny networks as one classifier."""
+    """Return the options of a measuring command, with an ensemble of two tiny networks."""
     other = tmp_path / "other.safetensors"
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""The tools that read a cache of proposals: the same results, and caches that do not fit."""
+"""Commands that read a cache of proposals give the same results as with the proposer, and refuse a wrong cache."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_cached_proposals_measure_the_same(
     assert measure(search_options, report) == 0
     made = json.loads(report.read_text())
 
-    def not_asked(self: SelectiveSearch, image: Image) -> Proposals:  # noqa: ARG001
+    def unexpected(self: SelectiveSearch, image: Image) -> Proposals:  # noqa: ARG001
         pytest.fail("expected the cached proposals to be taken")
 
-    monkeypatch.setattr(SelectiveSearch, "__call__", not_asked)
+    monkeypatch.setattr(SelectiveSearch, "__call__", unexpected)
     assert measure(search_options, report, "--proposals", str(filled)) == 0
     cached = json.loads(report.read_text())
     assert cached["proposals_per_image"] == made["proposals_per_image"] > 1
@@ -60,9 +60,9 @@ def test_cached_proposals_detect_the_same(search_config: Path, filled: Path, tin
         list(detect_each(detector, records, ImageProposals(detector.propose, cache), workers=0))
         for cache in (None, ProposalCache(filled))
     )
-    for expected, found in zip((one.detections for one in made), (one.detections for one in cached), strict=True):
-        assert len(found) == len(expected) > 0
-        np.testing.assert_allclose(np.sort(found.scores), np.sort(expected.scores), atol=5e-3)
+    for expected, result in zip(made, cached, strict=True):
+        assert len(result.detections) == len(expected.detections) > 0
+        np.testing.assert_allclose(np.sort(result.detections.scores), np.sort(expected.detections.scores), atol=5e-3)
 
 
 def run_evaluate(options: list[str]) -> int:
@@ -124,7 +124,7 @@ def test_cache_of_another_data_set(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One with the same reader, and with images of the same names."""
+    """The other data set has the same reader, and images of the same names."""
     data = shutil.copytree(search_options[-1], tmp_path / "data")
     picture = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
     length = picture.stat().st_size
@@ -138,7 +138,7 @@ def test_cache_of_another_data_set(
 
 
 def test_picture_of_another_size(filled: Path, tiny_images: Path) -> None:
-    """A file changed after the cache was opened, say."""
+    """The file of an image may change after the cache was opened."""
     record = TinyImageNet(tiny_images).read("val")[5]
     proposals = ImageProposals(SelectiveSearch(), ProposalCache(filled))
     assert len(proposals(record, np.zeros((40, 40, 3), np.uint8))) > 1

@@ -1,4 +1,4 @@
-"""The threshold of a cascade, tried on scores that are made once."""
+"""The trials of `detect-calibrate-cascade` agree with `detect-evaluate` on detectors with these thresholds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def calibrated(options: Sequence[str], path: Path, *more: str) -> dict[str, Any]
 
 
 def evaluated(options: Sequence[str], path: Path, thresholds: list[float]) -> float:
-    """The precision that evaluation finds with these thresholds."""
+    """Return the mean average precision that `detect-evaluate run` measures with these thresholds."""
     setting = ["--detector.classify.init_args.cascade_thresholds", json.dumps(thresholds)]
     assert evaluate.main(["run", *options, *setting, "--resamples", "0", "--json", str(path)]) == 0
     precision: float = json.loads(path.read_text())["mAP"]
@@ -60,7 +60,7 @@ def test_the_next_threshold_is_tried_on_what_the_first_lets_pass(
     ensemble_options += ["--detector.classify.init_args.cascade_thresholds"]
     report = calibrated([*ensemble_options, json.dumps([earlier["threshold"]])], tmp_path / "b.json")
     trials = report["trials"]
-    assert trials[0] == earlier | {"threshold": 0.0}  # which all that is left passes
+    assert trials[0] == earlier | {"threshold": 0.0}  # which all remaining regions pass
     later = next(trial for trial in trials if trial["share"] < earlier["share"] / 2)
     thresholds = [earlier["threshold"], later["threshold"]]
     assert evaluated(ensemble_options[:-1], tmp_path / "c.json", thresholds) == pytest.approx(later["mAP"], abs=1e-6)

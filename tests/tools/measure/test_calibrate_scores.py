@@ -1,4 +1,4 @@
-"""Calibration of detections in a file, as a user does it."""
+"""The command `detect-calibrate-scores` on detections in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGES = 2000
 
 @pytest.fixture(name="options")
 def overconfident_detections(tmp_path: Path) -> list[str]:
-    """A detection in each image, right in a share of the cases that is the square of its score."""
+    """Return options with one detection for each image; the probability that it is right is its score squared."""
     generator = np.random.default_rng(0)
     scores = generator.uniform(0.05, 1, IMAGES)
     lefts = np.where(generator.uniform(0, 1, IMAGES) < scores**2, 10, 60).tolist()
@@ -70,8 +70,8 @@ def test_scores_become_shares(options: list[str], tmp_path: Path, capsys: pytest
     assert report["before"]["expected_error"] == pytest.approx(0.17, abs=0.04)
     assert report["after"]["expected_error"] < 0.055  # about 100 detections a bin: 0.03 by chance alone
     for when in ("before", "after"):
-        counts = [one["count"] for one in report[when]["bins"]]
-        assert sum(counts) == IMAGES / 2  # the half that did not give the numbers
+        counts = [row["count"] for row in report[when]["bins"]]
+        assert sum(counts) == IMAGES / 2  # the half that the calibration was not fitted on
     calibrate = BetaCalibration(**report["calibration"])
     grid = np.array([0.3, 0.6, 0.9], np.float32)
     assert np.abs(calibrate(grid, np.ones(3)) - grid**2).max() < 0.06
@@ -86,18 +86,18 @@ def test_larger_boxes_are_preferred(options: list[str], tmp_path: Path) -> None:
     # Boxes take a fifth of the image, but most of those that are wrong are made half as large.
     path = tmp_path / "results.json"
     detections = json.loads(path.read_text())
-    for one in detections:
-        if one["bbox"][0] == 60 and one["image_id"] % 4:
-            one["bbox"][2] = 15
+    for detection in detections:
+        if detection["bbox"][0] == 60 and detection["image_id"] % 4:
+            detection["bbox"][2] = 15
     path.write_text(json.dumps(detections))
     plain = calibrated(options, tmp_path / "plain.json")
     assert plain["calibration"]["area"] == 0
     assert plain["mAP"]["after"] == plain["mAP"]["before"]
-    found = calibrated([*options, "--area", "null"], tmp_path / "found.json")
-    assert found["calibration"]["area"] > 10  # the small ones are all wrong
+    fitted = calibrated([*options, "--area", "null"], tmp_path / "fitted.json")
+    assert fitted["calibration"]["area"] > 10  # the small ones are all wrong
     given = calibrated([*options, "--area", "0.5"], tmp_path / "given.json")
     assert given["calibration"]["area"] == 0.5
-    assert plain["mAP"]["after"] < given["mAP"]["after"] < found["mAP"]["after"]
+    assert plain["mAP"]["after"] < given["mAP"]["after"] < fitted["mAP"]["after"]
 
 
 def test_areas_need_the_sizes_of_images(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ def test_plot(options: list[str], tmp_path: Path) -> None:
 
 def test_nothing_right(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results.json"
-    wrong = [one | {"bbox": [60, 10, 30, 30]} for one in json.loads(path.read_text())]
+    wrong = [record | {"bbox": [60, 10, 30, 30]} for record in json.loads(path.read_text())]
     path.write_text(json.dumps(wrong))
     assert calibrate_scores.main([*options, "--json", str(tmp_path / "report.json")]) == 1
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""From sources by name to tables, a CSV file and a plot."""
+"""`detect-coverage`: from the names of sources to tables, a CSV file and a plot."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SEARCH = {
     "init_args": {"scales": [50], "width": 40, "min_side": 8},
 }
 QUARTER = as_boxes([(0, 0, 20, 20), (0, 0, 40, 40), (0, 0, 40, 40)])
-"""In a picture of 40x40: a quarter, then all of it, twice."""
+"""Boxes in a picture of 40x40: a quarter, then all of it, twice."""
 
 
 @pytest.fixture(name="run")
 def tool_on_the_pictures(tiny_images: Path, tmp_path: Path) -> Callable[..., int]:
-    """`run({"name": source}, *more)`, the exit status."""
+    """Return a function `run({"name": source}, *options)` that runs the command and returns its exit status."""
 
     def run(sources: dict[str, Any], *more: str, data: Path = tiny_images) -> int:
         path = tmp_path / "settings.yaml"
@@ -46,7 +46,7 @@ def tool_on_the_pictures(tiny_images: Path, tmp_path: Path) -> Callable[..., int
 
 
 def cache_file(path: Path, data: Path, *, split: str = "val", left_out: int = 0) -> str:
-    """A cache with the boxes `QUARTER` for each picture of the validation split."""
+    """Write a cache with the boxes `QUARTER` for each picture of the validation split, and return its path."""
     settings = {"dataset": {"class_path": "detection.datasets.TinyImageNet", "init_args": {}}, "split": split}
     with CacheWriter(path, settings) as writer:
         for record in TinyImageNet(data).read("val")[left_out:]:
@@ -56,7 +56,7 @@ def cache_file(path: Path, data: Path, *, split: str = "val", left_out: int = 0)
 
 
 def test_tables(run: Callable[..., int], tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The cached boxes find 400 of 1,600 square pixels with the first, and the whole object with the second."""
+    """The first cached box covers 400 of the object's 1,600 square pixels, and the second covers all of them."""
     cache = cache_file(tmp_path / "val.proposals", tiny_images)
     assert run({"the whole image": WHOLE, "cached": cache}, "--counts", "[2, 1]") == 0
     assert capsys.readouterr().out == (
@@ -121,11 +121,11 @@ def test_files(run: Callable[..., int], tiny_images: Path, tmp_path: Path) -> No
         assert (drawn.format, drawn.size) == ("PNG", (1650, 675))
 
 
-def broken(path: Path) -> None:
+def break_boxes(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def of_other_pictures(path: Path) -> None:
+def claim_other_pictures(path: Path) -> None:
     index = path.with_name(f"{path.name}.index")
     lines = index.read_text().splitlines(keepends=True)
     index.write_text("".join([lines[0], lines[1].replace("40, 40, ", "40, 40, 1"), *lines[2:]]))
@@ -134,8 +134,8 @@ def of_other_pictures(path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "harm", "reason"),
     [
-        ({}, broken, "expected 396 bytes of boxes as its index says, got 395"),
-        ({}, of_other_pictures, "the cache is of another data set, or the image has changed"),
+        ({}, break_boxes, "expected 396 bytes of boxes as its index says, got 395"),
+        ({}, claim_other_pictures, "the cache is of another data set, or the image has changed"),
         ({"split": "train"}, None, "expected a cache made with split val, got one with train"),
         ({"left_out": 1}, None, "expected proposals of image '0', got none"),
     ],
@@ -225,7 +225,7 @@ def test_weights_that_are_missing(
 def test_image_that_a_source_fails_on(
     run: Callable[..., int], tiny_images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It counts for no source, so that all are measured on the same images."""
+    """The image counts for no source, so that all sources are measured on the same images."""
     calls: list[Image] = []
     original = WholeImage.__call__
 
@@ -239,8 +239,8 @@ def test_image_that_a_source_fails_on(
     assert run({"search": SEARCH, "whole": WHOLE}) == 1
     output = capsys.readouterr()
     assert output.err == (
-        f"detect-coverage: whole: {tiny_images}/tiny-imagenet-200/val/images/2.png: expected proposals, got MemoryError: "
-        "no more room; the image is left out\n"
+        f"detect-coverage: whole: {tiny_images}/tiny-imagenet-200/val/images/2.png: expected proposals, "
+        "got MemoryError: no more room; the image is left out\n"
     )
     assert output.out.startswith("11 images, 11 objects")
 

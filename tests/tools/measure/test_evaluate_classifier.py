@@ -1,4 +1,4 @@
-"""The grid of models and crops, from the command line to the files it writes."""
+"""The command `detect-evaluate-classifier`, from its options to the files that it writes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def test_every_image_is_read_once(
 
 def test_error_grid_by_hand() -> None:
     labels = np.array([0, 7])
-    # The first model has the first image right and the second in fourth place; both have the second right too.
+    # The first model has the right class of the first image in first place, and of the second image in fourth place.
+    # Both models together have both in first place.
     first = [[0, 1, 2, 3, 4], [1, 2, 3, 7, 5]]
     both = [[0, 1, 2, 3, 4], [7, 2, 3, 1, 5]]
     best = np.array([[first], [both]])

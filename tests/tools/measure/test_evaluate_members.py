@@ -1,4 +1,4 @@
-"""What each member of an ensemble is worth, from scores that are made once."""
+"""The command `detect-evaluate-members` agrees with `detect-evaluate` on ensembles of the same members."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def members_of(options: list[str]) -> list[str]:
 
 
 def evaluated(options: list[str], path: Path, members: list[str]) -> dict[str, Any]:
-    """The report of `tools.evaluate run` on an ensemble of these."""
+    """Return the report of `detect-evaluate run` on an ensemble of these members."""
     chosen = ["--detector.classify.init_args.members", json.dumps(members)]
     assert evaluate.main(["run", *options, *chosen, "--resamples", "50", "--json", str(path)]) == 0
     report: dict[str, Any] = json.loads(path.read_text())
@@ -36,7 +36,7 @@ def test_figures_are_those_of_evaluation(
     ensemble_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], regions_shown: list[int]
 ) -> None:
     first, second = members_of(ensemble_options)
-    cascade = ["--detector.classify.init_args.cascade_thresholds", "[0.9]"]  # of no influence
+    cascade = ["--detector.classify.init_args.cascade_thresholds", "[0.9]"]  # has no influence
     report = measured(ensemble_options, tmp_path / "a.json", *cascade)
     printed = capsys.readouterr().out
     assert sum(regions_shown) == 2 * report["regions"]  # each region once by each member
@@ -50,10 +50,10 @@ def test_figures_are_those_of_evaluation(
     ]
     for part, row, members in combinations:
         expected = evaluated(ensemble_options, tmp_path / "b.json", members)
-        found = report["members"][row][part]
-        assert found["mAP"] == pytest.approx(expected["mAP"], abs=1e-6)
-        assert found["interval"] == pytest.approx(expected["mAP_interval"], abs=1e-6)
-        assert f"{found['mAP']:.4f}" in printed
+        figure = report["members"][row][part]
+        assert figure["mAP"] == pytest.approx(expected["mAP"], abs=1e-6)
+        assert figure["interval"] == pytest.approx(expected["mAP_interval"], abs=1e-6)
+        assert f"{figure['mAP']:.4f}" in printed
 
 
 def test_gain_over_the_mean_member(ensemble_options: list[str], tmp_path: Path) -> None:

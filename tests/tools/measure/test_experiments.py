@@ -1,4 +1,4 @@
-"""The experiment table: figures by hand, kept and gone on with, rows that are left out."""
+"""The table of `detect-experiments`: figures computed by hand, interrupted runs, and variants that are left out."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from detection.structures.contracts import Proposals, RegionScores
 from proposals.cache.writer import CacheWriter
 from tools.measure.evaluate.measured_split import Split
 from tools.measure.experiments import command as experiments
+from tools.measure.experiments.command import open_variant
 from tools.measure.experiments.timing import NAME as TIMING
 from tools.measure.experiments.timing import timed
-from tools.measure.experiments.command import open_variant
 
 IMAGES = 12
-"""Of 40x40 pixels with an object each, all of the picture; the classes take turns: cat, cup, rocket."""
+"""The number of images. Each has 40x40 pixels and one object that fills it, in turn a cat, a cup and a rocket."""
 
 
 class Boxes:
-    """The same boxes for every image."""
+    """A proposer that returns the same boxes for every image."""
 
     def __init__(self, boxes: list[list[float]]) -> None:
         self.boxes = as_boxes(boxes)
@@ -42,7 +42,7 @@ class Boxes:
 
 
 class Always:
-    """Gives every region the same probability of each of some classes."""
+    """A classifier that gives every region the same probability for each of the `labels`."""
 
     class_names = ("cat", "cup", "rocket")
     regions = 0
@@ -53,7 +53,7 @@ class Always:
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:  # noqa: ARG002
         Always.regions += sum(map(len, boxes))
-        return [RegionScores(np.tile(self.row, (len(of_image), 1))) for of_image in boxes]
+        return [RegionScores(np.tile(self.row, (len(image_boxes), 1))) for image_boxes in boxes]
 
 
 def detector(boxes: list[list[float]], labels: list[int], **more: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ ALL = detector([HALF, QUARTER], [0, 1, 2], nms_iou_threshold=0.5)
 
 @pytest.fixture(name="run")
 def tool_on_the_pictures(tiny_images: Path, tmp_path: Path) -> Callable[..., int]:
-    """`run({"name": variant}, *more)`, the exit status."""
+    """Return a function that runs the command on variants by their names, and returns the exit status."""
     Always.regions = 0
 
     def run(variants: dict[str, Any], *more: str) -> int:
@@ -86,16 +86,17 @@ def tool_on_the_pictures(tiny_images: Path, tmp_path: Path) -> Callable[..., int
 
 
 def test_figures(run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By hand; of equal scores the earlier image ranks first, and in an image the earlier box.
+    """All scores are equal, so the earlier image ranks first, and in an image the earlier box.
 
-    Cats alone: right at ranks 1, 4, 7, 10, so AP (1 + 1/2 + 3/7 + 2/5) / 4, and 0 for the other classes. All three: the
-    half has an IoU of exactly 0.5, which counts, the quarter behind it is wrong, so every other rank is.
+    The variant "cats" is right at ranks 1, 4, 7, 10, so that AP is (1 + 1/2 + 3/7 + 2/5) / 4 for cats, and 0 for the
+    other classes. In the variant "all" the half box has an IoU of exactly 0.5, which counts, and the quarter box after
+    it is wrong, so that every other rank is wrong.
     """
     table, figures = tmp_path / "table.csv", tmp_path / "figures.json"
     assert run({"cats": CATS, "all": ALL}, "--csv", str(table), "--json", str(figures)) == 0
     ranks = {"cat": (1, 7, 13, 19), "cup": (3, 9, 15, 21), "rocket": (5, 11, 17, 23)}
-    precisions = {name: [hits / rank for hits, rank in enumerate(of_class, 1)] for name, of_class in ranks.items()}
-    envelopes = [np.maximum.accumulate(one[::-1]) for one in precisions.values()]
+    precisions = [[hits / rank for hits, rank in enumerate(class_ranks, 1)] for class_ranks in ranks.values()]
+    envelopes = [np.maximum.accumulate(values[::-1]) for values in precisions]
     cats, everything = (1 + 1 / 2 + 3 / 7 + 2 / 5) / 4 / 3, float(np.mean(envelopes))
     report = json.loads(figures.read_text(), parse_constant=pytest.fail)
     first, second = report["rows"]
@@ -138,20 +139,20 @@ def test_interrupted_goes_on(run: Callable[..., int], tmp_path: Path, monkeypatc
     added: list[str] = []
     original = ResultsWriter.add
 
-    def noted(self: ResultsWriter, result: ImageResult) -> None:
+    def recording(self: ResultsWriter, result: ImageResult) -> None:
         added.append(result.image_id)
         original(self, result)
 
     def killed(self: ResultsWriter, result: ImageResult) -> None:
         if len(added) == IMAGES + 5:  # in the second row
             raise KeyboardInterrupt
-        noted(self, result)
+        recording(self, result)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ResultsWriter, "add", killed)
         assert run({"cats": CATS, "all": ALL}) == 130
     done = len(added)
-    monkeypatch.setattr(ResultsWriter, "add", noted)
+    monkeypatch.setattr(ResultsWriter, "add", recording)
     assert run({"cats": CATS, "all": ALL}, "--json", str(tmp_path / "b.json")) == 0
     assert len(added) - done == IMAGES - 5
     rows = [json.loads((tmp_path / name).read_text())["rows"] for name in ("a.json", "b.json")]
@@ -202,7 +203,9 @@ def test_missing_parts_are_left_out(
 
 def test_nothing_to_measure(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"typo": CATS | {"nms": 0.3}}) == 1
-    assert capsys.readouterr().err.startswith("detect-experiments: variants: expected one that can be built, got none: typo: ")
+    assert capsys.readouterr().err.startswith(
+        "detect-experiments: variants: expected one that can be built, got none: typo: "
+    )
 
 
 def test_cached_proposals(run: Callable[..., int], tiny_images: Path, tmp_path: Path) -> None:
@@ -230,17 +233,17 @@ def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_ima
     records = TinyImageNet(tiny_images).read("val")
     if content is not None:
         (tmp_path / TIMING).write_bytes(content)
-    one = Detector(Boxes([WHOLE]), Always([0]))
-    first = timed(one, records, 3, tmp_path)
+    fixed = Detector(Boxes([WHOLE]), Always([0]))
+    first = timed(fixed, records, 3, tmp_path)
     assert len(first.proposing) == len(first.scoring) == 3
     assert all(0 < seconds < 60 for seconds in first.proposing + first.scoring)
     assert first.seconds <= max(first.proposing) + max(first.scoring)
-    assert timed(one, records, 3, tmp_path) == first
-    assert len(timed(one, records, 4, tmp_path).proposing) == 4
+    assert timed(fixed, records, 3, tmp_path) == first
+    assert len(timed(fixed, records, 4, tmp_path).proposing) == 4
 
 
 def test_shipped_variants_open() -> None:
-    """Those whose weights are there; they know the classes of the data set."""
+    """The variants whose weights are shipped can be built, and know the classes of the data set."""
     settings = experiments.build_parser().parse_args(
         ["--config", "configs/comparisons/section8.yaml", "--data", "anywhere"]
     )

@@ -1,4 +1,4 @@
-"""The grid of filters, pixel by pixel."""
+"""The picture of the filters of a first layer, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tools.measure.picture_network import CELL, GAP, draw_filters, first_filters
 
 def test_each_filter_is_stretched_by_itself_and_put_in_its_place() -> None:
     filters = np.zeros((5, 3, 2, 2), np.float32)
-    filters[0, 0, 0, 1] = 0.1  # red at the top right; the rest is the least, so black
-    filters[1, :, 1, 0] = -7  # black at the bottom left; the rest is the most, so white
-    filters[2] = 3  # one value only
+    filters[0, 0, 0, 1] = 0.1  # red at the top right; all else has the lowest value, which is black
+    filters[1, :, 1, 0] = -7  # black at the bottom left; all else has the highest value, which is white
+    filters[2] = 3  # a single value
     grid = draw_filters(filters)
     step = CELL + GAP
-    assert grid.shape == (2 * step + GAP, 3 * step + GAP, 3)  # 3 columns, as 3 x 3 is the first square to hold 5
+    assert grid.shape == (2 * step + GAP, 3 * step + GAP, 3)  # 3 columns, as 3 x 3 is the smallest square that holds 5
     cells = [grid[GAP + row * step :][:CELL, GAP + column * step :][:, :CELL] for row in (0, 1) for column in (0, 1, 2)]
     quarter = (slice(0, CELL, CELL // 2), slice(0, CELL, CELL // 2))
     assert cells[0][quarter].tolist() == [[[0, 0, 0], [255, 0, 0]], [[0, 0, 0], [0, 0, 0]]]

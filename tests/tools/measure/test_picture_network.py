@@ -1,4 +1,4 @@
-"""Pictures of a network, from the command line to what they show."""
+"""The command `detect-picture-network`, from its options to what the pictures show."""
 
 from __future__ import annotations
 

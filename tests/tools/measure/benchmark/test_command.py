@@ -1,4 +1,4 @@
-"""The benchmark times what it says."""
+"""Each benchmark measures and prints what it says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_photos_stage_by_stage_and_against_baselines(
 def test_plain_loop_finds_what_the_detector_finds(
     photo: Path, detector_config: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or the comparison would be of two different things; cropping by PIL differs a little."""
+    """The baseline must do the same work as the detector; cropping by PIL differs a little."""
     detector = load_detector(detector_config)
     classify = RegionClassifier(str(tiny_weights), device="cpu", precision="float32")
     loop = benchmark_baselines.PlainLoop(detector, [classify], sampled=10_000)
@@ -71,7 +71,7 @@ def test_plain_loop_finds_what_the_detector_finds(
     assert np.array(found).shape == expected.shape
 
 
-def test_an_ensemble_is_timed_with_all_its_networks(tiny_weights: Path) -> None:
+def test_all_networks_of_an_ensemble_are_timed(tiny_weights: Path) -> None:
     ensemble = Ensemble([str(tiny_weights)] * 3, device="cpu")
     detector = Detector(WholeImage(), ensemble)
     assert benchmark_photos.networks_of(detector) == ensemble.networks
@@ -196,7 +196,7 @@ SCORING = ["scoring", "--device", "cpu", "--regions", "5", "--networks", "2", "-
 SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]
 
 
-def test_scoring_by_engines_against_the_plain_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scoring_by_engines_against_the_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "scoring.json"
     options = ["--box_regression", "--engines", "eager", "fused", "--profile", "--json", str(file)]
     assert benchmark.main([*SCORING, *options]) == 0

@@ -1,4 +1,4 @@
-"""The benchmark of growth times what it says."""
+"""The benchmark of growth measures and prints what it says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tools.measure.benchmark.proposals import mosaic
 def test_growth(
     detector_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that tells how much came out, and one more, shows which work is timed."""
+    """Times are replaced by the number of results plus one, which shows what work is timed."""
 
     def count(function: Callable[[], Any], repeat: int, _: torch.device, *, warm_up: int) -> list[float]:  # noqa: ARG001
         result = function()
@@ -54,7 +54,7 @@ def test_growth(
     assert read_image(plot).shape[1] == 4 * 4 * 150
 
 
-def test_growth_beyond_the_detector(detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_fit_the_detector(detector_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["growth", "--config", str(detector_config), "--device", "cpu"]
     assert benchmark.main([*options, "--members", "1", "2"]) == 1
     assert "--members: expected at most the detector's 1 networks, got [1, 2]" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Measuring a detector on a split: killed and resumed, kept and refused."""
+"""The action `detect-evaluate run`: detections are kept, an interrupted run goes on, and wrong results are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMAGES = 12
 
 
 class KilledError(Exception):
-    """Stands for whatever ends a run at once."""
+    """Stands for an event that ends the process at once."""
 
 
 @pytest.fixture(name="config", scope="module")
@@ -41,21 +41,21 @@ def small_experiment(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Pat
 
 @pytest.fixture(name="options")
 def options_of_a_run(config: Path, tiny_images: Path, tmp_path: Path) -> list[str]:
-    """With folders of this test's own."""
+    """Return options with folders that only this test uses."""
     return ["run", "--config", str(config), "--data", str(tiny_images), "--output", str(tmp_path), "--resamples", "20"]
 
 
 @pytest.fixture(name="detected")
 def images_detected_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images the detector has looked at, each time that it was called."""
+    """Return a list to which each call of the detector adds its number of images."""
     calls: list[int] = []
     original = Detector.score
 
-    def noted(self: Detector, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
+    def recording(self: Detector, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         calls.append(len(images))
         return original(self, images, proposals)
 
-    monkeypatch.setattr(Detector, "score", noted)
+    monkeypatch.setattr(Detector, "score", recording)
     return calls
 
 

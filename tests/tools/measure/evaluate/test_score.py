@@ -1,4 +1,4 @@
-"""Scoring, converting and comparing files, as their users do."""
+"""The actions `score`, `convert` and `compare` of `detect-evaluate`, on files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def box_record(image: int, category: int, x: float, **more: Any) -> Record:
 
 @pytest.fixture(name="truth")
 def coco_ground_truth(tmp_path: Path) -> Path:
-    """Two images; a cat in each, a dog in the first, no owl."""
+    """Write two images: a cat in each, a dog in the first, and no owl."""
     annotations = [box_record(11, 1, 0), box_record(11, 5, 100), box_record(12, 1, 50)]
     content = {
         "images": [{"id": number, "width": 200, "height": 100} for number in (11, 12)],
@@ -39,7 +39,7 @@ def coco_ground_truth(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="results")
 def coco_results(tmp_path: Path) -> Path:
-    """Cats: hit at 0.9, miss at 0.8, hit at 0.7; the dog is missed."""
+    """Write detections of cats: right at 0.9, wrong at 0.8, right at 0.7. The dog is not found."""
     found = [box_record(11, 1, 0, score=0.9), box_record(11, 1, 120, score=0.8), box_record(12, 1, 50, score=0.7)]
     path = tmp_path / "results.json"
     path.write_text(json.dumps([*found, box_record(12, 5, 0, score=0.5)]))
@@ -66,7 +66,7 @@ def score_json(path: Path, *options: object) -> Record:
     ],
 )
 def test_score_by_hand(rule: str, cat: float, truth: Path, results: Path, tmp_path: Path) -> None:
-    # Cats: precision 1 up to recall 1/2, 2/3 up to 1. Dogs: 0. Owls do not count.
+    # The precision of cats is 1 up to a recall of 1/2, and 2/3 up to 1. That of dogs is 0. Owls do not count.
     report = score_json(tmp_path / "x.json", "--rule", rule, "--ground-truth", truth, "--detections", results)
     assert report["rule"] == rule
     assert report["AP"] == {"cat": pytest.approx(cat, abs=1e-9), "dog": 0, "owl": None}
@@ -130,7 +130,7 @@ def test_folder_of_a_data_set(
 
 
 def test_blacklist(truth: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Without cats in the first image: one hit at 0.7, nothing before it.
+    # If cats in the first image do not count, the detection at 0.7 is right and no other comes before it.
     blacklist = tmp_path / "blacklist.txt"
     blacklist.write_text("1 cat\n")
     given = ["--rule", "ilsvrc", "--ground-truth", truth, "--detections", results, "--blacklist", blacklist]
@@ -152,7 +152,10 @@ def test_bad_input_is_one_line(truth: Path, results: Path, tmp_path: Path, capsy
             ["--ground-truth", bad, "--detections", results],
             f"detect-evaluate: {bad}: expected a json object with images, annot",
         ),
-        ([*given, tmp_path / "none"], f"detect-evaluate: {tmp_path / 'none'}: expected a file of detections: No such file"),
+        (
+            [*given, tmp_path / "none"],
+            f"detect-evaluate: {tmp_path / 'none'}: expected a file of detections: No such file",
+        ),
         ([*given, results, "--json", tmp_path], f"detect-evaluate: {tmp_path}: expected a file to write, got a folder"),
     ):
         assert run("score", *options) == 1
@@ -208,7 +211,7 @@ def test_page_with_pictures(
 
 @pytest.fixture(name="better")
 def better_results(results: Path, tmp_path: Path) -> Path:
-    """Without the wrong cat, and with the dog."""
+    """Write detections without the wrong cat, and with the dog."""
     found = json.loads(results.read_text())
     path = tmp_path / "better.json"
     path.write_text(json.dumps([found[0], found[2], box_record(11, 5, 100, score=0.4)]))

@@ -1,4 +1,4 @@
-"""What a photo is asked for, and whether its best detections say it."""
+"""The categories that a photo is asked for, and the answers that its best detections give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Naming what photos show, as a user measures it; all figures by hand."""
+"""The command `detect-evaluate-photos`; all figures are computed by hand."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Run = Callable[..., int]
 PERSON, CAT, DOG, PIZZA = range(1, 5)
 CATEGORIES = {PERSON: "person", CAT: "cat", DOG: "dog", PIZZA: "pizza"}
 A, B, C = (0, 0, 60, 60), (60, 60, 100, 100), (0, 60, 40, 100)
-"""The boxes that are proposed in every photo, of 100x100 px."""
+"""The boxes that are proposed in every photo of 100x100 pixels."""
 TABBY, RETRIEVER, MARGHERITA, GOOSE, LEMON = range(5)
 
 PHOTOS: list[tuple[list[tuple[int, Sequence[int]]], list[tuple[Sequence[int], int, float]]]] = [
-    # annotated: category and box                 found: box, class and score
+    # annotated: category and box                 detected: box, class and score
     ([(DOG, A), (PERSON, (70, 0, 90, 20))], [(A, RETRIEVER, 0.9)]),
     ([(DOG, A), (CAT, B)], [(A, MARGHERITA, 0.5), (A, GOOSE, 0.4), (A, LEMON, 0.3), (B, TABBY, 0.2)]),
-    ([(CAT, A)], [(B, TABBY, 0.1)]),  # elsewhere, and below the detector's threshold
+    ([(CAT, A)], [(B, TABBY, 0.1)]),  # in another place, and below the detector's threshold
     ([(PIZZA, (0, 0, 32, 32))], [(A, MARGHERITA, 0.9)]),  # too small for "any"; an IoU of 1024 / 3600
     ([(PERSON, A)], [(A, RETRIEVER, 0.9)]),  # asked for nothing
     ([(PIZZA, C)], [(A, GOOSE, 0.85), (C, MARGHERITA, 0.8)]),
@@ -40,14 +40,14 @@ ANY = {"photos": 4, "right": 3, "placed": 2, "shown": 2}
 
 
 class Boxes:
-    """The same boxes in every image."""
+    """A proposer that returns the same boxes for every image."""
 
     def __call__(self, image: Image) -> Proposals:  # noqa: ARG002 the protocol's name
         return Proposals(as_boxes([A, B, C]), np.zeros(3, np.float32))
 
 
 class Planned:
-    """Finds what `PHOTOS` says; the first pixel of a photo is its number there."""
+    """A classifier that gives the scores in `PHOTOS`; the first pixel of a photo is its number there."""
 
     class_names = ("tabby", "golden retriever", "pizza", "goose", "lemon")
     seen = 0
@@ -64,7 +64,7 @@ class Planned:
 
 
 def write_photos(root: Path) -> None:
-    """The data set in the layout of COCO; a crowd of dogs fills the picture of a person."""
+    """Write the data set in the layout of COCO; a crowd of dogs fills the photo of a person."""
     (root / "images").mkdir(parents=True)
     annotations: list[dict[str, Any]] = []
     for number, (objects, _) in enumerate(PHOTOS):
@@ -83,7 +83,7 @@ def write_photos(root: Path) -> None:
 
 @pytest.fixture(name="run")
 def tool_on_the_photos(tmp_path: Path) -> Run:
-    """`run(*more)`, the exit status."""
+    """Return a function that runs the command with more options, and returns the exit status."""
     Planned.seen = 0
     write_photos(tmp_path / "data")
     detector = {
@@ -167,7 +167,7 @@ def test_printed(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -
 
 def test_photos_are_looked_at_once(run: Run, tmp_path: Path) -> None:
     first = report_of(run, tmp_path / "a.json")
-    assert Planned.seen == 5  # not at the one that is asked for nothing
+    assert Planned.seen == 5  # the photo that is asked for nothing is left out
     assert report_of(run, tmp_path / "b.json") == first
     assert Planned.seen == 5
     report_of(run, tmp_path / "c.json", "--best", "1")

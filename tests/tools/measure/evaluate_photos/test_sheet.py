@@ -1,4 +1,4 @@
-"""Which photos a sheet shows, and how large."""
+"""The photos that a sheet shows, and their sizes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAT, DOG = range(2)
 
 
 def answered(category: int, score: float, *, right: bool, placed: bool = False, path: str = "photo.png") -> Answer:
-    """With one detection; without any where the score is 0."""
+    """Return an answer with one detection, or without any if the score is 0."""
     count = 1 if score else 0
     record = GroundTruth(f"{category} {score}", Path(path), as_boxes([[0, 0, 9, 9]]), np.array([category], np.int64))
     best = Detections(as_boxes([[1, 1, 5, 5]] * count), np.full(count, score, np.float32), np.zeros(count, int), ("a",))
@@ -61,7 +61,7 @@ def test_photos_fit_their_cells(size: tuple[int, int], fitted: tuple[int, int]) 
 
 
 def test_boxes_grow_with_the_photo(photo_pixels: Image) -> None:
-    """A photo of 160x120 px becomes 3.75 times as large."""
+    """A photo of 160x120 pixels is enlarged by a factor of 3.75."""
     best = Detections(as_boxes([[40, 20, 80, 60]]), np.array([0.5], np.float32), np.array([0], np.int64), ("a",))
     larger = np.array(PIL.Image.fromarray(photo_pixels).resize(CELL, PIL.Image.Resampling.BICUBIC))
     expected = draw_detections(larger, Detections(best.boxes * 3.75, best.scores, best.labels, ("a",)))
@@ -89,4 +89,4 @@ def test_sheet_that_cannot_be_written(tmp_path: Path, photo_pixels: Image) -> No
     PIL.Image.fromarray(photo_pixels).save(tmp_path / "photo.png")
     one = answered(CAT, 0.5, right=True, path=str(tmp_path / "photo.png"))
     with pytest.raises(InputError, match=r"sheet\.png: expected a place to write to"):
-        write_sheet(tmp_path / "nowhere" / "sheet.png", report_of(one), rows=1)
+        write_sheet(tmp_path / "photo.png" / "sheet.png", report_of(one), rows=1)

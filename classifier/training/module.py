@@ -172,13 +172,10 @@ class ClassifierTraining(SupervisedTraining):
 
 
 def seed_device(seed: int, device: torch.device) -> None:
-    """Seed the generators of a device; `torch.manual_seed` looks for devices of all kinds, which takes far longer."""
-    if device.type not in ("cpu", "cuda"):
-        torch.manual_seed(seed)
-        return
+    """Seed the CPU and a device; `torch.manual_seed` looks for devices of all kinds, which takes far longer."""
     torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _as_input(regions: Tensor) -> Tensor:

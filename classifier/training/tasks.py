@@ -84,7 +84,7 @@ class WholeImages(Task):
         if proposals is not None:
             raise InputError("proposals: expected a task with regions, got one with whole images")
         images = dataset.read_labels(split)
-        require_all_classes((image.label for image in images), dataset, split)
+        require_all_classes((image.label for image in images), dataset, f"split '{split}'")
         return CropSamples(
             images,
             area=self.crop_area,
@@ -122,7 +122,7 @@ class Regions(Task):
     ) -> Samples:
         records = dataset.read(split)
         labels = (label for record in records for label in record.labels[~record.ignored].tolist())
-        require_all_classes(labels, dataset, split)
+        require_all_classes(labels, dataset, f"split '{split}'")
         if proposals is not None:
             proposals.require(records)
         objects = ObjectSamples(
@@ -144,15 +144,15 @@ class Regions(Task):
         return GroundTruthRegions(dataset.read(split))
 
 
-def require_all_classes(labels: Iterable[int], dataset: DataSet, split: str) -> None:
+def require_all_classes(labels: Iterable[int], dataset: DataSet, where: str) -> None:
     """Check that there is an object of every class to learn from.
 
     Raises:
-        InputError: naming the classes that `labels` lack.
+        InputError: naming the classes that `labels` lack, and `where` they were expected, such as "split 'train'".
     """
     present = set(labels)
     missing = [name for label, name in enumerate(dataset.class_names) if label not in present]
     if missing:
         raise InputError(
-            f"{dataset.root}: expected objects of every class in split '{split}', got none of {', '.join(missing)}"
+            f"{dataset.root}: expected objects of every class in {where}, got none of {', '.join(missing)}"
         )

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
@@ -111,20 +111,18 @@ class TrainingData(LightningDataModule):
         super().__init__()
 
     def train_dataloader(self) -> ResumableLoader:
-        trainer = self._attached_trainer()
-        if self.training is None:
-            raise RuntimeError("TrainingData was made to measure only")
+        trainer, training = cast(Trainer, self.trainer), cast(TrainingSamples, self.training)
         batches = ResumableBatches(
-            len(self.training),
+            len(training),
             batch_size=self.batch_size,
-            seed=self.training.seed,
+            seed=training.seed,
             steps_done=lambda: trainer.global_step,
             batches_per_step=trainer.accumulate_grad_batches,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
         return ResumableLoader(
-            self.training,  # type: ignore[arg-type]  # it is no `Dataset`, but all that the loader needs
+            training,  # type: ignore[arg-type]  # it is no `Dataset`, but all that the loader needs
             batch_sampler=batches,
             collate_fn=self.training_collation,
             num_workers=self.workers,
@@ -134,14 +132,9 @@ class TrainingData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        trainer = self._attached_trainer()
+        trainer = cast(Trainer, self.trainer)
         share = Share(self.measured, filler=self.filler, rank=trainer.global_rank, world_size=trainer.world_size)
         return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)
-
-    def _attached_trainer(self) -> Trainer:
-        if self.trainer is None:
-            raise RuntimeError("TrainingData gives loaders to the trainer that it was passed to")
-        return self.trainer
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self.val_dataloader()

@@ -102,12 +102,17 @@ class DecodedImages:
                 )
 
 
-def open_or_decode(path: Path, images: Sequence[Path], *, workers: int) -> DecodedImages:
-    """Return the pixels of `images` in the file `path`; if there is no such file, `workers` processes write it first.
+def open_or_decode(file: str | None, images: Sequence[Path], *, workers: int) -> ImageReader:
+    """Return a reader of `images`: their pixels in a file, or `read_image` if `file` is None.
+
+    If there is no such file yet, `workers` processes write it.
 
     Raises:
         InputError: naming the image or file that cannot be read or written, or does not fit `images`.
     """
+    if file is None:
+        return read_image
+    path = Path(file)
     if not _index_path(path).exists():
         decode_images(path, images, workers=workers)
     decoded = DecodedImages(path)

@@ -1,4 +1,4 @@
-"""Make a weights file of torchvision's GoogLeNet, trained on the 1000 classes of ImageNet.
+"""Convert torchvision's GoogLeNet, which was trained on the 1000 classes of ImageNet, to a weights file.
 
 detect-import-torchvision --weights imagenet.safetensors                          # downloads 50 MB
 detect-import-torchvision --weights imagenet.safetensors --source googlenet.pth   # a file that is there
@@ -29,7 +29,7 @@ CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 
 def build_parser() -> ArgumentParser:
-    """The options, all of them file names."""
+    """Return the parser of the command."""
     parser = ArgumentParser(prog="detect-import-torchvision", description="Import torchvision's GoogLeNet.")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     parser.add_argument("--source", type=str | None, default=None, help="torchvision's .pth file; default: download it")
@@ -38,7 +38,7 @@ def build_parser() -> ArgumentParser:
 
 @command("detect-import-torchvision")
 def main(arguments: Sequence[str]) -> None:
-    """Convert the given or the published weights; returns the exit status."""
+    """Convert the given weights, or else the published ones."""
     settings = build_parser().parse_args(arguments)
     if settings.source is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def download(url: str, path: Path) -> None:
-    """Fetch weights whose name ends, as all of torchvision's do, in the first digits of their SHA-256.
+    """Download a file whose name ends in the first digits of its SHA-256, as the names of all torchvision weights do.
 
     Raises:
-        InputError: naming the address, if it cannot be reached or sends something else; no file is left then.
+        InputError: naming the address, if it cannot be reached or sends something else; then no file is written.
     """
     digits = re.search(r"-([0-9a-f]{8,})\.pth$", url)
     if digits is None:
@@ -66,10 +66,10 @@ def download(url: str, path: Path) -> None:
 
 
 def convert(source: Path, weights: Path, *, origin: str) -> None:
-    """Write the weights file of torchvision's `source`, which is said to come from `origin`.
+    """Write the weights of torchvision's file `source` to the file `weights`, which names `origin` as their origin.
 
     Raises:
-        InputError: naming the file, if `source` is not of torchvision's GoogLeNet, or `weights` cannot be written.
+        InputError: naming the file, if `source` does not hold torchvision's GoogLeNet, or `weights` cannot be written.
     """
     description = NetworkDescription(
         class_path="classifier.googlenet.GoogLeNet",
@@ -93,15 +93,15 @@ def convert(source: Path, weights: Path, *, origin: str) -> None:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .pth file, read without running any code of it.
+    """Return the state dict in a .pth file, without running code from it.
 
     Raises:
-        InputError: naming the file, if it is missing, broken, or holds anything else.
+        InputError: naming the file, if it is missing or broken, or if it holds anything else.
     """
     expected = "expected a .pth file with the state dict of torchvision's googlenet"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file leads to errors of almost any kind
+    except Exception as error:  # a broken file leads to errors of almost any type
         raise InputError(f"{path}: {expected}, cannot read it: {_one_line(error)}") from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(state[name], Tensor) for name in state
@@ -111,7 +111,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _one_line(error: Exception) -> str:
-    """The reason without the advice that PyTorch adds in further lines and sentences."""
+    """Return the first sentence of an error; PyTorch adds advice in further sentences."""
     lines = str(error).splitlines()
     return lines[0].split(". ")[0] if lines else type(error).__name__
 

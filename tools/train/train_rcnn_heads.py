@@ -1,7 +1,9 @@
-"""Fit R-CNN's heads on the features of a trained network: linear SVMs in place of its softmax, and box regression.
+"""Fit R-CNN's heads on the features of a trained network: linear SVMs that replace its softmax, and box regression.
 
 detect-train-rcnn-heads --config tiny_imagenet.yaml --data FOLDER \
     --weights trained.safetensors --save rcnn.safetensors
+
+The heads themselves are in `classifier.training.rcnn_heads`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from classifier.training.rcnn_heads.box_ridge import MIN_IOU, BoxRidge
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from classifier.training.rcnn_heads.svm import HardNegativeMining, class_overlaps, feature_scale
 from classifier.training.samples.sampled_boxes import apart_from
+from classifier.training.tasks import require_all_classes
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.image import read_image
@@ -36,21 +39,13 @@ from tools.command.image_proposals import ImageProposals, open_cache
 from tools.command.options import add_limit_option, evenly_spaced
 
 NORM_IMAGES = 50
-"""Images whose regions tell the features' mean norm; R-CNN's code takes 200."""
-
-
-class Pairs(NamedTuple):
-    """Regions near a ground truth: `features` [N, F], `deltas` [N, 4] to it, and its class in `labels` [N]."""
-
-    features: FloatArray
-    deltas: FloatArray
-    labels: IntArray
+"""Number of images whose regions give the mean norm of the features; R-CNN's code uses 200."""
 
 
 class RegionFeatures:
-    """Scaled features of a network for regions of images: the ground truth, and what is proposed.
+    """The scaled features that a network has for the ground truth and the proposals of images.
 
-    Ignored objects are no ground truth, and what overlaps them is not among the regions.
+    Ignored objects do not count as ground truth, and proposals that overlap them are left out.
     """
 
     def __init__(self, classify: RegionClassifier, proposals: ImageProposals) -> None:
@@ -58,12 +53,12 @@ class RegionFeatures:
         self.proposals = proposals
         self.scale = 1.0
 
-    def of_ground_truth(self, record: GroundTruth) -> FloatArray:
-        """Features [M, F] of the objects of an image, without those that are ignored."""
+    def extract_objects(self, record: GroundTruth) -> FloatArray:
+        """Return the features [M, F] of the objects of an image that are not ignored."""
         return self._extract(read_image(record.path), record.boxes[~record.ignored])
 
-    def of_image(self, record: GroundTruth) -> tuple[FloatArray, FloatArray]:
-        """Regions [N, 4], the ground truth before the proposals, and their features [N, F]."""
+    def extract_regions(self, record: GroundTruth) -> tuple[FloatArray, FloatArray]:
+        """Return the ground truth and then the proposals of an image [N, 4], and their features [N, F]."""
         image = read_image(record.path)
         proposed = apart_from(record.boxes[record.ignored], self.proposals(record, image).boxes)
         regions = np.concatenate([record.boxes[~record.ignored], proposed])
@@ -75,12 +70,12 @@ class RegionFeatures:
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
+    """Return the parser of the command."""
     parser = ArgumentParser(prog="detect-train-rcnn-heads", description="Fit SVMs and box regression.")
     add_experiment_options(parser, detector_required=True)
     parser.add_argument("--weights", type=str, required=True, help="safetensors file of the trained network")
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
-    parser.add_argument("--svm", type=bool, default=True, help="SVMs in place of the network's class layer")
+    parser.add_argument("--svm", type=bool, default=True, help="replace the class layer of the network by SVMs")
     parser.add_argument("--ridge", type=bool, default=True, help="refine the boxes of each class")
     add_limit_option(parser)
     return parser
@@ -88,7 +83,7 @@ def build_parser() -> ArgumentParser:
 
 @command("detect-train-rcnn-heads")
 def main(arguments: Sequence[str]) -> None:
-    """Fit the heads, write the file, and return the exit status."""
+    """Fit the heads and write the file."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     if not (settings.svm or settings.ridge):
@@ -103,14 +98,15 @@ def main(arguments: Sequence[str]) -> None:
         cache.require(records)
     features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
     svms, ridge = fit_heads(features, records, settings)
-    how = {"images": len(records), "seed": settings.seed}
-    save_heads(find_weights(settings.weights), Path(settings.save), svms, ridge, scale=features.scale, training=how)
+    training = {"images": len(records), "seed": settings.seed}
+    source, target = find_weights(settings.weights), Path(settings.save)
+    save_heads(source, target, svms, ridge, scale=features.scale, training=training)
     heads = [name for name in ("svm", "ridge") if settings[name]]
     print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
 
 
 def set_weights(settings: Namespace) -> None:
-    """Let the classifier of the experiment's detector read the weights of `--weights`."""
+    """Make the classifier of the experiment's detector read the weights of `--weights`."""
     expected = f"{RegionClassifier.__module__}.{RegionClassifier.__name__}"
     if settings.detector.classify.class_path != expected:
         raise InputError(f"detector.classify: expected {expected}, got {settings.detector.classify.class_path}")
@@ -118,19 +114,18 @@ def set_weights(settings: Namespace) -> None:
 
 
 def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
-    """The images to learn from, shuffled: one pass over images sorted by class would end on the last classes' view.
+    """Return the images to learn from in random order.
+
+    Hard negatives are collected in one pass, so in an order by class those of the last classes would dominate.
 
     Raises:
-        InputError: if the classes are not those of the weights, or one has no objects.
+        InputError: if the classes differ from those of the weights, or if a class has no objects.
     """
     names = built.dataset.class_names
     require_same_classes(settings.weights, built.detector["classify"].class_names, settings.data, names)
     records = evenly_spaced(built.dataset.read(settings.train_split), settings.limit)
-    present = {label for record in records for label in record.labels[~record.ignored].tolist()}
-    absent = [name for label, name in enumerate(names) if label not in present]
-    if absent:
-        where = f"{len(records)} images of split '{settings.train_split}'"
-        raise InputError(f"{settings.data}: expected objects of every class in {where}, found no {absent[0]}")
+    labels = (label for record in records for label in record.labels[~record.ignored].tolist())
+    require_all_classes(labels, built.dataset, f"{len(records)} images of split '{settings.train_split}'")
     order = np.random.default_rng(settings.seed).permutation(len(records))
     return [records[index] for index in order]
 
@@ -138,9 +133,9 @@ def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
 def fit_heads(
     features: RegionFeatures, records: Sequence[GroundTruth], settings: Namespace
 ) -> tuple[LinearHead | None, LinearHead | None]:
-    """The SVMs and the box regression that were asked for, on scaled features, in one pass over the regions."""
+    """Fit the SVMs and the box regression that are wanted to scaled features, in one pass over the regions."""
     sample = np.concatenate(
-        [features.of_image(record)[1] for record in progress(records[:NORM_IMAGES], "feature norm")]
+        [features.extract_regions(record)[1] for record in progress(records[:NORM_IMAGES], "feature norm")]
     )
     features.scale = feature_scale(sample)
     num_classes = len(features.classify.class_names)
@@ -150,13 +145,13 @@ def fit_heads(
     if settings.ridge:
         ridge = BoxRidge(sample.shape[1], num_classes=num_classes)
     for record in progress(records, "regions"):
-        regions, of_image = features.of_image(record)
+        regions, region_features = features.extract_regions(record)
         if mining is not None:
-            # With those that are ignored: what overlaps one a little is no example of what is not of its class.
+            # Ignored objects are included: a region that overlaps one a little is no negative of its class.
             overlaps = class_overlaps(regions, record.boxes, record.labels, num_classes=num_classes)
-            mining.add_image(of_image, overlaps)
+            mining.add_image(region_features, overlaps)
         if ridge is not None and not record.ignored.all():
-            ridge.add(*match_regions(regions, of_image, record))
+            ridge.add(*match_regions(regions, region_features, record))
     try:
         svms = None if mining is None else mining.finish()
     except ValueError as error:
@@ -165,16 +160,21 @@ def fit_heads(
 
 
 def positives(features: RegionFeatures, records: Sequence[GroundTruth], *, num_classes: int) -> list[FloatArray]:
-    """Features of the ground truth of each class: [P, F] each."""
-    inputs = np.concatenate([features.of_ground_truth(record) for record in progress(records, "positives")])
+    """Return the features [P, F] of the ground truth of each class."""
+    inputs = np.concatenate([features.extract_objects(record) for record in progress(records, "positives")])
     labels = np.concatenate([record.labels[~record.ignored] for record in records])
     return [inputs[labels == label] for label in range(num_classes)]
 
 
-def match_regions(regions: FloatArray, features: FloatArray, record: GroundTruth) -> Pairs:
-    """The regions [N, 4] that overlap an object enough to learn from, with the one each overlaps most.
+def match_regions(
+    regions: FloatArray, features: FloatArray, record: GroundTruth
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Pair regions [N, 4] that overlap an object enough with the object that they overlap most.
 
-    Ignored objects do not count; there must be others.
+    Ignored objects do not count; there must be at least one other object.
+
+    Returns:
+        The features [K, F] of the K regions, their deltas [K, 4] to the objects, and the labels [K] of the objects.
     """
     boxes, labels = record.boxes[~record.ignored], record.labels[~record.ignored]
     iou = box_iou(regions, boxes)  # [N, M]
@@ -182,7 +182,7 @@ def match_regions(regions: FloatArray, features: FloatArray, record: GroundTruth
     near = iou.max(axis=1) > MIN_IOU
     targets = boxes[best[near]]
     deltas = encode_boxes(torch.from_numpy(regions[near]), torch.from_numpy(targets)).numpy()
-    return Pairs(features[near], deltas, labels[best[near]])
+    return features[near], deltas, labels[best[near]]
 
 
 def save_heads(
@@ -194,9 +194,15 @@ def save_heads(
     scale: float,
     training: dict[str, Any],
 ) -> None:
-    """Write the network of `source` with its new heads, fitted on features times `scale`, to `target`.
+    """Write the network of the file `source` with new heads to the file `target`.
 
-    `training` says how they came about.
+    Args:
+        source: weights file of the trained network.
+        target: weights file to write.
+        svms: the SVMs, or None to keep the class layer.
+        ridge: the box regression, or None to keep the box head, if there is one.
+        scale: factor on the features to which the heads were fitted.
+        training: what the file is to say about the training of the heads.
     """
     network, old = load_region_network(source)
     if svms is not None:
@@ -205,7 +211,7 @@ def save_heads(
         network.box_head = ridge.layer(scale)
     description = replace(
         old,
-        # Auxiliary heads help only in training, and would be built without background beside SVMs.
+        # Auxiliary heads help only in training; with SVMs, they would be built without background.
         init_args={name: value for name, value in old.init_args.items() if name != "auxiliary_heads"},
         head="svm" if svms is not None else old.head,
         box_regression=old.box_regression or ridge is not None,
@@ -218,7 +224,7 @@ def save_heads(
 
 
 def progress(records: Sequence[GroundTruth], stage: str) -> Any:
-    """The records, with a bar on a terminal."""
+    """Return the records, with a progress bar if the command runs in a terminal."""
     return tqdm(records, desc=stage, unit="image", disable=None)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from classifier.training.augmentation import Augmentation
 from classifier.training.samples.region_samples import RegionSamples
 from classifier.training.samples.sampled_boxes import SampledBoxes
 from detection.datasets import LabelledImage
@@ -14,6 +14,7 @@ from detection.structures.arrays import FloatArray, IntArray
 from detection.training.sample_order import RowNumbers, SampleKey
 
 
+@dataclass(eq=False)
 class CropSamples(RegionSamples):
     """One random crop of each image; the labels are the C classes, without background.
 
@@ -26,21 +27,15 @@ class CropSamples(RegionSamples):
         seed: seed of all random draws.
     """
 
-    def __init__(
-        self,
-        images: Sequence[LabelledImage],
-        *,
-        area: tuple[float, float],
-        aspect: tuple[float, float],
-        central_square: bool,
-        augmentation: Augmentation,
-        seed: int,
-    ) -> None:
-        super().__init__([image.path for image in images], per_image=1, augmentation=augmentation, seed=seed)
-        self.images = images
-        self.area = area
-        self.aspect = aspect
-        self.central_square = central_square
+    images: Sequence[LabelledImage]
+    _: KW_ONLY
+    area: tuple[float, float]
+    aspect: tuple[float, float]
+    central_square: bool
+    per_image: int = field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = [image.path for image in self.images]
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:  # noqa: ARG002
         crops = np.stack([self._crop(*pair) for pair in zip(keys, sizes.tolist(), strict=True)])

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from classifier.training.augmentation import Augmentation
 from classifier.training.samples.region_samples import ObjectSamples
+from detection.configuration import find_config
 from detection.datasets import DataSet
 from detection.datasets.category_kinds import read_kinds
 from detection.errors import InputError
@@ -122,7 +122,7 @@ class Photographs:
         """Return the classes, or `NONE`, that objects of each category may belong to, by the category's label."""
         if self.classes is None:
             return {}
-        kinds = read_kinds(Path(self.classes), self.dataset.class_names, class_names)
+        kinds = read_kinds(find_config(self.classes), self.dataset.class_names, class_names)
         return {category: kind.labels if kind.complete else kind.labels | {NONE} for category, kind in kinds.items()}
 
     def _labels(self, class_names: Sequence[str]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +68,7 @@ def uncounted(sample: RegionSample) -> RegionSample:
     return sample._replace(regions=sample.regions._replace(labels=labels))
 
 
+@dataclass(frozen=True, kw_only=True)
 class RegionCollation:
     """Turns samples into a batch of small pictures.
 
@@ -75,9 +77,8 @@ class RegionCollation:
         context: pixels of the input that show the surroundings of a box on each side.
     """
 
-    def __init__(self, *, size: int, context: int) -> None:
-        self.size = size
-        self.context = context
+    size: int
+    context: int
 
     def __call__(self, samples: Sequence[RegionSample]) -> RegionBatch:
         images = [sample.image for sample in samples for _ in sample.regions.boxes]

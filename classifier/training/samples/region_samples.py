@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ DISTORTIONS = 100
 """Stream of random numbers, see `RowNumbers`; far from the streams that the regions are drawn from."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Samples(Dataset[RegionSample], ABC):
     """What a training run draws from: `samples[key]` is a function of the seed and the key.
 
@@ -36,8 +38,7 @@ class Samples(Dataset[RegionSample], ABC):
         seed: seed of all random draws.
     """
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    seed: int
 
     @abstractmethod
     def __len__(self) -> int:
@@ -59,22 +60,22 @@ class Samples(Dataset[RegionSample], ABC):
         """Take the pixels of the images from `reader` from now on, instead of decoding them for each sample."""
 
 
+@dataclass(kw_only=True, eq=False)
 class RegionSamples(Samples):
     """Regions of single images.
 
+    A subclass sets `paths`, the files of the images, and draws the regions.
+
     Args:
-        paths: the files of the images.
         per_image: number R of regions that are drawn from an image.
         augmentation: draws the distortions of the pixels.
         seed: seed of all random draws.
     """
 
-    def __init__(self, paths: Sequence[Path], *, per_image: int, augmentation: Augmentation, seed: int) -> None:
-        super().__init__(seed=seed)
-        self.paths = paths
-        self.per_image = per_image
-        self.augmentation = augmentation
-        self.read: ImageReader = read_image
+    per_image: int
+    augmentation: Augmentation
+    paths: Sequence[Path] = field(init=False)
+    read: ImageReader = field(default_factory=lambda: read_image, init=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -104,6 +105,7 @@ class RegionSamples(Samples):
         """Return `per_image` regions of each image `key.record` in turn; `sizes` [n, (height, width)] are theirs."""
 
 
+@dataclass(eq=False)
 class ObjectSamples(RegionSamples):
     """Regions of images with ground truth, drawn from proposals if there are any, else around the ground truth.
 
@@ -120,27 +122,18 @@ class ObjectSamples(RegionSamples):
         decoded_files: files of the images to decode, among which may be others; None for the images of the records.
     """
 
-    def __init__(
-        self,
-        records: Sequence[GroundTruth],
-        *,
-        per_image: int,
-        foreground_fraction: float,
-        proposals: CachedProposals | None,
-        augmentation: Augmentation,
-        seed: int,
-        decoded_files: Sequence[Path] | None = None,
-    ) -> None:
-        paths = [record.path for record in records]
-        super().__init__(paths, per_image=per_image, augmentation=augmentation, seed=seed)
-        self.records = records
-        self.foreground_fraction = foreground_fraction
-        self.proposals = proposals
-        self.decoded_files = decoded_files or paths
-        self._objects, self._ignored = (_object_lists(records, ignored=ignored) for ignored in (False, True))
+    records: Sequence[GroundTruth]
+    _: KW_ONLY
+    foreground_fraction: float
+    proposals: CachedProposals | None
+    decoded_files: Sequence[Path] | None = None
+
+    def __post_init__(self) -> None:
+        self.paths = [record.path for record in self.records]
+        self._objects, self._ignored = (_object_lists(self.records, ignored=ignored) for ignored in (False, True))
 
     def files(self) -> list[Path]:
-        return list(self.decoded_files)
+        return list(self.decoded_files or self.paths)
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         records = np.array([key.record for key in keys])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -32,6 +33,7 @@ class GroundTruthRegions(Dataset[RegionSample]):
         )
 
 
+@dataclass(eq=False)
 class CentralCrops(Dataset[RegionSample]):
     """The central square of each image: the single crop by which classifiers of whole images are compared.
 
@@ -40,9 +42,8 @@ class CentralCrops(Dataset[RegionSample]):
         share: side of the square as a share of the image's short side, 0-1; 224 / 256 in the papers.
     """
 
-    def __init__(self, images: Sequence[LabelledImage], *, share: float) -> None:
-        self.images = images
-        self.share = share
+    images: Sequence[LabelledImage]
+    share: float
 
     def __len__(self) -> int:
         return len(self.images)

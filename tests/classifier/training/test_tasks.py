@@ -109,6 +109,6 @@ def test_smaller_images_are_filled_up_with_the_mean(dataset: TinyImageNet) -> No
 
 
 def test_classes_without_objects_are_named(dataset: TinyImageNet) -> None:
-    require_all_classes([2, 0, 1, 1], dataset, "val")
+    require_all_classes([2, 0, 1, 1], dataset, "split 'val'")
     with pytest.raises(InputError, match="objects of every class in split 'val', got none of cat, rocket"):
-        require_all_classes([1, 1], dataset, "val")
+        require_all_classes([1, 1], dataset, "split 'val'")

@@ -26,46 +26,51 @@ def pictures_of_different_sizes(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pixels_are_those_of_the_files(tmp_path: Path, images: list[Path], workers: int) -> None:
-    decoded = open_or_decode(tmp_path / "new" / "train.decoded", images, workers=workers)
+    decoded = open_or_decode(str(tmp_path / "new" / "train.decoded"), images, workers=workers)
+    assert isinstance(decoded, DecodedImages)
     assert len(decoded) == len(images)
     for path in images:
         assert np.array_equal(decoded(path), read_image(path))
 
 
+def test_without_a_file_images_are_decoded_each_time(images: list[Path]) -> None:
+    assert open_or_decode(None, images, workers=0) is read_image
+
+
 def test_a_loader_process_opens_the_file_anew(tmp_path: Path, images: list[Path]) -> None:
-    decoded = open_or_decode(tmp_path / "d", images, workers=0)
+    decoded = open_or_decode(str(tmp_path / "d"), images, workers=0)
     content = pickle.dumps(decoded)
     assert len(content) < 500
     assert np.array_equal(pickle.loads(content)(images[1]), read_image(images[1]))
 
 
 def test_files_are_decoded_once(tmp_path: Path, images: list[Path]) -> None:
-    open_or_decode(tmp_path / "d", images, workers=0)
+    open_or_decode(str(tmp_path / "d"), images, workers=0)
     same_size = bytes(images[0].stat().st_size)
     images[0].write_bytes(same_size)  # no picture any more
-    assert open_or_decode(tmp_path / "d", images, workers=0)(images[0]).shape == (5, 7, 3)
+    assert open_or_decode(str(tmp_path / "d"), images, workers=0)(images[0]).shape == (5, 7, 3)
 
 
 def test_other_images_are_refused(tmp_path: Path, images: list[Path]) -> None:
-    open_or_decode(tmp_path / "d", images[:2], workers=0)
+    open_or_decode(str(tmp_path / "d"), images[:2], workers=0)
     with pytest.raises(InputError, match=r"d: expected the pixels of .*2\.jpg, found none; delete it and its index"):
-        open_or_decode(tmp_path / "d", images, workers=0)
+        open_or_decode(str(tmp_path / "d"), images, workers=0)
     PIL.Image.new("RGB", (90, 90)).save(images[0])
     with pytest.raises(InputError, match=r"d: expected the pixels of .*0\.jpg of \d+ bytes, got those of a file of"):
-        open_or_decode(tmp_path / "d", images[:2], workers=0)
+        open_or_decode(str(tmp_path / "d"), images[:2], workers=0)
 
 
 def test_a_broken_image_is_named_and_nothing_is_left(tmp_path: Path, images: list[Path]) -> None:
     images[2].write_bytes(b"\xff\xd8\xff broken")
     for workers in (0, 1):
         with pytest.raises(InputError, match=r"2\.jpg"):
-            open_or_decode(tmp_path / "out" / "d", images, workers=workers)
+            open_or_decode(str(tmp_path / "out" / "d"), images, workers=workers)
         assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_run_that_was_killed_before_the_index_begins_again(tmp_path: Path, images: list[Path]) -> None:
     (tmp_path / "d").write_bytes(b"half of it")
-    assert np.array_equal(open_or_decode(tmp_path / "d", images, workers=0)(images[0]), read_image(images[0]))
+    assert np.array_equal(open_or_decode(str(tmp_path / "d"), images, workers=0)(images[0]), read_image(images[0]))
 
 
 def test_damaged_files_are_refused(tmp_path: Path, images: list[Path]) -> None:
@@ -97,4 +102,6 @@ def test_no_place_to_write(tmp_path: Path, images: list[Path]) -> None:
 
 
 def test_no_images(tmp_path: Path) -> None:
-    assert len(open_or_decode(tmp_path / "d", [], workers=0)) == 0
+    decoded = open_or_decode(str(tmp_path / "d"), [], workers=0)
+    assert isinstance(decoded, DecodedImages)
+    assert len(decoded) == 0

@@ -141,11 +141,11 @@ def test_regions_are_matched_with_the_object_they_overlap_most() -> None:
     # IoU with the two: 1 and 0.5; 0.5 and 1; 10/14 and 0.7; 0.6, not above it, and 0.3; 0 and 0.
     regions = as_boxes([(0, 0, 10, 10), (0, 0, 20, 10), (0, 0, 14, 10), (0, 0, 6, 10), (50, 0, 60, 10)])
     features = np.arange(10, dtype=np.float32).reshape(5, 2)
-    pairs = match_regions(regions, features, record)
-    assert pairs.features.tolist() == features[:3].tolist()
-    assert pairs.labels.tolist() == [5, 3, 5]
+    matched, deltas, labels = match_regions(regions, features, record)
+    assert matched.tolist() == features[:3].tolist()
+    assert labels.tolist() == [5, 3, 5]
     expected = encode_boxes(torch.from_numpy(regions[:3]), torch.from_numpy(boxes[[0, 1, 0]]))
-    assert pairs.deltas.tolist() == expected.tolist()
+    assert deltas.tolist() == expected.tolist()
 
 
 def test_ignored_objects_are_neither_positives_nor_regions(softmax: Path, tmp_path: Path) -> None:
@@ -155,16 +155,16 @@ def test_ignored_objects_are_neither_positives_nor_regions(softmax: Path, tmp_pa
     record = GroundTruth("a", path, boxes, np.array([1, 0, 0]), ignored)
     nothing_else = GroundTruth("b", path, boxes[1:2], np.array([0]), ignored[1:2])
     features = RegionFeatures(RegionClassifier(str(softmax), device="cpu"), ImageProposals(WholeImage()))
-    regions, of_regions = features.of_image(record)
+    regions, region_features = features.extract_regions(record)
     assert regions.tolist() == boxes[[0, 2]].tolist()  # the whole image, the only proposal, is the ignored object
-    assert of_regions.shape == (2, 128)
+    assert region_features.shape == (2, 128)
     red, blue = positives(features, [record, nothing_else], num_classes=2)
     assert len(red) == len(blue) == 1
-    np.testing.assert_allclose([blue[0], red[0]], of_regions, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose([blue[0], red[0]], region_features, rtol=1e-5, atol=1e-5)
     near = as_boxes([(0, 0, 60, 64), (0, 0, 20, 19), (30, 30, 50, 50)])
-    pairs = match_regions(near, np.eye(3, dtype=np.float32), record)
-    assert pairs.labels.tolist() == [1, 0]
-    assert pairs.features.tolist() == np.eye(3)[1:].tolist()
+    matched, _, labels = match_regions(near, np.eye(3, dtype=np.float32), record)
+    assert labels.tolist() == [1, 0]
+    assert matched.tolist() == np.eye(3)[1:].tolist()
 
 
 def message(capsys: pytest.CaptureFixture[str]) -> str:
@@ -194,7 +194,7 @@ def test_class_without_objects(
     config: Path, data: Path, softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(config, data, softmax, tmp_path / "out.safetensors", "--limit", "1") == 1
-    expected = "expected objects of every class in 1 images of split 'train', found no blue square"
+    expected = "expected objects of every class in 1 images of split 'train', got none of blue square"
     assert message(capsys) == f"{data}: {expected}"
 
 

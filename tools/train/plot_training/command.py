@@ -1,9 +1,10 @@
-"""Draw the curves of training runs, one beside the other: loss, and accuracy in validation.
+"""Draw the curves of training runs in one plot: the loss in training and the accuracy in validation.
 
 detect-plot-training runs/a runs/b --save curves.png
 detect-plot-training runs/a runs/b --save curves.png --batch_size 64 256    # against samples, not steps
 
-It reads the CSV files that `detect-train fit` writes, also while a run goes on.
+It reads the CSV files that `detect-train fit` writes, even during a run. `training_log.py` reads them, and `plots.py`
+draws the curves.
 """
 
 from __future__ import annotations
@@ -23,26 +24,29 @@ Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
 
 
 def build_parser() -> ArgumentParser:
-    """The options of the tool."""
+    """Return the parser of the command."""
     parser = ArgumentParser(prog="detect-plot-training", description="Draw the curves of training runs.")
-    parser.add_argument("runs", type=str, nargs="+", help="folders, each the --output of a run")
+    parser.add_argument("runs", type=str, nargs="+", help="folders that are the --output of a run")
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
     parser.add_argument(
-        "--smoothing", type=Smoothing, default=0.8, help="weight of a loss's neighbour in its average, 0 to below 1"
+        "--smoothing",
+        type=Smoothing,
+        default=0.8,
+        help="weight of the next value in the average of a loss, 0 to below 1",
     )
     parser.add_argument(
         "--batch_size",
         type=PositiveInt,
         nargs="+",
         default=None,
-        help="samples of a step, over all processes, of all runs or of each; draws against samples",
+        help="samples in a step of all processes, one number or one for each run; draws against samples",
     )
     return parser
 
 
 @command("detect-plot-training")
 def main(arguments: Sequence[str]) -> None:
-    """Read, print a line a run, draw; returns the exit status."""
+    """Read the logs, draw the plot, and print a line for each run."""
     settings = build_parser().parse_args(arguments)
     path = prepare_plot(settings.save)
     sizes = samples_a_step(settings.batch_size, len(settings.runs))
@@ -56,10 +60,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def samples_a_step(batch_sizes: list[int] | None, runs: int) -> list[int] | None:
-    """One number for each run, None without any.
+    """Return one batch size for each of `runs` runs, or None if `batch_sizes` is None.
 
     Raises:
-        InputError: if there are several, but not one for each run.
+        InputError: if there are several batch sizes, but not one for each run.
     """
     if batch_sizes is None:
         return None
@@ -69,7 +73,7 @@ def samples_a_step(batch_sizes: list[int] | None, runs: int) -> list[int] | None
 
 
 def describe(run: RunLog) -> str:
-    """How far a run is, in a line."""
+    """Return a line that says how far a run is."""
     step, loss = run.losses[-1]
     line = f"{run.name}: {step} steps, loss {loss:.3f}"
     if run.accuracies:

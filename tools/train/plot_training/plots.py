@@ -1,4 +1,4 @@
-"""Plots of how training went, drawn with matplotlib."""
+"""Plots of training runs, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from tools.train.plot_training.training_log import Curve, RunLog, smooth
 
 DOTS_PER_INCH = 150
 DISTINCT = 10
-"""Colours that are told apart easily; more runs than that get shades of a scale."""
+"""Number of colours that are easy to tell apart; more runs than that get colours from a continuous scale."""
 
 
 def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: Sequence[int] | None = None) -> Figure:
-    """Loss in training, smoothed over its own pale line, and top-1 accuracy in validation, a colour a run.
+    """Draw the loss in training and the top-1 accuracy in validation, with a colour for each run.
 
-    Against the samples seen where it is said how many a step of each run takes, else against steps.
+    The loss is drawn twice: as it is, in a pale colour, and smoothed.
+
+    Args:
+        runs: the logs of the runs.
+        smoothing: see `smooth`.
+        samples_a_step: number of samples in a step of each run, to draw against samples; None to draw against steps.
     """
     figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), dpi=DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -39,7 +44,7 @@ def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: S
     right.set_xlim(left.get_xlim())
     legend = figure.legend(loc="outside lower center", frameon=False)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a folder may be named with dollars
+        text.set_parse_math(False)  # matplotlib would take dollars in the name of a folder for a formula
     return figure
 
 

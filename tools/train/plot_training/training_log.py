@@ -1,4 +1,4 @@
-"""The curves of a training run, from the CSV files that it writes."""
+"""The curves of a training run, which are read from its CSV files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from detection.errors import InputError
 LOSS, ACCURACY = "train_loss", "val_top1"
 
 Curve = list[tuple[int, float]]
-"""Values by the number of steps done, in their order."""
+"""Pairs of the number of steps done and a value, in order."""
 
 
 class RunLog(NamedTuple):
-    """What a run has logged: `losses` of its training batches, `accuracies` (top-1, 0-1) in validation."""
+    """The log of a run: the `losses` of its training batches, and its `accuracies` (top-1, 0-1) in validation."""
 
     name: str
     losses: Curve
@@ -28,12 +28,13 @@ class RunLog(NamedTuple):
 
 
 def read_run(folder: str) -> RunLog:
-    """The log of the run whose `--output` is `folder`, of all parts of it if it was interrupted and resumed.
+    """Return the log of the run whose `--output` is `folder`.
 
-    A part that was resumed takes the place of what came after its beginning.
+    If the run was interrupted and resumed, there is a log for each part. A later part replaces the steps of earlier
+    parts that it repeats.
 
     Raises:
-        InputError: naming the folder or file, if there is no log, or none of training, or it cannot be read.
+        InputError: naming the folder or file, if there is no log, if it has no losses, or if it cannot be read.
     """
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: expected the folder of a training run, got no such folder")
@@ -45,7 +46,7 @@ def read_run(folder: str) -> RunLog:
     for path in files:
         rows = _read_rows(path)
         newer = _curve(rows, LOSS, path)
-        if newer:  # without any it is the log of a measurement
+        if newer:  # otherwise it is the log of a validation or test
             start = newer[0][0]
             losses = [*(value for value in losses if value[0] < start), *newer]
             accuracies = [*(value for value in accuracies if value[0] < start), *_curve(rows, ACCURACY, path)]
@@ -55,9 +56,9 @@ def read_run(folder: str) -> RunLog:
 
 
 def smooth(values: Sequence[float], share: float) -> list[float]:
-    """Each value averaged with those before and after it, of which one n places away weighs `share`^n (0 to below 1).
+    """Return the weighted average of the values around each value; a value n places away has the weight `share`^n.
 
-    Looking both ways it does not lag behind, as the usual running average does.
+    The average looks in both directions, so it does not lag behind as a running average does. `share` is 0 to below 1.
     """
     series = np.stack([values, np.ones(len(values))])  # the values, and the sum of the weights at each place
     sums = sum(lfilter([1], [1, -share], series[:, ::step])[:, ::step] for step in (1, -1)) - series
@@ -66,7 +67,7 @@ def smooth(values: Sequence[float], share: float) -> list[float]:
 
 
 def _version(path: Path) -> int:
-    """The number in .../version_3/metrics.csv, by which they follow each other; -1 for another name."""
+    """Return the 3 of the path .../version_3/metrics.csv, by which parts are ordered; -1 for another name."""
     number = path.parent.name.removeprefix("version_")
     return int(number) if number.isdecimal() else -1
 
@@ -80,7 +81,7 @@ def _read_rows(path: Path) -> list[dict[str, str | None]]:
 
 
 def _curve(rows: Sequence[dict[str, str | None]], column: str, path: Path) -> Curve:
-    """The values of a column by the steps done when they were logged, without those that are not finite."""
+    """Return the finite values of a column, with the number of steps done when they were logged."""
     curve = []
     for number, row in enumerate(rows, start=2):
         text = row.get(column)

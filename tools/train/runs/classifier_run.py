@@ -15,6 +15,7 @@ from classifier.training.samples.region_batch import RegionCollation, uncounted
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.training.data_module import TrainingData
+from detection.training.decoded_images import open_or_decode
 from tools.command.experiment import SET_BY_THE_TOOL, training_options
 from tools.command.image_proposals import open_cache
 from tools.train.runs.training_run import TrainingRun, require_no_difference
@@ -71,7 +72,7 @@ class ClassifierRun(TrainingRun):
                 augmentation=built.augmentation,
                 seed=settings.seed,
             )
-            training.read_by(self.image_reader(training.files()))
+            training.read_by(open_or_decode(settings.decoded_images, training.files(), workers=settings.workers))
         measured = settings.test_split if settings.action == "test" else settings.validation_split
         largest = max(module.training_sizes)
         return TrainingData(

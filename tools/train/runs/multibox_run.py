@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from classifier.scoring.weights_file import find_weights, load_weights
 from detection.errors import InputError
 from detection.training.data_module import TrainingData
+from detection.training.decoded_images import open_or_decode
 from proposals.multibox.network import MultiBox
 from proposals.multibox.training.batch import MosaicCollation
 from proposals.multibox.training.layout import Layout
@@ -73,7 +74,8 @@ class MultiBoxRun(TrainingRun):
         training = None
         if settings.action == "fit":
             training = self._training_mosaics()
-            training.read = self.image_reader([record.path for record in training.records])
+            paths = [record.path for record in training.records]
+            training.read = open_or_decode(settings.decoded_images, paths, workers=settings.workers)
         collation = MosaicCollation(module.network.priors.numpy())
         return TrainingData(
             training,

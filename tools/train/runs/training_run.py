@@ -18,10 +18,8 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from detection.errors import InputError
-from detection.image import read_image
 from detection.training.checkpoints import read_checkpoint
 from detection.training.data_module import TrainingData
-from detection.training.decoded_images import ImageReader, open_or_decode
 from detection.training.module import SupervisedTraining
 from tools.command.killed_loaders import naming_killed_loaders
 from tools.train.runs.trainer import build_trainer
@@ -122,19 +120,10 @@ class TrainingRun(ABC):
             self._require_startable()
             _ = self.description  # tells before the work, not after it, if the weights could not be exported
             module = self.module()
+            del self.checkpoint  # frees its memory; Lightning reads the file again
             data = self.data(module)
             trainer = build_trainer(settings, vars(self.built.trainer), metric=self.metric)
             getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
-
-    def image_reader(self, images: Sequence[Path]) -> ImageReader:
-        """Return the function that gives the pixels of the images to train on.
-
-        Raises:
-            InputError: naming the image or file that cannot be used.
-        """
-        if self.settings.decoded_images is None:
-            return read_image
-        return open_or_decode(Path(self.settings.decoded_images), images, workers=self.settings.workers)
 
     def _export(self) -> None:
         settings = self.settings

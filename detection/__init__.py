@@ -1,15 +1,28 @@
-"""The detection task: boxes, images, data sets, suppression, metrics, drawing, the detector and its command.
+"""Object detection: the detector, its command `detect`, and all that does not depend on how boxes are found and scored.
 
-from detection import load_detector
-detections = load_detector()("photo.jpg")
+    from detection import load_detector
+
+    detections = load_detector()("photo.jpg")
+
+`Proposals` and `RegionScores` are what your own stages return; see `detection.structures.contracts`.
 """
 
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from detection.structures.contracts import Proposals, RegionScores
 from detection.structures.detections import Detections
 
 __version__ = "0.1.0"
 
-__all__ = ["Detections", "Detector", "InputError", "__version__", "load_detector", "read_image"]
+__all__ = [
+    "Detections",
+    "Detector",
+    "InputError",
+    "Proposals",
+    "RegionScores",
+    "__version__",
+    "load_detector",
+    "read_image",
+]

@@ -1,9 +1,12 @@
-"""From a YAML file to a detector. The file is the wiring diagram: it names the stages by import path."""
+"""Builds a detector from a YAML file, which names the classes of its stages by import path.
+
+`load_detector` is the entry point. A shipped file can be named alone, without its folder.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -30,17 +33,17 @@ def find_config(name: str | os.PathLike[str]) -> Path:
 
 
 def load_detector(config: str | os.PathLike[str] | None = None, device: str | None = None) -> Detector:
-    """The detector that a YAML file describes; without one, the detector with the shipped weights.
+    """Return the detector that a YAML file describes; without a file, the shipped detector.
 
     Args:
-        config: a file like `configs/detector.yaml`.
-        device: "cpu", "cuda", ...; overrides what the file says of the networks.
+        config: a file such as `configs/detector.yaml`, or the name of a shipped file, such as "ensemble.yaml".
+        device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
 
     Raises:
-        InputError: naming the file, if it is missing, not YAML, or has an unknown key or an unusable value; or if the
-            weights or the device that it names cannot be used.
+        InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if
+            weights or a device cannot be used.
     """
-    path = find_config(config) if config is not None else DEFAULT_CONFIG
+    path = find_config(config or DEFAULT_CONFIG)
     return build_detector(read_yaml(path), source=str(path), device=device)
 
 
@@ -49,31 +52,18 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
 
     A package lists them as `COMPILED_MODULES` in its `__init__.py`. For example, a stage whose `class_path` is
     `proposals.merge.MergedProposer` belongs to the package `proposals`.
-
-    Raises:
-        InputError: naming the file, if it is missing or not YAML.
     """
-    path = find_config(config) if config is not None else DEFAULT_CONFIG
+    path = find_config(config or DEFAULT_CONFIG)
     modules: list[str] = []
-    for package in dict.fromkeys(name.split(".")[0] for name in _class_paths(read_yaml(path))):
-        with suppress(Exception):  # a package that cannot be imported is reported when the detector is built
-            modules += getattr(import_module(package), "COMPILED_MODULES", ())
+    with suppress(OSError, ValueError):  # a file that cannot be read is reported when the detector is built
+        for package in dict.fromkeys(re.findall(r"class_path[\"']?: *[\"']?(\w+)\.", path.read_text(encoding="utf-8"))):
+            with suppress(Exception):  # and so is a package that cannot be imported
+                modules += getattr(import_module(package), "COMPILED_MODULES", ())
     return modules
 
 
-def _class_paths(settings: Any) -> Iterator[str]:
-    """Yield every `class_path` in the settings of a detector, in their order."""
-    if isinstance(settings, dict):
-        if isinstance(name := settings.get("class_path"), str):
-            yield name
-        settings = list(settings.values())
-    if isinstance(settings, list):
-        for part in settings:
-            yield from _class_paths(part)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Return the mapping in a YAML file.
 
     Raises:
         InputError: if the file is missing or holds something else.
@@ -93,7 +83,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def build_detector(settings: dict[str, Any], *, source: str, device: str | None = None) -> Detector:
-    """The detector of a mapping like that of `configs/detector.yaml`; `source` names it in errors."""
+    """Return the detector of settings such as those of `configs/detector.yaml`; errors name `source`."""
     from jsonargparse import ArgumentError, ArgumentParser  # noqa: PLC0415  slow, and `detect --help` has to be fast
 
     parser = ArgumentParser(exit_on_error=False)
@@ -111,7 +101,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
 
 
 def _set_device(settings: Any, device: str) -> None:
-    """Name the device wherever one can be named in the settings of a proposer."""
+    """Set every `device` in the settings of a proposer."""
     from jsonargparse import Namespace  # noqa: PLC0415
 
     if isinstance(settings, list):

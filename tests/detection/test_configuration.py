@@ -18,6 +18,7 @@ from detection.configuration import (
     DEFAULT_CONFIG,
     build_detector,
     find_compiled_modules,
+    find_config,
     load_detector,
     read_yaml,
 )
@@ -83,7 +84,7 @@ def test_values_of_the_file_arrive(tmp_path: Path, detector_settings: Settings) 
     assert isinstance(propose, SelectiveSearch)
     assert isinstance(classify, RegionClassifier)
     assert (propose.scales, propose.width, propose.min_side) == ((50, 100), 77, 3)
-    assert (classify.batch_size, classify.dtype) == (5, torch.bfloat16)
+    assert (classify.batch_size, classify.precision) == (5, "bfloat16")
     assert (detector.score_threshold, detector.nms_iou_threshold, detector.max_detections) == (0.25, 0.5, 7)
     assert detector.class_names == ("cat", "cup", "rocket")
 
@@ -221,6 +222,23 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path, detector_settings:
     weights = tmp_path / "nowhere.safetensors"
     detector_settings["classify"]["init_args"]["weights"] = str(weights)
     assert_refused(lambda: load_detector(written(tmp_path, detector_settings)), f"{weights}: ", "expected")
+
+
+def test_a_shipped_file_is_found_by_its_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_config("detector.yaml") == DEFAULT_CONFIG
+    assert find_config("tiny_imagenet.yaml") == DEFAULT_CONFIG.parent / "tiny_imagenet" / "tiny_imagenet.yaml"
+    for name in ("no_such.yaml", "configs/detector.yaml", str(tmp_path / "detector.yaml")):
+        assert find_config(name) == Path(name)
+
+
+def test_a_file_in_the_working_directory_comes_before_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector_settings: Settings
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, detector_settings).rename("ensemble.yaml")
+    assert find_config("ensemble.yaml") == Path("ensemble.yaml")
+    assert load_detector("ensemble.yaml").class_names == ("cat", "cup", "rocket")
 
 
 def written(folder: Path, settings: Settings) -> Path:

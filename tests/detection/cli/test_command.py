@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -211,6 +214,27 @@ main(["--help"])
     assert (process.returncode, err) == (0, "slow: []\n")
     for option in ("--output", "--json", "--config", "--device", "--score-threshold", "--max-detections", "--no-image"):
         assert option in out
+
+
+def test_help_lists_the_other_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["detect-train", "detect-evaluate", "detect"]
+    scripts = EntryPoints(EntryPoint(name, "module:main", "console_scripts") for name in names)
+    monkeypatch.setattr(
+        importlib.metadata, "distribution", lambda name: SimpleNamespace(entry_points=scripts, name=name)
+    )
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Other commands, each with its own --help: detect-evaluate, detect-train\n" in capsys.readouterr().out
+
+
+def test_help_without_an_installation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Other commands" not in capsys.readouterr().out
 
 
 def test_nothing_is_collected_before_the_first_image_is_done(folder: Path) -> None:

@@ -145,3 +145,15 @@ def test_orientation_survives_damage_behind_it(suffix: str, action: Any, tmp_pat
         image = read_image(path)
 
     assert image.shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_orientation_is_applied_where_the_rest_cannot_be_written_back(suffix: str, tmp_path: Path) -> None:
+    """Software is a number here and not a text, which `PIL.ImageOps.exif_transpose` alone fails at."""
+    entries = struct.pack("<HHIHH", ExifTag.Orientation, 3, 1, 6, 0) + struct.pack(
+        "<HHIf", ExifTag.Software, 11, 1, 0.5
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    path = save(tmp_path / f"picture.{suffix}", PIL.Image.fromarray(tiles(STORED)), exif=exif)
+
+    assert read_image(path).shape == tiles(UPRIGHT[6]).shape

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from detection.configuration import read_yaml
+from detection.configuration import find_config, read_yaml
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray
 from detection.structures.contracts import Proposer
@@ -55,7 +55,7 @@ def open_source(name: str, source: object, settings: Namespace, records: Sequenc
         if not isinstance(source, str):
             return Source(name, build_proposer(source))
         if not source.endswith(CACHE_SUFFIX):
-            return Source(name, build_proposer(proposer_in(Path(source))))
+            return Source(name, build_proposer(proposer_in(find_config(source))))
         cache = ProposalCache(source)
         cache.require_settings({"dataset": cache_settings(settings, None)["dataset"], "split": settings.split})
         cache.require(records)

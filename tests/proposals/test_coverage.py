@@ -1,4 +1,4 @@
-"""Recall of proposals: by hand, against loops, and against COCO's own code where its rule is the same."""
+"""The coverage of proposals, compared with results by hand, naive loops, and COCO's code where its rule is the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def boxes_within(generator: np.random.Generator, count: int, side: int = 60) -> 
     return as_boxes(np.concatenate([corners, corners + generator.integers(1, side, (count, 2))], axis=1))
 
 
-def iou_of(box: FloatArray, other: FloatArray) -> float:
+def naive_iou(box: FloatArray, other: FloatArray) -> float:
     (x1, y1, x2, y2), (u1, v1, u2, v2) = box.tolist(), other.tolist()
     shared = max(0, min(x2, u2) - max(x1, u1)) * max(0, min(y2, v2) - max(y1, v1))
     return float(shared / ((x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - shared))
@@ -33,7 +33,7 @@ def test_overlaps_are_those_of_the_loops(seed: int) -> None:
     generator = np.random.default_rng(seed)
     boxes, objects = boxes_within(generator, seed * 5), boxes_within(generator, 6)
     expected = [
-        [max((iou_of(box, truth) for box in boxes[:count]), default=0.0) for count in (*COUNTS, None)]
+        [max((naive_iou(box, truth) for box in boxes[:count]), default=0.0) for count in (*COUNTS, None)]
         for truth in objects
     ]
     overlaps = best_overlaps(boxes, objects, COUNTS)
@@ -49,12 +49,12 @@ def test_overlaps_by_hand() -> None:
 
 
 def test_nothing_to_measure() -> None:
-    some, none = as_boxes([(0, 0, 1, 1)]), as_boxes([])
-    assert best_overlaps(none, some, COUNTS).tolist() == [[0, 0, 0, 0]]
-    assert best_overlaps(some, none, COUNTS).shape == (0, 4)
+    single, none = as_boxes([(0, 0, 1, 1)]), as_boxes([])
+    assert best_overlaps(none, single, COUNTS).tolist() == [[0, 0, 0, 0]]
+    assert best_overlaps(single, none, COUNTS).shape == (0, 4)
     assert best_overlaps(none, none, []).shape == (0, 1)
     with pytest.raises(ValueError, match=r"counts must be 1 or more, got \[1, 0\]"):
-        best_overlaps(some, some, [1, 0])
+        best_overlaps(single, single, [1, 0])
 
 
 def test_recall_counts_the_threshold_itself() -> None:
@@ -106,7 +106,7 @@ def xywh(box: FloatArray) -> list[float]:
 def coco_average_recall(
     images: list[tuple[FloatArray, FloatArray]], counts: tuple[int, ...], areas: list[tuple[float, float]]
 ) -> NDArray[np.float64]:
-    """COCO's average recall [areas, counts] of proposals, given the objects and the boxes of each image, best first."""
+    """Return COCO's average recall [areas, counts], given the objects and the proposals of each image, best first."""
     from pycocotools.coco import COCO  # noqa: PLC0415
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 

@@ -17,7 +17,7 @@ IMAGE = np.zeros((50, 40, 3), np.uint8)
 
 
 class Fixed:
-    """The same boxes for any image."""
+    """A proposer that returns the same boxes for every image."""
 
     def __init__(self, boxes: Sequence[Sequence[float]]) -> None:
         self.boxes = as_boxes(boxes)

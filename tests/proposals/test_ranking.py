@@ -1,4 +1,4 @@
-"""The order of boxes, by hand, against loops, and at its edges."""
+"""The ranking of boxes, compared with results by hand and naive loops, and at its limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proposals.merge import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
 
 
 def crowded_boxes(seed: int, count: int) -> FloatArray:
-    """Variants of a few boxes on whole pixels, some of them equal, some without area."""
+    """Return variants of a few boxes on whole pixels, of which some are equal and some have no area."""
     generator = np.random.default_rng(seed)
     centres = np.sort(generator.integers(0, 100, (6, 2, 2)), axis=1).reshape(6, 4)
     moves = generator.integers(-1, 2, (count, 4)) * generator.integers(0, 4, (count, 1))
@@ -45,7 +45,7 @@ def test_pairs_at_the_threshold() -> None:
 
 
 def ranked_by_loops(boxes: FloatArray, weights: IntArray, duplicate_iou: float) -> tuple[list[int], list[float]]:
-    """Take the box with the largest gain, the first of equals, until none is left."""
+    """Return the order and gains of a naive loop that takes the box with the largest gain, the first of equals."""
     worth = weights.tolist()
     iou = box_iou(boxes, boxes)
     iou[np.arange(len(boxes)), np.arange(len(boxes))] = 1  # also of boxes without area
@@ -53,14 +53,14 @@ def ranked_by_loops(boxes: FloatArray, weights: IntArray, duplicate_iou: float) 
     order: list[int] = []
     gains: list[float] = []
 
-    def stands_for(chosen: list[int]) -> int:
-        """Places and levels at which one of the chosen overlaps a place by so much."""
+    def covered(chosen: list[int]) -> int:
+        """Return the sum over all places of the highest level at which a chosen box covers the place."""
         best = iou[chosen].max(axis=0) if chosen else np.zeros(len(iou))
         reached = [sum(overlap >= np.float32(level) for level in LEVELS) for overlap in best]
         return sum(number * levels for number, levels in zip(worth, reached, strict=True))
 
     while left:
-        gain = {index: stands_for([*order, index]) - stands_for(order) for index in left}
+        gain = {index: covered([*order, index]) - covered(order) for index in left}
         best = max(left, key=lambda index: (gain[index], -index))
         order.append(best)
         gains.append(gain[best] / (len(LEVELS) * sum(worth)))
@@ -82,7 +82,7 @@ def test_order_is_that_of_the_loops(seed: int, duplicate_iou: float) -> None:
 
 
 def test_order_by_hand() -> None:
-    """Three places: a crowd of three, a pair and a box alone."""
+    """There are three groups of boxes: a crowd of three, a pair, and a single box."""
     crowd = [(0, 0, 10, 10), (0, 0, 10, 12), (0, 0, 10, 14)]  # 10/12 = 0.83, 12/14 = 0.86, 10/14 = 0.71
     pair = [(50, 0, 60, 10), (50, 0, 60, 10.5)]  # 0.952
     alone = [(0, 50, 9, 59)]

@@ -1,4 +1,4 @@
-"""Caches as they are read, those that something has happened to included."""
+"""The reader: what was written is read back, and damaged caches are rejected."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SETTINGS = {"propose": {"class_path": "some.Proposer", "init_args": {"scales": (
 SIZES = {"b": (30, 40), "empty": (4000, 3000), "a": (375, 500), "täg\n": (1, 1)}
 
 
-def proposals_of(image_id: str) -> Proposals:
-    """Five boxes on whole pixels, or none, in an order that is not that of their corners."""
+def image_proposals(image_id: str) -> Proposals:
+    """Return five boxes on whole pixels, or none, in a different order from that of their corners."""
     height, width = SIZES[image_id]
     count = 0 if image_id == "empty" else 5
     generator = np.random.default_rng(len(image_id) + height)
@@ -30,8 +30,8 @@ def proposals_of(image_id: str) -> Proposals:
     return Proposals(as_boxes(corners), np.arange(count, dtype=np.float32)[::-1] / np.float32(4))
 
 
-def record_of(image_id: str, folder: Path) -> GroundTruth:
-    """An image with a file of 100 bytes."""
+def image_record(image_id: str, folder: Path) -> GroundTruth:
+    """Return an image whose file has 100 bytes."""
     path = folder / f"{sorted(SIZES).index(image_id) if image_id in SIZES else image_id}.jpg"
     path.write_bytes(bytes(100))
     return GroundTruth(image_id, path, as_boxes([]), np.zeros(0, np.int64))
@@ -42,7 +42,7 @@ def cache(tmp_path: Path) -> Path:
     path = tmp_path / "some.proposals"
     with CacheWriter(path, SETTINGS) as writer:
         for image_id, size in SIZES.items():
-            writer.add(record_of(image_id, tmp_path), size, proposals_of(image_id))
+            writer.add(image_record(image_id, tmp_path), size, image_proposals(image_id))
         writer.finish()
     return path
 
@@ -52,13 +52,13 @@ def assert_is_whole(cache: ProposalCache) -> None:
     for image_id, size in SIZES.items():
         assert image_id in cache
         assert cache.size(image_id) == size
-        expected, found = proposals_of(image_id), cache[image_id]
-        assert found.boxes.tolist() == expected.boxes.tolist()
-        assert found.scores.tolist() == expected.scores.tolist()
-        assert found.sources is None
+        expected, restored = image_proposals(image_id), cache[image_id]
+        assert restored.boxes.tolist() == expected.boxes.tolist()
+        assert restored.scores.tolist() == expected.scores.tolist()
+        assert restored.sources is None
 
 
-def test_gives_back_what_was_written(path: Path) -> None:
+def test_reads_what_was_written(path: Path) -> None:
     assert path.stat().st_size == 15 * 11
     cache = ProposalCache(path)
     assert_is_whole(cache)
@@ -68,7 +68,7 @@ def test_gives_back_what_was_written(path: Path) -> None:
     }
 
 
-def test_proposals_may_be_changed(path: Path) -> None:
+def test_changing_proposals_does_not_change_the_cache(path: Path) -> None:
     cache = ProposalCache(path)
     cache["a"].boxes[:] = 7
     assert_is_whole(cache)
@@ -85,7 +85,7 @@ def test_boxes_of_several_images(path: Path) -> None:
     assert cache.boxes_of([])[0].shape == (0, 4)
 
 
-def test_pickled_cache_is_its_path(path: Path) -> None:
+def test_pickled_cache_is_only_its_path(path: Path) -> None:
     pickled = pickle.dumps(ProposalCache(path))
     assert len(pickled) < 300
     assert_is_whole(pickle.loads(pickled))
@@ -96,7 +96,7 @@ def test_cache_without_boxes(image_ids: list[str], tmp_path: Path) -> None:
     path = tmp_path / "none.proposals"
     with CacheWriter(path, {}) as writer:
         for image_id in image_ids:
-            writer.add(record_of(image_id, tmp_path), SIZES[image_id], proposals_of(image_id))
+            writer.add(image_record(image_id, tmp_path), SIZES[image_id], image_proposals(image_id))
         writer.finish()
     cache = ProposalCache(str(path))
     assert len(cache) == len(image_ids)
@@ -105,27 +105,27 @@ def test_cache_without_boxes(image_ids: list[str], tmp_path: Path) -> None:
 
 def test_sources_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "some.proposals"
-    made = proposals_of("a")
+    made = image_proposals("a")
     with CacheWriter(path, {}) as writer:
-        sources = np.array([0, 1, 254, 1, 0])
-        writer.add(record_of("a", tmp_path), SIZES["a"], Proposals(made.boxes, made.scores, sources))
-        writer.add(record_of("b", tmp_path), SIZES["b"], proposals_of("b"))
+        proposals = Proposals(made.boxes, made.scores, np.array([0, 1, 254, 1, 0]))
+        writer.add(image_record("a", tmp_path), SIZES["a"], proposals)
+        writer.add(image_record("b", tmp_path), SIZES["b"], image_proposals("b"))
         writer.finish()
-    found = ProposalCache(path)["a"].sources
-    assert found is not None
-    assert found.tolist() == [0, 1, 254, 1, 0]
-    assert found.dtype == np.uint8
+    sources = ProposalCache(path)["a"].sources
+    assert sources is not None
+    assert sources.tolist() == [0, 1, 254, 1, 0]
+    assert sources.dtype == np.uint8
     assert ProposalCache(path)["b"].sources is None
 
 
-def test_image_that_is_not_there(path: Path) -> None:
+def test_missing_image(path: Path) -> None:
     cache = ProposalCache(path)
     assert "c" not in cache
     with pytest.raises(KeyError):
         cache["c"]
-    cache.require(record_of(image_id, path.parent) for image_id in SIZES)
+    cache.require(image_record(image_id, path.parent) for image_id in SIZES)
     with pytest.raises(InputError) as error:
-        cache.require(record_of(image_id, path.parent) for image_id in ("a", "c", "b", "d"))
+        cache.require(image_record(image_id, path.parent) for image_id in ("a", "c", "b", "d"))
     assert error.value.line == (
         f"{path}: expected proposals of image 'c' and 1 more, got none; add them with detect-propose"
     )
@@ -133,9 +133,9 @@ def test_image_that_is_not_there(path: Path) -> None:
 
 @pytest.mark.parametrize("length", [99, 101])
 def test_images_of_another_data_set(length: int, path: Path) -> None:
-    """They have the same names, and nothing else tells them apart."""
+    """The images have the same names; only the sizes of their files differ."""
     cache = ProposalCache(path)
-    records = [record_of(image_id, path.parent) for image_id in SIZES]
+    records = [image_record(image_id, path.parent) for image_id in SIZES]
     records[2].path.write_bytes(bytes(length))
     with pytest.raises(InputError) as error:
         cache.require(records)
@@ -204,7 +204,7 @@ def in_index(old: str, new: str) -> Callable[[Path], object]:
         (lambda path: [file.unlink() for file in (path, index_path(path))], "{path}: no such cache of proposals"),
     ],
 )
-def test_cache_that_is_broken(harm: Callable[[Path], object], reason: str, path: Path) -> None:
+def test_broken_cache(harm: Callable[[Path], object], reason: str, path: Path) -> None:
     harm(path)
     with pytest.raises(InputError, match="^" + reason.format(path=path)) as error:
         ProposalCache(path)
@@ -214,6 +214,6 @@ def test_cache_that_is_broken(harm: Callable[[Path], object], reason: str, path:
 def test_damaged_boxes(path: Path) -> None:
     change_byte(path)
     cache = ProposalCache(path)
-    assert cache["a"].boxes.tolist() == proposals_of("a").boxes.tolist()
+    assert cache["a"].boxes.tolist() == image_proposals("a").boxes.tolist()
     with pytest.raises(InputError, match=f"^{path}: expected the boxes of image 'b' as they were written"):
         cache["b"]

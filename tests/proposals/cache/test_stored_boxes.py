@@ -12,7 +12,7 @@ Size = tuple[int, int]
 
 
 def random_proposals(size: Size, count: int = 500) -> Proposals:
-    """Boxes with both corners anywhere in the image, and scores over many orders of magnitude, best first."""
+    """Return boxes anywhere in the image, and scores over many orders of magnitude, best first."""
     generator = np.random.default_rng(0)
     height, width = size
     corners = np.sort(generator.uniform(0, 1, (count, 2, 2)), axis=1).reshape(count, 4)
@@ -20,8 +20,8 @@ def random_proposals(size: Size, count: int = 500) -> Proposals:
     return Proposals((corners * [width, height, width, height]).astype(np.float32), scores.astype(np.float32))
 
 
-def moved(proposals: Proposals, size: Size) -> float:
-    """The largest distance in pixels that a border moves when the boxes are stored."""
+def largest_move(proposals: Proposals, size: Size) -> float:
+    """Return the largest distance in pixels that a side of a box moves when the boxes are stored."""
     restored: FloatArray = restore_boxes(store_boxes(proposals, size), size).boxes
     return float(np.abs(restored.astype(np.float64) - proposals.boxes).max())
 
@@ -49,17 +49,17 @@ def test_step(size: Size, step: float) -> None:
     ("size", "most"), [((375, 500), 1 / 256), ((3000, 4000), 1 / 32), ((20, 4095), 1 / 32), ((4096, 20), 1 / 16)]
 )
 def test_boxes_move_by_half_a_step_at_most(size: Size, most: float) -> None:
-    distance = moved(random_proposals(size), size)
+    distance = largest_move(random_proposals(size), size)
     assert 0.9 * most < distance <= most
     assert distance < max(size) / 65_535
 
 
 @pytest.mark.parametrize("size", [(1, 1), (375, 500), (4001, 3001), (65_535, 65_535)])
-def test_whole_pixels_stay(size: Size) -> None:
+def test_whole_pixels_do_not_move(size: Size) -> None:
     height, width = size
     whole = np.rint(random_proposals(size).boxes)
     boxes = np.concatenate([whole, [[0, 0, width, height]]]).astype(np.float32)
-    assert moved(Proposals(boxes, np.zeros(len(boxes), np.float32)), size) == 0
+    assert largest_move(Proposals(boxes, np.zeros(len(boxes), np.float32)), size) == 0
 
 
 def test_record_by_hand() -> None:
@@ -92,7 +92,7 @@ def test_scores_keep_eleven_bits_and_their_order() -> None:
     assert (np.diff(scores) <= 0).all()
 
 
-def test_scores_beyond_half_precision_are_cut() -> None:
+def test_scores_beyond_half_precision_are_clipped() -> None:
     proposals = Proposals(as_boxes([(0, 0, 1, 1)] * 3), np.array([np.inf, 1e9, -1e9], np.float32))
     assert restore_boxes(store_boxes(proposals, (9, 9)), (9, 9)).scores.tolist() == [65_504, 65_504, -65_504]
 
@@ -104,17 +104,17 @@ def test_no_boxes() -> None:
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, -0.01, 5, 5), (0, 0, 40.01, 5), (0, 0, 5, 31), (41, 5, 42, 6)])
-def test_boxes_out_of_the_image(box: tuple[float, ...]) -> None:
+def test_boxes_outside_the_image(box: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"must lie within the image of 40x30 px, got .* at 1"):
         store_boxes(Proposals(as_boxes([(0, 0, 40, 30), box]), np.zeros(2, np.float32)), (30, 40))
 
 
-def test_rounding_beyond_the_border_is_let_pass() -> None:
+def test_rounding_beyond_the_border_is_accepted() -> None:
     # 1,024 steps a pixel: a tenth of a thousandth of a pixel is a tenth of a step.
     proposals = Proposals(as_boxes([(-1e-4, 0, 40.0001, 30)]), np.zeros(1, np.float32))
     assert restore_boxes(store_boxes(proposals, (30, 40)), (30, 40)).boxes.tolist() == [[0, 0, 40, 30]]
 
 
-def test_score_that_is_no_number() -> None:
+def test_score_that_is_nan() -> None:
     with pytest.raises(ValueError, match="scores must be numbers, got nan"):
         store_boxes(Proposals(as_boxes([(0, 0, 1, 1)]), np.array([np.nan], np.float32)), (9, 9))

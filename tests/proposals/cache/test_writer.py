@@ -1,4 +1,4 @@
-"""Runs that are cut off at every byte and go on, and places where nothing can be written."""
+"""The writer: runs that are killed at any byte and continue, and places that cannot be written to."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def proposals(count: int) -> Proposals:
 COUNTS = {"a": 2, "b": 0, "c": 3}
 
 
-def record_of(image_id: str, path: Path) -> GroundTruth:
-    """An image with a file of 7 bytes in the folder above that of the cache `path`."""
+def image_record(image_id: str, path: Path) -> GroundTruth:
+    """Return an image whose file has 7 bytes, in the folder above that of the cache `path`."""
     file = path.parent.parent / f"{image_id}.jpg"
     if not file.exists():
         file.write_bytes(b"a photo")
@@ -45,10 +45,10 @@ def record_of(image_id: str, path: Path) -> GroundTruth:
 
 
 def fill(path: Path) -> None:
-    """Add whatever is missing."""
+    """Add all missing images."""
     writer = CacheWriter(path, SETTINGS)
     with writer:
-        for record in writer.missing(record_of(image_id, path) for image_id in IMAGE_IDS):
+        for record in writer.missing(image_record(image_id, path) for image_id in IMAGE_IDS):
             writer.add(record, SIZE, proposals(COUNTS[record.image_id]))
         writer.finish()
 
@@ -65,8 +65,8 @@ def uninterrupted(tmp_path: Path) -> Contents:
     return contents(path)
 
 
-def test_goes_on_wherever_it_was_killed(whole: Contents, tmp_path: Path) -> None:
-    """Boxes are written before the line that counts them, so these are all the states that a kill can leave."""
+def test_continues_wherever_it_was_killed(whole: Contents, tmp_path: Path) -> None:
+    """Boxes are written before the line that counts them, so these are all states that a killed run can leave."""
     boxes, index = whole
     lines = index.splitlines(keepends=True)
     path = tmp_path / "killed.proposals"
@@ -94,18 +94,18 @@ def test_killed_before_there_are_boxes(whole: Contents, tmp_path: Path) -> None:
     assert contents(path) == whole
 
 
-def test_what_is_not_whole_is_not_read(tmp_path: Path) -> None:
+def test_unfinished_cache_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "some.proposals"
     with CacheWriter(path, SETTINGS) as writer:
-        writer.add(record_of("a", path), SIZE, proposals(2))
+        writer.add(image_record("a", path), SIZE, proposals(2))
     with pytest.raises(InputError, match="expected a finished cache of proposals, got one with 1 images so far"):
         ProposalCache(path)
 
 
-def test_finished_cache_takes_more(whole: Contents, tmp_path: Path) -> None:
+def test_finished_cache_takes_more_images(whole: Contents, tmp_path: Path) -> None:
     path = tmp_path / "some.proposals"
     with CacheWriter(path, SETTINGS) as writer:
-        writer.add(record_of("a", path), SIZE, proposals(2))
+        writer.add(image_record("a", path), SIZE, proposals(2))
         writer.finish()
     assert writer.finished
     assert CacheWriter(path, SETTINGS).finished
@@ -139,7 +139,7 @@ def test_foreign_file_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 54])
-def test_boxes_that_are_lost(length: int, tmp_path: Path) -> None:
+def test_file_of_boxes_is_too_short(length: int, tmp_path: Path) -> None:
     path = tmp_path / "some.proposals"
     fill(path)
     path.write_bytes(path.read_bytes()[:length])
@@ -161,22 +161,22 @@ def test_images_that_cannot_be_added(
     fill(path)
     with CacheWriter(path, SETTINGS) as writer:
         with pytest.raises(ValueError, match=reason):
-            writer.add(record_of(image_id, path), SIZE, Proposals(as_boxes([box]), np.zeros(1, np.float32)))
+            writer.add(image_record(image_id, path), SIZE, Proposals(as_boxes([box]), np.zeros(1, np.float32)))
         writer.finish()
     assert contents(path) == whole
 
 
 @pytest.mark.parametrize("room", [35, 60, 300])
 def test_full_disk(room: int, whole: Contents, tmp_path: Path) -> None:
-    """A limit on the size of files acts as a disk without room: some bytes are written, then none."""
+    """A limit on the size of files acts like a full disk: some bytes are written, then none."""
     path = tmp_path / "some.proposals"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with CacheWriter(path, SETTINGS) as writer:
-        writer.add(record_of("a", path), SIZE, proposals(2))
+        writer.add(image_record("a", path), SIZE, proposals(2))
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
         try:
             with pytest.raises(InputError, match=f"^{path}: expected to write proposals there, got: File too large"):
-                writer.add(record_of("c", path), SIZE, proposals(40))
+                writer.add(image_record("c", path), SIZE, proposals(40))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.stat().st_size == room
@@ -184,17 +184,17 @@ def test_full_disk(room: int, whole: Contents, tmp_path: Path) -> None:
     assert contents(path) == whole
 
 
-def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     path = tmp_path / "file" / "some.proposals"
     with pytest.raises(InputError, match=f"^{path}: expected to write proposals there"), CacheWriter(path, SETTINGS):
         pass
 
 
-def test_resumed_with_another_data_set(tmp_path: Path) -> None:
+def test_continued_with_another_data_set(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "some.proposals"
     fill(path)
-    record = record_of("b", path)
+    record = image_record("b", path)
     record.path.write_bytes(b"another photo")
     with pytest.raises(InputError, match=f"^{path}: expected proposals of {record.path}, 13 bytes, got .* of 7 bytes"):
         CacheWriter(path, SETTINGS).missing([record])
@@ -242,7 +242,7 @@ with CacheWriter(path, {}) as writer:
 
 
 def test_process_that_is_killed(tmp_path: Path) -> None:
-    """It is killed while it writes, twice, then left alone: the same files as of a run that was not."""
+    """A run that is killed twice while it writes, and then finishes, leaves the files of a run that is not killed."""
     image = tmp_path / "image.jpg"
     image.write_bytes(b"a photo")
 

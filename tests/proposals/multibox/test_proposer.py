@@ -1,4 +1,4 @@
-"""MultiBox as a network, in a weights file, and as a proposer."""
+"""MultiBox: the network, its weights file, and the proposer."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def random_priors(count: int, seed: int = 0) -> Tensor:
 
 @pytest.fixture(name="network", scope="module")
 def random_network() -> MultiBox:
-    """With outputs that differ from image to image and prior to prior."""
+    """Return a network whose outputs differ from image to image and from prior to prior."""
     torch.manual_seed(0)
     trunk = InceptionTrunk(**TRUNK)  # type: ignore[arg-type]
     network = MultiBox(trunk, random_priors(300), width=8, points=2, hidden=16)
@@ -76,7 +76,7 @@ def test_before_training_every_box_is_its_prior() -> None:
 
 
 def test_every_parameter_learns(network: MultiBox) -> None:
-    """A parameter without a gradient would stop a run of several processes."""
+    """A parameter without a gradient would stop a training with several processes."""
     outputs = network(torch.randn(2, 3, 64, 64))
     network.zero_grad()
     (outputs.residuals.sum() + outputs.logits.sum()).backward()
@@ -84,7 +84,7 @@ def test_every_parameter_learns(network: MultiBox) -> None:
 
 
 def test_reads_the_map_at_the_corners_of_a_prior() -> None:
-    """A map of 4x4 cells whose channels are the x and y of each cell's centre: reading it gives the place read."""
+    """The channels of the map are the x and y of each cell's centre, so reading it returns the place that is read."""
     centres = (torch.arange(4) + 0.5) / 4
     features = torch.stack([centres.expand(4, 4), centres[:, None].expand(4, 4)])[None]
     prior = torch.tensor([[0.25, 0.3, 0.75, 0.8]])
@@ -107,12 +107,12 @@ def test_shapes_of_priors() -> None:
 
 @pytest.mark.parametrize("size", [(5, 8), (1, 1), (1, 3), (7, 1)])
 @pytest.mark.parametrize("points", [1, 2, 3])
-def test_fixed_priors_read_and_weigh_the_same(size: tuple[int, int], points: int) -> None:
+def test_fixed_priors_compute_the_same(size: tuple[int, int], points: int) -> None:
     generator = torch.Generator().manual_seed(1)
     priors = torch.cat([random_priors(40), torch.tensor([[0.0, 0, 1, 1], [0, 0.5, 0.5, 1], [0.5, 0.5, 0.5, 0.5]])])
     layer = torch.nn.Linear(6 * points**2 + 4, 16)
     fixed = FixedPriors(priors, points, layer)
-    fixed(torch.zeros(1, 6, 4, 4))  # what is kept of another size does not count
+    fixed(torch.zeros(1, 6, 4, 4))  # what was computed for another size must not matter
     features = torch.randn(3, 6, *size, generator=generator)
     read = read_at_priors(features, priors, points)
     expected = layer(torch.cat([read, prior_shapes(priors).expand(3, -1, -1)], dim=2))
@@ -179,7 +179,7 @@ def test_contract(weights: Path, image: Image) -> None:
     np.testing.assert_array_equal(again.scores, proposals.scores)
 
 
-def test_keeps_as_many_as_asked_and_no_near_duplicates(weights: Path, photo_pixels: Image) -> None:
+def test_keeps_max_boxes_without_near_duplicates(weights: Path, photo_pixels: Image) -> None:
     few = MultiBoxProposer(str(weights), device="cpu", max_boxes=7, nms_iou_threshold=0.4)(photo_pixels)
     assert len(few) == 7
     overlaps = box_iou(few.boxes, few.boxes)
@@ -188,7 +188,7 @@ def test_keeps_as_many_as_asked_and_no_near_duplicates(weights: Path, photo_pixe
 
 
 @pytest.mark.parametrize(("input_size", "side"), [(None, 64), (96, 96)])
-def test_is_the_network_on_the_resized_image(
+def test_predicts_what_the_network_does_on_the_resized_image(
     weights: Path, photo_pixels: Image, input_size: int | None, side: int
 ) -> None:
     network, _ = load_multibox(weights)
@@ -211,7 +211,7 @@ def test_size_exponent_ranks_larger_boxes_higher(
 ) -> None:
     propose = MultiBoxProposer(str(weights), device="cpu", size_exponent=exponent)
     boxes = np.array([[0, 0, 0.5, 0.5], [0, 0, 1, 1], [0.9, 0.9, 0.1, 0.1], [0.9, 0, 0.1, 1]], np.float32)
-    predicted = boxes, np.array([0.5, 0.2, 0.9, 0.9], np.float32)  # the last two are turned inside out
+    predicted = boxes, np.array([0.5, 0.2, 0.9, 0.9], np.float32)  # the corners of the last two are the wrong way round
     monkeypatch.setattr(propose, "predict", lambda _: predicted)
     corners = {"half": [0, 0, 30, 10], "whole": [0, 0, 60, 20]}
     found = propose(noise(20, 60))
@@ -219,7 +219,7 @@ def test_size_exponent_ranks_larger_boxes_higher(
     np.testing.assert_allclose(found.scores, list(scores.values()), rtol=1e-6)
 
 
-def test_scale_of_the_image_is_of_no_matter(weights: Path) -> None:
+def test_scale_of_the_image_does_not_matter(weights: Path) -> None:
     image = noise(64, 128)
     propose = MultiBoxProposer(str(weights), device="cpu")
     small, large = propose(image), propose(image.repeat(3, axis=0).repeat(3, axis=1))
@@ -235,7 +235,7 @@ def test_bfloat16_keeps_the_priors(weights: Path, photo_pixels: Image) -> None:
     np.testing.assert_allclose(rough.predict(photo_pixels)[0], exact.predict(photo_pixels)[0], atol=0.05)
 
 
-def test_priors_and_weights_survive_the_file(network: MultiBox, weights: Path) -> None:
+def test_loaded_network_is_the_saved_one(network: MultiBox, weights: Path) -> None:
     loaded, description = load_multibox(weights)
     assert description == DESCRIPTION
     assert not loaded.training

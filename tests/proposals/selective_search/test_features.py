@@ -1,4 +1,4 @@
-"""Texture of pixels against one plane at a time, as OpenCV has it."""
+"""The texture of pixels, compared with a computation channel by channel as OpenCV does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proposals.selective_search.features import texture_codes
 
 
 def derivatives(plane: Image) -> list[Any]:
-    """Of a plane along the axes, then along those of the plane turned by 45 degrees, turned back and cut out."""
+    """Return the derivatives of a channel along its axes, then along those of the channel turned by 45 degrees."""
     height, width = plane.shape
     reach = (height + width) / 2 * np.sqrt(0.5)
     size = [int(np.ceil(side / 2 + reach) - np.floor(side / 2 - reach)) + 1 for side in (width, height)]
@@ -30,7 +30,7 @@ def derivatives(plane: Image) -> list[Any]:
 
 
 def bins(derivative: FloatArray) -> IntArray:
-    """Of one direction: the byte from the least to the greatest value, in ten steps."""
+    """Return the bin of each derivative in one direction: ten equal steps of a byte from the least to the greatest."""
     extent = float(derivative.max()) - float(derivative.min())
     if extent == 0:
         return np.zeros(derivative.shape, np.int64)
@@ -39,7 +39,7 @@ def bins(derivative: FloatArray) -> IntArray:
 
 
 @pytest.mark.parametrize("size", [(120, 160), (119, 60), (5, 33)])
-def test_a_plane_at_a_time(photo_pixels: Image, size: tuple[int, int]) -> None:
+def test_channel_by_channel(photo_pixels: Image, size: tuple[int, int]) -> None:
     image = np.ascontiguousarray(photo_pixels[: size[0], : size[1]])
     codes, zeros = texture_codes(image)
     assert codes.shape == (3, 4, *size)

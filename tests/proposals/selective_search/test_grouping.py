@@ -1,4 +1,4 @@
-"""Neighbours, features and merges of superpixels against naive loops."""
+"""Pairs of neighbours, features and the grouping of superpixels, compared with naive loops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Labels = NDArray[np.int32]
 
 
 def cells(seed: int, regions: int, shape: tuple[int, int]) -> Labels:
-    """Random labels [H, W]: the number of the nearest of some points."""
+    """Return random labels [H, W]: for each pixel, the number of the nearest of some random points."""
     generator = np.random.default_rng(seed)
     points = generator.uniform(0, shape, (regions, 2))
     distances = ((np.indices(shape)[..., None] - points.T[:, None, None]) ** 2).sum(axis=0)
@@ -24,7 +24,7 @@ def cells(seed: int, regions: int, shape: tuple[int, int]) -> Labels:
 
 
 def random_features(seed: int, labels: Labels) -> RegionFeatures:
-    """True sizes and boxes, and random histograms."""
+    """Return the true sizes and boxes of the superpixels, and random histograms."""
     generator = np.random.default_rng(seed)
     count = labels.max() + 1
     places = [np.argwhere(labels == label) for label in range(count)]
@@ -44,7 +44,7 @@ def naive_pairs(labels: Labels) -> list[tuple[int, int]]:
 
 
 def naive_grouping(pairs: list[tuple[int, int]], features: RegionFeatures, *, colored: bool) -> list[list[int]]:
-    """The algorithm as the paper has it, in double precision, all similarities anew at every merge."""
+    """Return the boxes of the paper's algorithm in double precision, with all similarities computed at every merge."""
     sizes, boxes, colors, textures = (list(each.astype(float)) for each in features)
     area = sum(sizes)
     neighbours = {frozenset(pair) for pair in pairs}
@@ -90,7 +90,7 @@ def test_pairs_of_every_pixel_its_own_region() -> None:
     assert len(pairs) == 3 * 29 * 19
 
 
-def test_first_row_and_column_touch_only_what_is_inside() -> None:
+def test_first_row_and_column_touch_only_inner_pixels() -> None:
     # Of the second row's last pixel: 2 to the left, 1 above, 0 to the left above. Nothing ties 0 to 1 or to 2.
     np.testing.assert_array_equal(neighbour_pairs(np.array([[0, 1], [2, 3]], np.int32)), [[0, 3], [1, 3], [2, 3]])
     assert neighbour_pairs(np.arange(5, dtype=np.int32)[None]).shape == (0, 2)
@@ -113,12 +113,12 @@ def test_merges_against_a_naive_loop(seed: int, regions: int, shape: tuple[int, 
         np.testing.assert_array_equal(each, copy)
 
 
-def test_colour_counts_only_if_it_is_to() -> None:
+def test_colour_counts_only_if_colored() -> None:
     # Three in a row: 0 and 1 share their texture, 1 and 2 their colour, which nothing else decides.
     colors, textures = np.zeros((3, 75), np.float32), np.zeros((3, 240), np.float32)
     colors[[0, 1, 2], [0, 1, 1]] = 1
     textures[[0, 1, 2], [5, 5, 6]] = 1
-    textures[2, [5, 6]] = 0.5  # 1 and 2 are alike by 1 and 0.5, 0 and 1 by 0 and 1
+    textures[2, [5, 6]] = 0.5  # similarities of 1 and 2: 1 and 0.5; of 0 and 1: 0 and 1
     boxes = np.array([[0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]], np.int32)
     features = RegionFeatures(np.ones(3, np.int32), boxes, colors, textures)
     pairs = np.array([[0, 1], [1, 2]], np.int32)
@@ -126,7 +126,7 @@ def test_colour_counts_only_if_it_is_to() -> None:
     np.testing.assert_array_equal(group(pairs, features, colored=False), [[0, 0, 2, 1], [0, 0, 3, 1]])
 
 
-def test_of_equally_alike_pairs_the_last_one_is_merged() -> None:
+def test_last_of_equally_similar_pairs_is_merged() -> None:
     boxes = np.array([[0, 0, 1, 1], [1, 0, 2, 1], [2, 0, 3, 1]], np.int32)
     histograms = np.zeros((3, 75), np.float32), np.zeros((3, 240), np.float32)
     features = RegionFeatures(np.ones(3, np.int32), boxes, *histograms)
@@ -163,7 +163,7 @@ def test_features_against_a_naive_loop(seed: int) -> None:
         np.testing.assert_allclose(histograms, flat / flat.sum(axis=1, keepdims=True), rtol=1e-6)
 
 
-def test_cells_are_what_the_tests_need() -> None:
+def test_random_labels_are_consecutive_and_sparse() -> None:
     labels = cells(0, 60, (50, 40))
     assert sorted(set(labels.ravel().tolist())) == list(range(labels.max() + 1))
     assert len(neighbour_pairs(labels)) < len(list(combinations(range(labels.max() + 1), 2))) / 2

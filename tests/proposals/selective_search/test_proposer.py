@@ -1,4 +1,4 @@
-"""What every proposer promises, and what selective search adds to that."""
+"""The contract of all proposers, and what selective search adds to it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_whole_image_comes_first_and_exactly() -> None:
 
 @pytest.fixture(name="unfiltered", scope="module")
 def searched_at_half_size(photo_pixels: Image) -> FloatArray:
-    """All boxes in the photo of 160x120, searched at 80x60; so a searched pixel is two of the photo."""
+    """Return all boxes of the photo of 160x120 pixels, searched at 80x60, so one searched pixel is two of the photo."""
     return SelectiveSearch(width=80, min_side=0)(photo_pixels).boxes
 
 

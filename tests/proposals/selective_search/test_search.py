@@ -1,4 +1,4 @@
-"""The compiled engine finds what OpenCV's finds, whatever the threads, and without a place for its machine code."""
+"""The compiled engine finds the boxes of OpenCV's, with any number of threads, and without a cache of machine code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def boxes(image: Image, engine: str, **settings: object) -> FloatArray:
 
 
 def share_of_equal_boxes(image: Image, **settings: object) -> float:
-    """Boxes that both engines have, of those that OpenCV's has, or of all if the compiled one has more."""
+    """Return the share of boxes that both engines find, of the larger number of boxes."""
     found, expected = (set(map(tuple, boxes(image, engine, **settings).tolist())) for engine in ("compiled", "opencv"))
     return len(found & expected) / max(len(found), len(expected))
 
@@ -72,7 +72,7 @@ def test_calls_in_threads_do_not_disturb_each_other(photo_pixels: Image) -> None
             np.testing.assert_array_equal(found.boxes, single)
 
 
-def test_forty_megapixels_cost_what_their_width_costs() -> None:
+def test_time_for_forty_megapixels_is_bounded() -> None:
     small = cv2.resize(skimage.data.astronaut(), (800, 500))  # type: ignore[no-untyped-call]
     large = np.asarray(cv2.resize(small, (8000, 5000), interpolation=cv2.INTER_NEAREST), np.uint8)
     search = SelectiveSearch(width=200)
@@ -84,7 +84,7 @@ def test_forty_megapixels_cost_what_their_width_costs() -> None:
     assert len(proposals) > 50
 
 
-def test_works_where_machine_code_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_works_where_machine_code_cannot_be_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_writable(self: object) -> None:  # noqa: ARG001
         raise PermissionError
 

@@ -1,4 +1,4 @@
-"""Superpixels: derived by hand, and against scikit-image's and OpenCV's."""
+"""Superpixels, compared with results by hand, scikit-image's and OpenCV's."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def test_derived_by_hand(k: float, min_size: int, expected: list[int]) -> None:
     np.testing.assert_array_equal(superpixels(strip.swapaxes(0, 1), k=k, min_size=min_size), labels.T)
 
 
-def test_beginning_serves_all_larger_scales() -> None:
+def test_partial_segmentation_serves_all_larger_scales() -> None:
     image, size = skimage.data.astronaut()[:120, :160], (120, 160)  # type: ignore[no-untyped-call]
     edges = sorted_edges(image, 0.8)
-    beginning = join_lightest(edges, size, k=50)
-    assert 100 < len(beginning.edges) < 0.9 * len(edges)
-    kept = beginning.nodes.copy()
+    partial = join_lightest(edges, size, k=50)
+    assert 100 < len(partial.edges) < 0.9 * len(edges)
+    kept = partial.nodes.copy()
     for k in (50, 51, 100, 2000):
-        labels = segment(beginning, size, k=k, min_size=20)
+        labels = segment(partial, size, k=k, min_size=20)
         np.testing.assert_array_equal(labels, segment(join_lightest(edges, size, k=k), size, k=k, min_size=20))
         np.testing.assert_array_equal(labels, segment(join_lightest(edges, size, k=0), size, k=k, min_size=20))
-    np.testing.assert_array_equal(beginning.nodes, kept)
+    np.testing.assert_array_equal(partial.nodes, kept)
 
 
-def test_beginning_ends_before_the_first_refusal() -> None:
+def test_partial_segmentation_ends_before_the_first_rejected_edge() -> None:
     # Edges weigh 5, 0 and 100; that of 0 joins, and at k = 9.9 that of 5 is refused.
     strip = np.array([[[0, 0, 0], [3, 4, 0], [3, 4, 0], [103, 4, 0]]], np.uint8)
     edges = sorted_edges(strip, UNSMOOTHED)
@@ -81,7 +81,7 @@ def test_edges_are_sorted_by_weight_then_number() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_strip_as_scikit_image_cuts_it(seed: int) -> None:
-    """Without diagonals, which scikit-image's graph has and OpenCV's has not, the superpixels are the same."""
+    """On a strip, scikit-image's diagonal edges, which OpenCV does not have, make no difference."""
     generator = np.random.default_rng(seed)
     strip = generator.uniform(0, 60, (1, 600, 3)).cumsum(axis=1) % 255  # no two edges weigh the same
     ours = superpixels(strip, k=100, min_size=5)

@@ -73,7 +73,7 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(loss, inputs, eps=1e-2, atol=1e-2, rtol=1e-2)
 
 
-def test_only_matched_boxes_are_pulled() -> None:
+def test_only_matched_boxes_have_a_gradient() -> None:
     sample = batch()
     sample["residuals"].requires_grad_()
     multibox_loss(**sample, alpha=0.3).backward()
@@ -99,7 +99,7 @@ def test_extreme_confidences_are_finite() -> None:
     assert math.isfinite(float(multibox_loss(**sample, alpha=0.3)))
 
 
-def test_residuals_are_in_deviations_of_the_priors_sides() -> None:
+def test_residuals_are_in_units_of_the_priors_sides() -> None:
     # Width 0.4, height 0.2; the left border moves by a tenth of the width, the lower one by a fifth of the height.
     prior, box = torch.tensor([[0.2, 0.2, 0.6, 0.4]]), torch.tensor([[0.24, 0.2, 0.6, 0.44]])
     expected = torch.tensor([[0.1, 0, 0, 0.2]]) / STD

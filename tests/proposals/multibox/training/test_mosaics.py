@@ -1,4 +1,4 @@
-"""Mosaics: the boxes stay on their pixels, wherever the pictures come to lie."""
+"""Mosaics, their layouts and batches: the boxes are on their objects, wherever a picture is painted."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record(path: Path, boxes: Sequence[Sequence[float]], ignored: Sequence[bool]
 
 @pytest.fixture(name="records", scope="module")
 def painted_pictures(tmp_path_factory: pytest.TempPathFactory) -> list[GroundTruth]:
-    """Twenty dark pictures of different sizes with one or two objects each, every object in a grey of its own."""
+    """Return twenty dark pictures of different sizes with one or two objects, each in a different grey."""
     folder = tmp_path_factory.mktemp("pictures")
     generator = np.random.default_rng(0)
     records = []
@@ -62,7 +62,7 @@ LAYOUT = Layout(cells=9, insets=4, inset_sides=(0.15, 0.4), crop_area=0.5, stret
 
 
 def test_boxes_lie_on_their_pixels(records: list[GroundTruth]) -> None:
-    """What is seen of an object's grey lies within its box, and fills most of it."""
+    """The grey of an object fills most of its box."""
     mosaics = Mosaics(records, LAYOUT, size=SIZE, seed=1)
     counts = []
     for index in range(60):
@@ -96,7 +96,7 @@ def test_mirrored_boxes(tmp_path: Path) -> None:
     np.testing.assert_allclose(mosaic.boxes, [(60, 20, 90, 60)])
 
 
-def test_objects_that_are_hardly_seen_small_or_ignored_count_for_nothing(tmp_path: Path) -> None:
+def test_small_and_ignored_objects_are_ignored(tmp_path: Path) -> None:
     boxes = [(0, 0, 50, 50), (50, 50, 50 + MIN_SIDE - 1, 90), (60, 0, 90, 30), (50, 50, 50 + MIN_SIDE, 90)]
     objects = record(write(tmp_path, "one", np.zeros((100, 100, 3), np.uint8)), boxes, [False, False, True, False])
     mosaic = Mosaics([objects], Layout(), size=100, seed=0)[SampleKey(0, 0, 0)]
@@ -114,14 +114,14 @@ def test_covered_objects_are_ignored(records: list[GroundTruth]) -> None:
     assert {len(mosaic.boxes) for mosaic in covered} == {1}
 
 
-def test_boxes_without_pixels_are_the_same(records: list[GroundTruth]) -> None:
+def test_boxes_without_decoding_are_the_same(records: list[GroundTruth]) -> None:
     mosaics = Mosaics(records, LAYOUT, size=SIZE, seed=1)
     for index in range(10):
         key = SampleKey(2, index, index)
         np.testing.assert_array_equal(mosaics.boxes(key), mosaics[key].boxes)
 
 
-def test_a_function_of_seed_epoch_and_position(records: list[GroundTruth]) -> None:
+def test_mosaic_depends_on_seed_epoch_and_position(records: list[GroundTruth]) -> None:
     mosaics = Mosaics(records, LAYOUT, size=SIZE, seed=1)
     key = SampleKey(1, 5, 7)
     np.testing.assert_array_equal(mosaics[key].image, Mosaics(records, LAYOUT, size=SIZE, seed=1)[key].image)
@@ -178,7 +178,7 @@ def test_cells_fill_the_canvas_without_overlap(cells: int) -> None:
     assert (sides.max(0) / sides.min(0) < 1 / 0.3 + 1e-6).all()  # a square's part, at the most
 
 
-def test_layout_draws_what_it_says() -> None:
+def test_layouts_have_the_given_ranges() -> None:
     generator = np.random.default_rng(0)
     drawn = [LAYOUT.draw(3, 50, generator) for _ in range(300)]
     assert {len(mosaic) for mosaic in drawn} == set(range(1, 14))  # 1-9 cells and 0-4 insets
@@ -203,7 +203,7 @@ def test_layout_out_of_range(arguments: dict[str, float]) -> None:
         Layout(**arguments)  # type: ignore[arg-type]
 
 
-def test_resize_takes_means_along_each_side() -> None:
+def test_resize_averages_along_each_side() -> None:
     # 1x8 pixels to 2x2: the length is halved twice by means, the height doubled.
     strip = np.arange(8, dtype=np.uint8).reshape(1, 8, 1).repeat(3, axis=2) * 10
     np.testing.assert_array_equal(resize(strip, (2, 2))[:, :, 0], [[15, 55], [15, 55]])
@@ -225,7 +225,7 @@ def test_batch_matches_each_object_with_a_prior(records: list[GroundTruth]) -> N
     assert batch.files == ", ".join(str(path) for sample in samples for path in sample.paths)
 
 
-def test_priors_on_ignored_objects_are_no_background(tmp_path: Path) -> None:
+def test_priors_on_ignored_objects_are_not_background(tmp_path: Path) -> None:
     # IoU of the first prior with the ignored object 0.5 exactly, of the second one less.
     objects = record(write(tmp_path, "one", np.zeros((100, 100, 3), np.uint8)), [(0, 0, 20, 20)], [True])
     mosaic = Mosaics([objects], Layout(), size=100, seed=0)[SampleKey(0, 0, 0)]

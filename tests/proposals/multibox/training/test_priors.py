@@ -44,7 +44,7 @@ def test_no_boxes() -> None:
 
 
 def test_finds_clusters() -> None:
-    """Three places, 40 boxes within 2% of the side around each: a prior in the middle of every one."""
+    """There are 40 boxes within 2% of the side around each of three boxes, which the priors must find."""
     centres = np.array([[0.1, 0.1, 0.9, 0.9], [0.1, 0.1, 0.3, 0.3], [0.6, 0.6, 0.7, 0.7]])
     generator = np.random.default_rng(0)
     boxes = np.concatenate(
@@ -81,13 +81,13 @@ def test_small_boxes_are_covered_better_than_with_plain_distances() -> None:
     assert ours > box_iou(boxes[small], plain).max(axis=1).mean() + 0.03
 
 
-def test_every_box_is_a_prior_where_there_are_as_many() -> None:
+def test_as_many_priors_as_boxes_are_the_boxes() -> None:
     boxes = random_boxes(6)
     found = kmeans_priors(boxes, 6, seed=0)
     np.testing.assert_allclose(found[np.lexsort(found.T)], boxes[np.lexsort(boxes.T)], atol=1e-6)
 
 
-def test_a_function_of_the_seed() -> None:
+def test_priors_depend_on_the_seed_alone() -> None:
     boxes = random_boxes(200)
     first, again, other = (kmeans_priors(boxes, 10, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

@@ -1,4 +1,4 @@
-"""From a score to the share of right boxes among those with this score, so that 0.5 means that about half are right."""
+"""Calibration: turns scores into probabilities, so that about half of the boxes with a score of 0.5 are right."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from numpy.typing import NDArray
 from detection.structures.arrays import FloatArray
 
 SMALLEST = 1e-12
-"""Scores nearer to 0 or 1 count as so near."""
+"""Scores below this, or above 1 minus this, are treated as equal to it, since their logarithm is needed."""
 
 SMALLEST_AREA = 1e-4
-"""Smaller boxes count as so large: 6x6 pixels of 600x600."""
+"""Smaller boxes are treated as having this share of the image: 6x6 of 600x600 pixels."""
 
 
 class BetaCalibration:
-    """Beta calibration: ln(c / (1 - c)) = a ln(s) - b ln(1 - s) + area ln(r) + offset for a score s.
+    """Beta calibration of a score s to a probability c: ln(c / (1 - c)) = a ln(s) - b ln(1 - s) + area ln(r) + offset.
 
     Kull, Silva Filho and Flach 2017, "Beta calibration: a well-founded and easily implemented improvement on logistic
-    calibration for binary classifiers" (AISTATS). Ours is the term of r, the share of the image that the box takes: of
-    two boxes with the same score the larger one is right more often where pictures are taken of things, as a small one
-    may be a part of something. Without it the order of detections stays, and with it the average precision.
-    `tools.calibrate_scores` finds the numbers.
+    calibration for binary classifiers" (AISTATS). The term of r, the box's share of the image, is ours: of two boxes
+    with the same score the larger one is right more often, because a small one may only hold a part of an object.
+    Without this term the order of the detections does not change, and neither does the average precision.
+    `detect-calibrate-scores` finds the values of the arguments.
 
     Args:
         a: at least 0.
-        b: at least 0; with a = b it is Platt's scaling of the logit.
-        offset: moves all shares up or down.
-        area: exponent of r in the odds; above 0, larger boxes are preferred.
+        b: at least 0. With a = b, this is Platt scaling of the logit.
+        offset: moves all probabilities up or down.
+        area: the exponent of r in the odds. Above 0, larger boxes get higher probabilities.
 
     Raises:
         ValueError: if a or b is negative, both are 0, or a number is not finite.
@@ -43,10 +43,10 @@ class BetaCalibration:
         self.area = area
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray:
-        """Shares of the same shape, float32 in 0-1, of scores in 0-1 and areas as shares of the image."""
+        """Return the probabilities, float32 in 0-1, of scores in 0-1 and areas as shares of the image."""
         low = np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)
         logits = self.a * np.log(low) - self.b * np.log1p(-low) + self.offset
         if self.area:
             logits += self.area * np.log(np.clip(areas, SMALLEST_AREA, 1))
-        shares: FloatArray = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return shares
+        probabilities: FloatArray = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return probabilities

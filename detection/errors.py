@@ -1,27 +1,27 @@
-"""The errors that wrong input from a user raises, or a device that fails."""
+"""The errors that commands report to the user in one line, without a traceback."""
 
 
 class InputError(Exception):
-    """A file, option or configuration that cannot be used.
+    """A file, option or configuration of the user cannot be used.
 
-    The message is one line that names the file or key, and says what was expected and what was found. The command
-    line tools print it without a traceback; every other exception is a fault of the program. It is no `ValueError`, so
-    that it passes through libraries which take those for their own.
+    The message is one line that names the file or key, and says what was expected and what was found. Commands print it
+    without a traceback; any other exception is a bug. The class does not derive from `ValueError`, because libraries
+    such as jsonargparse catch that and report it in their own words.
     """
 
     @property
     def line(self) -> str:
-        """The message, also where PyTorch's loader processes have wrapped it in the traceback of theirs."""
+        """The message alone. PyTorch wraps an error of a loader process into text that includes a traceback."""
         return str(self).strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: ")
 
 
 class DeviceError(InputError):
-    """A device that was lost in the middle of the work: whatever is to be done on it next would fail as well."""
+    """A GPU stopped responding during the run, so that all later work on it would fail as well."""
 
 
 def is_killed_loader(error: RuntimeError) -> bool:
-    """Whether PyTorch says that a loader process was killed.
+    """Return True if the error says that a loader process was killed.
 
-    It does so from a signal handler, so the error comes out of whatever the main process was doing.
+    PyTorch raises it in a signal handler, so it can come out of any line of the main process.
     """
     return "DataLoader worker (pid" in str(error)

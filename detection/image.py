@@ -1,4 +1,7 @@
-"""Image files, and whatever else a caller holds, as one kind of array: RGB uint8 [H, W, 3]."""
+"""Reads image files, and finds them: `read_image` returns RGB uint8 [H, W, 3] whatever the file holds.
+
+`as_image` also accepts Pillow images and arrays, and `find_images` expands folders and patterns.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ from detection.errors import InputError
 from detection.structures.arrays import Image
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""The files that `find_images` takes from folders and patterns, in lower case. `read_image` goes by content."""
+"""The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
+look at the suffix but at the content."""
 
 MAX_PIXELS = 178_956_970
-"""The largest image read (20,000 x 8,947): where Pillow itself refuses, 0.5 GB as an array and about thrice that while
-decoding."""
+"""The largest number of pixels in an image, such as 20,000 x 8,947; it is also Pillow's limit. The array takes 0.5 GB, and
+decoding takes about three times that."""
 
 Read = TypeVar("Read")
 
@@ -43,36 +47,36 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
-    """The first frame of a JPEG, PNG, WebP, BMP or TIFF file as RGB uint8 [H, W, 3], contiguous and writable.
+    """Return the first frame of a JPEG, PNG, WebP, BMP or TIFF file as RGB uint8 [H, W, 3], contiguous and writable.
 
     The EXIF orientation is applied, transparency is laid over white, and 16-bit grey is scaled so that 65535 becomes
     255. Colour profiles are ignored.
 
     Raises:
-        InputError: if the file cannot be opened, is damaged or truncated, is of another format, has more than
-            `MAX_PIXELS` pixels, or holds values that are not 8 or 16 bits wide.
+        InputError: if the file cannot be opened, is damaged or truncated, has another format, more than `MAX_PIXELS`
+            pixels, or values that are not 8 or 16 bits wide.
     """
     with _naming(os.fspath(path)), Path(path).open("rb") as file:
         return _ignoring_warnings_as_errors(lambda: _to_array(_open(file)))
 
 
 def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """The size (height, width) of the array that `read_image` gives, from the header of the file.
+    """Return the size (height, width) of the array that `read_image` would return, from the header of the file.
 
-    Only PNG and TIFF files are decoded, as their orientation may stand behind the pixels.
+    Only PNG and TIFF files are decoded, since their EXIF orientation may come after the pixels.
 
     Raises:
-        InputError: as `read_image`, but damage behind the header can go unnoticed.
+        InputError: as `read_image`, except that damage after the header may not be noticed.
     """
     with _naming(os.fspath(path)), Path(path).open("rb") as file:
         return _ignoring_warnings_as_errors(lambda: _upright_size(_open(file)))
 
 
 def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Image:
-    """RGB uint8 [H, W, 3], contiguous and writable, from a path, a Pillow image or an array.
+    """Return a path, a Pillow image or an array as RGB uint8 [H, W, 3], contiguous and writable.
 
-    Paths and Pillow images are read as by `read_image`. Arrays are uint8: [H, W, 3] RGB, returned as it is where it is
-    contiguous and writable; [H, W] or [H, W, 1] grey; [H, W, 4] RGBA, laid over white.
+    Paths and Pillow images are read as in `read_image`. Arrays are uint8: [H, W, 3] RGB, which is returned unchanged if
+    it is contiguous and writable; [H, W] or [H, W, 1] grey; or [H, W, 4] RGBA, which is laid over white.
 
     Raises:
         InputError: if a file or a Pillow image cannot be read.
@@ -89,11 +93,11 @@ def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> 
 
 
 def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
-    """The image files that files, folders and glob patterns stand for, and an error for each source without any.
+    """Return the image files of files, folders and glob patterns, and an error for each source without any.
 
-    Errors are returned, not raised, so that a bad source does not stop the others. A file is taken whatever its suffix;
-    a folder gives the images directly in it and a pattern (`**` included) those it matches, by suffix and sorted.
-    Sources keep their order; a file named twice comes once.
+    Errors are returned and not raised, so that a wrong source does not stop the others. A file may have any suffix. A
+    folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches, by suffix
+    and sorted. The order of the sources is kept, and a file that is named twice is returned once.
     """
     found: dict[Path, Path] = {}
     errors = []
@@ -113,7 +117,7 @@ def _expand(source: str) -> list[Path]:
     is_folder = source != "" and path.is_dir()  # Path("") would be the working directory
     if not is_folder and path.is_file():
         return [path]
-    # Path.glob would refuse absolute patterns.
+    # `Path.glob` refuses absolute patterns.
     matches = path.iterdir() if is_folder else map(Path, glob.glob(source, recursive=True))  # noqa: PTH207
     images = sorted(match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES and match.is_file())
     if not images:
@@ -137,8 +141,8 @@ def _naming(source: str) -> Iterator[None]:
 def _ignoring_warnings_as_errors(read: Callable[[], Read]) -> Read:
     """Call `read`, and once more without warnings if a warning was raised as an error.
 
-    Pillow warns of damage it can live with, such as a corrupt EXIF block; `python -W error` must not make such a file
-    unreadable. `catch_warnings` changes state that threads share, so it stays out of the normal path.
+    Pillow warns of damage that does not affect the pixels, such as a corrupt EXIF block, and `python -W error` must not
+    make such a file unreadable. `catch_warnings` changes state that threads share, so it is only used if necessary.
     """
     try:
         return read()
@@ -148,11 +152,11 @@ def _ignoring_warnings_as_errors(read: Callable[[], Read]) -> Read:
 
 
 def _open(file: BinaryIO) -> PIL.Image.Image:
-    """The file's image, whose header alone has been read.
+    """Open an image of which only the header is read.
 
-    `PIL.Image.open` would warn from 89 million pixels on, and neither of the switches against that, the global
-    `MAX_IMAGE_PIXELS` and `catch_warnings`, is safe with threads. So the format's own class is called, which checks
-    nothing then (but a TIFF of that size still warns, when it is decoded).
+    `PIL.Image.open` warns of images above 89 million pixels. Neither way to prevent this, the global `MAX_IMAGE_PIXELS`
+    and `catch_warnings`, is safe with threads. So the class of the format is called, which does not check the size (but
+    a TIFF of that size still causes a warning when it is decoded).
     """
     file.seek(0)
     header = file.read(12)
@@ -172,7 +176,7 @@ def _open(file: BinaryIO) -> PIL.Image.Image:
 def _to_array(image: PIL.Image.Image) -> Image:
     if 0 in image.size:
         raise ValueError("an image without pixels")
-    image.load()  # before its orientation is known, see `_upright_size`
+    image.load()  # since the orientation may come after the pixels, see `_upright_size`
     if (orientation := _orientation(image)) != 1:
         image = image.copy()
         # `exif_transpose` fails where the rest of the EXIF block is damaged, so it gets the orientation alone.
@@ -210,9 +214,9 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 
 def _copy(image: PIL.Image.Image) -> Image:
-    """The pixels of an RGB image; in bands, as `np.array(image)` copies it three times and takes twice as long."""
+    """Return the pixels of an RGB image. In bands this takes half the time of `np.array(image)`, which copies thrice."""
     width, height = image.size
-    rows = max(1, (1 << 18) // width)  # 0.75 MB, which stays in the cache
+    rows = max(1, (1 << 18) // width)  # 0.75 MB, which fit into the processor's cache
     if height <= rows:
         return np.array(image)
     array = np.empty((height, width, 3), np.uint8)
@@ -223,7 +227,7 @@ def _copy(image: PIL.Image.Image) -> Image:
 
 
 def _from_grey16(grey: NDArray[Any]) -> Image:
-    """0-65535 [H, W] to 0-255 [H, W, 3], rounded: Pillow's own conversion clips at 255."""
+    """Convert 0-65535 [H, W] to 0-255 [H, W, 3], rounded; Pillow's own conversion cuts values off at 255."""
     low, high = int(grey.min()), int(grey.max())
     if low < 0 or high > 65535:
         raise ValueError(f"grey values of {low} to {high}, which do not fit 16 bits; convert them to 8 bits first")

@@ -1,4 +1,4 @@
-"""The command `detect`: boxes with names on photos."""
+"""The command `detect`, which finds objects in photos."""
 
 from detection.cli.command import build_parser, main, run
 

@@ -23,12 +23,12 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 HUES = np.frombuffer(
     bytes.fromhex("ff3838 ff8c00 ffd60a 96e114 14be46 00cdaf 28beff 2869ff 734bf5 b93ceb f537d7 ff4b91"), np.uint8
 ).reshape(-1, 3)
-"""A colour circle in steps that look even; the one of HSV spends a third of its turn on green."""
+"""Hues around the colour circle in steps that look equal. In HSV, a third of the circle would be green."""
 SHADES = ((0.0, 1.0), (0.45, 1.0), (0.0, 0.7))
-"""Share of white mixed in, then brightness: plain, light and dark."""
+"""The share of white and the brightness of plain, light and dark colours."""
 COLOUR_SALT = b"1074"
-"""Of 0-9999 the one that sets the twenty classes of VOC furthest apart (the closest pair's CIEDE2000 difference is 9.1)
-while "person", the class most drawn, is a plain hue."""
+"""Chosen from 0-9999 so that the colours of the twenty classes of VOC differ most (the smallest CIEDE2000 difference is
+9.1) and "person", the most frequent class, has a plain hue."""
 
 # The left edge of a label is `x1 + a * box width + b * label width` for the pair (a, b), and its top edge is
 # `y1 + c * box height + d * label height` for the pair (c, d).
@@ -49,14 +49,14 @@ PLACE_TABLE = np.array(
     [(*x, *y, first + 0.05 * rank) for first, places in PLACES.items() for rank, (y, x) in enumerate(places)]
 )
 LABEL_OVERLAP_COST = 1000.0
-"""So high that a label hides another only where every place does."""
+"""So high that a label only covers another if it would at every place."""
 
 
 def draw_detections(image: Image, detections: Detections) -> Image:
-    """A copy of `image` with boxes and labels; of those that overlap, the best scored lies on top.
+    """Return a copy of an image with boxes and labels drawn on it; higher scores lie on top of lower ones.
 
-    A box is cut at the picture's borders, and its line lies on the box's outermost pixels. Line and text grow with the
-    picture. A picture too small for text gets boxes alone.
+    Boxes are cut off at the borders of the image, and the line of a box lies on its outermost pixels. Lines and letters
+    grow with the image. An image that is too small for text only gets boxes.
 
     Raises:
         ValueError: if `image` is not uint8 [H, W, 3].
@@ -78,7 +78,7 @@ def draw_detections(image: Image, detections: Detections) -> Image:
 
 
 def class_colour(name: str) -> Colour:
-    """The colour of a class, from its name alone: the same in every picture, class list and run."""
+    """Return the colour of a class. It only depends on the name, so it is the same in every image, data set and run."""
     digest = hashlib.blake2b(name.encode(errors="replace"), digest_size=5, salt=COLOUR_SALT).digest()
     turn = int.from_bytes(digest[:4], "big") / 2**32 * len(HUES)
     white, brightness = SHADES[digest[4] % len(SHADES)]
@@ -88,7 +88,7 @@ def class_colour(name: str) -> Colour:
 
 
 def text_colour(background: Colour) -> Colour:
-    """Black or white, whichever contrasts more (WCAG 2.2, relative luminance): the ratio is at least 4.58."""
+    """Return black or white, whichever has the higher contrast to the background (WCAG 2.2); it is at least 4.58."""
     channels = np.array(background) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ (0.2126, 0.7152, 0.0722))
@@ -97,7 +97,7 @@ def text_colour(background: Colour) -> Colour:
 
 
 def pixel_boxes(boxes: FloatArray, size: tuple[int, int]) -> IntArray:
-    """Boxes [N, 4] rounded to whole pixels inside an image of `size` (height, width), each at least one pixel large."""
+    """Round boxes [N, 4] to whole pixels in an image of `size` (height, width), each at least one pixel large."""
     height, width = size
     rounded = np.rint(clip_boxes(boxes, size)).astype(np.int64)
     left_top = np.minimum(rounded[:, :2], (width - 1, height - 1))
@@ -105,11 +105,15 @@ def pixel_boxes(boxes: FloatArray, size: tuple[int, int]) -> IntArray:
 
 
 def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) -> IntArray:
-    """Rectangles [N, 4] xyxy for labels of `label_sizes` [N, 2] (width, height), in an image of `size` (height, width).
+    """Return rectangles [N, 4] xyxy for the labels of boxes [N, 4], one label after the other.
 
-    Boxes [N, 4] are served in their order. A label goes above its box if that is free, else below, beside, or inside
-    at a corner: to where it covers least of the labels before it, and then of all boxes. A label of size (0, 0) hides
-    nothing; the others must fit the image.
+    A label is placed above its box if that is free, or else below it, beside it, or inside it at a corner: where it
+    covers least of the earlier labels, and then least of all boxes.
+
+    Args:
+        boxes: int64 [N, 4].
+        label_sizes: width and height of each label, int64 [N, 2]. They fit into the image; (0, 0) stands for no label.
+        size: height and width of the image.
     """
     placed = np.zeros((len(boxes), 4), np.int64)
     box_areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
@@ -117,7 +121,8 @@ def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) 
         wanted = box[:2] + PLACE_TABLE[:, 0:4:2] * (box[2:] - box[:2]) + PLACE_TABLE[:, 1:4:2] * label_size
         left_top = np.clip(wanted, 0, (size[1], size[0]) - label_size)  # [K, 2]
         places = np.hstack([left_top, left_top + label_size]).astype(np.int64)  # [K, 4]
-        pushed = np.abs(left_top - wanted) / np.maximum(label_size, 1)  # astride its box's line it would hide the line
+        # A label that is pushed away from the border of the image would cover the line of its box.
+        pushed = np.abs(left_top - wanted) / np.maximum(label_size, 1)
         label_area = max(1, np.prod(label_size))
         on_boxes = _intersection(places, boxes)  # [K, N]
         cost = PLACE_TABLE[:, 4] + pushed.sum(axis=1) + (on_boxes / label_area + on_boxes / box_areas).sum(axis=1)
@@ -127,7 +132,7 @@ def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) 
 
 
 def _intersection(boxes: IntArray, others: IntArray) -> IntArray:
-    """Area that each pair shares: [K, 4], [N, 4] -> [K, N]."""
+    """Return the area of the intersection of every pair: [K, 4], [N, 4] -> [K, N]."""
     left_top = np.maximum(boxes[:, None, :2], others[None, :, :2])
     sides = np.maximum(np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - left_top, 0)
     area: IntArray = sides[..., 0] * sides[..., 1]
@@ -135,7 +140,7 @@ def _intersection(boxes: IntArray, others: IntArray) -> IntArray:
 
 
 def _draw_frames(draw: ImageDraw.ImageDraw, boxes: IntArray, colours: list[Colour], line: int) -> None:
-    """Lines inwards from the boxes' borders, over a dark or white rim that sets them off from a like background."""
+    """Draw the lines of boxes, with a dark or white rim that makes them visible on a background of the same colour."""
     rim = max(1, line // 4)
     for (x1, y1, x2, y2), colour in zip(boxes.tolist(), colours, strict=True):
         shade = (*text_colour(colour), 110)
@@ -149,13 +154,13 @@ def _draw_frames(draw: ImageDraw.ImageDraw, boxes: IntArray, colours: list[Colou
 def _draw_labels(
     draw: ImageDraw.ImageDraw, detections: Detections, boxes: IntArray, colours: list[Colour], font_size: int
 ) -> None:
-    """Labels beside their boxes, in the boxes' order of precedence; none where four rows would fill the picture."""
+    """Draw the label of each box, best first; an image that is less than four labels high gets none."""
     font = ImageFont.load_default(font_size)
     width, height = draw.im.size
     padding = font_size // 5
     margin = padding + 1
     _, top, _, bottom = font.getbbox("dgjpqy")
-    label_height = int(bottom - top) + padding + (padding + 1) // 2  # less below: few letters reach down
+    label_height = int(bottom - top) + padding + (padding + 1) // 2  # less padding below, since few letters reach down
     room = min(width - 2 * margin, 20 * font_size) if 4 * label_height <= height else 0
     scores = detections.scores.tolist()
     texts = [label_text(name, score, font, room) for name, score in zip(detections.names, scores, strict=True)]
@@ -165,14 +170,14 @@ def _draw_labels(
         if text:
             ink = text_colour(colour)
             draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
-            draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=(*ink, 90))  # keeps neighbours of one class apart
+            draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=(*ink, 90))  # separates neighbours of the same class
             draw.text((x1 + margin, y1 + padding - top), text, fill=ink, font=font)
 
 
 def label_text(name: str, score: float, font: Font, width: float) -> str:
-    """Name and score, the name cut where they exceed `width` pixels; empty where not even three letters would fit.
+    """Return name and score. The name is cut to fit `width` pixels; the text is empty if not even three letters fit.
 
-    The built-in font is ASCII: accents are dropped, and other letters become question marks.
+    The built-in font only has ASCII: accents are dropped, and other letters become question marks.
     """
     letters = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
     name = " ".join(letters.encode("ascii", "replace").decode().split())

@@ -1,1 +1,1 @@
-"""How networks and compiled loops run: the device, 8-bit integers, weights files, threads and processes."""
+"""How networks and compiled loops run: devices, 8-bit integers, weights files, threads and processes."""

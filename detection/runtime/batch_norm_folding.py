@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: the same function with half the passes over memory."""
+"""Folds batch normalisation into the convolution before it, which gives the same results with fewer memory accesses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold, in place, every normalisation that follows a convolution in an `nn.Sequential`; needs evaluation mode.
+    """Fold every normalisation that follows a convolution in an `nn.Sequential`, in place, and return the network.
 
     Raises:
         ValueError: if the network is in training mode, in which the statistics still change.
@@ -26,7 +26,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Let a convolution do, in place, what the normalisation after it does in evaluation mode."""
+    """Change a convolution, in place, so that it also does the normalisation after it, as in evaluation mode."""
     statistics = (norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
     convolution.weight, convolution.bias = fuse_conv_bn_weights(
         convolution.weight, convolution.bias, *cast(tuple[Tensor, Tensor, float, Tensor, Tensor], statistics)

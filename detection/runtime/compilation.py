@@ -1,4 +1,4 @@
-"""Loops compiled to machine code by Numba when they are first called, and kept on disk for the next process."""
+"""Compiles loops to machine code with Numba."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """The function compiled, to run without the GIL and with floating-point operations in the order of the source.
+    """Return a function that is compiled at its first call, releases the GIL, and keeps the order of float operations.
 
-    Machine code is kept beside the source, or in the user's cache folder where that is read-only. Where neither can be
-    written to, every process compiles anew.
+    The machine code is stored for later processes, beside the source or in the user's cache folder. If neither can be
+    written to, every process compiles again.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}  # which does not test for division by zero
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}  # no test for division by zero
     try:
         loops: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for the cache
+    except RuntimeError:  # there is no folder that can be written to
         loops = numba.njit(**options)(function)
     return loops

@@ -1,4 +1,4 @@
-"""Where a network runs and in which numbers, unless the user says otherwise."""
+"""Chooses the device and the number type of a network, moves the network there, and names a device that fails."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
 
 Precision = Literal["float32", "bfloat16", "int8"]
-"""Numbers of a network. int8: convolutions read and write bytes (`detection.runtime.int8`), the rest is in float32."""
+"""The number type of a network. With int8, convolutions compute in bytes (`detection.runtime.int8`), and the rest in
+float32."""
 
 
 def find_device(name: str | None) -> torch.device:
-    """The named device, or the best there is.
+    """Return the named device; without a name, a GPU if there is one, or else the CPU.
 
     Raises:
-        InputError: if the name is unknown, the device is not there, or is of a kind that was never tried.
+        InputError: if the name is unknown, there is no such device, or it is of a kind that was never tested.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -37,16 +38,16 @@ def find_device(name: str | None) -> torch.device:
 
 
 def find_precision(name: Precision | None, device: torch.device, *, can_quantise: bool, source: object) -> Precision:
-    """The named precision, or what is fastest: bfloat16 on a GPU, and on a CPU int8 where that can be, else float32.
+    """Return the named precision; without a name, the fastest: bfloat16 on a GPU, and on a CPU int8 or else float32.
 
     Args:
-        name: of the user.
-        device: of the network.
-        can_quantise: whether the network can compute in bytes.
-        source: what an error names, such as the network's file.
+        name: the choice of the user, or None.
+        device: the device of the network.
+        can_quantise: True if the network can compute in bytes.
+        source: the file of the network, which errors name.
 
     Raises:
-        InputError: if int8 is asked for where it cannot be.
+        InputError: if the user chose int8 but the network or the device does not support it.
     """
     if name is None:
         if device.type == "cuda":
@@ -63,12 +64,12 @@ def find_precision(name: Precision | None, device: torch.device, *, can_quantise
 
 
 def number_type(precision: Precision) -> torch.dtype:
-    """The type of what a network reads, and of its weights that are not quantised."""
+    """Return the type of a network's input and of its weights that are not quantised."""
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def to_device(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """The network on its device, changed in place for evaluation: quantised or not, normalisation folded."""
+    """Change a network in place for evaluation, and move it: fold its normalisation, and quantise it for int8."""
     if precision == "int8":
         cast(Quantisable, network).quantise()
     fold_batch_norm(network)
@@ -76,14 +77,14 @@ def to_device(network: nn.Module, device: torch.device, precision: Precision) ->
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that the device has no memory left; on a CPU it is of no class of its own."""
+    """Return True if the error says that the device has no memory left. On a CPU, only its text shows this."""
     signs = ("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 
 @contextmanager
 def naming_failed_device(device: torch.device) -> Iterator[None]:
-    """Name the device where PyTorch finds it lost, as a `DeviceError`, or without memory, as an `InputError`."""
+    """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU was lost."""
     try:
         yield
     except RuntimeError as error:
@@ -91,5 +92,5 @@ def naming_failed_device(device: torch.device) -> Iterator[None]:
         if is_out_of_memory(error):
             raise InputError(f"device {device}: expected enough memory, got: {reason}") from error
         if isinstance(error, torch.AcceleratorError):
-            raise DeviceError(f"device {device}: expected it to last, lost it: {reason}") from error
+            raise DeviceError(f"device {device}: the GPU stopped responding during the run: {reason}") from error
         raise

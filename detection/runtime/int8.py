@@ -1,8 +1,12 @@
-"""Networks that compute in 8-bit integers on a CPU, with no data to calibrate them on.
+"""Layers that compute in 8-bit integers on a CPU, without data to calibrate them.
 
-Activations after a ReLU are stored as unsigned bytes, of one scale a layer; weights as signed bytes, of one scale an
-output channel. What a layer can put out follows from its batch normalisation, which says the mean and deviation of each
-channel (as Nagel et al., "Data-free quantization", arXiv 1906.04721, section 4.2.1, have it).
+Activations after a ReLU are stored as unsigned bytes with one scale for each layer, and weights as signed bytes with
+one scale for each output channel. The range of a layer's activations follows from its batch normalisation, which knows
+the mean and the standard deviation of each channel (Nagel et al., "Data-free quantization", arXiv 1906.04721, section
+4.2.1).
+
+`quantised` and `quantised_first` turn a convolution with batch normalisation into a layer of bytes.
+`classifier.inception` builds whole networks of them.
 """
 
 from __future__ import annotations
@@ -16,37 +20,37 @@ from torch import Tensor, nn
 from detection.runtime.batch_norm_folding import fold_into
 
 DEVIATIONS = 5
-"""Above its mean, up to which a channel's activations are told apart; larger ones are cut off (our choice)."""
+"""Activations above the mean of their channel plus this many standard deviations are cut off (our choice)."""
 
 LARGEST_ACTIVATION = 255
 
 LARGEST_PAIR = 127
-"""Of the weights of two neighbouring channels of the input, added up by sign; once rounded they are one more at most.
-Processors without VNNI add up the products of such a pair in 16 bits, which end at 32,767, just above 255 times 128: on
-them too, nothing overflows."""
+"""The largest sum of the weights of two neighbouring input channels, taken for each sign; rounding can add 1.
+Processors without VNNI add the two products of such a pair in 16 bits. The largest number there is 32,767, just above
+255 times 128, so nothing overflows on them either."""
 
 SMALLEST = 1e-8
-"""Scale of a layer that puts out zeros only."""
+"""The scale of a layer whose output is always zero."""
 
 
 class Quantisable(Protocol):
-    """What a network can say and do that is able to compute in bytes."""
+    """A network that can be changed to compute in bytes."""
 
     can_quantise: bool
 
     def quantise(self) -> object:
-        """Compute in bytes from now on, in place; needs evaluation mode and batch normalisation that is not folded."""
+        """Change the network in place to compute in bytes; it must be in evaluation mode and not be folded."""
         ...
 
 
 def can_quantise(network: nn.Module) -> bool:
-    """Whether a network may be taken for a `Quantisable` and be quantised."""
+    """Return True if a network is `Quantisable`, with the arguments that it was built with."""
     return bool(getattr(network, "can_quantise", False))
 
 
 @lru_cache
 def runs_int8() -> bool:
-    """Whether convolutions of bytes are there and right, which is tried on a small one."""
+    """Return True if PyTorch has convolutions of bytes on this processor, and a small one gives the right result."""
     if not torch.backends.mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
@@ -62,7 +66,7 @@ def runs_int8() -> bool:
 
 
 def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel."""
+    """Return weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel."""
     pairs = nn.functional.pad(weights, (0, 0, 0, 0, 0, weights.shape[1] % 2)).unflatten(1, (-1, 2))
     first, second = pairs.unbind(dim=2)
     above = first.clamp_min(0) + second.clamp_min(0)
@@ -73,15 +77,15 @@ def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dequantise(weights: Tensor, scales: Tensor) -> Tensor:
-    """What bytes [C', C, kH, kW] of the scales [C'] stand for."""
+    """Return the weights in float32 that bytes [C', C, kH, kW] with scales [C'] stand for."""
     return weights * scales.view(-1, 1, 1, 1)
 
 
 def activation_scale(layer: nn.Module) -> float:
-    """The scale of what a convolution, its batch normalisation and a ReLU put out.
+    """Return the scale of the output of a layer that consists of a convolution, batch normalisation and a ReLU.
 
     Raises:
-        ValueError: if the layer is another.
+        ValueError: if the layer consists of something else.
     """
     kinds = [type(part) for part in layer.children()]
     if kinds != [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]:
@@ -95,10 +99,10 @@ class QuantisedConvolution(nn.Module):
     """A convolution of bytes: uint8 [B, C, H, W] -> uint8 [B, C', H', W'] after a ReLU, or float32 without one.
 
     Args:
-        convolution: in float32, without groups.
-        input_scale: what the bytes that it reads are to be multiplied by.
-        output_scale: the same of those that it writes; None for float32.
-        input_zero: the byte that stands for zero in what it reads.
+        convolution: a convolution in float32, without groups.
+        input_scale: the number that a byte of the input is multiplied by.
+        output_scale: the number that a byte of the output is multiplied by; None for output in float32.
+        input_zero: the byte of the input that stands for zero.
     """
 
     def __init__(
@@ -134,7 +138,7 @@ class QuantisedConvolution(nn.Module):
                 self.bias,
                 *self.geometry,
                 self.output_scale or 1.0,
-                0,  # the byte that stands for zero in what it writes
+                0,  # the byte of the output that stands for zero
                 torch.uint8 if to_bytes else torch.float32,
                 "relu" if to_bytes else "none",
                 [],
@@ -144,25 +148,25 @@ class QuantisedConvolution(nn.Module):
 
 
 def quantised(layer: nn.Module, *, input_scale: float, output_scale: float | None) -> nn.Sequential:
-    """A convolution, its batch normalisation and maybe a ReLU, as one of bytes; see `QuantisedConvolution`."""
+    """Return a convolution of bytes for a layer of a convolution and batch normalisation, maybe with a ReLU."""
     return nn.Sequential(QuantisedConvolution(folded(layer), input_scale=input_scale, output_scale=output_scale))
 
 
 def folded(layer: nn.Module) -> nn.Conv2d:
-    """The convolution of a layer, into which the batch normalisation after it is folded, in place."""
+    """Return the convolution of a layer after folding the batch normalisation into it, in place."""
     convolution, norm = cast(tuple[nn.Conv2d, nn.BatchNorm2d], tuple(layer.children())[:2])
     fold_into(convolution, norm)
     return convolution
 
 
 class QuantisedInput(nn.Module):
-    """Images as bytes: float32 [B, 3, H, W] -> uint8, from which `zero` is to be subtracted before `scale` multiplies.
+    """Quantises images: float32 [B, 3, H, W] -> uint8 bytes that stand for (byte - zero) * scale.
 
-    Images that are such bytes already pass through.
+    Images of uint8 are returned as they are.
 
     Args:
-        low: the least that an image may hold, below zero.
-        high: the most, above zero.
+        low: the smallest value in an image, below zero.
+        high: the largest value in an image, above zero.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -173,13 +177,13 @@ class QuantisedInput(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.dtype == torch.uint8:
             return images
-        # By way of int16, since PyTorch has no vectorised conversion from float32 to bytes.
+        # The conversion goes through int16, since PyTorch has no vectorised one from float32 to bytes.
         places = (images / self.scale).add_(self.zero).round_()
         return places.clamp_(0, LARGEST_ACTIVATION).to(torch.int16).to(torch.uint8)
 
 
 def quantised_first(layer: nn.Module, *, low: float, high: float, output_scale: float) -> nn.Sequential:
-    """A convolution of images within `low` and `high`, its batch normalisation and a ReLU, as one of bytes."""
+    """Return a layer of bytes for the first layer of a network, which reads images with values in `low` to `high`."""
     read = QuantisedInput(low, high)
     scales = {"input_scale": read.scale, "output_scale": output_scale}
     return nn.Sequential(read, QuantisedConvolution(folded(layer), **scales, input_zero=read.zero))
@@ -214,7 +218,7 @@ def vector_length() -> int:
 
 
 class QuantisedMean(nn.Module):
-    """The mean over all places: uint8 [B, C, H, W] -> float32 [B, C]."""
+    """The mean of each channel: uint8 [B, C, H, W] -> float32 [B, C]."""
 
     def __init__(self, *, input_scale: float) -> None:
         super().__init__()

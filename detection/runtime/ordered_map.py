@@ -1,4 +1,4 @@
-"""Work that goes on in threads while its results are used: an ordered map, a bounded number of items ahead."""
+"""An ordered map in threads: while a result is used, the next ones are computed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def map_ahead(
     ahead: int,
     prepare: Callable[[], object] | None = None,
 ) -> Generator[Result, None, None]:
-    """`function(item)` of each item in their order; while one is used, the next `ahead` are made.
+    """Yield `function(item)` of each item in order, while threads compute the results of the next items.
 
-    What `function` raises is raised in the place of its result, which ends the map; to go on after a failure, let it
-    return the error. Items that have not been started when the generator is closed never are; only the interpreter, at
-    its end, waits for those that have. It pays where `function` releases the interpreter's lock, as OpenCV does.
+    An exception of `function` is raised in place of its result and ends the map; to continue after a failure, let the
+    function return the error. When the generator is closed, items that have not been started are dropped. Threads only
+    help if `function` releases the interpreter's lock, as OpenCV does.
 
     Args:
-        function: called in several threads at once if there are several.
-        items: taken as they are needed.
-        threads: with 0, each result is made when it is asked for, in the thread of the caller.
-        ahead: bounds the results that are kept, at least 1.
+        function: called by several threads at the same time if `threads` is above 1.
+        items: read one by one, as they are needed.
+        threads: the number of threads. With 0, the caller's thread computes each result when it is asked for.
+        ahead: the largest number of results that are computed ahead, at least 1.
         prepare: called once in each thread before its first item.
     """
     if threads < 1:
@@ -50,5 +50,5 @@ def map_ahead(
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,7 @@
-"""Weights of a network in one safetensors file that says how to rebuild it.
+"""Reads and writes weights files: safetensors whose metadata describes how to build the network.
 
-What the description holds is the business of each kind of network; here is how it is kept.
+The content of the description is defined by each kind of network, in `classifier.scoring.weights_file` and
+`proposals.multibox.weights_file`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from detection.runtime.atomic_write import write_atomically
 Built = TypeVar("Built")
 
 Storage = Literal["float16", "int8"]
-"""How weights are kept; as int8 those of convolutions and linear layers, in half of the bytes, with a scale each output
-channel (Krishnamoorthi, arXiv 1806.08342, section 3.1), and the rest as float16."""
+"""The number type of stored weights. With int8, the weights of convolutions and linear layers have one scale for each
+output channel (Krishnamoorthi, arXiv 1806.08342, section 3.1), which halves the file; other tensors are float16."""
 
 SCALE_SUFFIX = ".int8_scale"
-"""Of the name of the float32 tensor [outputs] that the int8 tensor of the name before it is to be multiplied by."""
+"""An int8 tensor is multiplied by the float32 tensor [outputs] whose name has this suffix."""
 
 LARGEST_INT8 = 127
 
 INITIALISING = frozenset({Tensor.normal_, Tensor.uniform_})
-"""What functions of `torch.nn.init` do that cannot be told to leave it."""
+"""Methods that layers call directly to initialise weights, instead of a function of `torch.nn.init`."""
 
 
 def write_tensors(
@@ -43,17 +44,17 @@ def write_tensors(
     description: dict[str, Any],
     stored_as: Storage = "float16",
 ) -> None:
-    """Write parameters and buffers in fewer bits than they have, atomically.
+    """Write the parameters and buffers of a network in fewer bits, atomically.
 
     Args:
-        path: whose folder is made if need be.
-        tensors: by name.
-        key: of the description in the file's metadata; it tells the kinds of networks apart.
-        description: whatever JSON can hold.
-        stored_as: see `Storage`.
+        path: the file; its folder is created if necessary.
+        tensors: the parameters and buffers by name.
+        key: the name of the description in the metadata of the file. Each kind of network has its own.
+        description: anything that can be stored as JSON.
+        stored_as: the number type of the weights.
 
     Raises:
-        InputError: naming the file, if it cannot be written; an earlier file of that name is still there then.
+        InputError: naming the file, if it cannot be written. An earlier file of that name is kept.
     """
     stored: dict[str, Tensor] = {}
     for name, value in tensors.items():
@@ -68,13 +69,14 @@ def write_tensors(
 def read_tensors(
     path: Path, build: Callable[[dict[str, Any], dict[str, Tensor]], Built], *, key: str, content: str
 ) -> Built:
-    """What `build` makes of the description and the tensors of a file, which are in float32.
+    """Read a weights file, and return what `build` makes of its description and its tensors in float32.
 
     Args:
-        path: a file that `write_tensors` has written.
-        build: may raise `ValueError`, `TypeError`, `KeyError` or `RuntimeError` where the two do not fit each other.
-        key: of the description in the metadata.
-        content: what the file is expected to hold, for messages: "a region classifier".
+        path: a file of `write_tensors`.
+        build: a function that raises `ValueError`, `TypeError`, `KeyError` or `RuntimeError` if the description and the
+            tensors do not fit each other.
+        key: the name of the description in the metadata.
+        content: the expected kind of network for error messages, such as "a region classifier".
 
     Raises:
         InputError: naming the file, if it is missing, broken, of another kind, or `build` raised an error.
@@ -84,7 +86,7 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(key)
-        tensors = _restored(load(path.read_bytes()))  # together they take a third of the time
+        tensors = _restored(load(path.read_bytes()))  # in one read, which takes a third of the time
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected safetensors of {content}, cannot read it: {error}") from None
     if metadata is None:
@@ -97,7 +99,7 @@ def read_tensors(
 
 
 class WithoutInitialisation(TorchFunctionMode):
-    """Modules that are built meanwhile hold whatever memory held: for those that are to be filled from a file."""
+    """Within this context, modules are built without initial weights, which a file will replace anyway."""
 
     def __torch_function__(
         self,
@@ -113,7 +115,7 @@ class WithoutInitialisation(TorchFunctionMode):
 
 
 def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module:
-    """The network of that import path with fresh weights.
+    """Return a new network of the class with this import path.
 
     Raises:
         ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
@@ -131,13 +133,13 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
 
 
 def find_file(name: str, shipped: Path) -> Path:
-    """The file of that path, or else, for a bare name, that of the folder `shipped`."""
+    """Return the path of a file; a name without a folder may also be that of a file in the folder `shipped`."""
     path, alternative = Path(name), shipped / name
     return alternative if path.name == name and not path.is_file() and alternative.is_file() else path
 
 
 def _half_precision(tensor: Tensor) -> Tensor:
-    """Half of the bytes, unless a value above 65504, a variance perhaps, would become infinite."""
+    """Return a tensor in float16, unless a value above 65504, such as a variance, would become infinite."""
     if not tensor.is_floating_point():
         return tensor
     half = tensor.half()
@@ -145,12 +147,12 @@ def _half_precision(tensor: Tensor) -> Tensor:
 
 
 def _is_of_layer(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor is the weight of a convolution or linear layer, and all of it can be scaled."""
+    """Return True for the finite weights of a convolution or a linear layer."""
     return name.endswith("weight") and tensor.ndim > 1 and bool(tensor.isfinite().all())
 
 
 def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """A tensor [outputs, ...] as int8, and the scales [outputs] that bring it back."""
+    """Return a tensor [outputs, ...] as int8, and the scales [outputs] to multiply it by."""
     rows = tensor.float().flatten(1)
     scale = rows.abs().amax(dim=1) / LARGEST_INT8
     steps = rows / torch.where(scale > 0, scale, 1).unsqueeze(1)
@@ -158,7 +160,7 @@ def _to_int8(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors in float32 that were stored in fewer bits."""
+    """Return stored tensors in float32."""
     scales = {name.removesuffix(SCALE_SUFFIX): value for name, value in stored.items() if name.endswith(SCALE_SUFFIX)}
     tensors = {}
     for name, value in stored.items():

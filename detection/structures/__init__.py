@@ -1,1 +1,1 @@
-"""What the parts of the project hand to each other: boxes, detections, ground truth, and columns of a whole split."""
+"""The data that parts of the project pass to each other: boxes, proposals, detections, ground truth, whole splits."""

@@ -1,4 +1,4 @@
-"""Names for the array types that cross module borders."""
+"""Names for the types of arrays that functions take and return."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -24,10 +24,10 @@ cache, and would compute more IoUs of boxes that turn out to be dropped."""
 
 
 def as_boxes(boxes: ArrayLike) -> FloatArray:
-    """`boxes` as a float32 array [N, 4]; an empty sequence becomes [0, 4].
+    """Return `boxes` as a float32 array [N, 4]; an empty sequence becomes [0, 4].
 
     Raises:
-        ValueError: if the shape is another, a value is not finite, or a box has `x2 < x1` or `y2 < y1`.
+        ValueError: if the shape is different, a value is not finite, or a box has `x2 < x1` or `y2 < y1`.
     """
     array = np.asarray(boxes, dtype=np.float32)
     if array.size == 0:
@@ -43,13 +43,13 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
 
 
 def box_area(boxes: FloatArray) -> FloatArray:
-    """Areas in square pixels: [..., 4] -> [...]."""
+    """Return the areas in square pixels: [..., 4] -> [...]."""
     area: FloatArray = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
     return area
 
 
 def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
-    """Intersection over union (Jaccard overlap) of every pair: [N, 4], [M, 4] -> [N, M] in 0-1.
+    """Return the intersection over union (Jaccard overlap) of every pair: [N, 4], [M, 4] -> [N, M] in 0-1.
 
     Two boxes without area have an IoU of 0.
     """
@@ -57,7 +57,7 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
 
 
 def paired_iou(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of boxes [..., 4] with others [..., 4], of shapes that broadcast: [...] in 0-1."""
+    """Return the IoU of boxes [..., 4] with others [..., 4], whose shapes are broadcast: [...] in 0-1."""
     x1, y1, x2, y2 = _columns(boxes)
     other_x1, other_y1, other_x2, other_y2 = _columns(others)
     width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
@@ -69,13 +69,13 @@ def paired_iou(boxes: Floats, others: Floats) -> Floats:
 
 
 def _columns(boxes: Floats) -> Floats:
-    """Boxes [..., 4] as [4, ...]: each coordinate lies together in memory, or arithmetic takes six times as long."""
+    """Return boxes [..., 4] as a contiguous array [4, ...], on which arithmetic takes a sixth of the time."""
     columns: Floats = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
     return columns
 
 
 def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Boxes [..., 4] cut at the borders of an image of `size` (height, width)."""
+    """Return boxes [..., 4] cut off at the borders of an image of `size` (height, width)."""
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
     clipped: FloatArray = np.clip(boxes, 0, limits).astype(np.float32, copy=False)

@@ -1,4 +1,8 @@
-"""What the stages of a detector hand to each other. Implementations live in `proposals` and `classifier`."""
+"""The interfaces between the stages of a detector, and the data that they pass to each other.
+
+A `Proposer` returns `Proposals` for an image, and a `Classifier` returns `RegionScores` for the boxes. The packages
+`proposals` and `classifier` implement them; `detection.detector` puts them together.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,21 @@ from detection.structures.boxes import as_boxes
 from detection.structures.ground_truth import GroundTruth
 
 NO_SOURCE = 255
-"""Stands for a missing source where sources are stored in a byte each, so it is none itself."""
+"""The byte that is stored in place of a missing source; it is no valid source."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Candidate boxes of an image, best first: `boxes` [N, 4] float32 xyxy in pixels, `scores` [N], any range.
+    """Boxes of an image that may hold an object, best first.
 
-    `sources` uint8 [N] tells the proposers of a merged list apart, counted from 0; None where there is only one.
+    Args:
+        boxes: float32 [N, 4], xyxy in pixels.
+        scores: float32 [N], in any range.
+        sources: uint8 [N], the position of the proposer that found each box in a `MergedProposer`; None if there is
+            only one proposer.
 
     Raises:
-        ValueError: at construction, if the arrays do not fit each other, a box is malformed, or a source is no whole
-            number in 0-254.
+        ValueError: if the lengths differ, a box is malformed, or a source is no whole number in 0-254.
     """
 
     boxes: FloatArray
@@ -56,13 +63,14 @@ def _as_sources(sources: ArrayLike, count: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class RegionScores:
-    """A classifier's view of N regions.
+    """The scores that a classifier gives to N regions of an image.
 
-    `probabilities` [N, C + 1] float32 in 0-1, column 0 is background; `boxes` [N, C, 4] float32 xyxy in pixels, the
-    regions refined for each class, or None where the classifier does no box regression.
+    Args:
+        probabilities: float32 [N, C + 1] in 0-1. Column 0 is background, column c + 1 is the foreground class c.
+        boxes: float32 [N, C, 4], xyxy in pixels: the regions refined for each class; None without box regression.
 
     Raises:
-        ValueError: at construction, if the arrays do not fit each other.
+        ValueError: if the shapes do not fit each other.
     """
 
     probabilities: FloatArray
@@ -77,44 +85,44 @@ class RegionScores:
 
 
 class Proposer(Protocol):
-    """Finds where objects may be. Deterministic; an image without candidates gives none.
+    """Finds boxes that may hold an object. The same image always gives the same boxes, which may be none.
 
-    Several threads may call it at once.
+    Several threads may call it at the same time.
     """
 
     def __call__(self, image: Image) -> Proposals: ...
 
 
 class CachedProposals(Protocol):
-    """Proposals of the images of a data set, made beforehand."""
+    """Proposals for the images of a data set that were computed earlier."""
 
     def require(self, records: Iterable[GroundTruth]) -> None:
-        """Raise an `InputError` that names the first of the images whose proposals are not there."""
+        """Raise an `InputError` that names the first image without proposals, if there is one."""
         ...
 
     def __getitem__(self, image_id: str) -> Proposals: ...
 
     def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
-        """The boxes [P, 4] of several images, one after the other, and the number of each [n]."""
+        """Return the boxes [P, 4] of n images, one image after the other, and the number of boxes of each image [n]."""
         ...
 
 
 class Classifier(Protocol):
-    """Scores regions of images. Several images share batches; one image is a list of one."""
+    """Scores regions of images. The regions of all images of a call share batches."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the C foreground classes, in the order of their columns."""
+        """The names of the C foreground classes, in the order of their columns."""
         ...
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...
 
 
 class Calibration(Protocol):
-    """Turns scores 0-1 of any shape into shares of right detections, of the same shape.
+    """Turns scores in 0-1 into the probabilities that the detections are right, of the same shape.
 
-    `areas`, of a shape that the scores' can be broadcast with, are the shares of the image that their boxes take, 0-1.
-    Of boxes of the same area those of higher scores have no lower share.
+    `areas` are the areas of the boxes as shares of the image, 0-1, in a shape that can be broadcast to that of the
+    scores. Among boxes of the same area, a higher score must not get a lower probability.
     """
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray: ...

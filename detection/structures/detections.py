@@ -1,4 +1,4 @@
-"""The result of a detector."""
+"""The result of a detector: the objects that it found in an image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from detection.structures.boxes import as_boxes
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Objects found in an image, best first.
+    """The objects that a detector found in an image, best first.
 
-    `boxes` float32 [N, 4] xyxy in pixels, `scores` float32 [N] in 0-1, `labels` int64 [N] are indices into
-    `class_names`. Indexing with a mask, a slice, indices or one index gives `Detections`;
-    iteration gives them one by one.
+    Indexing with a mask, a slice, indices or one index returns `Detections`; so does each step of an iteration.
+
+    Args:
+        boxes: float32 [N, 4], xyxy in pixels.
+        scores: float32 [N] in 0-1.
+        labels: int64 [N], indices into `class_names`.
+        class_names: the names of all classes that the detector knows.
 
     Raises:
-        ValueError: at construction, if the arrays do not fit each other, a box is malformed, a score lies outside 0-1
-            or a label outside `class_names`.
+        ValueError: if the lengths differ, a box is malformed, or a score or label is out of range.
     """
 
     boxes: FloatArray
@@ -65,14 +68,14 @@ class Detections:
         return [self.class_names[label] for label in self.labels]
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """One JSON-ready record a detection: `class`, `label`, `score`, and `box` as xyxy in pixels."""
+        """Return a record for JSON of each detection: `class`, `label`, `score`, and `box` as xyxy in pixels."""
         return [
             {"class": self.class_names[label], "label": int(label), "score": float(score), "box": box.tolist()}
             for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
         ]
 
     def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
-        """Records of the COCO results format: `bbox` is x, y, width, height; `category_id` is the label plus 1."""
+        """Return records in COCO's results format: `bbox` is x, y, width, height; `category_id` is the label plus 1."""
         return [
             {
                 "image_id": image_id,

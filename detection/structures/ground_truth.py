@@ -1,4 +1,4 @@
-"""The objects that a data set says are in an image."""
+"""The annotated objects of an image, as the readers of data sets return them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
 
 NOTHING_IGNORED: BoolArray = np.zeros(0, np.bool_)
-"""What `GroundTruth.ignored` is taken from where it is left out, however many objects there are."""
+"""The default of `GroundTruth.ignored`, which stands for False for every object."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The annotated objects of one image, which may be none; what the readers of data sets yield.
+    """The annotated objects of one image, which may be none.
 
-    `image_id` names the image within its data set, `path` is its file. `boxes` float32 [M, 4] xyxy in pixels,
-    half-open; `labels` int64 [M] are 0-based indices into the class names of the data set; `ignored` bool [M] marks
-    objects that count neither as found nor as missed (VOC's `difficult`, COCO's `iscrowd`), by default none.
+    Args:
+        image_id: the name of the image in its data set.
+        path: the file of the image.
+        boxes: float32 [M, 4], xyxy in pixels, half-open.
+        labels: int64 [M], 0-based indices into the class names of the data set.
+        ignored: bool [M], True for objects that count neither as found nor as missed (VOC's `difficult`, COCO's
+            `iscrowd`); by default no object is.
 
     Raises:
-        ValueError: at construction, naming the image, if the arrays do not fit each other, a box is malformed, a label
-            is negative or `ignored` is not of type bool.
+        ValueError: naming the image, if the lengths differ, a box is malformed, a label is negative, or `ignored` is
+            not of type bool.
     """
 
     image_id: str

@@ -1,4 +1,4 @@
-"""Objects by their size: small, medium and large, as COCO calls them."""
+"""The sizes of objects in COCO's metrics: small, medium and large."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from detection.structures.arrays import BoolArray
 
 SMALL_AREA, MEDIUM_AREA = 32**2, 96**2
-"""The largest areas in square pixels of COCO's small and medium objects."""
+"""The largest areas of small and of medium objects in COCO, in square pixels."""
 
 
 def size_classes(areas: NDArray[np.floating[Any]]) -> dict[str, BoolArray]:
-    """Which of the areas [M] in square pixels are of each size: name -> [M].
+    """Return a mask [M] for each size, by its name, that is True where the areas [M] in square pixels have this size.
 
-    Those of exactly 32x32 or 96x96 px count as the smaller size; pycocotools counts them twice.
+    An area of exactly 32x32 or 96x96 px counts as the smaller size; pycocotools counts it in both sizes.
     """
     return {
         "small": areas <= SMALL_AREA,

@@ -113,7 +113,7 @@ def test_a_real_failure_of_the_allocator_is_recognised() -> None:
 
 def test_a_lost_device_is_named() -> None:
     error = torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ...")
-    expected = r"^device cuda:1: expected it to last, lost it: CUDA error: unspecified launch failure$"
+    expected = r"^device cuda:1: the GPU stopped responding during the run: CUDA error: unspecified launch failure$"
     with pytest.raises(DeviceError, match=expected), naming_failed_device(torch.device("cuda:1")):
         raise error
     with pytest.raises(RuntimeError, match="a fault"), naming_failed_device(torch.device("cuda")):

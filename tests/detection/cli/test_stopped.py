@@ -125,9 +125,9 @@ def test_a_lost_device_ends_the_batch(
     detect: Detect, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: Any) -> None:
-        raise DeviceError("device cuda: expected it to last, lost it: CUDA error")
+        raise DeviceError("device cuda: the GPU stopped responding during the run: CUDA error")
 
     monkeypatch.setattr("detection.detector.Detector.score", lost)
     status, out, err = detect(folder, "--json", tmp_path / "found.json")
-    assert (status, out, err) == (1, "", "detect: device cuda: expected it to last, lost it: CUDA error\n")
+    assert (status, out, err) == (1, "", "detect: device cuda: the GPU stopped responding during the run: CUDA error\n")
     assert read_json(tmp_path / "found.json") == []

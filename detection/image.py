@@ -29,8 +29,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 look at the suffix but at the content."""
 
 MAX_PIXELS = 178_956_970
-"""The largest number of pixels in an image, such as 20,000 x 8,947; it is also Pillow's limit. The array takes 0.5 GB, and
-decoding takes about three times that."""
+"""The largest number of pixels in an image, such as 20,000 x 8,947; it is also Pillow's limit. The array takes 0.5 GB,
+and decoding takes about three times that."""
 
 Read = TypeVar("Read")
 
@@ -214,7 +214,7 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 
 def _copy(image: PIL.Image.Image) -> Image:
-    """Return the pixels of an RGB image. In bands this takes half the time of `np.array(image)`, which copies thrice."""
+    """Return the pixels of an RGB image. In bands it takes half the time of `np.array(image)`, which copies thrice."""
     width, height = image.size
     rows = max(1, (1 << 18) // width)  # 0.75 MB, which fit into the processor's cache
     if height <= rows:

@@ -117,9 +117,7 @@ def _resample(ranking: Ranking, draws: FloatArray, recall_levels: Sequence[float
     counted = object_counts > 0
     recall = np.divide(right, object_counts, out=np.zeros_like(right), where=counted)
     if recall_levels is not None:
-        recall = np.searchsorted(recall_levels, recall, side="right") / len(
-            recall_levels
-        )  # share of the levels that are reached
+        recall = np.searchsorted(recall_levels, recall, side="right") / len(recall_levels)
     gains = np.diff(recall, axis=0, prepend=0)
     return np.where(counted, (envelope * gains).sum(axis=0), np.nan)
 

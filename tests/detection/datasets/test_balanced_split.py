@@ -10,7 +10,7 @@ from detection.structures.arrays import IntArray
 
 
 def random_counts(images: int, classes: int, seed: int) -> IntArray:
-    """A few objects an image, some classes far rarer than others."""
+    """Return counts of few objects in each image, with classes of very different frequency."""
     generator = np.random.default_rng(seed)
     frequencies = 1 / np.arange(1, classes + 1)
     counts = generator.poisson(2 * frequencies / frequencies.sum(), (images, classes))

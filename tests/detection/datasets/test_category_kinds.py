@@ -1,4 +1,4 @@
-"""Files that say which classes are kinds of which category."""
+"""Files with the classes that are kinds of each category."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "classes" / "coco_to
 
 
 @pytest.fixture(name="path")
-def path_of_a_file(tmp_path: Path) -> Path:
+def kinds_file(tmp_path: Path) -> Path:
     return tmp_path / "classes.tsv"
 
 
@@ -75,13 +75,13 @@ def test_unreadable(content: bytes | None, path: Path) -> None:
 
 
 def test_shipped_file_has_classes_of_the_shipped_detector() -> None:
-    """One of ours, and each class in one category at most."""
+    """A shipped file is valid, and has each class in at most one category."""
     names = load_weights(find_weights("tiny_imagenet.safetensors"))[1].class_names
     lines = [line for line in SHIPPED.read_text().splitlines() if not line.startswith("#")]
     categories = [line.split("\t")[0] for line in lines[1:]]
     assert categories == sorted(categories)
     kinds = read_kinds(SHIPPED, categories, names)
-    labels = [label for one in kinds.values() for label in one.labels]
+    labels = [label for item in kinds.values() for label in item.labels]
     assert len(labels) == len(set(labels))
     assert {names[label] for label in kinds[categories.index("cat")].labels} == {"tabby", "Persian cat", "Egyptian cat"}
-    assert all(len(one.labels) == 1 for one in kinds.values() if one.complete)
+    assert all(len(item.labels) == 1 for item in kinds.values() if item.complete)

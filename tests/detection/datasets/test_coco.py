@@ -29,7 +29,7 @@ CONTENT: Record = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The layout of COCO with three images; the pictures are empty, as readers do not open them."""
+    """The layout of COCO with three images; the image files are empty, as readers do not open them."""
     for split in ("train2017", "val2017"):
         (tmp_path / split).mkdir()
         for image in CONTENT["images"]:

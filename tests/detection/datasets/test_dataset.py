@@ -14,7 +14,7 @@ from detection.structures.ground_truth import GroundTruth
 
 
 class Listed(DataSet):
-    """Images with given identifiers, files and labels; a label of -1 is a fault, and -2 one that ends everything."""
+    """Images with given identifiers, files and labels. A label of -1 is an error, and -2 one that ends the split."""
 
     class_names = ("cat", "dog", "eel")
 
@@ -83,8 +83,8 @@ def test_first_fault_is_raised_and_all_are_listed(root: Path, second: tuple[str,
     assert [str(fault) for fault in check.faults] == [expected, last]
 
 
-def test_fault_that_ends_the_reading_comes_last(root: Path) -> None:
-    # Nothing is said of the classes, as the rest of the split is unknown.
+def test_error_that_ends_the_split_comes_last(root: Path) -> None:
+    # Classes without objects are not reported, as the rest of the split is unknown.
     dataset = Listed(root, [("a", "a.jpg", [0]), ("b", "b.jpg", [-1]), ("c", "c.jpg", [-2]), ("d", "d.jpg", [-1])])
     check = dataset.check("val")
     assert [entry.record.image_id for entry in check.entries] == ["a"]

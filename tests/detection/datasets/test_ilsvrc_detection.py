@@ -18,7 +18,7 @@ EXTRA = "ILSVRC2014_train_0000/ILSVRC2014_train_00000001"
 
 @pytest.fixture
 def root(tmp_path: Path, write_xml: Callable[..., Path]) -> Path:
-    """The layout of the task with three validation and two training images; the pictures are empty."""
+    """The layout of the task with three validation and two training images; the image files are empty."""
     write_xml(
         tmp_path / "Annotations/DET/val/ILSVRC2012_val_00000001.xml",
         [(ZEBRA, (0, 0, 199, 99)), (AIRPLANE, (11, 21, 30, 40))],

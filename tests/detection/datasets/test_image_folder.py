@@ -14,7 +14,7 @@ from detection.image import read_image
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two splits, of which the second has a class that the first has not."""
+    """Two splits, of which the second has a class that the first does not have."""
     for name, size in (
         ("train/dog/b.png", (7, 5)),
         ("train/dog/a.JPEG", (4, 9)),

@@ -14,7 +14,7 @@ DIFFICULT = "<difficult>1</difficult>"
 
 @pytest.fixture
 def root(tmp_path: Path, write_xml: Callable[..., Path]) -> Path:
-    """`VOCdevkit/VOC2007` with three images; the pictures are empty, as readers do not open them."""
+    """`VOCdevkit/VOC2007` with three images; the image files are empty, as readers do not open them."""
     root = tmp_path / "VOCdevkit" / "VOC2007"
     write_xml(root / "Annotations" / "000005.xml", [("chair", (1, 2, 30, 40)), ("person", (5, 5, 9, 9), DIFFICULT)])
     write_xml(root / "Annotations" / "000007.xml", [("car", (141, 50, 200, 100))])

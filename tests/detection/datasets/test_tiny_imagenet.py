@@ -21,7 +21,7 @@ VAL = "val_1.JPEG\tn01\t0\t32\t44\t62\nval_0.JPEG\tn02\t52\t55\t57\t59\n"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The public layout with two classes; the pictures are empty, as readers do not open them."""
+    """The public layout with two classes; the image files are empty, as readers do not open them."""
     root = tmp_path / "tiny-imagenet-200"
     for wnid, text in TRAIN.items():
         write(root / "train" / wnid / f"{wnid}_boxes.txt", text)

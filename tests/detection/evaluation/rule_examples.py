@@ -1,4 +1,4 @@
-"""Objects and detections as tables, for tests of the rules."""
+"""Small splits of objects and detections, for tests of the rules."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Annotated(NamedTuple):
     ignored: bool = False
 
 
-def tables(
+def make_split(
     objects: Sequence[Annotated], found: Sequence[Found], images: int = 3
 ) -> tuple[SplitObjects, SplitDetections]:
-    """Tables with the rows in the order given, which need not be that of the images."""
+    """Return objects and detections in the given order, which may differ from the order of the images."""
     index = split_index([f"{image}" for image in range(images)], NAMES)
-    ignored = np.array([one.ignored for one in objects], np.bool_)
-    boxes = xywh([one.box for one in objects])
+    ignored = np.array([item.ignored for item in objects], np.bool_)
+    boxes = xywh([item.box for item in objects])
     truth = SplitObjects(
         index,
-        np.array([one.image for one in objects], np.int64),
-        np.array([one.label for one in objects], np.int64),
+        np.array([item.image for item in objects], np.int64),
+        np.array([item.label for item in objects], np.int64),
         boxes,
         ignored,
         ignored,
@@ -45,10 +45,10 @@ def tables(
     )
     return truth, SplitDetections(
         index,
-        np.array([one.image for one in found], np.int64),
-        np.array([one.label for one in found], np.int64),
-        xywh([one.box for one in found]),
-        np.array([one.score for one in found], np.float64),
+        np.array([item.image for item in found], np.int64),
+        np.array([item.label for item in found], np.int64),
+        xywh([item.box for item in found]),
+        np.array([item.score for item in found], np.float64),
     )
 
 

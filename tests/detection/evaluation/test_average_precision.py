@@ -37,7 +37,7 @@ def area(scores: Sequence[float], true_positive: Sequence[bool], ground_truth_co
 
 
 def kit_area(true_positive: Sequence[bool], ground_truth_count: int) -> float:
-    """`VOCap.m` in loops, for detections that come best first."""
+    """`VOCap.m` written with loops, for detections that are given best first."""
     recall, precision, found = [0.0], [0.0], 0
     for rank, hit in enumerate(true_positive, start=1):
         found += hit
@@ -188,19 +188,19 @@ def test_blacklisted_class_of_an_image_counts_neither_way() -> None:
 
 
 def test_disagreeing_input_is_named() -> None:
-    one, found = [truth("a", [BOX], [0])], detected([BOX], [0.9], [0])
+    item, found = [truth("a", [BOX], [0])], detected([BOX], [0.9], [0])
     with pytest.raises(ValueError, match="detections of image elsewhere, which is not in the ground truth"):
-        evaluate(one, {"a": found, "elsewhere": found}, NAMES)
+        evaluate(item, {"a": found, "elsewhere": found}, NAMES)
     with pytest.raises(ValueError, match="detections of image a: expected the 3 class names"):
-        evaluate(one, {"a": found}, ("dog", "cat", "owl"))
+        evaluate(item, {"a": found}, ("dog", "cat", "owl"))
     with pytest.raises(ValueError, match="image_ids must differ, got 'a' twice"):
-        evaluate(one * 2, {}, NAMES)
+        evaluate(item * 2, {}, NAMES)
     with pytest.raises(ValueError, match="image a: labels must be below 3, the number of classes, got 3"):
         evaluate([truth("a", [BOX], [3])], {}, NAMES)
 
 
 def random_data(seed: int, image_count: int) -> tuple[list[GroundTruth], dict[str, Detections]]:
-    """Objects of 30 px and more, where ILSVRC too asks for half overlap, and detections that are off by some pixels."""
+    """Objects of 30 px and more, for which ILSVRC also requires an IoU of 0.5, and inexact detections."""
     generator = np.random.default_rng(seed)
     truths, detections = [], {}
     for i in range(image_count):
@@ -224,8 +224,8 @@ def xywh(box: Sequence[float]) -> list[float]:
 def coco_evaluation(truths: list[GroundTruth], detections: dict[str, Detections]) -> Any:
     annotations = [
         {"image_id": i, "category_id": int(label), "bbox": xywh(box), "area": xywh(box)[2] * xywh(box)[3], "iscrowd": 0}
-        for i, one in enumerate(truths)
-        for box, label in zip(one.boxes, one.labels, strict=True)
+        for i, item in enumerate(truths)
+        for box, label in zip(item.boxes, item.labels, strict=True)
     ]
     ground_truth = COCO()
     ground_truth.dataset = {
@@ -236,11 +236,11 @@ def coco_evaluation(truths: list[GroundTruth], detections: dict[str, Detections]
     }
     results = [
         {"image_id": i, "category_id": int(label), "bbox": xywh(box), "score": float(score)}
-        for i, one in enumerate(truths)
+        for i, item in enumerate(truths)
         for box, label, score in zip(
-            detections[one.image_id].boxes,
-            detections[one.image_id].labels,
-            detections[one.image_id].scores,
+            detections[item.image_id].boxes,
+            detections[item.image_id].labels,
+            detections[item.image_id].scores,
             strict=True,
         )
     ]

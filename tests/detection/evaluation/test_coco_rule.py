@@ -23,7 +23,7 @@ STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1",
 
 
 def random_split(seed: int, images: int = 12) -> tuple[SplitObjects, SplitDetections]:
-    """Objects of all sizes, some of them crowds, and boxes around them and elsewhere, with scores that tie."""
+    """Objects of all sizes, of which several are crowds, and boxes near them and elsewhere, with equal scores."""
     generator = np.random.default_rng(seed)
     numbers = generator.permutation(np.arange(50, 50 + images))  # so that their order is not that of the rows
     index = split_index(
@@ -46,7 +46,7 @@ def random_split(seed: int, images: int = 12) -> tuple[SplitObjects, SplitDetect
 
 
 def official(objects: SplitObjects, detections: SplitDetections) -> Any:
-    """COCO's evaluation as its users run it: from dictionaries in files' form, through `loadRes`."""
+    """COCO's evaluation as its users run it: on dictionaries as in the files, loaded by `loadRes`."""
     index = objects.index
     ground_truth = COCO()
     ground_truth.dataset = {
@@ -84,12 +84,12 @@ def official(objects: SplitObjects, detections: SplitDetections) -> Any:
 
 
 @pytest.fixture(name="split", scope="module")
-def one_random_split() -> tuple[SplitObjects, SplitDetections]:
+def random_split_fixture() -> tuple[SplitObjects, SplitDetections]:
     return random_split(0)
 
 
 @pytest.fixture(name="metrics", scope="module")
-def its_score(split: tuple[SplitObjects, SplitDetections]) -> DetectionMetrics:
+def score_of_the_split(split: tuple[SplitObjects, SplitDetections]) -> DetectionMetrics:
     return score(*split, "coco")
 
 

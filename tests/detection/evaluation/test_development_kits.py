@@ -1,4 +1,4 @@
-"""The rules against the loops of their development kits, on random data."""
+"""The rules are compared with the loops of their development kits on random data."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.evaluation import score
-from tests.detection.evaluation.rule_examples import Annotated, Found, tables
+from tests.detection.evaluation.rule_examples import Annotated, Found, make_split
 
 
 def naive_score(rule: str, objects: Sequence[Annotated], found: Sequence[Found], label: int, *, images: int) -> float:
-    """`eval_detection.m` or `VOCevaldet.m`, on one class, in loops over plain numbers."""
-    ranked = [one for one in found if one.label == label]
+    """`eval_detection.m` or `VOCevaldet.m` for one class, written with loops over plain numbers."""
+    ranked = [item for item in found if item.label == label]
     if rule == "ilsvrc":
-        ranked.sort(key=lambda one: one.image)
-    ranked.sort(key=lambda one: -one.score)
-    of_class = [one for one in objects if one.label == label]
+        ranked.sort(key=lambda item: item.image)
+    ranked.sort(key=lambda item: -item.score)
+    of_class = [item for item in objects if item.label == label]
     taken = [False] * len(of_class)
     flags = []
-    for one in ranked:
+    for item in ranked:
         best, best_overlap = -1, -1.0
         for k, truth in enumerate(of_class):
             x1, y1, x2, y2 = truth.box
             area = (x2 - x1) * (y2 - y1)
-            width, height = min(one.box[2], x2) - max(one.box[0], x1), min(one.box[3], y2) - max(one.box[1], y1)
-            if truth.image != one.image or width <= 0 or height <= 0:
+            width, height = min(item.box[2], x2) - max(item.box[0], x1), min(item.box[3], y2) - max(item.box[1], y1)
+            if truth.image != item.image or width <= 0 or height <= 0:
                 continue
-            own = (one.box[2] - one.box[0]) * (one.box[3] - one.box[1])
+            own = (item.box[2] - item.box[0]) * (item.box[3] - item.box[1])
             overlap = width * height / (own + area - width * height)
             least = min(0.5, area / ((x2 - x1 + 10) * (y2 - y1 + 10))) if rule == "ilsvrc" else 0.0
             if rule == "ilsvrc" and (taken[k] or overlap < least):
@@ -43,10 +43,10 @@ def naive_score(rule: str, objects: Sequence[Annotated], found: Sequence[Found],
         elif not of_class[best].ignored:
             flags.append(not taken[best])
             taken[best] = True
-    count = sum(not one.ignored for one in of_class)
+    count = sum(not item.ignored for item in of_class)
     if not count:
         return math.nan
-    assert images > max((one.image for one in objects), default=0)
+    assert images > max((item.image for item in objects), default=0)
     return naive_eleven_points(flags, count) if rule == "voc2007" else naive_area(flags, count)
 
 
@@ -85,7 +85,7 @@ places = (st.integers(0, 2), st.integers(0, 1))
     st.lists(st.builds(Found, *places, st.sampled_from([0.1, 0.5, 0.9]), small_boxes), max_size=10),
 )
 def test_agrees_with_the_kits(rule: str, objects: list[Annotated], found: list[Found]) -> None:
-    metrics = score(*tables(objects, found), rule)
+    metrics = score(*make_split(objects, found), rule)
     expected = [naive_score(rule, objects, found, label, images=3) for label in range(2)]
     np.testing.assert_allclose(metrics.average_precision, expected, atol=1e-12)
 
@@ -105,7 +105,7 @@ def test_agrees_with_the_kits_on_many_boxes(rule: str) -> None:
                 box = (x + left, y + top, max(x + width + right, x + left), max(y + height + bottom, y + top))
                 found.append(Found(image, label, round(float(generator.random()), 1), box))
     generator.shuffle(found)
-    metrics = score(*tables(objects, [Found(*one) for one in found]), rule)
-    expected = [naive_score(rule, objects, [Found(*one) for one in found], label, images=3) for label in range(2)]
+    metrics = score(*make_split(objects, [Found(*item) for item in found]), rule)
+    expected = [naive_score(rule, objects, [Found(*item) for item in found], label, images=3) for label in range(2)]
     np.testing.assert_allclose(metrics.average_precision, expected, atol=1e-12)
     assert 0.1 < metrics.mean_average_precision < 0.9

@@ -24,7 +24,7 @@ NAMES = ("cat", "dog", "owl")
 
 
 def match_one(truth: GroundTruth, detections: Detections, rule: MatchingRule = ILSVRC) -> Matches:
-    """The matches of a single image."""
+    """Match the detections of a single image."""
     index = split_index([truth.image_id], NAMES)
     return match(split_objects(index, [truth]), split_detections(index, {truth.image_id: detections}), rule)
 
@@ -35,14 +35,14 @@ def match_image(truth: GroundTruth, detections: Detections) -> NDArray[np.bool_]
 
 
 def matches(boxes: Sequence[Sequence[float]], ground_truth_boxes: Sequence[Sequence[float]]) -> list[bool]:
-    """Which boxes, best first, find an object of their class by the rule of ILSVRC."""
+    """Return True for boxes, given best first, that find an object of their class by the rule of ILSVRC."""
     falling = np.linspace(1, 0.5, len(boxes)).tolist()
     truth = image(as_boxes(ground_truth_boxes), [0] * len(ground_truth_boxes))
     return [bool(flag) for flag in match_image(truth, detected(as_boxes(boxes), falling, [0] * len(boxes)))]
 
 
 def kit_matches(boxes: Sequence[Box], ground_truth_boxes: Sequence[Box]) -> list[bool]:
-    """The loops of the ILSVRC development kit, in its inclusive pixels counted from 1, on plain integers."""
+    """The loops of the ILSVRC development kit on integers, with its inclusive pixels that are counted from 1."""
     inclusive = [(x1 + 1, y1 + 1, x2, y2) for x1, y1, x2, y2 in boxes]
     objects = [(x1 + 1, y1 + 1, x2, y2) for x1, y1, x2, y2 in ground_truth_boxes]
     taken = [False] * len(objects)
@@ -102,7 +102,7 @@ def test_just_under_half_overlap_is_no_match() -> None:
 
 def test_small_objects_are_found_at_exactly_their_threshold() -> None:
     # A box 10 px wider and higher than an object of w x h overlaps it by w h / ((w + 10) (h + 10)): the threshold.
-    # In float32 a part of these 576 overlaps would come out below it.
+    # In float32 a part of these 576 IoUs would be below the threshold.
     for width in range(1, 25):
         for height in range(1, 25):
             small = (20, 20, 20 + width, 20 + height)
@@ -207,7 +207,7 @@ def test_image_matches_each_class_by_falling_score() -> None:
 
 
 def test_first_of_many_equal_scores_takes_the_object() -> None:
-    # Many, as sorting that is not stable keeps the order of a few.
+    # There are many detections, because an unstable sort keeps the order of a few.
     flags = match_image(
         image(as_boxes([(0, 0, 40, 40)]), [0]),
         detected(as_boxes([(0, 0, 40, 40)] * 600), [0.5, 0.9, 0.7] * 200, [0] * 600),
@@ -222,9 +222,9 @@ def test_image_asks_less_of_small_objects() -> None:
 
 
 def test_image_without_objects_or_detections() -> None:
-    one, none = as_boxes([(0, 0, 40, 40)]), as_boxes([])
-    assert match_image(image(none, []), detected(one, [0.5], [1])).tolist() == [False]
-    assert match_image(image(one, [1]), detected(none, [], [])).tolist() == []
+    item, none = as_boxes([(0, 0, 40, 40)]), as_boxes([])
+    assert match_image(image(none, []), detected(item, [0.5], [1])).tolist() == [False]
+    assert match_image(image(item, [1]), detected(none, [], [])).tolist() == []
 
 
 def test_ground_truth_is_checked() -> None:

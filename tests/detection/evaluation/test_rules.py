@@ -1,4 +1,4 @@
-"""The rules as wholes, in cases derived by hand."""
+"""Each rule as a whole, on cases whose results are derived by hand."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from detection.evaluation.rules import ILSVRC, TENTHS, VOC, half_iou_thresholds
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_detections, split_index, split_objects
-from tests.detection.evaluation.rule_examples import NAMES, Annotated, Found, tables
+from tests.detection.evaluation.rule_examples import NAMES, Annotated, Found, make_split
 
 BOX, SHIFTED, ELSEWHERE = (0, 0, 40, 40), (0, 4, 40, 44), (100, 100, 140, 140)
 
 
 def outcomes(rule: str, objects: Sequence[Annotated], found: Sequence[Found]) -> list[int]:
-    matches = score(*tables(objects, found), rule).matches
+    matches = score(*make_split(objects, found), rule).matches
     assert matches is not None
     return [int(outcome) for outcome in matches.outcomes]
 
@@ -58,7 +58,7 @@ def test_difficult_objects_count_neither_way() -> None:
     found += [Found(0, 0, 0.6, (0, 0, 40, 30)), Found(0, 0, 0.5, (200, 200, 240, 240))]
     for rule in ("ilsvrc", "voc", "voc2007"):
         assert outcomes(rule, objects, found) == [IGNORED, IGNORED, TRUE_POSITIVE, IGNORED, FALSE_POSITIVE]
-        metrics = score(*tables(objects, found), rule)
+        metrics = score(*make_split(objects, found), rule)
         assert metrics.average_precision[0] == 1
         assert metrics.ground_truth_counts.tolist() == [1, 0]
 
@@ -91,21 +91,21 @@ def test_recall_equal_to_a_level_reaches_it(found: int) -> None:
 
 def test_perfect_detections_score_one_by_every_rule() -> None:
     objects = [Annotated(image, label, BOX) for image in range(3) for label in range(2)]
-    found = [Found(one.image, one.label, 0.5, one.box) for one in objects]
+    found = [Found(item.image, item.label, 0.5, item.box) for item in objects]
     for rule in RULES:
-        metrics = score(*tables(objects, found), rule)
+        metrics = score(*make_split(objects, found), rule)
         assert metrics.mean_average_precision == pytest.approx(1, abs=1e-12), rule
         assert metrics.rule == rule
 
 
 @pytest.mark.parametrize("rule", list(RULES))
 def test_nothing_detected_and_nothing_annotated(rule: str) -> None:
-    nothing = score(*tables([Annotated(0, 0, BOX)], []), rule)
+    nothing = score(*make_split([Annotated(0, 0, BOX)], []), rule)
     assert nothing.average_precision[0] == 0
     assert math.isnan(nothing.average_precision[1])
     assert nothing.mean_average_precision == nothing.total_recall == 0
     for found in ([], [Found(0, 1, 0.5, BOX)]):
-        unknown = score(*tables([], found), rule)
+        unknown = score(*make_split([], found), rule)
         assert np.isnan(unknown.average_precision).all()
         assert math.isnan(unknown.mean_average_precision)
         assert math.isnan(unknown.total_recall)
@@ -116,25 +116,25 @@ def test_equal_scores_rank_by_image_or_by_line() -> None:
     # by image before it sorts by score, VOC's does not.
     objects = [Annotated(0, 0, BOX)]
     found = [Found(1, 0, 0.5, BOX), Found(0, 0, 0.5, BOX)]
-    assert score(*tables(objects, found), "ilsvrc").average_precision[0] == 1
-    assert score(*tables(objects, found), "voc").average_precision[0] == 1 / 2
+    assert score(*make_split(objects, found), "ilsvrc").average_precision[0] == 1
+    assert score(*make_split(objects, found), "voc").average_precision[0] == 1 / 2
 
 
 def test_rule_of_your_own() -> None:
     # 0.6 of the object: enough at a half, not at 0.75.
     objects, found = [Annotated(0, 0, BOX)], [Found(0, 0, 0.9, (0, 0, 40, 24))]
     strict = replace(VOC, name="strict", iou_thresholds=lambda boxes: half_iou_thresholds(boxes) * 1.5)
-    assert score(*tables(objects, found), VOC).mean_average_precision == 1
-    metrics = score(*tables(objects, found), strict)
+    assert score(*make_split(objects, found), VOC).mean_average_precision == 1
+    metrics = score(*make_split(objects, found), strict)
     assert (metrics.rule, metrics.mean_average_precision) == ("strict", 0)
 
 
 def test_unknown_rule_and_other_split() -> None:
-    truth, found = tables([], [])
+    truth, found = make_split([], [])
     with pytest.raises(ValueError, match="expected a rule of ilsvrc, voc2007, voc, coco, got 'imagenet'"):
         score(truth, found, "imagenet")
     with pytest.raises(ValueError, match="expected detections of the images and classes of the ground truth"):
-        score(truth, tables([], [], images=2)[1], "voc")
+        score(truth, make_split([], [], images=2)[1], "voc")
 
 
 def test_blocks_of_pairs_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +144,9 @@ def test_blocks_of_pairs_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> 
         Found(int(image), 0, float(generator.random()), (int(x), 0, int(x) + 30, 30))
         for image, x in generator.integers(0, [3, 60], (80, 2))
     ]
-    whole = score(*tables(objects, found), ILSVRC).matches
+    whole = score(*make_split(objects, found), ILSVRC).matches
     monkeypatch.setattr("detection.evaluation.matching.PAIRS_AT_ONCE", 7)
-    parts = score(*tables(objects, found), ILSVRC).matches
+    parts = score(*make_split(objects, found), ILSVRC).matches
     assert whole is not None
     assert parts is not None
     np.testing.assert_array_equal(parts.objects, whole.objects)

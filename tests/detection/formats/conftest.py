@@ -1,4 +1,4 @@
-"""The split whose detections tests read and write."""
+"""The split whose detections the tests read and write."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tests.detection.formats.detection_examples import ground_truth
 
 
 @pytest.fixture(name="truth")
-def some_ground_truth() -> SplitObjects:
+def example_ground_truth() -> SplitObjects:
     return ground_truth()

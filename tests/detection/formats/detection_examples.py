@@ -1,4 +1,4 @@
-"""A split and detections of its images, for tests of their files."""
+"""A split and detections of its images, for tests of the file formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detection.structures.split_columns import SplitDetections, SplitObjects, sp
 
 
 def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> SplitObjects:
-    """A split without any objects, of which formats know nothing."""
+    """Return a split without objects, which the formats of detections do not need."""
     nothing = np.zeros(0, np.int64)
     index = split_index(
         image_ids,
@@ -26,7 +26,7 @@ def ground_truth(image_ids: tuple[str, ...] = ("000012", "000003", "empty")) -> 
     )
 
 
-def some_detections(truth: SplitObjects) -> SplitDetections:
+def example_detections(truth: SplitObjects) -> SplitDetections:
     return SplitDetections(
         truth.index,
         np.array([1, 0, 1, 0]),
@@ -37,6 +37,6 @@ def some_detections(truth: SplitObjects) -> SplitDetections:
 
 
 def rows_of(table: SplitDetections) -> list[Any]:
-    """Rows in an order of their own, as formats group them by image or class."""
+    """Return sorted rows, as formats group detections by image or class."""
     columns = (table.images, table.labels, table.scores, *table.boxes_xywh.T)
     return sorted(zip(*(column.tolist() for column in columns), strict=True))

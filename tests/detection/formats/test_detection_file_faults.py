@@ -1,4 +1,4 @@
-"""Faulty files of detections, each named with its line, and detections that cannot be written."""
+"""Errors in files of detections, which messages name with their line, and detections that cannot be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from detection.errors import InputError
 from detection.formats.detections import read_detections, write_detections
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
-from tests.detection.formats.detection_examples import ground_truth, some_detections
+from tests.detection.formats.detection_examples import example_detections, ground_truth
 
 GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
 
@@ -41,7 +41,7 @@ def test_bad_coco_results_are_named_with_their_line(
     wrong: dict[str, Any], reason: str, truth: SplitObjects, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.json"
-    lines = [json.dumps(one) for one in (GOOD | {"id": 1}, GOOD | wrong)]
+    lines = [json.dumps(item) for item in (GOOD | {"id": 1}, GOOD | wrong)]
     path.write_text("[\n" + ",\n".join(lines) + "\n]")
     with pytest.raises(InputError) as caught:
         read_detections(path, truth)
@@ -218,4 +218,4 @@ def test_file_that_is_not_there(truth: SplitObjects, tmp_path: Path) -> None:
 def test_file_that_cannot_be_written(truth: SplitObjects, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match=r"x\.json: expected a place to write to"):
-        write_detections(tmp_path / "file" / "x.json", some_detections(truth), file_format="coco", split="val")
+        write_detections(tmp_path / "file" / "x.json", example_detections(truth), file_format="coco", split="val")

@@ -1,4 +1,4 @@
-"""The four formats of detections: one set of detections in each, by hand, and there and back."""
+"""The four formats of detections: handmade files, and detections that are written and read again."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 from detection.errors import InputError
 from detection.formats.detections import FORMATS, read_detections, write_detections
 from detection.structures.split_columns import SplitDetections, SplitObjects
-from tests.detection.formats.detection_examples import rows_of, some_detections
+from tests.detection.formats.detection_examples import example_detections, rows_of
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_there_and_back(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
-    detections = some_detections(truth)
+def test_written_detections_are_read_again(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
+    detections = example_detections(truth)
     write_detections(tmp_path / "new" / "file", detections, file_format=file_format, split="val")
     again = read_detections(tmp_path / "new" / "file", truth)
     assert rows_of(again) == rows_of(detections)
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_random_numbers_there_and_back(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
+def test_random_numbers_are_read_as_written(file_format: str, truth: SplitObjects, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     boxes = generator.uniform(0, 100, (200, 4)).astype(np.float32).astype(np.float64)
     scores = generator.random(200).astype(np.float32).astype(np.float64)
@@ -36,8 +36,8 @@ def test_random_numbers_there_and_back(file_format: str, truth: SplitObjects, tm
     assert sorted(again.scores) == sorted(scores)
 
 
-def test_nothing_there_and_back(truth: SplitObjects, tmp_path: Path) -> None:
-    nothing = some_detections(truth)[np.zeros(0, np.int64)]
+def test_no_detections_are_read_as_written(truth: SplitObjects, tmp_path: Path) -> None:
+    nothing = example_detections(truth)[np.zeros(0, np.int64)]
     for file_format in ("coco", "voc", "detect"):
         write_detections(tmp_path / file_format, nothing, file_format=file_format, split="val")
         assert len(read_detections(tmp_path / file_format, truth)) == 0
@@ -72,25 +72,25 @@ def test_voc_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
 
 def test_coco_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    one = {"image_id": 3, "category_id": 90, "bbox": [10.0, 20.0, 30.0, 40.0], "score": 0.5}
-    path.write_text(json.dumps([one, one | {"image_id": "000012", "segmentation": {"counts": "]}, {"}}]))
+    item = {"image_id": 3, "category_id": 90, "bbox": [10.0, 20.0, 30.0, 40.0], "score": 0.5}
+    path.write_text(json.dumps([item, item | {"image_id": "000012", "segmentation": {"counts": "]}, {"}}]))
     found = read_detections(path, truth)
     assert rows_of(found) == [(0, 1, 0.5, 10, 20, 30, 40), (1, 1, 0.5, 10, 20, 30, 40)]
     write_detections(path, found[found.images == 1], file_format="coco", split="val")
-    assert json.loads(path.read_text()) == [one]
+    assert json.loads(path.read_text()) == [item]
 
 
 @pytest.mark.parametrize("name", ["000003", "images/000003.jpg", "/elsewhere/000003.jpg", "000003.png", "C/000003"])
 def test_detect_by_hand(name: str, truth: SplitObjects, tmp_path: Path) -> None:
     path = tmp_path / "detect.json"
-    one = {"class": "baby bed", "label": 77, "score": 0.5, "box": [10, 20, 40, 60]}
+    item = {"class": "baby bed", "label": 77, "score": 0.5, "box": [10, 20, 40, 60]}
     others = [{"image": "000012", "detections": []}, {"image": "empty.jpg", "seconds": 1.5, "detections": []}]
-    path.write_text(json.dumps([{"image": name, "detections": [one]}, *others]))
+    path.write_text(json.dumps([{"image": name, "detections": [item]}, *others]))
     assert rows_of(read_detections(path, truth)) == [(1, 1, 0.5, 10, 20, 30, 40)]
 
 
 def test_scores_of_any_range_where_they_are_wanted(truth: SplitObjects, tmp_path: Path) -> None:
-    detections = some_detections(truth)
+    detections = example_detections(truth)
     wide = SplitDetections(
         truth.index, detections.images, detections.labels, detections.boxes_xywh, np.array([-3.5, 0, 7, 1e5])
     )

@@ -55,7 +55,7 @@ def test_numbers_stand_as_in_the_file(objects: SplitObjects) -> None:
     assert index.sizes.tolist() == [[100, 200], [0, 0]]
     assert objects.images.tolist() == [1, 0, 1, 1, 1]
     assert objects.labels.tolist() == [1, 0, 0, 0, 0]
-    assert objects.boxes_xywh.tolist() == [one["bbox"] for one in CONTENT["annotations"]]
+    assert objects.boxes_xywh.tolist() == [item["bbox"] for item in CONTENT["annotations"]]
     assert objects.areas.tolist() == [700.5, 20_000, 0, 20.3 * 9, 180]
 
 

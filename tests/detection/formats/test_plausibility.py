@@ -18,7 +18,7 @@ WITHIN: list[list[float]] = [
 def split(
     found: list[list[float]], sizes: list[tuple[int, int] | None] | None = None, labels: tuple[int, ...] = (0, 1)
 ) -> tuple[SplitObjects, SplitDetections]:
-    """An object of each label, and detections in images of 200x100 pixels or of `sizes`."""
+    """Return one object for each label, and detections in images of 200x100 pixels or of `sizes`."""
     index = split_index(("a", "b"), NAMES, sizes=sizes or [(100, 200)] * 2)
     boxes = np.tile([[10.0, 10, 20, 20]], (len(labels), 1))
     nothing = np.zeros(len(labels), np.bool_)
@@ -29,11 +29,11 @@ def split(
     return objects, SplitDetections(index, zeros, zeros, xywh, np.ones(len(found)))
 
 
-def test_nothing_to_say() -> None:
+def test_plausible_boxes_give_no_warning() -> None:
     assert implausibilities(*split(WITHIN)) == []
 
 
-def test_most_boxes_leave_their_image() -> None:
+def test_most_boxes_extend_beyond_their_image() -> None:
     outside: list[list[float]] = [[190.0, 10, 30, 30]]
     assert implausibilities(*split(WITHIN[:2] + outside * 2)) == []  # half of them
     (warning,) = implausibilities(*split(WITHIN[:2] + outside * 3))

@@ -42,12 +42,12 @@ def truth(*image_ids: str) -> SplitObjects:
 
 def write(path: Path, *results: ImageResult, settings: dict[str, Any] = SETTINGS) -> None:
     with ResultsWriter(path, settings, NAMES) as writer:
-        for one in results:
-            writer.add(one)
+        for item in results:
+            writer.add(item)
 
 
 @pytest.fixture(name="path")
-def path_of_results(tmp_path: Path) -> Path:
+def results_path(tmp_path: Path) -> Path:
     return tmp_path / "run" / NAME
 
 
@@ -68,7 +68,7 @@ def test_reads_what_was_written(path: Path) -> None:
 
 def test_covered_objects_may_not_have_been_counted(path: Path) -> None:
     write(path, result("a"), result("b")._replace(covered=0), result("c")._replace(covered=3))
-    assert [one.covered for one in read_results(path).images.values()] == [None, 0, 3]
+    assert [item.covered for item in read_results(path).images.values()] == [None, 0, 3]
 
 
 def test_goes_on_after_being_cut_at_any_byte(path: Path) -> None:

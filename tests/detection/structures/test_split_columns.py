@@ -36,12 +36,12 @@ def records() -> list[GroundTruth]:
 
 def found() -> dict[str, Detections]:
     boxes, scores = np.array([[1, 2, 3, 5]], np.float32), np.array([0.1], np.float32)
-    one = Detections(boxes, scores, np.array([1]), NAMES)
-    return {"c": one, "a": Detections(boxes.repeat(2, axis=0), scores.repeat(2), np.array([0, 1]), NAMES)}
+    item = Detections(boxes, scores, np.array([1]), NAMES)
+    return {"c": item, "a": Detections(boxes.repeat(2, axis=0), scores.repeat(2), np.array([0, 1]), NAMES)}
 
 
 @pytest.fixture(name="index")
-def index_of_three() -> SplitIndex:
+def index_of_three_images() -> SplitIndex:
     return split_index(("a", "b", "c"), NAMES)
 
 
@@ -127,11 +127,11 @@ def test_rows_are_taken_from_every_column(index: SplitIndex) -> None:
 
 
 def test_blacklisted_classes_are_left_out_of_their_images(index: SplitIndex) -> None:
-    tables = split_objects(index, records()), split_detections(index, found())
-    objects, detections = drop_blacklisted(*tables, {"a": {1}, "b": [0, 1], "elsewhere": [0]})
+    whole_split = split_objects(index, records()), split_detections(index, found())
+    objects, detections = drop_blacklisted(*whole_split, {"a": {1}, "b": [0, 1], "elsewhere": [0]})
     assert list(zip(objects.images.tolist(), objects.labels.tolist(), strict=True)) == [(0, 0), (2, 1)]
     assert list(zip(detections.images.tolist(), detections.labels.tolist(), strict=True)) == [(0, 0), (2, 1)]
-    assert drop_blacklisted(*tables, {}) == tables
+    assert drop_blacklisted(*whole_split, {}) == whole_split
 
 
 def test_selected_images(index: SplitIndex) -> None:
@@ -150,7 +150,7 @@ def test_corners_there_and_back() -> None:
 
 
 def test_same_index() -> None:
-    one = split_index(("a", "b"), NAMES)
-    assert one.same_as(split_index(["a", "b"], NAMES, list_numbers=[7, 8]))
-    assert not one.same_as(split_index(["b", "a"], NAMES))
-    assert not one.same_as(split_index(["a", "b"], ("dog", "cat")))
+    item = split_index(("a", "b"), NAMES)
+    assert item.same_as(split_index(["a", "b"], NAMES, list_numbers=[7, 8]))
+    assert not item.same_as(split_index(["b", "a"], NAMES))
+    assert not item.same_as(split_index(["a", "b"], ("dog", "cat")))

@@ -1,4 +1,4 @@
-"""Every fault a line, and a summary, from the command line."""
+"""The command prints every fault in a line, and a summary."""
 
 from __future__ import annotations
 

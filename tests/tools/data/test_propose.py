@@ -93,7 +93,7 @@ def test_few_images_first(search_options: list[str], filled: Path, tmp_path: Pat
     some, all_of_them = ProposalCache(path), ProposalCache(filled)
     assert len(some) == 12
     records = TinyImageNet(search_options[-1]).read("val")
-    assert all((some[one.image_id].boxes == all_of_them[one.image_id].boxes).all() for one in records)
+    assert all((some[item.image_id].boxes == all_of_them[item.image_id].boxes).all() for item in records)
 
 
 def test_broken_pictures_are_left_out(

@@ -1,4 +1,4 @@
-"""A split in halves, written as lists that the readers take."""
+"""A split into halves, written as lists that the readers of data sets accept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detection.datasets import PascalVOC
 from tools.data import split_dataset
 
 CLASSES = ("cat", "dog", "dog", "bus", "cat", "dog", "bus", "dog", "cat")
-"""Of the single objects of nine images."""
+"""The classes of nine images with one object each."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A report with every section, of classes and images whose names would do harm in a page."""
+"""A report with every section, for classes and images whose names would harm a page that did not escape them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DETECTIONS = [
     *((0, 0, 10, 0.9), (0, 0, 12, 0.8), (0, 1, 100, 0.5), (1, 0, 30, 0.7), (1, 2, 100, 0.6)),
     *((2, 3, 20, 0.4), (2, 0, 90, 0.3), (2, 4, 120, 0.2)),
 ]
-"""Image, label, x and score; all boxes are 30 pixels wide, of images of 160 x 80."""
+"""Image, label, x and score of detections; all boxes are 30 pixels wide, and all images have 160 x 80 pixels."""
 
 
 def score_hostile_names() -> DetectionMetrics:
@@ -36,7 +36,7 @@ def score_hostile_names() -> DetectionMetrics:
     flags = np.zeros(len(OBJECTS), np.bool_)
     areas = np.full(len(OBJECTS), 900.0)
     objects = SplitObjects(index, **columns(OBJECTS), ignored=flags, crowd=flags, areas=areas)
-    scores = np.array([one[-1] for one in DETECTIONS])
+    scores = np.array([item[-1] for item in DETECTIONS])
     return score(objects, SplitDetections(index, **columns(DETECTIONS), scores=scores), "voc")
 
 
@@ -58,7 +58,7 @@ def report_every_section(metrics: DetectionMetrics) -> dict[str, Any]:
 
 
 def find_image(folder: Path, image_id: str) -> Path:
-    """The picture of an image, made now; that of "two" is missing."""
+    """Return the file of an image, which is created, except for the image "two"."""
     path = folder / f"{IMAGES.index(image_id)}.png"
     if image_id != "two":
         PIL.Image.new("RGB", (160, 80), "teal").save(path)

@@ -1,4 +1,4 @@
-"""What `score` says beyond the score: in its JSON, and in the tables that it prints."""
+"""The analysis of a score: in its JSON, and in the tables that the command prints."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def box_record(image: int, category: int, x: float, side: float = 40, **more: An
 
 
 def score_files(folder: Path, annotations: list[Report], found: list[Report], *options: str) -> Report:
-    """The JSON of a score of three images; there are cats, dogs and no owls."""
+    """Score three images with cats, dogs and no owls, and return the JSON of the score."""
     truth = {
         "images": [{"id": number, "width": 400, "height": 200} for number in (11, 12, 13)],
-        "annotations": [{"id": row, **one} for row, one in enumerate(annotations)],
+        "annotations": [{"id": row, **item} for row, item in enumerate(annotations)],
         "categories": [{"id": 1, "name": "cat"}, {"id": 5, "name": "dog"}, {"id": 9, "name": "owl"}],
     }
     (folder / "truth.json").write_text(json.dumps(truth))
@@ -96,14 +96,14 @@ def test_nothing_to_analyse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_tables_are_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     score_files(tmp_path, ANNOTATIONS, FOUND, "--rule", "coco")
-    tables = capsys.readouterr().out.split("\n\n")
-    assert tables[0].splitlines()[-1] == (
+    printed_tables = capsys.readouterr().out.split("\n\n")
+    assert printed_tables[0].splitlines()[-1] == (
         "best F1 at IoU 0.5: 0.6667 at a score of 0.7 or more, precision 0.6667, recall 0.6667"
     )
-    assert [table.split(None, 1)[0] for table in tables[1:]] == ["size", "error", "class", "most"]
-    assert all(len({len(line) for line in table.strip("\n").splitlines()}) == 1 for table in tables[1:])
-    assert tables[1].splitlines()[1] == "small         0       -"
-    assert tables[4].splitlines()[1] == "dog taken for cat        1"
+    assert [table.split(None, 1)[0] for table in printed_tables[1:]] == ["size", "error", "class", "most"]
+    assert all(len({len(line) for line in table.strip("\n").splitlines()}) == 1 for table in printed_tables[1:])
+    assert printed_tables[1].splitlines()[1] == "small         0       -"
+    assert printed_tables[4].splitlines()[1] == "dog taken for cat        1"
 
 
 def test_best_and_worst_of_many_classes(tmp_path: Path) -> None:

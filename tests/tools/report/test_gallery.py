@@ -22,7 +22,7 @@ def metrics_of(
     objects: Sequence[tuple[int, int, float, bool]],
     detections: Sequence[tuple[int, int, float, float]],
 ) -> DetectionMetrics:
-    """Objects are image, label, x and whether ignored; detections image, label, x and score; boxes are 20 x 20."""
+    """Score objects (image, label, x, ignored) and detections (image, label, x, score); boxes are 20 x 20 pixels."""
     images, labels, places, ignored = np.array(objects, np.float64).reshape(-1, 4).T
     found_images, found_labels, found_places, scores = np.array(detections, np.float64).reshape(-1, 4).T
     flags = ignored.astype(np.bool_)
@@ -60,7 +60,7 @@ def test_boxes_of_an_image(metrics: DetectionMetrics) -> None:
         {"box": [60, 5, 20, 20], "class": "cat", "ignored": False},
         {"box": [100, 5, 20, 20], "class": "cat", "ignored": True},
     ]
-    found = [(one["class"], one["score"], one["outcome"], one["object"]) for one in picture["detections"]]
+    found = [(item["class"], item["score"], item["outcome"], item["object"]) for item in picture["detections"]]
     assert found == [
         ("dog", 0.9, "right", 0),
         ("cat", 0.7, "ignored", 2),
@@ -72,8 +72,8 @@ def test_boxes_of_an_image(metrics: DetectionMetrics) -> None:
 def test_sizes_without_pictures(metrics: DetectionMetrics) -> None:
     # Nobody knows the size of b: its boxes reach to 100 + 20 and 5 + 20.
     gallery = gallery_of(metrics)
-    assert {name: tuple(one["size"]) for name, one in gallery.pictures.items()} == {"a": (50, 200), "b": (25, 120)}
-    assert [one["picture"] for one in gallery.pictures.values()] == [None, None]
+    assert {name: tuple(item["size"]) for name, item in gallery.pictures.items()} == {"a": (50, 200), "b": (25, 120)}
+    assert [item["picture"] for item in gallery.pictures.values()] == [None, None]
     assert gallery.warnings == []
 
 
@@ -88,8 +88,8 @@ def test_nothing_to_show(metrics: DetectionMetrics) -> None:
 
 def test_best_of_many_detections_are_kept() -> None:
     scores = np.random.default_rng(0).permutation(MAX_DETECTIONS + 50) / 1000
-    metrics = metrics_of(split_index(["a", "b"], ["cat"]), [], [(0, 0, 0, float(one)) for one in scores])
-    kept = [one["score"] for one in gallery_of(metrics).pictures["a"]["detections"]]
+    metrics = metrics_of(split_index(["a", "b"], ["cat"]), [], [(0, 0, 0, float(item)) for item in scores])
+    kept = [item["score"] for item in gallery_of(metrics).pictures["a"]["detections"]]
     assert kept == sorted(scores.tolist(), reverse=True)[:MAX_DETECTIONS]
 
 
@@ -98,8 +98,8 @@ def test_pictures_are_small_jpegs(metrics: DetectionMetrics, tmp_path: Path) -> 
     PIL.Image.new("RGB", (1200, 900), "blue").save(tmp_path / "b.png")
     gallery = gallery_of(metrics, {name: tmp_path / f"{name}.png" for name in "ab"})
     sizes = {}
-    for name, one in gallery.pictures.items():
-        header, content = one["picture"].split(",")
+    for name, item in gallery.pictures.items():
+        header, content = item["picture"].split(",")
         assert header == "data:image/jpeg;base64"
         with PIL.Image.open(io.BytesIO(base64.b64decode(content))) as picture:
             sizes[name] = picture.size
@@ -111,7 +111,7 @@ def test_pictures_that_cannot_be_shown_are_named(metrics: DetectionMetrics, tmp_
     PIL.Image.new("RGB", (50, 200)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     gallery = gallery_of(metrics, {name: tmp_path / f"{name}.png" for name in "ab"})
-    assert [one["picture"] for one in gallery.pictures.values()] == [None, None]
+    assert [item["picture"] for item in gallery.pictures.values()] == [None, None]
     unreadable, turned = gallery.warnings
     assert unreadable.startswith(f"{tmp_path / 'b.png'}: expected a readable image")
     expected = "expected an image of 200 x 50 pixels as in the ground truth, got 50 x 200"

@@ -1,4 +1,4 @@
-"""The page of a report in a browser without a window, where one is installed."""
+"""The page of a report in a browser without a window; skipped if no browser is installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONAL: dict[str, str | None] = {
     "worst_images": "gallery",
     **dict.fromkeys(("curves", "best_f1", "best_f1_by_class", "mAP_interval", "AP_interval", "bootstrap")),
 }
-"""What a report may lack, and the section that is left out then."""
+"""The parts that a report may lack, and the section of the page that is then left out."""
 
 
 @pytest.fixture(name="browser", scope="module")
@@ -48,15 +48,15 @@ def headless_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdr
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(executable_path=str(programs[1]))
     driver = webdriver.Chrome(options=options, service=service)
-    driver.get("about:blank")  # instead of the page of a new tab, which loads things
+    driver.get("about:blank")  # the page of a new tab would load other files
     yield driver
     driver.quit()
 
 
 @pytest.fixture(name="opened")
 def opened_page(browser: webdriver.Chrome, page_file: Path) -> Iterator[webdriver.Chrome]:
-    """The page in the browser; whatever a test does there, it must neither fail nor load anything."""
-    browser.get_log("performance")  # of what was before
+    """The page in the browser; checks after each test that it reported no error and loaded no other file."""
+    browser.get_log("performance")  # discard earlier entries
     browser.get(page_file.as_uri())
     yield browser
     assert browser.get_log("browser") == []
@@ -95,7 +95,7 @@ def test_names_are_text(opened: webdriver.Chrome) -> None:
     assert "harmed" not in opened.title
 
 
-def test_policy_stops_what_is_not_of_the_page(browser: webdriver.Chrome, page_file: Path) -> None:
+def test_policy_blocks_scripts_from_elsewhere(browser: webdriver.Chrome, page_file: Path) -> None:
     browser.get(page_file.as_uri())
     browser.execute_script("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">')")
     browser.execute_async_script("setTimeout(arguments[0], 50)")
@@ -106,7 +106,7 @@ def test_policy_stops_what_is_not_of_the_page(browser: webdriver.Chrome, page_fi
 def test_sorting(opened: webdriver.Chrome, full_report: dict[str, Any]) -> None:
     def order(key: str, *, reverse: bool) -> list[float | None]:
         values = list(full_report[key].values())
-        return sorted((one for one in values if one is not None), reverse=reverse) + [None] * values.count(None)
+        return sorted((item for item in values if item is not None), reverse=reverse) + [None] * values.count(None)
 
     assert [full_report["AP"][name] for name in classes(opened)] == order("AP", reverse=True)
     opened.find_element(By.CSS_SELECTOR, "[data-key=ap]").click()
@@ -230,7 +230,7 @@ def test_missing_sections_are_left_out(
     write_page(tmp_path / "x.html", always | {key: full_report[key] for key in left}, hostile_metrics, lambda _: None)
     browser.get((tmp_path / "x.html").as_uri())
     assert browser.get_log("browser") == []
-    shown = {one.get_attribute("id") for one in browser.find_elements(By.CSS_SELECTOR, "section:not([hidden])")}
+    shown = {item.get_attribute("id") for item in browser.find_elements(By.CSS_SELECTOR, "section:not([hidden])")}
     assert shown == {"summary", "classes", *(OPTIONAL[key] for key in left)} - {None}
     headline = browser.find_element(By.ID, "headline").text
     assert ("interval" in headline, "best F1" in headline) == ("mAP_interval" in left, "best_f1" in left)

@@ -1,4 +1,4 @@
-"""The page of a report, as text."""
+"""The text of the page of a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.report.page import embedded_json, page
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and what stands in each script."""
+    """The elements of a page, and the text of each script."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -67,7 +67,7 @@ def test_unusable_object_is_named_with_its_line(
 
 
 def test_all_faults_at_once_leave_the_usable_objects(tmp_path: Path, write_xml: Callable[..., Path]) -> None:
-    faulty = [one for one, _ in UNUSABLE]
+    faulty = [item for item, _ in UNUSABLE]
     path = write_xml(tmp_path / "a.xml", [*faulty, ("cat", (1, 1, 5, 5))])
     faults = Faults(keep=True)
     _, (_, labels, _) = read_voc_xml(path, LABELS, faults)

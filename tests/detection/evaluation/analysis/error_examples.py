@@ -1,4 +1,4 @@
-"""Objects and detections by hand and at random, scored, for tests of `detection.evaluation.analysis.error_types`."""
+"""Scores of handmade and random detections, for tests of `detection.evaluation.analysis.error_types`."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class Found(NamedTuple):
 
 
 def square(x: float, side: float = 40, height: float | None = None) -> Box:
-    """x, y, width, height."""
+    """Return a box x, y, width, height."""
     return (x, 0, side, side if height is None else height)
 
 
 def scored(objects: Sequence[Annotated], found: Sequence[Found], rule: str | MatchingRule = "voc") -> DetectionMetrics:
     index = split_index(["a", "b", "c"], NAMES)
-    boxes = np.array([one.box for one in objects], np.float64).reshape(-1, 4)
-    ignored = np.array([one.ignored for one in objects], np.bool_)
-    images, labels = (np.array([one[at] for one in objects], np.int64) for at in (3, 0))
+    boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
+    ignored = np.array([item.ignored for item in objects], np.bool_)
+    images, labels = (np.array([item[at] for item in objects], np.int64) for at in (3, 0))
     truth = SplitObjects(index, images, labels, boxes, ignored, ignored, boxes[:, 2] * boxes[:, 3])
     table = SplitDetections(
         index,
-        np.array([one.image for one in found], np.int64),
-        np.array([one.label for one in found], np.int64),
-        np.array([one.box for one in found], np.float64).reshape(-1, 4),
-        np.array([one.score for one in found], np.float64),
+        np.array([item.image for item in found], np.int64),
+        np.array([item.label for item in found], np.int64),
+        np.array([item.box for item in found], np.float64).reshape(-1, 4),
+        np.array([item.score for item in found], np.float64),
     )
     return score(truth, table, rule)
 
@@ -58,7 +58,7 @@ def errors_of(metrics: DetectionMetrics) -> Errors:
 
 
 def random_metrics(seed: int, rule: str | MatchingRule, *, ignored: float = 0.1) -> DetectionMetrics:
-    """Objects of all sizes close to each other in three images, boxes around them and anywhere, scores that tie."""
+    """Objects of all sizes close to each other in three images, boxes near them and elsewhere, and equal scores."""
     generator = np.random.default_rng(seed)
     objects, found = [], []
     for image in range(3):

@@ -14,7 +14,7 @@ from detection.evaluation.metrics import Ranking
 
 
 def ranking(true_positive: Sequence[bool], object_count: int, scores: Sequence[float] | None = None) -> Ranking:
-    """Of one image, best first."""
+    """Return a ranking of detections in one image, best first."""
     falling = np.linspace(1, 0.1, len(true_positive)) if scores is None else np.array(scores, np.float64)
     images = np.zeros(len(true_positive), np.int64)
     return Ranking(falling, np.array(true_positive, np.bool_), images, np.zeros(object_count, np.int64))

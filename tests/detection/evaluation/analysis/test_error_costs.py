@@ -1,4 +1,4 @@
-"""What the errors of each type cost: by hand, and with their types against the paper's definitions in loops."""
+"""The cost of each type of error: by hand, and compared with the paper's definitions written as loops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.detection.evaluation.analysis.error_examples import (
 
 
 def costs(metrics: DetectionMetrics) -> dict[str, float]:
-    """Those that are not 0."""
+    """Return the costs that are not 0."""
     found = error_costs(metrics, errors_of(metrics))
     assert list(found) == list(ERROR_NAMES)
     return {name: cost.mean_average_precision for name, cost in found.items() if cost.mean_average_precision}
@@ -111,7 +111,7 @@ def test_nothing_to_find_or_nothing_found() -> None:
         result = error_costs(metrics, errors_of(metrics))
         assert result["missed"].error_count == missed
         assert result["background"].error_count == len(found)
-        assert all(math.isnan(one.mean_average_precision) != bool(objects) for one in result.values())
+        assert all(math.isnan(item.mean_average_precision) != bool(objects) for item in result.values())
 
 
 def iou(box: Sequence[float], other: Sequence[float]) -> float:
@@ -122,7 +122,7 @@ def iou(box: Sequence[float], other: Sequence[float]) -> float:
 
 
 def naive_errors(metrics: DetectionMetrics) -> tuple[list[int], list[int], set[int]]:
-    """The definitions of the paper in loops: types and targets of the detections, and the missed objects."""
+    """The definitions of the paper as loops: return types and targets of the detections, and the missed objects."""
     objects, detections, matches = metrics.objects, metrics.detections, metrics.matches
     thresholds = matches.rule.iou_thresholds(objects.boxes)
     types, targets = [], []
@@ -164,7 +164,7 @@ def naive_area(flags: Sequence[bool], count: int, levels: Sequence[float] | None
 def naive_map(metrics: DetectionMetrics, ranked: Sequence[tuple[int, bool]], counts: Sequence[int]) -> float:
     areas = []
     for label, objects in enumerate(metrics.ground_truth_counts):
-        flags = [right for one, right in ranked if one == label]
+        flags = [right for item, right in ranked if item == label]
         if objects:
             levels = metrics.matches.rule.recall_levels
             areas.append(naive_area(flags, counts[label], levels) if counts[label] else 0.0)
@@ -172,7 +172,7 @@ def naive_map(metrics: DetectionMetrics, ranked: Sequence[tuple[int, bool]], cou
 
 
 def naive_costs(metrics: DetectionMetrics) -> dict[str, float]:
-    """The oracles of the paper, detection by detection from the best on."""
+    """The corrections of the paper, applied to one detection after the other from the best on."""
     types, targets, missed = naive_errors(metrics)
     matches, counts = metrics.matches, metrics.ground_truth_counts.tolist()
     ranked = [int(row) for row in matches.order if matches.outcomes[row] != 2]
@@ -192,7 +192,7 @@ def naive_costs(metrics: DetectionMetrics) -> dict[str, float]:
             elif types[row] != kind:
                 mended.append((labels[row], False))
         gains[name] = naive_map(metrics, mended, counts) - before
-    left = [count - sum(metrics.objects.labels[one] == label for one in missed) for label, count in enumerate(counts)]
+    left = [count - sum(metrics.objects.labels[item] == label for item in missed) for label, count in enumerate(counts)]
     after = naive_map(metrics, [(labels[row], matches.outcomes[row] == 1) for row in ranked], left)
     return gains | {"missed": after - before}
 
@@ -207,7 +207,7 @@ def test_agrees_with_loops(rule: str | MatchingRule, seed: int) -> None:
     assert errors.targets.tolist() == targets
     assert set(np.flatnonzero(errors.missed).tolist()) == missed
     assert set(types) == set(range(-1, 5))
-    found = {name: one.mean_average_precision for name, one in error_costs(metrics, errors).items()}
+    found = {name: item.mean_average_precision for name, item in error_costs(metrics, errors).items()}
     assert found == pytest.approx(naive_costs(metrics), abs=1e-12)
     assert min(found.values()) >= 0
     assert sum(gain > 0 for gain in found.values()) >= 4

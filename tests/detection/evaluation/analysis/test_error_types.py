@@ -1,4 +1,4 @@
-"""Of which type each error is, which objects are missed, and which classes are taken for each other."""
+"""The types of errors, the missed objects, and the classes that are confused."""
 
 from __future__ import annotations
 

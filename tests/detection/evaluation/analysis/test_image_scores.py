@@ -21,10 +21,10 @@ def test_f1_of_an_image() -> None:
 
 def test_order_of_the_best_and_the_worst() -> None:
     # F1: 1, nan, 1, 0, 2/3, 0, 1. Of the ones image 2 has more objects; of the zeros image 5 has more mistakes.
-    one = scores([1, 0, 3, 0, 1, 0, 1], [0, 0, 0, 1, 0, 1, 0], [0, 0, 0, 0, 1, 2, 0])
-    assert best_images(one, 10).tolist() == [2, 0, 6, 4, 3, 5]
-    assert worst_images(one, 10).tolist() == [5, 3, 4, 0, 2, 6]
-    assert best_images(one, 2).tolist() == [2, 0]
+    item = scores([1, 0, 3, 0, 1, 0, 1], [0, 0, 0, 1, 0, 1, 0], [0, 0, 0, 0, 1, 2, 0])
+    assert best_images(item, 10).tolist() == [2, 0, 6, 4, 3, 5]
+    assert worst_images(item, 10).tolist() == [5, 3, 4, 0, 2, 6]
+    assert best_images(item, 2).tolist() == [2, 0]
     assert worst_images(scores([0], [0], [0]), 3).tolist() == []
 
 
@@ -44,10 +44,10 @@ def test_only_detections_from_the_threshold_on_count() -> None:
     objects = SplitObjects(index, np.array([0, 1, 1]), labels[:3], boxes, difficult, difficult, np.full(3, 1600.0))
     found = np.array([box, box, box, elsewhere, box])
     detections = SplitDetections(index, np.array([0, 0, 1, 1, 2]), labels, found, np.array([0.5, 0.4, 0.9, 0.4, 0.6]))
-    one = score_images(score(objects, detections, "voc"), score_threshold=0.5)
-    assert (one.found.tolist(), one.missed.tolist(), one.wrong.tolist()) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
-    assert one.object_counts.tolist() == [1, 1, 0]
-    assert one.f1.tolist() == [1, 0, 0]
+    item = score_images(score(objects, detections, "voc"), score_threshold=0.5)
+    assert (item.found.tolist(), item.missed.tolist(), item.wrong.tolist()) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
+    assert item.object_counts.tolist() == [1, 1, 0]
+    assert item.f1.tolist() == [1, 0, 0]
     unknown = score_images(score(objects, detections, "voc"), score_threshold=float("nan"))
     assert unknown.missed.tolist() == [1, 1, 0]
     assert not unknown.wrong.any()

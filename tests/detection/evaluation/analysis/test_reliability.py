@@ -12,7 +12,7 @@ from detection.structures.split_columns import SplitDetections, SplitObjects, sp
 
 
 def draws(calibration: BetaCalibration, count: int) -> Judged:
-    """Detections of all scores and areas, and what is right when the calibration gives its true shares."""
+    """Draw detections with all scores and areas, which are right with the probability that the calibration gives."""
     generator = np.random.default_rng(0)
     scores, areas = generator.uniform(0, 1, (2, count))
     return judged_of(scores, generator.uniform(0, 1, count) < calibration(scores, areas), areas)
@@ -91,7 +91,7 @@ def test_scores_that_mislead() -> None:
 
 
 def test_ignored_detections_are_not_judged() -> None:
-    # Image 0: the cat is found, then a duplicate. Image 1: a difficult cat is found, which counts neither way, and a
+    # Image 0: the cat is found, then a duplicate. Image 1: a difficult cat is found, which is ignored, and a
     # box is on nothing.
     index = split_index(["a", "b"], ("cat",), sizes=[(100, 100), (100, 100)])
     box, elsewhere = [0.0, 0, 40, 40], [100.0, 0, 40, 40]

@@ -22,7 +22,7 @@ SIZES = ("small", "medium", "large")
 
 
 def random_split(seed: int, *, crowds: bool) -> tuple[SplitObjects, SplitDetections]:
-    """Objects of all sizes, boxes around them whose size may be another, and boxes elsewhere."""
+    """Objects of all sizes, boxes near them that may have another size, and boxes elsewhere."""
     generator = np.random.default_rng(seed)
     index = split_index([str(number) for number in range(1, 13)], ("cat", "dog", "owl"))
     count = 90
@@ -54,7 +54,7 @@ def test_agrees_with_pycocotools() -> None:
 
 def test_coco_has_the_figures_of_pycocotools() -> None:
     metrics = score(*random_split(1, crowds=True), "coco")
-    assert {name: one.mean_average_precision for name, one in score_by_size(metrics).items()} == {
+    assert {name: item.mean_average_precision for name, item in score_by_size(metrics).items()} == {
         name: metrics.details[f"AP_{name}"] for name in SIZES
     }
 
@@ -70,7 +70,7 @@ def test_each_object_of_another_size_excuses_one_detection() -> None:
 
 
 def one_class(sides: list[int], found: list[tuple[int, float]]) -> tuple[SplitObjects, SplitDetections]:
-    """Squares of some sides, an image each, and detections: the side of a square in that place, and its score."""
+    """Square objects of these sides, one in each image, and detections: the side of a square there, and its score."""
     index = split_index([str(row) for row in range(len(sides))], ("cat",))
     squares = [
         np.array([[0.0, 0, side, side] for side in column]).reshape(-1, 4)
@@ -80,7 +80,7 @@ def one_class(sides: list[int], found: list[tuple[int, float]]) -> tuple[SplitOb
     rows = np.arange(len(sides))
     objects = SplitObjects(index, rows, rows * 0, squares[0], nothing, nothing, squares[0][:, 2] ** 2)
     places = np.arange(len(found))
-    return objects, SplitDetections(index, places, places * 0, squares[1], np.array([one for _, one in found]))
+    return objects, SplitDetections(index, places, places * 0, squares[1], np.array([item for _, item in found]))
 
 
 @pytest.mark.parametrize("rule", [ILSVRC, VOC, VOC2007])
@@ -100,7 +100,7 @@ def test_size_without_objects() -> None:
 
 
 def naive_flags(metrics: DetectionMetrics, label: int, low: float, high: float) -> tuple[list[bool], int]:
-    """Whether each detection of a class that counts is right, best first, and how many objects count; in loops."""
+    """Return in loops True for right detections of a class, best first, and the number of objects that count."""
     objects, detections, rule = metrics.objects, metrics.detections, metrics.matches.rule
     thresholds = rule.iou_thresholds(objects.boxes)
     other = objects.ignored | np.array([not low < area <= high for area in objects.areas])

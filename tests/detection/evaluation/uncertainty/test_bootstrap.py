@@ -22,7 +22,7 @@ IMAGES = 25
 
 
 def random_split(seed: int, *, noise: float = 0.25) -> tuple[SplitObjects, SplitDetections]:
-    """Always the same objects of three classes, of which one is rare; detections as good as `noise` is small."""
+    """Always the same objects of three classes, one of them rare; detections are better the smaller `noise` is."""
     generator = np.random.default_rng(7)
     index = split_index([str(row) for row in range(IMAGES)], ("cat", "dog", "owl", "unicorn"))
     images = generator.integers(IMAGES, size=60)
@@ -41,14 +41,14 @@ def random_split(seed: int, *, noise: float = 0.25) -> tuple[SplitObjects, Split
 def replicate(
     objects: SplitObjects, detections: SplitDetections, counts: FloatArray
 ) -> tuple[SplitObjects, SplitDetections]:
-    """The split that a resample stands for: each image as often as it was drawn, under names of its own."""
+    """Return the split of a resample: each image occurs as often as it was drawn, with a new name each time."""
     chosen = np.repeat(np.arange(IMAGES), counts.astype(np.int64))
     index = split_index([f"{row}-{copy}" for copy, row in enumerate(chosen)], objects.index.class_names)
     parts = []
     for table in (objects, detections):
         rows = [np.flatnonzero(table.images == row) for row in chosen]
         columns = {name: value[np.concatenate(rows)] for name, value in vars(table).items() if name != "index"}
-        columns["images"] = np.repeat(np.arange(len(chosen)), [len(one) for one in rows])
+        columns["images"] = np.repeat(np.arange(len(chosen)), [len(item) for item in rows])
         parts.append(type(table)(index=index, **columns))
     return parts[0], parts[1]  # type: ignore[return-value]
 
@@ -124,7 +124,7 @@ def test_interval_of_a_score_that_most_resamples_exceed() -> None:
     assert np.nanmin(nan_mean(resampled)) > 0.5
     intervals = bootstrap_intervals(metrics, draws)
     assert intervals.mean_average_precision.low < 0.5 < intervals.mean_average_precision.high
-    assert all(0 <= one.low < one.high <= 1 for one in intervals.average_precision)
+    assert all(0 <= item.low < item.high <= 1 for item in intervals.average_precision)
 
 
 def test_mean_leaves_out_what_is_unknown() -> None:

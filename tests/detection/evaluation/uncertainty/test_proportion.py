@@ -1,4 +1,4 @@
-"""Intervals of shares: by hand, at the ends, and as the definition has them."""
+"""Intervals of shares: computed by hand, for shares of 0 and 1, and compared with their definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo, a network and a detector small enough for tests of the whole pipeline; annotations for those of readers."""
+"""Fixtures for tests of the whole pipeline: a photo, a small network and detector, annotations and a data set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytest.register_assert_rewrite(
 
 @pytest.fixture(scope="session")
 def photo_pixels() -> Image:
-    """A real photo, RGB [120, 160, 3], read-only."""
+    """A photo as a read-only array, RGB [120, 160, 3]."""
     astronaut: Image = skimage.data.astronaut()  # type: ignore[no-untyped-call]
     picture = PIL.Image.fromarray(astronaut[:384]).resize((160, 120))
     pixels: Image = np.asarray(picture)
@@ -65,7 +65,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory, tiny_description: Net
 
 @pytest.fixture
 def detector_settings(tiny_weights: Path) -> dict[str, Any]:
-    """The content of `detector_config`, for a test to change and write itself."""
+    """The settings of a small detector, which a test may change before it writes them."""
     return {
         "propose": {"class_path": "proposals.selective_search.SelectiveSearch", "init_args": {"width": 128}},
         "classify": {
@@ -78,7 +78,7 @@ def detector_settings(tiny_weights: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def detector_config(tmp_path: Path, detector_settings: dict[str, Any]) -> Path:
-    """The configuration of a detector with `tiny_weights` that shows whatever it finds."""
+    """A configuration file of a detector with `tiny_weights` and a score threshold of 0."""
     path = tmp_path / "detector.yaml"
     path.write_text(yaml.safe_dump(detector_settings), encoding="utf-8")
     return path
@@ -93,7 +93,10 @@ def voc_object(name: str, corners: Sequence[object], extra: str = "") -> str:
 
 @pytest.fixture(scope="session")
 def write_xml() -> Callable[..., Path]:
-    """`write(path, objects, size)`: three lines of header, then four lines an object `(name, corners[, more tags])`."""
+    """Return `write(path, objects, size)`, which writes an annotation file of VOC.
+
+    It has three lines of header, and then four lines for each object `(name, corners[, more tags])`.
+    """
 
     def write(path: Path, objects: Sequence[tuple[object, ...]] = (), size: tuple[int, int] = (100, 200)) -> Path:
         height, width = size
@@ -109,7 +112,7 @@ def write_xml() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data set in the layout of Tiny ImageNet: four pictures of each class of `tiny_weights`."""
+    """A folder with a data set in the layout of Tiny ImageNet: four images of each class of `tiny_weights`."""
     folder = tmp_path_factory.mktemp("images")
     root = folder / "tiny-imagenet-200"
     (root / "val" / "images").mkdir(parents=True)

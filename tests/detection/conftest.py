@@ -1,4 +1,4 @@
-"""The command `detect`, called as a function or as a process, and images for it."""
+"""Fixtures that run the command `detect`, as a function or as a process, and images for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Settings = dict[str, Any]
 
 @pytest.fixture(name="detect")
 def detect_with_the_tiny_network(detector_config: Path, capsys: pytest.CaptureFixture[str]) -> Detect:
-    """`detect ARGUMENTS --config CONFIG`."""
+    """Return a function that runs `detect ARGUMENTS --config CONFIG`."""
 
     def run(*arguments: object, config: Path = detector_config) -> Outcome:
         status = main([*map(str, arguments), "--config", str(config)])
@@ -42,7 +42,7 @@ def detect_with_the_tiny_network(detector_config: Path, capsys: pytest.CaptureFi
 
 @pytest.fixture(name="folder")
 def folder_of_images(tmp_path: Path, photo_pixels: Image) -> Path:
-    """Two images, and what is none."""
+    """A folder with two images and a text file."""
     folder = tmp_path / "folder"
     save_image(folder / "b.png", photo_pixels)
     save_image(folder / "a.JPG", photo_pixels)
@@ -72,7 +72,7 @@ def read_json(path: Path) -> list[dict[str, Any]]:
 
 
 def assert_one_line_each(err: str, *starts: object) -> None:
-    """`err` is a line for each problem, which begins with `detect: ` and the given text."""
+    """Check that `err` has one line for each start, which begins with `detect: `, the start and `: expected `."""
     lines = err.splitlines()
     assert len(lines) == len(starts), err
     for line, start in zip(lines, starts, strict=True):

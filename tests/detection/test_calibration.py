@@ -7,7 +7,7 @@ from detection.calibration import BetaCalibration
 
 SCORES = np.array([0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1], np.float32)
 WHOLE = np.ones(1, np.float32)
-"""The area of boxes that take the whole image."""
+"""The area of boxes that cover the whole image."""
 
 
 def test_one_and_one_change_nothing() -> None:

@@ -1,4 +1,4 @@
-"""The configuration is the wiring diagram: what it says is built, and what it cannot mean is refused by name."""
+"""Detectors are built as a YAML file says, and errors name the key that cannot be used."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_device_for_a_classifier_without_one(tmp_path: Path, detector_settings: 
 
 
 class Deviceless:
-    """Looks like a classifier, but takes no arguments."""
+    """Looks like a classifier, but its constructor has no arguments."""
 
     class_names = ("cat",)
 
@@ -248,7 +248,7 @@ def written(folder: Path, settings: Settings) -> Path:
 
 
 def assert_refused(load: Callable[[], object], start: str, named: str) -> None:
-    """An `InputError` of one line that begins with `start` and contains `named` after that."""
+    """Check that `load` raises an `InputError` of one line that begins with `start` and contains `named` after that."""
     with pytest.raises(InputError) as caught:
         load()
     message = str(caught.value)

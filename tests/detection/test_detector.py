@@ -35,7 +35,7 @@ class Proposer:
 
 
 class ColourClassifier:
-    """Probabilities are the mean of red and of green in the region; background is the rest."""
+    """Returns the mean of red and of green in a region as probabilities; the rest is background."""
 
     class_names = ("red", "green")
 
@@ -60,7 +60,7 @@ THREE = [(0, 0, 8, 8), (4, 0, 12, 8), (8, 0, 16, 8)]
 
 
 def summary(detections: Detections) -> list[tuple[str, float, float]]:
-    """Class, score and left border of each."""
+    """Return the class, the score and the left edge of each detection."""
     lefts = detections.boxes[:, 0].tolist()
     return list(zip(detections.names, detections.scores.tolist(), lefts, strict=True))
 

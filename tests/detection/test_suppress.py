@@ -1,4 +1,4 @@
-"""From scored regions to detections: classes, thresholds, limits."""
+"""`Detector.suppress` turns scored regions into detections: classes, thresholds, limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
     score_threshold: float = 0.25,
     max_detections: int = 100,
 ) -> Detections:
-    """`Detector.suppress` of regions with the probabilities of the foreground classes alone; background gets none."""
+    """Suppress regions with these probabilities of the foreground classes; that of background is 0."""
     foreground = np.array(probabilities, np.float32).reshape(-1, len(NAMES))
     with_background = np.concatenate([np.zeros((len(foreground), 1), np.float32), foreground], axis=1)
     detector = make_detector(score_threshold=score_threshold, max_detections=max_detections)
@@ -43,13 +43,13 @@ def run(
 
 
 def make_detector(*, score_threshold: float = 0.25, max_detections: int = 100) -> Detector:
-    """A detector that is never asked to propose or to classify."""
+    """Return a detector that is only asked to suppress."""
     classify = SimpleNamespace(class_names=NAMES)
     return Detector(Mock(), cast(Classifier, classify), score_threshold=score_threshold, max_detections=max_detections)
 
 
 def summary(detections: Detections) -> list[tuple[int, float, float]]:
-    """Label, score and left border of each."""
+    """Return the label, the score and the left edge of each detection."""
     lefts = detections.boxes[:, 0].tolist()
     return list(zip(detections.labels.tolist(), detections.scores.tolist(), lefts, strict=True))
 

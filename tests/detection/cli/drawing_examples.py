@@ -1,4 +1,4 @@
-"""Pictures and detections to draw on them."""
+"""Images, and detections to draw on them."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ cli.run()
 
 
 def test_a_reader_that_stops_reading_is_no_fault() -> None:
-    """As in `detect ... | head`: no traceback, and no complaint of Python about standard output."""
+    """After `detect ... | head` there is no traceback, and Python prints no error about standard output."""
     reading, writing = os.pipe()
     os.close(reading)
     process = run_python(

@@ -1,4 +1,4 @@
-"""`draw_detections`: the colours of classes, and boxes on pictures of any size."""
+"""`draw_detections`: the colours of classes, and boxes on images of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels of drawn boxes: where they are placed, what is written on them, and that it can be read."""
+"""The labels of drawn boxes: their places, their texts and their contrast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that `detect` finds and reads, and those that it cannot: a line each, exit status 1."""
+"""The images that `detect` finds and reads, and its errors for those that it cannot read."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_progress_bar_for_several_images_on_a_terminal(
 
 
 def broken_sources(folder: Path, pixels: Image) -> dict[str, Path]:
-    """Each kind of source that cannot be read, in `folder`."""
+    """Create a source of each kind that cannot be read in `folder`; return their paths by name."""
     save_image(folder / "whole.jpg", pixels)
     encoded = (folder / "whole.jpg").read_bytes()
     (folder / "truncated.jpg").write_bytes(encoded[: len(encoded) // 2])
@@ -115,7 +115,7 @@ def test_the_good_images_of_a_batch_are_done_and_the_bad_ones_listed_at_the_end(
     ("height", "width"), [(1, 1), (40, 20_000), (1, 1000), (1000, 1), (3000, 3), (120, 160)], ids=str
 )
 def test_odd_but_readable_images(detect: Detect, tmp_path: Path, height: int, width: int) -> None:
-    """Each of one colour, too."""
+    """These images also have only one colour."""
     path = save_image(tmp_path / "odd.png", np.full((height, width, 3), (30, 120, 200), np.uint8))
     status, out, err = detect(path, "--json", "-")
     (record,) = json.loads(out)

@@ -1,4 +1,4 @@
-"""Images one after the other, read ahead, and several at once: the same results in the same order."""
+"""The results of many images and their order do not depend on how the work is divided."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def whole(image: Image) -> Proposals:
 
 
 class Number:
-    """Scores a picture by the value of its pixels, and keeps how many threads compute."""
+    """Scores an image by the value of its pixels, and records the number of threads that PyTorch uses."""
 
     def __init__(self) -> None:
         self.threads: set[int] = set()

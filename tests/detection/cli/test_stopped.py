@@ -1,4 +1,4 @@
-"""Output of `detect` that cannot be written, and batches that are cut short."""
+"""Output of `detect` that cannot be written, and work that is stopped before its end."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_fault_of_the_program_is_not_hidden_and_keeps_what_was_found(
 
 
 def test_ctrl_c_ends_at_once_and_leaves_nothing_running(folder: Path, tmp_path: Path) -> None:
-    """With a thread that would read the next image for a long time yet."""
+    """A thread still works on the next image and would do so for a long time."""
     target = tmp_path / "found.json"
     code = f"""
 import itertools, signal, sys, threading, time

@@ -1,4 +1,4 @@
-"""Pictures for tests of `detection.image`, and files made of them."""
+"""Images for the tests of `detection.image`, and files of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def save(path: Path, picture: PIL.Image.Image, **options: Any) -> Path:
 
 
 def picture_of(mode: str, values: ArrayLike) -> PIL.Image.Image:
-    """A picture of one row, of `mode`, with the given pixels."""
+    """Return an image of one row with the given mode and pixels."""
     pixels = np.array(values, np.uint8)
     picture = PIL.Image.new(mode, (len(pixels), 1))
     for x, value in enumerate(pixels.tolist()):
@@ -54,7 +54,7 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png_header(width: int, height: int, bits: int = 8) -> bytes:
-    """Signature and IHDR chunk of an RGB file."""
+    """Return the signature and the IHDR chunk of an RGB file."""
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
 
 
@@ -82,7 +82,7 @@ COLOURS = {
 
 
 def tiles(letters: list[str]) -> NDArray[np.uint8]:
-    """One colour a letter, in tiles of 16 x 16 pixels, which JPEG keeps nearly as they are."""
+    """Draw a tile of 16 x 16 pixels in one colour for each letter. JPEG hardly changes such tiles."""
     colours = np.array([[COLOURS[letter] for letter in row] for row in letters], np.uint8)
     return np.kron(colours, np.ones((16, 16, 1), np.uint8))
 
@@ -94,7 +94,7 @@ def oriented(orientation: int) -> PIL.Image.Exif:
 
 
 def refusal(path: Path) -> str:
-    """The message with which `read_image` refuses `path`: one line, that begins with the path."""
+    """Return the message of the error that `read_image` raises: one line that begins with the path."""
     with pytest.raises(InputError) as caught:
         read_image(path)
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""`as_image`: paths, Pillow images and arrays as one kind of array."""
+"""`as_image` converts paths, Pillow images and arrays to one kind of array."""
 
 from __future__ import annotations
 

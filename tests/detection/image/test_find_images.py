@@ -1,4 +1,4 @@
-"""`find_images`: files, folders and patterns."""
+"""`find_images` finds the images of files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detection.image import IMAGE_SUFFIXES, find_images
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with images, other files, and a folder named like an image."""
+    """Return a working directory with images, other files, and a folder with the name of an image."""
     names = [
         "b.jpg",
         "a.PNG",

@@ -1,4 +1,4 @@
-"""The EXIF orientation, and `read_image_size`, which has to know it without the pixels."""
+"""The EXIF orientation, which `read_image_size` has to know without reading the pixels."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_unknown_orientation_is_ignored(orientation: int, tmp_path: Path) -> Non
 
 
 def damaged_exif(*, orientation: int) -> bytes:
-    """A block whose Orientation can be read, and whose next tag, Software, lies behind the end of the data."""
+    """Return a block whose Orientation can be read; its other tag, Software, points behind the end of the data."""
     entries = struct.pack("<HHIHH", ExifTag.Orientation, 3, 1, orientation, 0)
     entries += struct.pack("<HHII", ExifTag.Software, 2, 100, 5000)
     return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
@@ -149,7 +149,7 @@ def test_orientation_survives_damage_behind_it(suffix: str, action: Any, tmp_pat
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_orientation_is_applied_where_the_rest_cannot_be_written_back(suffix: str, tmp_path: Path) -> None:
-    """Software is a number here and not a text, which `PIL.ImageOps.exif_transpose` alone fails at."""
+    """`PIL.ImageOps.exif_transpose` alone fails, because the tag Software is a number here and not a text."""
     entries = struct.pack("<HHIHH", ExifTag.Orientation, 3, 1, 6, 0) + struct.pack(
         "<HHIf", ExifTag.Software, 11, 1, 0.5
     )

@@ -1,4 +1,4 @@
-"""`read_image`: formats, modes and values."""
+"""`read_image` reads all formats and modes, and scales their values."""
 
 from __future__ import annotations
 

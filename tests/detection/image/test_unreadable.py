@@ -1,4 +1,4 @@
-"""Files that `read_image` refuses, and the largest that it takes."""
+"""Files that `read_image` rejects, and the largest image that it reads."""
 
 from __future__ import annotations
 

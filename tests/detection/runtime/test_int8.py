@@ -1,4 +1,4 @@
-"""Layers that compute in bytes, against the same in float32."""
+"""Layers that compute in bytes give nearly the results of the same layers in float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ordered map ahead of its use: order, bounds, failures, and what is left running."""
+"""The order of an ordered map, how far it computes ahead, its failures, and what is left running."""
 
 from __future__ import annotations
 

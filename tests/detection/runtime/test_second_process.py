@@ -1,4 +1,4 @@
-"""Compiled loops in a second process give what they give in this one, and whatever becomes of it, so does a command."""
+"""Compiled loops give the same results in a second process, and in this process after the second one has failed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def leave():
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module that both processes can import."""
+    """Return the name of a module that both processes can import."""
     (tmp_path / "called_functions.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
@@ -143,7 +143,7 @@ with compiled_process([{module!r}]):
 
 
 def is_gone(process_id: int, patience: float = 30) -> bool:
-    """Whether a process is no longer there, before patience, in seconds, is at an end."""
+    """Return True if a process ends within `patience` seconds."""
     end = time.monotonic() + patience
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Suppression by exact arithmetic, and boxes to try it on."""
+"""Non-maximum suppression in exact arithmetic, and random boxes for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def iou(box: Box, other: Box) -> Fraction:
 
 
 def naive_nms(boxes: Sequence[Box], scores: Sequence[float], threshold: Fraction) -> list[int]:
-    """Greedy suppression in exact arithmetic; `sorted` is stable."""
+    """Return the indices that greedy suppression keeps, computed exactly; `sorted` is stable."""
     chosen: list[int] = []
     for candidate in sorted(range(len(boxes)), key=lambda index: -scores[index]):
         if all(iou(boxes[candidate], boxes[better]) <= threshold for better in chosen):
@@ -28,7 +28,7 @@ def naive_nms(boxes: Sequence[Box], scores: Sequence[float], threshold: Fraction
 
 
 def random_boxes(generator: np.random.Generator, count: int) -> list[Box]:
-    """Boxes of 0 to 8 pixels a side, many of which overlap and some of which are equal."""
+    """Return boxes with sides of 0 to 8 pixels; many of them overlap, and some are equal."""
     corners = generator.integers(0, 6, (count, 2))
     ends = corners + generator.integers(0, 9, (count, 2))
     return [(int(x1), int(y1), int(x2), int(y2)) for (x1, y1), (x2, y2) in zip(corners, ends, strict=True)]

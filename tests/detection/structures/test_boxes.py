@@ -10,7 +10,7 @@ Box = tuple[int, int, int, int]
 
 
 def naive_iou(box: Box, other: Box) -> float:
-    """By counting pixels, each of which is the unit square that begins at its coordinates."""
+    """Compute the IoU by counting pixels; a pixel is the unit square that begins at its coordinates."""
 
     def pixels(x1: int, y1: int, x2: int, y2: int) -> set[tuple[int, int]]:
         return {(x, y) for x in range(x1, x2) for y in range(y1, y2)}
@@ -20,7 +20,7 @@ def naive_iou(box: Box, other: Box) -> float:
 
 
 def random_boxes(generator: np.random.Generator, count: int) -> list[Box]:
-    """Boxes of 0 to 8 pixels a side."""
+    """Return boxes with sides of 0 to 8 pixels."""
     corners = generator.integers(-6, 7, (count, 2))
     ends = corners + generator.integers(0, 9, (count, 2))
     return [(int(x1), int(y1), int(x2), int(y2)) for (x1, y1), (x2, y2) in zip(corners, ends, strict=True)]

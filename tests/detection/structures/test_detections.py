@@ -24,7 +24,7 @@ def none() -> Detections:
 
 
 def build(**changes: Any) -> Detections:
-    """Two valid detections, but for `changes`, which may be of any type."""
+    """Build two detections that are valid except for `changes`, which may have any type."""
     valid: dict[str, Any] = {
         "boxes": [(0, 0, 1, 1), (2, 2, 3, 3)],
         "scores": [0.75, 0.5],

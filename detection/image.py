@@ -99,17 +99,17 @@ def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
     folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches, by suffix
     and sorted. The order of the sources is kept, and a file that is named twice is returned once.
     """
-    found: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     errors = []
     for source in sources:
         try:
             for path in _expand(source):
-                found.setdefault(path.absolute(), path)
+                images.setdefault(path.absolute(), path)
         except InputError as error:
             errors.append(error)
         except OSError as error:
             errors.append(InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}"))
-    return list(found.values()), errors
+    return list(images.values()), errors
 
 
 def _expand(source: str) -> list[Path]:

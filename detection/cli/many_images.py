@@ -140,19 +140,20 @@ def _propose(detector: Detector, paths: Sequence[Path]) -> list[_Proposed | Inpu
 def _score(detector: Detector, batch: Sequence[_Proposed | InputError]) -> list[ImageResult | InputError]:
     """Score the images of a batch together; if that fails, score each alone, to find out which of them fails."""
     start = time.perf_counter()
-    proposed = [image for image in batch if isinstance(image, _Proposed)]
+    proposed = [item for item in batch if isinstance(item, _Proposed)]
     if not proposed:
-        return [image for image in batch if isinstance(image, InputError)]
+        return [item for item in batch if isinstance(item, InputError)]
     try:
-        detections = detector.score([one.image for one in proposed], [one.proposals for one in proposed])
+        detections = detector.score([item.image for item in proposed], [item.proposals for item in proposed])
     except DeviceError:
         raise
     except InputError as error:
         if len(batch) == 1:
             return [error]
-        return [result for image in batch for result in _score(detector, [image])]
+        return [result for item in batch for result in _score(detector, [item])]
     seconds = (time.perf_counter() - start) / len(proposed)
     results = iter(
-        ImageResult(one.image, found, one.seconds + seconds) for one, found in zip(proposed, detections, strict=True)
+        ImageResult(item.image, objects, item.seconds + seconds)
+        for item, objects in zip(proposed, detections, strict=True)
     )
-    return [image if isinstance(image, InputError) else next(results) for image in batch]
+    return [item if isinstance(item, InputError) else next(results) for item in batch]

@@ -59,10 +59,10 @@ def runs_int8() -> bool:
     layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
     layer.weight.copy_(dequantise(*quantise_weights(layer.weight)))
     try:
-        found = QuantisedConvolution(layer, input_scale=1.0, input_zero=100, output_scale=None)(inputs)
+        output = QuantisedConvolution(layer, input_scale=1.0, input_zero=100, output_scale=None)(inputs)
     except (AttributeError, RuntimeError):
         return False
-    return torch.allclose(found, layer(inputs.float() - 100), rtol=1e-4, atol=1e-2)
+    return torch.allclose(output, layer(inputs.float() - 100), rtol=1e-4, atol=1e-2)
 
 
 def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,8 +56,8 @@ def _as_sources(sources: ArrayLike, count: int) -> NDArray[np.uint8]:
     if array.shape != (count,):
         raise ValueError(f"sources must have shape [{count}], got {list(array.shape)}")
     if count and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < NO_SOURCE):
-        found = f"{array.dtype} from {array.min()} to {array.max()}"
-        raise ValueError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {found}")
+        actual = f"{array.dtype} from {array.min()} to {array.max()}"
+        raise ValueError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {actual}")
     return array.astype(np.uint8)
 
 

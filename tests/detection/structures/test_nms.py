@@ -141,6 +141,6 @@ def test_agrees_with_torchvision(threshold: float) -> None:
 
 
 def test_a_numpy_threshold_means_the_same() -> None:
-    """The intersection is 10 x 6, the union 130 + 130 - 60 = 200. float32 and float64 round this IoU of 0.3 differently."""
+    """The intersection is 10 x 6, the union 130 + 130 - 60. float32 and float64 round this IoU of 0.3 differently."""
     boxes = np.array([[0, 0, 10, 13], [0, 7, 10, 20]], np.float32)
     assert nms(boxes, np.array([0.9, 0.8], np.float32), np.float64(0.3)).tolist() == [0, 1]

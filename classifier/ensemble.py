@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from classifier.scoring.cascade import Stages, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import find_views, score_regions
+from classifier.scoring.score import Views, score_regions
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.runtime.device import Precision
@@ -18,11 +18,10 @@ from detection.structures.contracts import RegionScores
 
 
 class Ensemble:
-    """The mean of the probabilities of several networks (arXiv 1409.4842, section 8): `(images, boxes) ->
-    RegionScores`.
+    """The mean of several networks (arXiv 1409.4842, section 8) as a classifier: `(images, boxes) -> RegionScores`.
 
-    The networks may differ in everything but their classes. Refined boxes are the mean over the members that refine
-    boxes; if none does, there are no refined boxes.
+    Probabilities are averaged. Refined boxes are averaged over the members that refine boxes; if none does, there are
+    no refined boxes. The members may differ in everything but their classes.
 
     In a cascade, the first member scores all regions. A region goes on to the second member only if its
     `cascade_confidence` is at least the first of `cascade_thresholds`; it goes on to the third if that of the mean of
@@ -31,10 +30,10 @@ class Ensemble:
     refines boxes. `detect-calibrate-cascade` finds the thresholds, one after the other.
 
     Args:
-        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be the
-        fastest. device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one. precision: number format of the
-        networks; None is the fastest one, see `find_precision`. batch_size: regions that pass through a network at
-        once, which is halved if they do not fit into memory; None is
+        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be fast.
+        device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
+        precision: number format of the networks; None is the fastest one, see `find_precision`.
+        batch_size: regions that pass through a network at once, which is halved if they do not fit into memory; None is
             a size that suits the device.
         mirror: average the scores of each region with those of its mirror image.
         scales: average the scores of windows about each region with these multiples of its sides; see
@@ -59,7 +58,7 @@ class Ensemble:
         refine: bool = True,
         cascade_thresholds: list[float] | None = None,
     ) -> None:
-        self.views = find_views(mirror=mirror, scales=scales)
+        self.views = Views(mirror, scales)
         if not members:
             raise ValueError("members must name at least one weights file, got none")
         self.cascade_thresholds = tuple(cascade_thresholds or ())

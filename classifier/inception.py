@@ -7,6 +7,7 @@ layers that are not convolutions are in `classifier.layers`; computing in int8 i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -61,12 +62,9 @@ class Convolution(nn.Sequential):
         self, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, batch_norm: bool
     ) -> None:
         padding = kernel_size // 2
-        layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
-        ]
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(out_channels, eps=1e-3))
-        super().__init__(*layers, nn.ReLU(inplace=True))
+        convolution = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=not batch_norm)
+        norm = [nn.BatchNorm2d(out_channels, eps=1e-3)] if batch_norm else []
+        super().__init__(convolution, *norm, nn.ReLU(inplace=True))
 
 
 class Inception(nn.Module):
@@ -78,19 +76,14 @@ class Inception(nn.Module):
 
     def __init__(self, in_channels: int, widths: InceptionWidths, *, batch_norm: bool, kernel_5x5: int = 5) -> None:
         super().__init__()
-        self.branch1x1: nn.Sequential = Convolution(in_channels, widths.conv1x1, 1, batch_norm=batch_norm)
-        self.branch3x3 = nn.Sequential(
-            Convolution(in_channels, widths.reduce3x3, 1, batch_norm=batch_norm),
-            Convolution(widths.reduce3x3, widths.conv3x3, 3, batch_norm=batch_norm),
-        )
-        self.branch5x5 = nn.Sequential(
-            Convolution(in_channels, widths.reduce5x5, 1, batch_norm=batch_norm),
-            Convolution(widths.reduce5x5, widths.conv5x5, kernel_5x5, batch_norm=batch_norm),
-        )
-        self.branch_pool = nn.Sequential(
-            MaxPool(3, stride=1, padding=1),
-            Convolution(in_channels, widths.pool_projection, 1, batch_norm=batch_norm),
-        )
+        layer = partial(Convolution, batch_norm=batch_norm)
+        self.branch1x1: nn.Sequential = layer(in_channels, widths.conv1x1, 1)
+        reduce, last = layer(in_channels, widths.reduce3x3, 1), layer(widths.reduce3x3, widths.conv3x3, 3)
+        self.branch3x3 = nn.Sequential(reduce, last)
+        reduce, last = layer(in_channels, widths.reduce5x5, 1), layer(widths.reduce5x5, widths.conv5x5, kernel_5x5)
+        self.branch5x5 = nn.Sequential(reduce, last)
+        projection = layer(in_channels, widths.pool_projection, 1)
+        self.branch_pool = nn.Sequential(MaxPool(3, stride=1, padding=1), projection)
 
     def forward(self, features: Tensor) -> Tensor:
         branches = (self.branch1x1, self.branch3x3, self.branch5x5, self.branch_pool)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import find_views, score_regions
+from classifier.scoring.score import Views, score_regions
 from classifier.warp.crop import upload
 from detection.runtime.device import Precision
 from detection.structures.arrays import FloatArray, Image
@@ -44,7 +44,7 @@ class RegionClassifier(LoadedNetwork):
         scales: Sequence[float] = (1.0,),
         refine: bool = True,
     ) -> None:
-        views = find_views(mirror=mirror, scales=scales)
+        views = Views(mirror, scales)
         super().__init__(weights, device=device, precision=precision, batch_size=batch_size, refine=refine)
         self.views = views
 

@@ -9,7 +9,6 @@ which brings them to about 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -48,13 +47,6 @@ class RegionOutputs(NamedTuple):
 
     logits: Tensor
     deltas: Tensor | None
-
-    def split(self, counts: Sequence[int]) -> list[RegionOutputs]:
-        """The outputs in parts of `counts[i]` regions each."""
-        logits = self.logits.split(list(counts))
-        if self.deltas is None:
-            return [RegionOutputs(part, None) for part in logits]
-        return [RegionOutputs(*parts) for parts in zip(logits, self.deltas.split(list(counts)), strict=True)]
 
 
 class RegionNetwork(nn.Module):

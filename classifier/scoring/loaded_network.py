@@ -86,16 +86,16 @@ class InputFormat:
 
             with torch.cuda.device(group[0].pixels.device):
                 return warp_inputs(group, **crop, dtype=self.dtype, packed=self.packed)
-        warped = []
-        for regions in group:
-            windows = torch.from_numpy(regions.windows)
-            if self.quantisation is not None:
-                scale, zero = self.quantisation
-                warped.append(warp_to_bytes(regions.pixels, windows, **crop, scale=scale, zero=zero))
-            else:
-                warped.append(warp_regions(regions.pixels[None], windows[None], **crop)[0])
+        warped = [self._warp_image(regions.pixels, torch.from_numpy(regions.windows), crop) for regions in group]
         joined = warped[0] if len(warped) == 1 else torch.cat(warped)
         return joined if self.quantisation is not None else self.convert(joined)
+
+    def _warp_image(self, pixels: Tensor, windows: Tensor, crop: dict[str, int]) -> Tensor:
+        """Regions of one image, as bytes or as RGB minus mean."""
+        if self.quantisation is None:
+            return warp_regions(pixels[None], windows[None], **crop)[0]
+        scale, zero = self.quantisation
+        return warp_to_bytes(pixels, windows, **crop, scale=scale, zero=zero)
 
     @torch.inference_mode()
     def convert(self, regions: Tensor) -> Tensor:
@@ -230,17 +230,14 @@ class LoadedNetwork:
         """Outputs of `function` for a batch that is padded with zeros to `size` regions."""
         if not len(batch):
             return function(batch)  # a GPU launches nothing for no regions, and no graph is needed
-        padding = size - len(batch)
-        if padding:
-            padded = functional.pad(batch, (0, 0) * 3 + (0, padding)).contiguous(memory_format=torch.channels_last)
-        else:
-            padded = batch
+        if len(batch) < size:
+            padded = functional.pad(batch, (0, 0) * 3 + (0, size - len(batch)))
+            outputs = self._compute(name, function, padded.contiguous(memory_format=torch.channels_last), size)
+            return tree_map_only(Tensor, lambda rows: rows[: len(batch)], outputs)  # type: ignore[no-any-return]
         if self.graphs is None:
-            outputs = function(padded)
-        else:
-            with torch.cuda.device(self.device):  # the device on which Triton launches its kernels
-                outputs = self.graphs(name, function, padded)
-        return tree_map_only(Tensor, lambda rows: rows[: len(batch)], outputs) if padding else outputs
+            return function(batch)
+        with torch.cuda.device(self.device):  # the device on which Triton launches its kernels
+            return self.graphs(name, function, batch)
 
 
 def _quantisation(network: nn.Module) -> tuple[float, int] | None:

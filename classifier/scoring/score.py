@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,31 +29,28 @@ GPU_REGION_BYTES = 1 << 30
 """The same limit on a GPU: 1,783 regions of 224 pixels."""
 
 
-class Views(NamedTuple):
+@dataclass(frozen=True)
+class Views:
     """The views of a region over which the answers of a network are averaged.
 
     Attributes:
         mirror: also score the mirror image of each region.
         scales: score windows about the region whose sides are these multiples of its sides. A network that refines
             boxes refines each window as if it were the region.
-    """
-
-    mirror: bool = False
-    scales: tuple[float, ...] = (1.0,)
-
-
-ONE_VIEW = Views()
-
-
-def find_views(*, mirror: bool, scales: Sequence[float]) -> Views:
-    """Check the views that a user asks for.
 
     Raises:
         ValueError: if there are no scales, or one is not positive and finite.
     """
-    if not scales or not all(0 < scale < math.inf for scale in scales):
-        raise ValueError(f"scales must be positive numbers, at least one, got {list(scales)}")
-    return Views(mirror, tuple(scales))
+
+    mirror: bool = False
+    scales: Sequence[float] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise ValueError(f"scales must be positive numbers, at least one, got {list(self.scales)}")
+
+
+ONE_VIEW = Views()
 
 
 class Scores(NamedTuple):

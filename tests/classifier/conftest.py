@@ -26,10 +26,11 @@ def write_random_weights(tmp_path_factory: pytest.TempPathFactory) -> Write:
         names: tuple[str, ...] = ("cat", "dog", "cow"),
         head: Head = "softmax",
         refines: bool = False,
+        background: bool = True,
     ) -> str:
         arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": width}
         description = NetworkDescription("classifier.googlenet.GoogLeNet", arguments, names, size, context)
-        description = replace(description, head=head, box_regression=refines)
+        description = replace(description, head=head, box_regression=refines, background=background)
         torch.manual_seed(seed)
         network = description.build_region_network()
         with torch.no_grad():

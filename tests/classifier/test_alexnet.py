@@ -60,19 +60,8 @@ def test_output_size_of_each_layer(input_size: int) -> None:
             module.register_forward_hook(lambda _, __, output: sizes.append(tuple(output.shape[1:])))
     with torch.inference_mode():
         network(torch.zeros(1, 3, input_size, input_size))
-    assert sizes == [
-        (96, 55, 55),
-        (96, 27, 27),
-        (256, 27, 27),
-        (256, 13, 13),
-        (384, 13, 13),
-        (384, 13, 13),
-        (256, 13, 13),
-        (256, 6, 6),
-        (4096,),
-        (4096,),
-        (1000,),
-    ]
+    assert sizes == [(96, 55, 55), (96, 27, 27), (256, 27, 27), (256, 13, 13), (384, 13, 13), (384, 13, 13),
+                     (256, 13, 13), (256, 6, 6), (4096,), (4096,), (1000,)]  # fmt: skip
 
 
 def test_initialisation(network: AlexNet) -> None:

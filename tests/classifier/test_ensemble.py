@@ -10,66 +10,69 @@ import pytest
 from torch import Tensor
 
 from classifier.ensemble import Ensemble
-from classifier.region_classifier import RegionClassifier
-from classifier.scoring import score as region_scoring
+from classifier.scoring import score
 from classifier.scoring.loaded_network import InputFormat
 from classifier.warp import crop
 from classifier.warp.crop import ImageRegions
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import RegionScores
-from tests.classifier.scoring.member_examples import BOXES, IMAGES, REGIONS, Write, image, promise
+from tests.classifier.scoring.member_examples import (
+    BOXES,
+    IMAGES,
+    REGIONS,
+    Write,
+    exact_classifier,
+    exact_ensemble,
+    expected_confidence,
+    image,
+    refined,
+)
 
 
 def single(member: str) -> list[RegionScores]:
-    return RegionClassifier(member, device="cpu", precision="float32")(IMAGES, REGIONS)
+    return exact_classifier(member)(IMAGES, REGIONS)
 
 
-def naive_mean(of_members: list[list[RegionScores]], index: int) -> tuple[FloatArray, FloatArray]:
+def naive_mean(by_member: list[list[RegionScores]], index: int) -> tuple[FloatArray, FloatArray]:
     """Probabilities and boxes of an image, region by region."""
     probabilities, boxes = [], []
     for region in range(len(REGIONS[index])):
-        probabilities.append(np.mean([scores[index].probabilities[region] for scores in of_members], axis=0))
-        refined = [scores[index].boxes for scores in of_members]
-        boxes.append(np.mean([one[region] for one in refined if one is not None], axis=0))
+        probabilities.append(np.mean([scores[index].probabilities[region] for scores in by_member], axis=0))
+        member_boxes = [scores[index].boxes for scores in by_member]
+        boxes.append(np.mean([each[region] for each in member_boxes if each is not None], axis=0))
     return np.array(probabilities).reshape(-1, 4), np.array(boxes).reshape(-1, 3, 4)
 
 
 def test_is_the_mean_of_its_members(mixed: list[str]) -> None:
-    of_members = [single(member) for member in mixed]
-    found = Ensemble(mixed, device="cpu", precision="float32", batch_size=2)(IMAGES, REGIONS)
+    by_member = [single(member) for member in mixed]
+    found = exact_ensemble(mixed, batch_size=2)(IMAGES, REGIONS)
     assert len(found) == 3
     for index, scores in enumerate(found):
-        probabilities, boxes = naive_mean(of_members, index)
+        probabilities, boxes = naive_mean(by_member, index)
         np.testing.assert_allclose(scores.probabilities, probabilities, atol=1e-5)
-        assert scores.boxes is not None
-        np.testing.assert_allclose(scores.boxes, boxes, atol=1e-3)
-        assert scores.probabilities.dtype == scores.boxes.dtype == np.float32
-    assert np.ptp([scores[0].probabilities[:, 1] for scores in of_members], axis=0).max() > 0.05  # members do differ
+        np.testing.assert_allclose(refined(scores), boxes, atol=1e-3)
+        assert scores.probabilities.dtype == refined(scores).dtype == np.float32
+    assert np.ptp([scores[0].probabilities[:, 1] for scores in by_member], axis=0).max() > 0.05  # members do differ
     assert np.ptp(found[0].probabilities[:, 1]) > 0.01  # and so do regions
 
 
 def test_one_member_is_a_region_classifier(mixed: list[str]) -> None:
-    ensemble, alone = Ensemble(mixed[1:2], device="cpu", precision="float32")(IMAGES, REGIONS), single(mixed[1])
+    ensemble, alone = exact_ensemble(mixed[1:2])(IMAGES, REGIONS), single(mixed[1])
     for scores, expected in zip(ensemble, alone, strict=True):
         np.testing.assert_array_equal(scores.probabilities, expected.probabilities)
-        assert scores.boxes is not None
-        assert expected.boxes is not None
-        np.testing.assert_array_equal(scores.boxes, expected.boxes)
+        np.testing.assert_array_equal(refined(scores), refined(expected))
 
 
 @pytest.mark.parametrize("thresholds", [None, [0.5], [0.4, 0.5]])
 def test_without_box_regression_there_are_no_boxes(write: Write, thresholds: list[float] | None) -> None:
     members = [write(6), write(7), write(8)]
-    assert (
-        Ensemble(members, device="cpu", precision="float32", cascade_thresholds=thresholds)([image()], [BOXES])[0].boxes
-        is None
-    )
+    assert exact_ensemble(members, cascade_thresholds=thresholds)([image()], [BOXES])[0].boxes is None
 
 
 def test_boxes_are_refined_only_if_asked_for(mixed: list[str]) -> None:
-    refining, plain = (Ensemble(mixed, device="cpu", precision="float32", refine=refine) for refine in (True, False))
-    assert refining([image()], [BOXES])[0].boxes is not None
+    refining, plain = (exact_ensemble(mixed, refine=refine) for refine in (True, False))
+    assert len(refined(refining([image()], [BOXES])[0])) == len(BOXES)
     assert plain([image()], [BOXES])[0].boxes is None
     (stages,) = plain.stages([image()], [BOXES])
     assert stages.first.boxes is stages.fused.boxes is None
@@ -77,26 +80,25 @@ def test_boxes_are_refined_only_if_asked_for(mixed: list[str]) -> None:
 
 @pytest.mark.parametrize("thresholds", [[0.5], [1.0, 1.0]])
 def test_no_images_and_no_regions(mixed: list[str], thresholds: list[float]) -> None:
-    ensemble = Ensemble(mixed, device="cpu", precision="float32", cascade_thresholds=thresholds)
+    ensemble = exact_ensemble(mixed, cascade_thresholds=thresholds)
     assert ensemble([], []) == []
     (scores,) = ensemble([image()], [BOXES[:0]])
     assert scores.probabilities.shape == (0, 4)
-    assert scores.boxes is not None
-    assert scores.boxes.shape == (0, 3, 4)
+    assert refined(scores).shape == (0, 3, 4)
 
 
 def naive_cascade(
-    of_members: list[list[RegionScores]], thresholds: Sequence[float], index: int, region: int
+    by_member: list[list[RegionScores]], thresholds: Sequence[float], index: int, region: int
 ) -> tuple[FloatArray, FloatArray]:
     """Probabilities [C + 1] and boxes [C, 4] of a region of an image, one member after the other."""
     taken = 0
     while True:
-        taken = taken + 1 if taken < len(thresholds) else len(of_members)
-        scores = [one[index] for one in of_members[:taken]]
-        mean = np.mean([one.probabilities[region] for one in scores], axis=0)
-        if taken == len(of_members) or promise(mean) < thresholds[taken - 1]:
-            refined = [one.boxes[region] for one in scores if one.boxes is not None]
-            return mean, np.mean(refined, axis=0) if refined else REGIONS[index][region]
+        taken = taken + 1 if taken < len(thresholds) else len(by_member)
+        scores = [member[index] for member in by_member[:taken]]
+        mean = np.mean([each.probabilities[region] for each in scores], axis=0)
+        if taken == len(by_member) or expected_confidence(mean) < thresholds[taken - 1]:
+            boxes = [each.boxes[region] for each in scores if each.boxes is not None]
+            return mean, np.mean(boxes, axis=0) if boxes else REGIONS[index][region]
 
 
 @pytest.mark.parametrize("batch_size", [1, 64])
@@ -106,21 +108,19 @@ def test_cascade_is_a_naive_one(
     mixed: list[str], order: tuple[int, ...], steps: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = [mixed[index] for index in order]
-    of_members = [single(member) for member in members]
-    means = [np.mean([one[0].probabilities for one in of_members[: count + 1]], axis=0) for count in range(steps)]
-    middle = [float(np.sort(promise(mean))[2:4].mean()) for mean in means]  # between the third and the fourth
-    monkeypatch.setattr(region_scoring, "REGION_BYTES", 0)  # many groups
+    by_member = [single(member) for member in members]
+    means = [np.mean([member[0].probabilities for member in by_member[: count + 1]], axis=0) for count in range(steps)]
+    # Thresholds between the third and the fourth region.
+    middle = [float(np.sort(expected_confidence(mean))[2:4].mean()) for mean in means]
+    monkeypatch.setattr(score, "REGION_BYTES", 0)  # many groups
     seen = set()
     for thresholds in (middle, [0.0] * steps, [1.0] * steps, [0.0] * (steps - 1) + middle[-1:]):
-        ensemble = Ensemble(
-            members, device="cpu", precision="float32", batch_size=batch_size, cascade_thresholds=thresholds
-        )
+        ensemble = exact_ensemble(members, batch_size=batch_size, cascade_thresholds=thresholds)
         for index, scores in enumerate(ensemble(IMAGES, REGIONS)):
-            assert scores.boxes is not None
             for region in range(len(REGIONS[index])):
-                probabilities, boxes = naive_cascade(of_members, thresholds, index, region)
+                probabilities, boxes = naive_cascade(by_member, thresholds, index, region)
                 np.testing.assert_allclose(scores.probabilities[region], probabilities, atol=1e-5)
-                np.testing.assert_allclose(scores.boxes[region], np.broadcast_to(boxes, (3, 4)), atol=1e-3)
+                np.testing.assert_allclose(refined(scores)[region], np.broadcast_to(boxes, (3, 4)), atol=1e-3)
                 seen.add(round(float(probabilities[1]), 4))
     assert len(seen) > len(BOXES)  # thresholds did matter
 
@@ -128,27 +128,25 @@ def test_cascade_is_a_naive_one(
 @pytest.mark.parametrize("steps", [0, 1])
 def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], steps: int) -> None:
     members = [mixed[1], mixed[0], mixed[2], mixed[3]]
-    best = np.concatenate([promise(one.probabilities) for one in single(members[0])])
+    best = np.concatenate([expected_confidence(one.probabilities) for one in single(members[0])])
     earlier = [float(np.median(best))] * steps
-    stages = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=earlier).stages(IMAGES, REGIONS)
-    leading = np.concatenate([promise(one.first.probabilities[one.reached]) for one in stages])
+    stages = exact_ensemble(members, cascade_thresholds=earlier).stages(IMAGES, REGIONS)
+    leading = np.concatenate([expected_confidence(one.first.probabilities[one.reached]) for one in stages])
     assert len(leading) == (4 if earlier else 8)
     for threshold in (0.0, float(np.median(leading)), 1.0):
-        ensemble = Ensemble(members, device="cpu", precision="float32", cascade_thresholds=[*earlier, threshold])
-        for scores, of_image, boxes in zip(ensemble(IMAGES, REGIONS), stages, REGIONS, strict=True):
-            expected = of_image.choose(boxes, threshold)
+        ensemble = exact_ensemble(members, cascade_thresholds=[*earlier, threshold])
+        for scores, image_stages, boxes in zip(ensemble(IMAGES, REGIONS), stages, REGIONS, strict=True):
+            expected = image_stages.choose(boxes, threshold)
             np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-5)
-            assert scores.boxes is not None
-            assert expected.boxes is not None
-            np.testing.assert_allclose(scores.boxes, expected.boxes, atol=1e-3)
+            np.testing.assert_allclose(refined(scores), refined(expected), atol=1e-3)
 
 
 def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None:
-    leading = promise(single(mixed[0])[0].probabilities)
+    leading = expected_confidence(single(mixed[0])[0].probabilities)
     threshold = float(np.sort(leading)[-3:-1].mean())  # the best two regions
     shown: list[int] = []
     for thresholds, expected in (([threshold], [5, 2, 2]), ([threshold, 0.0], [5, 2, 2]), ([threshold, 1.0], [5, 2])):
-        ensemble = Ensemble(mixed[:3], device="cpu", precision="float32", cascade_thresholds=thresholds)
+        ensemble = exact_ensemble(mixed[:3], cascade_thresholds=thresholds)
         for network in ensemble.networks:
             network.network.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
         shown.clear()
@@ -171,7 +169,7 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
 
     monkeypatch.setattr(InputFormat, "warp", counting)
     monkeypatch.setattr(crop, "shrink_to", noting)
-    Ensemble(mixed, device="cpu", precision="float32")([image()], [BOXES])
+    exact_ensemble(mixed)([image()], [BOXES])
     assert warped == [32, 48]
     assert len(uploaded) == 1
 
@@ -179,15 +177,15 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
 def test_members_of_other_classes_are_refused(write: Write) -> None:
     first, longer, other = write(1), write(1, names=("cat", "dog", "cow", "hen")), write(1, names=("cat", "hen", "cow"))
     with pytest.raises(InputError, match=f"^{other}: expected the classes of {first}, class 1 is 'hen', not 'dog'$"):
-        Ensemble([first, other], device="cpu", precision="float32")
+        exact_ensemble([first, other])
     with pytest.raises(InputError, match=f"^{longer}: expected the 3 classes of {first}, got 4$"):
-        Ensemble([first, longer], device="cpu", precision="float32")
+        exact_ensemble([first, longer])
 
 
 def test_members_of_another_head_are_refused(write: Write) -> None:
     first, svm = write(1), write(1, head="svm")
     with pytest.raises(InputError, match=f"^{svm}: expected head 'softmax' as in {first}, got 'svm'$"):
-        Ensemble([first, first, svm], device="cpu", precision="float32")
+        exact_ensemble([first, first, svm])
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
@@ -200,9 +198,7 @@ def test_arguments_out_of_range(mixed: list[str], threshold: float) -> None:
         Ensemble([])
     for count, thresholds in ((1, []), (2, [0.5])):
         with pytest.raises(ValueError, match=f"two members without a threshold, got {count} with {len(thresholds)}"):
-            Ensemble(mixed[:count], device="cpu", precision="float32", cascade_thresholds=thresholds).stages(
-                [image()], [BOXES]
-            )
+            exact_ensemble(mixed[:count], cascade_thresholds=thresholds).stages([image()], [BOXES])
 
 
 def test_missing_member_is_named(mixed: list[str], tmp_path: Path) -> None:

@@ -29,35 +29,16 @@ def test_parameter_totals_of_table_1(num_classes: int, auxiliary_heads: bool, ex
 def test_parameters_of_each_inception_module_of_table_1() -> None:
     network = GoogLeNet(1000)
     counts = {name: parameter_count(block) for name, block in network.blocks.items()}
-    assert counts == {
-        "3a": 163_696,
-        "3b": 388_736,
-        "4a": 376_176,
-        "4b": 449_160,
-        "4c": 510_104,
-        "4d": 605_376,
-        "4e": 868_352,
-        "5a": 1_043_456,
-        "5b": 1_444_080,
-    }
+    assert counts == {"3a": 163_696, "3b": 388_736, "4a": 376_176, "4b": 449_160, "4c": 510_104, "4d": 605_376,
+                      "4e": 868_352, "5a": 1_043_456, "5b": 1_444_080}  # fmt: skip
     assert parameter_count(network.stem) == 9_472 + 114_944
     assert parameter_count(network.linear) == 1_025_000
 
 
 MULTIPLY_ADDS_OF_TABLE_1 = {
-    "conv 7x7": 118.0,
-    "conv 3x3": 359.7,
-    "3a": 128.0,
-    "3b": 304.3,
-    "4a": 73.6,
-    "4b": 87.9,
-    "4c": 99.9,
-    "4d": 118.5,
-    "4e": 170.0,
-    "5a": 51.1,
-    "5b": 70.7,
-    "linear": 1.0,
-}
+    "conv 7x7": 118.0, "conv 3x3": 359.7, "3a": 128.0, "3b": 304.3, "4a": 73.6, "4b": 87.9, "4c": 99.9, "4d": 118.5,
+    "4e": 170.0, "5a": 51.1, "5b": 70.7, "linear": 1.0,
+}  # fmt: skip
 """In millions, for 224x224 pixels."""
 
 
@@ -90,15 +71,8 @@ def test_output_sizes_of_the_stem() -> None:
     for layer in GoogLeNet(1000).stem:
         features = layer(features)
         steps.append((type(layer).__name__, *features.shape[1:3]))
-    assert steps == [
-        ("Convolution", 64, 112),
-        ("MaxPool", 64, 56),
-        ("ResponseNorm", 64, 56),
-        ("Convolution", 64, 56),
-        ("Convolution", 192, 56),
-        ("ResponseNorm", 192, 56),
-        ("MaxPool", 192, 28),
-    ]
+    assert steps == [("Convolution", 64, 112), ("MaxPool", 64, 56), ("ResponseNorm", 64, 56), ("Convolution", 64, 56),
+                     ("Convolution", 192, 56), ("ResponseNorm", 192, 56), ("MaxPool", 192, 28)]  # fmt: skip
 
 
 def test_output_sizes_of_table_1() -> None:
@@ -118,11 +92,8 @@ def test_has_22_layers_with_parameters_in_depth() -> None:
     """Three convolutions in the stem, two in each of nine modules along their deepest branch, one linear layer."""
     network = GoogLeNet(10)
     stem = sum(isinstance(module, nn.Conv2d) for module in network.stem.modules())
-    deepest = sum(
-        sum(isinstance(part, nn.Conv2d) for part in block.branch3x3.modules())
-        for block in network.blocks.values()
-        if isinstance(block, Inception)
-    )
+    blocks = [block for block in network.blocks.values() if isinstance(block, Inception)]
+    deepest = sum(isinstance(part, nn.Conv2d) for block in blocks for part in block.branch3x3.modules())
     assert stem + deepest + 1 == 22
 
 

@@ -13,9 +13,9 @@ from torch import nn
 from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
 from classifier.region_network import RegionOutputs, decode_boxes
-from classifier.scoring import score as region_scoring
+from classifier.scoring import score as score_module
 from classifier.scoring.loaded_network import LoadedNetwork, svm_probabilities
-from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
 from classifier.warp import crop, warp_regions
 from classifier.warp.crop import shrink_to
 from detection.detector import Detector
@@ -24,22 +24,12 @@ from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.device import find_device
 from detection.runtime.pixels import SCALE
 from detection.structures.contracts import Proposals
-
-BOXES = np.array([[0, 0, 40, 30], [5, 5, 20, 25], [10, 0, 39, 12], [3, 4, 5, 6], [0, 10, 30, 30]], np.float32)
+from tests.classifier.scoring.member_examples import BOXES, Write, exact_classifier, image, refined
 
 
 @pytest.fixture(name="weights", scope="module")
-def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
-    description = NetworkDescription("classifier.googlenet.GoogLeNet", arguments, ("cat", "dog", "cow"), 32, 2)
-    network = description.build()
-    with torch.no_grad():
-        network.train()(torch.randn(64, 3, 32, 32))  # statistics that are not the initial 0 and 1
-        network.linear.weight.normal_(0, 0.01)  # type: ignore[operator, union-attr]
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(path, network, description)
-    return path
+def weights_file(write: Write) -> Path:
+    return Path(write(0))
 
 
 def test_refuses_a_network_for_whole_images(weights: Path, tmp_path: Path) -> None:
@@ -51,16 +41,16 @@ def test_refuses_a_network_for_whole_images(weights: Path, tmp_path: Path) -> No
         RegionClassifier(str(tmp_path / "whole.safetensors"))
 
 
-def image(seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+def warped() -> torch.Tensor:
+    """The regions `BOXES` of the first image, as a network reads them: [5, 3, 32, 32]."""
+    return warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0] * SCALE
 
 
 def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
     network, _ = load_weights(weights)
-    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
-        expected = network(regions * SCALE).softmax(1).numpy()
-    scores = RegionClassifier(str(weights), device="cpu", precision="float32")([image()], [BOXES])[0]
+        expected = network(warped()).softmax(1).numpy()
+    scores = exact_classifier(str(weights))([image()], [BOXES])[0]
     assert scores.boxes is None
     assert scores.probabilities.dtype == np.float32
     np.testing.assert_allclose(scores.probabilities, expected, atol=1e-4)
@@ -86,34 +76,27 @@ def rcnn_weights_file(weights: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: Path) -> None:
     network, _ = load_region_network(rcnn_weights)
-    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
     with torch.inference_mode():
-        outputs = network(regions * SCALE)
-    scores = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)([image()], [BOXES])[0]
+        outputs = network(warped())
+    scores = exact_classifier(str(rcnn_weights), batch_size=2)([image()], [BOXES])[0]
     np.testing.assert_allclose(scores.probabilities[:, 1:], outputs.logits.sigmoid(), atol=1e-4)
-    assert scores.boxes is not None
-    assert scores.boxes.dtype == np.float32
+    assert refined(scores).dtype == np.float32
     expected = decode_boxes(torch.from_numpy(BOXES), outputs.deltas, (30, 40))
-    np.testing.assert_allclose(scores.boxes, expected, atol=1e-2)
-    assert np.abs(scores.boxes - BOXES[:, None]).max() > 1  # they do move
-    assert np.ptp(scores.boxes, axis=1).max() > 1  # each class its own way
+    np.testing.assert_allclose(refined(scores), expected, atol=1e-2)
+    assert np.abs(refined(scores) - BOXES[:, None]).max() > 1  # they do move
+    assert np.ptp(refined(scores), axis=1).max() > 1  # each class its own way
 
 
 def test_boxes_are_refined_only_if_asked_for(rcnn_weights: Path) -> None:
-    refining, plain = (
-        RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", refine=refine)
-        for refine in (True, False)
-    )
+    refining, plain = (exact_classifier(str(rcnn_weights), refine=refine) for refine in (True, False))
     scores, unrefined = (classify([image()], [BOXES])[0] for classify in (refining, plain))
-    assert scores.boxes is not None
     assert unrefined.boxes is None
     np.testing.assert_array_equal(unrefined.probabilities, scores.probabilities)
 
 
 def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
+    classify = exact_classifier(str(rcnn_weights))
     scores = classify([image()], [BOXES])[0]
-    assert scores.boxes is not None
     detector = Detector(
         lambda _: Proposals(BOXES, np.ones(5, np.float32)), classify, score_threshold=0.0, nms_iou_threshold=1.0
     )
@@ -121,37 +104,31 @@ def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
     assert len(detections) == 15
     best = np.unravel_index(scores.probabilities[:, 1:].argmax(), (5, 3))
     assert detections.labels[0] == best[1]
-    np.testing.assert_allclose(detections.boxes[0], scores.boxes[best], atol=1e-4)
+    np.testing.assert_allclose(detections.boxes[0], refined(scores)[best], atol=1e-4)
 
 
 def test_each_image_has_its_own_borders(rcnn_weights: Path) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
+    classify = exact_classifier(str(rcnn_weights))
     images = [image(0)[:20, :30].copy(), image(1), image(2)]
     together = classify(images, [BOXES, BOXES[:0], BOXES[2:]])
     for scores, picture, boxes in zip(together, images, [BOXES, BOXES[:0], BOXES[2:]], strict=True):
         alone = classify([picture], [boxes])[0]
-        assert scores.boxes is not None
-        assert alone.boxes is not None
-        np.testing.assert_allclose(scores.boxes, alone.boxes, atol=1e-3)
-    assert together[0].boxes is not None
-    assert together[0].boxes[..., 2].max() == 30
-    assert together[0].boxes[..., 3].max() == 20
-    assert together[1].boxes is not None
-    assert together[1].boxes.shape == (0, 3, 4)
+        np.testing.assert_allclose(refined(scores), refined(alone), atol=1e-3)
+    assert refined(together[0])[..., 2].max() == 30
+    assert refined(together[0])[..., 3].max() == 20
+    assert refined(together[1]).shape == (0, 3, 4)
 
 
 def test_boxes_of_a_shrunk_image_are_refined_in_its_own_pixels(
     rcnn_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32")
+    classify = exact_classifier(str(rcnn_weights))
     large = np.kron(image(), np.ones((4, 4, 1), np.uint8))  # four times as high and wide, and shrunk without loss
     small = classify([image()], [BOXES])[0]
     monkeypatch.setattr(crop, "MAX_PIXELS", 30 * 40)
     scores = classify([large], [BOXES * 4])[0]
-    assert scores.boxes is not None
-    assert small.boxes is not None
     np.testing.assert_allclose(scores.probabilities, small.probabilities, atol=1e-4)
-    np.testing.assert_allclose(scores.boxes, small.boxes * 4, atol=0.05)
+    np.testing.assert_allclose(refined(scores), refined(small) * 4, atol=0.05)
 
 
 def test_svm_scores_keep_the_order_of_the_margins() -> None:
@@ -167,10 +144,9 @@ def test_svm_scores_keep_the_order_of_the_margins() -> None:
 
 def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
     network, _ = load_region_network(rcnn_weights)
-    classify = RegionClassifier(str(rcnn_weights), device="cpu", precision="float32", batch_size=2)
-    regions = warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0]
+    classify = exact_classifier(str(rcnn_weights), batch_size=2)
     with torch.inference_mode():
-        expected = network.features(regions * SCALE)
+        expected = network.features(warped())
     torch.testing.assert_close(classify.region_features(image(), BOXES), expected, atol=1e-4, rtol=1e-4)
     assert classify.region_features(image(), BOXES[:0]).shape == (0, 128)
 
@@ -188,22 +164,22 @@ def test_huge_images_are_shrunk_with_their_boxes() -> None:
 
 
 def test_images_share_batches_without_mixing(weights: Path) -> None:
-    classify = RegionClassifier(str(weights), device="cpu", precision="float32", batch_size=4)
+    classify = exact_classifier(str(weights), batch_size=4)
     images, boxes = [image(0), image(1), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
     together = classify(images, boxes)
     assert [len(scores.probabilities) for scores in together] == [5, 0, 3]
-    for scores, picture, of_image in zip(together, images, boxes, strict=True):
-        np.testing.assert_allclose(scores.probabilities, classify([picture], [of_image])[0].probabilities, atol=1e-5)
+    for scores, picture, image_boxes in zip(together, images, boxes, strict=True):
+        np.testing.assert_allclose(scores.probabilities, classify([picture], [image_boxes])[0].probabilities, atol=1e-5)
 
 
 def test_no_images_and_no_regions(weights: Path) -> None:
-    classify = RegionClassifier(str(weights), device="cpu", precision="float32")
+    classify = exact_classifier(str(weights))
     assert classify([], []) == []
     assert classify([image()], [BOXES[:0]])[0].probabilities.shape == (0, 4)
 
 
 def test_bfloat16_is_close(weights: Path) -> None:
-    exact = RegionClassifier(str(weights), device="cpu", precision="float32")([image()], [BOXES])[0]
+    exact = exact_classifier(str(weights))([image()], [BOXES])[0]
     rough = RegionClassifier(str(weights), device="cpu", precision="bfloat16")([image()], [BOXES])[0]
     np.testing.assert_allclose(rough.probabilities, exact.probabilities, atol=0.05)
 
@@ -250,7 +226,7 @@ def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypa
     images, boxes = [image(seed) for seed in range(4)], [BOXES, BOXES[:0], BOXES[1:], BOXES[:1]]
     classify = RegionClassifier(str(weights), device="cpu", batch_size=2)
     expected = classify(images, boxes)
-    monkeypatch.setattr(region_scoring, "REGION_BYTES", region_bytes)
+    monkeypatch.setattr(score_module, "REGION_BYTES", region_bytes)
     warped: list[int] = []
     original = LoadedNetwork.outputs
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from classifier.googlenet import GoogLeNet
-from classifier.region_network import RegionNetwork, RegionOutputs
+from classifier.region_network import RegionNetwork
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -64,18 +64,3 @@ def test_features_are_computed_once(trunk: GoogLeNet) -> None:
 def test_dropout_of_the_trunk_is_kept() -> None:
     network = RegionNetwork(GoogLeNet(6, width_multiplier=0.125, dropout=1.0), box_classes=5)
     assert not network(IMAGES).logits.any()  # the linear layer's bias starts at zero
-
-
-@pytest.mark.parametrize("with_deltas", [False, True])
-def test_split_by_image(with_deltas: bool) -> None:
-    logits, deltas = torch.arange(12.0).view(4, 3), torch.arange(32.0).view(4, 2, 4)
-    parts = RegionOutputs(logits, deltas if with_deltas else None).split([1, 0, 3])
-    assert [part.logits.tolist() for part in parts] == [logits[:1].tolist(), [], logits[1:].tolist()]
-    if with_deltas:
-        assert [part.deltas.tolist() for part in parts if part.deltas is not None] == [
-            deltas[:1].tolist(),
-            [],
-            deltas[1:].tolist(),
-        ]
-    else:
-        assert all(part.deltas is None for part in parts)

@@ -125,7 +125,7 @@ def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_m
 
 
 def pooled_length(length: int, kernel: int, stride: int, padding: int, *, ceil_mode: bool) -> int:
-    """Number of outputs along an axis. `ceil_mode` counts a last window that starts in the input or its left padding."""
+    """Number of outputs along an axis. `ceil_mode` counts a last window that starts in the input or left padding."""
     steps = length + 2 * padding - kernel
     outputs = (-(-steps // stride) if ceil_mode else steps // stride) + 1
     return outputs - (ceil_mode and (outputs - 1) * stride >= length + padding)

@@ -11,6 +11,7 @@ import torch
 from classifier.scoring.cascade import Stages, last_within
 from classifier.scoring.score import Scores, cascade_confidence, split_by_image
 from detection.structures.contracts import RegionScores
+from tests.classifier.scoring.member_examples import refined
 
 REGIONS = np.array([[0, 0, 10, 10], [5, 5, 20, 20], [1, 2, 3, 4]], np.float32)
 ALL = np.ones(3, np.bool_)
@@ -56,8 +57,7 @@ def test_what_was_stopped_before_does_not_go_on() -> None:
 def test_boxes_of_those_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
     stages = Stages(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
                     RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)), ALL)  # fmt: skip
-    boxes = stages.choose(REGIONS, 0.2).boxes
-    assert boxes is not None
+    boxes = refined(stages.choose(REGIONS, 0.2))
     assert boxes.dtype == np.float32
     assert boxes.tolist() == [[[7] * 4] * 2, [stopped_box] * 2, [[7] * 4] * 2]
 
@@ -66,18 +66,12 @@ def test_scores_of_groups_are_divided_by_image() -> None:
     """Two groups of three and one regions are those of images of one, none and three regions."""
     regions = [REGIONS[:1], REGIONS[:0], REGIONS]
     probabilities, boxes = torch.arange(12.0).view(4, 3), torch.arange(32.0).view(4, 2, 4)
-    for refined in (None, boxes):
-        groups = [
-            Scores(probabilities[rows], None if refined is None else refined[rows])
-            for rows in (slice(0, 3), slice(3, 4))
-        ]
-        images = split_by_image(groups, regions)
-        for image, rows in zip(images, (slice(0, 1), slice(0, 0), slice(1, 4)), strict=True):
-            np.testing.assert_array_equal(image.probabilities, probabilities[rows])
-            if refined is None:
-                assert image.boxes is None
-            else:
-                np.testing.assert_array_equal(image.boxes, refined[rows])
+    groups = [Scores(probabilities[:3], boxes[:3]), Scores(probabilities[3:], boxes[3:])]
+    for image, rows in zip(split_by_image(groups, regions), (slice(0, 1), slice(0, 0), slice(1, 4)), strict=True):
+        np.testing.assert_array_equal(image.probabilities, probabilities[rows])
+        np.testing.assert_array_equal(refined(image), boxes[rows])
+    without_boxes = split_by_image([Scores(probabilities, None)], regions)
+    assert [image.boxes for image in without_boxes] == [None] * 3
 
 
 def test_no_regions() -> None:
@@ -85,8 +79,7 @@ def test_no_regions() -> None:
     assert stages.goes_on(0.5).shape == (0,)
     chosen = stages.choose(REGIONS[:0], 0.5)
     assert chosen.probabilities.shape == (0, 3)
-    assert chosen.boxes is not None
-    assert chosen.boxes.shape == (0, 2, 4)
+    assert refined(chosen).shape == (0, 2, 4)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Batches are of few sizes, and a graph gives what the network gives."""
+"""Batches are of few sizes, and CUDA graphs compute what the network computes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.ensemble import Ensemble
 from classifier.scoring.cuda_graphs import next_size
 from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
 from classifier.scoring.loaded_network import LoadedNetwork, default_batch_size
+from tests.classifier.scoring.member_examples import exact_ensemble
 
 
 def sizes(count: int, batch_size: int) -> list[int]:
@@ -58,43 +58,47 @@ def test_batches_suit_the_device() -> None:
     assert default_batch_size(gpu, "bfloat16", 2000) == 64
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def load(weights: Path, execution: Execution = "fused") -> LoadedNetwork:
+    with use_execution(execution):
+        return LoadedNetwork(str(weights), device="cuda", precision="float32", batch_size=8)
+
+
+def random_regions(count: int) -> torch.Tensor:
+    return torch.randn((count, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
+
+
+@needs_gpu
 @pytest.mark.parametrize("execution", EXECUTIONS)
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_executions_agree_on_a_gpu(tiny_weights: Path, execution: Execution, mirrored: bool) -> None:
-    """To 5% of a standard deviation, since cuDNN rounds what it multiplies to the 11 bits of TensorFloat-32.
+    """To 5% of a standard deviation, since cuDNN rounds the factors of its products to the 11 bits of TensorFloat-32.
 
     That rounding, imitated on a CPU, moves features by up to 2.4%.
     """
-
-    def load(name: Execution) -> LoadedNetwork:
-        with use_execution(name):
-            return LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
-
-    regions = torch.randn((21, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
-    expected, network = load("plain"), load(execution)
+    networks = [load(tiny_weights, name) for name in (execution, "plain")]
+    regions = random_regions(21)
     for order in (regions, regions.flip(0), regions[:13]):  # eager, captured, replayed
-        inputs, plain_inputs = (each.input_format.convert(order) for each in (network, expected))
-        pairs = (
-            (
-                network.outputs(inputs, mirrored=mirrored).logits,
-                expected.outputs(plain_inputs, mirrored=mirrored).logits,
-            ),
-            (network.features(inputs), expected.features(plain_inputs)),
-        )
-        for found, right in pairs:
-            torch.testing.assert_close(found, right, atol=0.05 * float(right.std()), rtol=0)
-    if network.graphs is not None:
-        assert network.graphs.usable
-        assert any(captured is not None for captured in network.graphs.captured.values())
+        inputs = [network.input_format.convert(order) for network in networks]
+        logits = [
+            network.outputs(each, mirrored=mirrored).logits for network, each in zip(networks, inputs, strict=True)
+        ]
+        features = [network.features(each) for network, each in zip(networks, inputs, strict=True)]
+        for actual, expected in (logits, features):
+            torch.testing.assert_close(actual, expected, atol=0.05 * float(expected.std()), rtol=0)
+    graphs = networks[0].graphs
+    if graphs is not None:
+        assert graphs.usable
+        assert any(captured is not None for captured in graphs.captured.values())
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 def test_a_function_that_cannot_be_captured_is_computed(tiny_weights: Path) -> None:
-    with use_execution("fused"):
-        network = LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)
-    regions = network.input_format.convert(torch.randn(16, 3, 32, 32, device="cuda"))
-    expected = network.outputs(regions[:8]).logits
+    network = load(tiny_weights)
+    inputs = network.input_format.convert(random_regions(16))
+    expected = network.outputs(inputs[:8]).logits
     inner = network.network
 
     def waiting(inputs: torch.Tensor) -> object:
@@ -103,43 +107,39 @@ def test_a_function_that_cannot_be_captured_is_computed(tiny_weights: Path) -> N
 
     network.network = waiting
     with pytest.warns(RuntimeWarning, match="no CUDA graph"):
-        found = network.outputs(regions).logits
-    torch.testing.assert_close(found[:8], expected)
+        logits = network.outputs(inputs).logits
+    torch.testing.assert_close(logits[:8], expected)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 @pytest.mark.filterwarnings("error:no CUDA graph")
 def test_graphs_outlive_those_of_other_networks(tiny_weights: Path) -> None:
-    regions = torch.randn((8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).cuda() * 50
-    found = []
+    logits = []
     for clears in (False, True, False):
-        with use_execution("fused"):
-            networks = [LoadedNetwork(str(tiny_weights), device="cuda", precision="float32", batch_size=8)] * 2
-        for network in networks:
-            found += [network.outputs(network.input_format.convert(regions)).logits for _ in range(3)]
+        for network in [load(tiny_weights)] * 2:
+            inputs = network.input_format.convert(random_regions(8))
+            logits += [network.outputs(inputs).logits for _ in range(3)]
             if clears:
                 assert network.graphs is not None
                 network.graphs.clear()
-    for each in found:
-        torch.testing.assert_close(each, found[0], atol=1e-3, rtol=1e-3)
+    for each in logits:
+        torch.testing.assert_close(each, logits[0], atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@needs_gpu
 def test_kernels_warp_what_networks_read(tiny_weights: Path) -> None:
-    """Also several images in a group, and a second run, which replays."""
+    """Also with several images in a group, and in a second run, which replays graphs."""
     generator = np.random.default_rng(0)
     images = [generator.integers(256, size=(60, 80 - 9 * step, 3), dtype=np.uint8) for step in range(3)]
     corners = [generator.uniform(0, 30, size=(count, 2)) for count in (7, 0, 5)]
-    boxes = [np.concatenate([one, one + 25], axis=1).astype(np.float32) for one in corners]
+    boxes = [np.concatenate([each, each + 25], axis=1).astype(np.float32) for each in corners]
     for mirror in (False, True):
         classifiers = {}
         for execution in EXECUTIONS:
             with use_execution(execution):
-                classifiers[execution] = Ensemble(
-                    [str(tiny_weights)] * 2, device="cuda", precision="float32", mirror=mirror
-                )
+                classifiers[execution] = exact_ensemble([str(tiny_weights)] * 2, device="cuda", mirror=mirror)
         expected = classifiers["plain"](images, boxes)
         for _ in range(3):
-            for one, other in zip(classifiers["fused"](images, boxes), expected, strict=True):
-                np.testing.assert_allclose(one.probabilities, other.probabilities, atol=5e-3)
+            for scores, plain_scores in zip(classifiers["fused"](images, boxes), expected, strict=True):
+                np.testing.assert_allclose(scores.probabilities, plain_scores.probabilities, atol=5e-3)
         assert classifiers["fused"](images[:1], [np.zeros((0, 4), np.float32)])[0].probabilities.shape[0] == 0

@@ -1,4 +1,4 @@
-"""Whatever is fused, merged or replaced, a network computes the same."""
+"""A network computes the same function in every execution, and our GPU kernels agree with PyTorch."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_fused() -> None:
     assert fuse(with_norm) is with_norm  # not folded
 
 
-def test_the_engine_of_a_cpu_is_eager() -> None:
+def test_a_cpu_is_eager_unless_told_otherwise() -> None:
     assert find_execution(CPU) == "eager"
     with use_execution("fused"):
         assert find_execution(CPU) == "fused"
@@ -76,7 +76,7 @@ def test_the_engine_of_a_cpu_is_eager() -> None:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """One that is there, new enough and without faults, for all that `runs_kernels` asks."""
+    """A simulated GPU on which all checks of `runs_kernels` succeed, apart from the search for Triton."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(triton_check, "_try_kernel", lambda _: None)
@@ -85,22 +85,18 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     runs_kernels.cache_clear()
 
 
-def test_the_engine_of_a_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    assert find_execution(gpu) == "fused"
+@pytest.mark.parametrize(
+    ("capability", "triton", "expected"), [((8, 0), True, "fused"), ((7, 5), True, "eager"), ((8, 0), None, "eager")]
+)
+def test_a_gpu_is_fused_if_it_is_new_and_triton_is_installed(
+    gpu: torch.device, capability: tuple[int, int], triton: bool | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: triton)
+    assert find_execution(gpu) == expected
 
 
-def test_the_engine_of_an_old_gpu(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
-    assert find_execution(gpu) == "eager"
-
-
-def test_the_engine_without_triton(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert find_execution(gpu) == "eager"
-
-
-def test_the_engine_where_kernels_do_not_compile(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_eager_where_kernels_do_not_compile(gpu: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: torch.device) -> None:
         raise RuntimeError("Failed to find C compiler")
 
@@ -108,52 +104,42 @@ def test_the_engine_where_kernels_do_not_compile(gpu: torch.device, monkeypatch:
     monkeypatch.setattr(triton_check, "_try_kernel", fail)
     with pytest.warns(RuntimeWarning, match="no kernels by Triton, which is slower: Failed to find C compiler"):
         assert find_execution(gpu) == "eager"
-    assert find_execution(gpu) == "eager"  # and says so once
+    assert find_execution(gpu) == "eager"  # the warning is given once
 
 
 KERNELS = """
 import torch
 from torch.nn.functional import max_pool2d
 from classifier.layers.gpu.kernels import max_pool, response_norm
+from classifier.layers.gpu.max_pool_training import max_pool_with_gradient
 from classifier.layers.response_norm import ResponseNorm
 torch.backends.cudnn.allow_tf32 = False
+generator = torch.Generator().manual_seed(0)
 for channels in (8, 24, 3):
     features = (torch.randn(2, channels, 9, 11, device=DEVICE) * 50).contiguous(memory_format=torch.channels_last)
     if channels % 8 == 0:
         torch.testing.assert_close(response_norm(features), ResponseNorm(channels).to(DEVICE)(features))
     for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
+        window = {"kernel": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
         for height, width in ((9, 11), (7, 10), (3, 4)):
             part = features[:, :, :height, :width]
             expected = max_pool2d(part, kernel, stride, padding, ceil_mode=ceil_mode)
-            found = max_pool(part, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
-            torch.testing.assert_close(found, expected, rtol=0, atol=0)
-"""
-
-
-POOLING = """
-import torch
-from torch.nn.functional import max_pool2d
-from classifier.layers.gpu.max_pool_training import max_pool_with_gradient
-generator = torch.Generator().manual_seed(0)
-for channels in (16, 3):
-    for kernel, stride, padding, ceil_mode in ((3, 2, 0, True), (3, 1, 1, False), (2, 2, 0, True), (3, 2, 1, True)):
-        for height, width in ((9, 11), (7, 10), (3, 4)):
-            found, expected = [], []
+            torch.testing.assert_close(max_pool(part, **window), expected, rtol=0, atol=0)
+            if channels == 8:
+                continue
             values = torch.randn(2, channels, height, width, generator=generator).clamp(min=-0.3)  # many are equal
             values[0, 0, 1, 1] = float("nan")
-            for results in (found, expected):
-                features = values.to(DEVICE).contiguous(memory_format=torch.channels_last).requires_grad_()
-                if results is found:
-                    pooled = max_pool_with_gradient(
-                        features, kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode
-                    )
+            results = []
+            for ours in (True, False):
+                inputs = values.to(DEVICE).contiguous(memory_format=torch.channels_last).requires_grad_()
+                if ours:
+                    pooled = max_pool_with_gradient(inputs, **window)
                 else:
-                    pooled = max_pool2d(features, kernel, stride, padding, ceil_mode=ceil_mode)
+                    pooled = max_pool2d(inputs, kernel, stride, padding, ceil_mode=ceil_mode)
                 weights = torch.arange(pooled.numel(), device=DEVICE).view(pooled.shape) % 7 - 3.0
-                pooled.backward(weights)  # which is no channels_last
-                results += [pooled, features.grad]
-            for one, other in zip(found, expected):
-                torch.testing.assert_close(one, other, rtol=0, atol=1e-5, equal_nan=True)
+                pooled.backward(weights)  # which is not channels_last
+                results.append((pooled, inputs.grad))
+            torch.testing.assert_close(*results, rtol=0, atol=1e-5, equal_nan=True)
 """
 
 
@@ -196,7 +182,7 @@ torch.testing.assert_close(found[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
 """
 
 
-@pytest.mark.parametrize("code", [KERNELS, POOLING, WARP], ids=["layers", "pooling", "warp"])
+@pytest.mark.parametrize("code", [KERNELS, WARP], ids=["layers", "warp"])
 def test_kernels(code: str) -> None:
     """On a GPU, or in Triton's interpreter, which has to be chosen before Triton is imported."""
     pytest.importorskip("triton")

@@ -155,10 +155,6 @@ def test_file_with_an_unknown_head(path: Path) -> None:
     assert_refused(path, "head must be one of softmax, svm, got tree")
 
 
-def test_leaves_no_unfinished_file(path: Path) -> None:
-    assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
-
-
 def test_value_too_large_for_half_precision_survives(network: nn.Module, tmp_path: Path) -> None:
     """Half precision ends at 65504."""
     statistics = network.get_buffer("stem.0.1.running_var")
@@ -195,17 +191,6 @@ def test_full_disk_leaves_what_was_there(path: Path) -> None:
     assert output.splitlines() == [f"{path}: {reason}", f"{path.with_name('new.safetensors')}: {reason}"]
     assert [file.name for file in path.parent.iterdir()] == ["net.safetensors"]
     assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("net.safetensors/below.safetensors", "File exists"), ("", "Is a directory")],
-)
-def test_place_that_cannot_be_written(path: Path, network: nn.Module, name: str, reason: str) -> None:
-    target = path.parent / name
-    with pytest.raises(InputError, match=f"^{target}: expected a place to write to, got: {reason}$"):
-        save_weights(target, network, DESCRIPTION)
-    assert [file.name for file in path.parent.parent.rglob("*")] == ["folder", "net.safetensors"]
 
 
 def assert_refused(path: Path, reason: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.scoring.weights_file import NetworkDescription, load_weights, save_weights
+from classifier.scoring.weights_file import NetworkDescription, load_weights
 from classifier.warp import warp_regions
 from classifier.whole_images import classification
 from classifier.whole_images.classification import (
@@ -26,25 +26,13 @@ from classifier.whole_images.crops import cut_crops, evaluation_crops
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.runtime.pixels import SCALE
 from detection.structures.arrays import FloatArray, Image, IntArray
+from tests.classifier.scoring.member_examples import Write
 
 
 @pytest.fixture(name="weights", scope="module")
-def weights_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two networks of three classes and unlike input sizes, one of them with background, that tell pictures apart."""
-    paths = []
-    for seed, background, size in ((0, True, 32), (1, False, 40)):
-        arguments = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
-        name = "classifier.googlenet.GoogLeNet"
-        description = NetworkDescription(name, arguments, ("cat", "dog", "cow"), size, 2, background=background)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
-            network = description.build()
-            for _ in range(20):  # statistics from which no score saturates
-                network.train()(torch.randn(8, 3, size, size))
-            network.get_parameter("linear.weight").normal_(0, 0.3)
-        paths.append(tmp_path_factory.mktemp("weights") / f"{seed}.safetensors")
-        save_weights(paths[-1], network, description)
-    return paths
+def weights_files(write: Write) -> list[Path]:
+    """Two networks of three classes with different input sizes, one of them with background."""
+    return [Path(write(0)), Path(write(1, size=40, background=False))]
 
 
 @pytest.fixture(name="images", scope="module")
@@ -53,6 +41,10 @@ def random_images() -> list[Image]:
     generator = np.random.default_rng(0)
     coarse = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((4, 6), (5, 3), (4, 4))]
     return [image.repeat(10, axis=0).repeat(10, axis=1) for image in coarse]
+
+
+def exact(path: Path, batch_size: int = 64) -> ImageClassifier:
+    return ImageClassifier(str(path), device="cpu", precision="float32", batch_size=batch_size)
 
 
 def naive_average(models: Sequence[tuple[nn.Module, NetworkDescription]], image: Image, count: int) -> FloatArray:
@@ -71,7 +63,7 @@ def naive_average(models: Sequence[tuple[nn.Module, NetworkDescription]], image:
 
 
 def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) -> None:
-    classifiers = [ImageClassifier(str(path), device="cpu", precision="float32", batch_size=7) for path in weights]
+    classifiers = [exact(path, batch_size=7) for path in weights]
     actual = average_probabilities(classifiers, images, [10, 1])
     assert actual.shape == (2, 2, 3, 3)
     networks = [load_weights(path) for path in weights]
@@ -84,7 +76,7 @@ def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) 
 
 
 def test_repeated_crops_count_as_often_as_they_come(weights: list[Path], images: list[Image]) -> None:
-    classifier, square = ImageClassifier(str(weights[0]), device="cpu", precision="float32"), images[2]
+    classifier, square = exact(weights[0]), images[2]
     all_crops = cut_crops(square, evaluation_crops((40, 40), 144), size=32, device=classifier.device)
     expected = classifier.probabilities(all_crops).mean(dim=0).numpy()
     np.testing.assert_allclose(average_probabilities([classifier], [square], [144])[0, 0, 0], expected, atol=1e-5)
@@ -99,7 +91,7 @@ def test_each_crop_is_scored_once(weights: list[Path], images: list[Image], monk
         return probabilities(self, crops)
 
     monkeypatch.setattr(ImageClassifier, "probabilities", counted)
-    average_probabilities([ImageClassifier(str(weights[0]), device="cpu", precision="float32")], images, [1, 10, 144])
+    average_probabilities([exact(weights[0])], images, [1, 10, 144])
     assert scored == [126 + 126 + 42]  # see tests of the crops
 
 
@@ -113,22 +105,16 @@ def test_models_of_one_size_share_the_crops(
         return torch.zeros(1, 3, size, size, device=device)
 
     monkeypatch.setattr(classification, "cut_crops", counted)
-    classifiers = [
-        ImageClassifier(str(path), device="cpu", precision="float32") for path in [weights[0], weights[1], weights[0]]
-    ]
+    classifiers = [exact(path) for path in (weights[0], weights[1], weights[0])]
     average_probabilities(classifiers, images[:1], [1])
     assert cut == [32, 40]
 
 
 @pytest.mark.parametrize("missing", ["classifiers", "images", "counts"])
 def test_nothing_to_average(weights: list[Path], images: list[Image], missing: str) -> None:
-    classifiers = [ImageClassifier(str(weights[0]), device="cpu", precision="float32")]
+    classifiers = [exact(weights[0])]
     with pytest.raises(ValueError, match="expected classifiers, images and counts, got"):
-        average_probabilities(
-            classifiers if missing != "classifiers" else [],
-            images if missing != "images" else [],
-            [1] if missing != "counts" else [],
-        )
+        average_probabilities(**{"classifiers": classifiers, "images": images, "counts": [1], missing: []})
 
 
 def test_best_classes() -> None:

@@ -24,6 +24,10 @@ class Featureless(nn.Module):
         return images.mean(dim=(2, 3))
 
 
+def exact(path: Path, batch_size: int = 64) -> ImageClassifier:
+    return ImageClassifier(str(path), device="cpu", precision="float32", batch_size=batch_size)
+
+
 @pytest.fixture(name="crops")
 def random_crops() -> torch.Tensor:
     return torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 58
@@ -43,7 +47,7 @@ def test_softmax_of_a_network_for_whole_images(whole_image_weights: Path, crops:
     network, _ = load_weights(whole_image_weights)
     with torch.inference_mode():
         expected = network(crops * SCALE).softmax(1)
-    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32", batch_size=2)
+    classify = exact(whole_image_weights, batch_size=2)
     torch.testing.assert_close(classify.probabilities(crops), expected, atol=1e-5, rtol=1e-4)
     assert classify.class_names == ("cat", "cup", "rocket")
     assert classify.input_size == 32
@@ -54,14 +58,14 @@ def test_background_is_left_out(tiny_weights: Path, crops: torch.Tensor) -> None
     with torch.inference_mode():
         with_background = network(crops * SCALE).softmax(1)
     expected = with_background[:, 1:] / (1 - with_background[:, :1])  # renormalised: what is known not to be background
-    probabilities = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
+    probabilities = exact(tiny_weights).probabilities(crops)
     assert probabilities.shape == (5, 3)
     torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_features_are_what_the_linear_layer_reads(tiny_weights: Path, crops: torch.Tensor) -> None:
     network, _ = load_weights(tiny_weights)
-    features = ImageClassifier(str(tiny_weights), device="cpu", precision="float32", batch_size=3).features(crops)
+    features = exact(tiny_weights, batch_size=3).features(crops)
     with torch.inference_mode():
         logits = network(crops * SCALE)
         torch.testing.assert_close(network.linear(features), logits, atol=1e-4, rtol=1e-4)  # type: ignore[operator]
@@ -72,7 +76,7 @@ def test_network_without_features(
 ) -> None:
     _, description = load_weights(whole_image_weights)
     monkeypatch.setattr(image_classifier, "load_weights", lambda _: (Featureless().eval(), description))
-    classify = ImageClassifier(str(whole_image_weights), device="cpu", precision="float32")
+    classify = exact(whole_image_weights)
     assert classify.probabilities(crops).shape == (5, 3)
     with pytest.raises(InputError, match=r"whole\.safetensors: expected a network with features\(\)"):
         classify.features(crops)
@@ -83,10 +87,10 @@ def test_no_crops(tiny_weights: Path) -> None:
 
 
 def test_bfloat16_is_close(tiny_weights: Path, crops: torch.Tensor) -> None:
-    exact = ImageClassifier(str(tiny_weights), device="cpu", precision="float32").probabilities(crops)
+    expected = exact(tiny_weights).probabilities(crops)
     rough = ImageClassifier(str(tiny_weights), device="cpu", precision="bfloat16").probabilities(crops)
     assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, atol=0.05, rtol=0)
+    torch.testing.assert_close(rough, expected, atol=0.05, rtol=0)
 
 
 def test_bad_batch_size(tiny_weights: Path) -> None:

@@ -37,7 +37,7 @@ def pixels_of(region: torch.Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.f
 
 @pytest.fixture(name="pixels")
 def muted_photo(photo_pixels: Image) -> Image:
-    """A photo whose distortions below stay within 0-255, so that nothing is cut."""
+    """Return a photo whose distortions in these tests stay within 0-255, so that no value is clipped."""
     return (photo_pixels[:80, :80] // 3 + 60).astype(np.uint8)
 
 

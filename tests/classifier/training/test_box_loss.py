@@ -1,4 +1,4 @@
-"""Which regions the box regression learns from, and how much each counts."""
+"""Tests from which regions the box regression learns, and how much each region counts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_half_precision_outputs() -> None:
 
 
 def test_learns_to_move_regions() -> None:
-    """The region sees its true offset, so gradient descent on the loss has to bring the boxes to their targets."""
+    """The input contains the true offsets, so gradient descent on the loss must move the boxes to their targets."""
     torch.manual_seed(0)
     regions = random_boxes(5, 64) + torch.tensor([0, 0, 40, 40])
     targets = regions + 3 * torch.randn(64, 4)

@@ -1,4 +1,4 @@
-"""The loss of classes and of sets of them."""
+"""Tests of the loss of classes and of sets of classes."""
 
 from __future__ import annotations
 

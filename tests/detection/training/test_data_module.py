@@ -12,7 +12,7 @@ from detection.training.sample_order import SampleKey
 
 
 class Niceness:
-    """Samples that are the niceness of the process that makes them."""
+    """Samples whose value is the niceness of the process that makes them."""
 
     seed = 1
 

@@ -1,4 +1,4 @@
-"""Decoded images: the pixels of the files, refused where they are not those any more."""
+"""Tests that decoded images are the pixels of their files, and are refused if a file has changed."""
 
 from __future__ import annotations
 

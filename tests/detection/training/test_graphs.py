@@ -14,7 +14,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 
 class Recording(TrainingGraphs):
-    """Replays eagerly, and keeps which sizes were captured and computed."""
+    """Graphs that compute eagerly instead, and record which sizes were captured and which were computed."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(2, 2), self.compute)
@@ -100,7 +100,7 @@ def network() -> nn.Sequential:
 @needs_gpu
 @pytest.mark.parametrize("number_type", [None, torch.bfloat16])
 def test_graphs_train_as_eager_steps_do(network: nn.Sequential, number_type: torch.dtype | None) -> None:
-    """The last layer is no part of the graph, and the fourth batch is a short one."""
+    """The last layer is not part of the graph, and the fourth batch is shorter than the others."""
     batches = [torch.randn(5 if step == 3 else 16, 3, 8, 8, device="cuda") for step in range(7)]
     found = []
     for replayed in (False, True):
@@ -155,7 +155,7 @@ def test_what_cannot_be_captured_is_computed(network: nn.Module) -> None:
 
 @needs_gpu
 def test_memory_can_be_pinned_during_a_capture(network: nn.Module) -> None:
-    """What the thread of a loader does: each of its batches may come while a graph is captured."""
+    """Pin memory as the thread of a loader does, at any time during a capture."""
     done, failures = threading.Event(), list[Exception]()
 
     def pin() -> None:

@@ -10,7 +10,7 @@ from detection.training.schedules import CosineSchedule, ExponentialSchedule, Pl
 
 
 def rates(schedule: Schedule, steps: int, epochs: float) -> list[list[float]]:
-    """The rate of each of two groups at each step."""
+    """Return the rates of two groups of parameters at each step."""
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (0.1, 1.0)]
     optimizer = torch.optim.SGD(groups)
     settings = schedule.build(optimizer, steps=steps, epochs=epochs)

@@ -1,4 +1,4 @@
-"""Runs of several processes: two that learn together, and those that load images.
+"""Tests of runs with several processes: two that train together, and one that loads images.
 
 Each run is a command of its own: forking inside the test process, with its threads, could hang.
 """
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(name="options", scope="module")
 def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of a run on 12 pictures; without batch normalisation, whose statistics would be those of half a batch."""
+    """Return the options of a run on 12 pictures, without batch normalisation, which would see only half a batch."""
     settings = yaml.safe_load((ROOT / "configs" / "tiny_imagenet" / "tiny_imagenet.yaml").read_text())
     settings["network"]["init_args"] |= {"batch_norm": False, "width_multiplier": 0.125, "dropout": 0.0}
     settings |= {"train_split": "val", "workers": 0, "input_size": 32, "context": 2, "learning_rate": 0.02}
@@ -48,7 +48,7 @@ def start(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
-    """Rows of the log."""
+    """Run a training, and return the rows of its log."""
     done = start(["-m", "tools.train_classifier", "fit", *options, "--output", str(output), *more])
     assert done.returncode == 0, done.stderr[-3000:]
     with sorted(output.glob("log/version_*/metrics.csv"))[-1].open() as file:
@@ -65,13 +65,13 @@ def test_two_processes_learn_what_one_does(options: list[str], tmp_path: Path) -
     assert len(column(alone, "train_loss")) == len(column(shared, "train_loss")) == 4 * 3
     for name in ("val_loss", "val_top1", "val_top5"):  # over all of the split, in whatever shares it was measured
         assert column(shared, name) == pytest.approx(column(alone, name), rel=1e-4)
-    one, two = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("alone", "shared"))
-    assert two["global_step"] == one["global_step"] == 12
+    single, double = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("alone", "shared"))
+    assert double["global_step"] == single["global_step"] == 12
     for kind in ("state_dict", "current_model_state"):  # the averaged weights, and the last ones
-        for name, value in one[kind].items():
-            torch.testing.assert_close(two[kind][name], value, rtol=1e-3, atol=1e-4)
+        for name, value in single[kind].items():
+            torch.testing.assert_close(double[kind][name], value, rtol=1e-3, atol=1e-4)
     moved = max(
-        float((one["current_model_state"][name] - value).abs().max()) for name, value in one["state_dict"].items()
+        float((single["current_model_state"][name] - value).abs().max()) for name, value in single["state_dict"].items()
     )
     assert moved > 1e-3  # so the comparison is not one of initial weights
 

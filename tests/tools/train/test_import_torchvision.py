@@ -1,4 +1,4 @@
-"""torchvision's weights as a file of ours: the way there, and what goes wrong on it. Nothing here uses the network."""
+"""Tests of the import of torchvision's weights, and of its errors. Nothing here uses the internet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tools.train import import_torchvision
 
 @pytest.fixture(name="source", scope="module")
 def torchvision_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file like the published one, with random weights."""
+    """Write a file like the published one, with random weights."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("source") / "googlenet.pth"
     network: nn.Module = torchvision.models.GoogLeNet(aux_logits=False, init_weights=True)
@@ -29,7 +29,7 @@ def torchvision_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Response(io.BytesIO):
-    """What `urlopen` returns, of a length that is not told."""
+    """A response of `urlopen` that does not tell its length."""
 
     def info(self) -> Message:
         return Message()
@@ -47,13 +47,13 @@ def serve(monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception) -> None:
 
 @pytest.fixture(name="weights")
 def weights_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where to write; temporary files go beside it, so that a test sees them."""
+    """Return the file to write; temporary files are written to its folder, so that a test sees them."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path / "imagenet.safetensors"
 
 
 def refusal(capsys: pytest.CaptureFixture[str], weights: Path, *options: str) -> str:
-    """The one line that the tool prints; it leaves no file."""
+    """Return the one line that the command prints; it must not leave a file."""
     assert import_torchvision.main(["--weights", str(weights), *options]) == 1
     output, message = capsys.readouterr()
     assert output == ""
@@ -149,7 +149,7 @@ def test_file_that_cannot_be_read(
 def test_old_file_that_is_cut_short(
     weights: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], size: int
 ) -> None:
-    """The format before PyTorch 1.6; where it ends too early, reading it fails in ways of its own."""
+    """A truncated file in the format before PyTorch 1.6 gives other errors than one in the present format."""
     path = tmp_path_factory.mktemp("old") / "net.pth"
     torch.save({"fc.bias": torch.zeros(10)}, path, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes()[:size])
@@ -157,7 +157,7 @@ def test_old_file_that_is_cut_short(
 
 
 class Dangerous:
-    """Would run code of the file."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return print, ("code of the file",)

@@ -1,4 +1,4 @@
-"""Logs of runs, written by hand and by a run, and what is drawn of them."""
+"""Tests of reading the logs of runs, and of drawing them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_from_the_command_line(uninterrupted: Path, tmp_path: Path, capsys: pyte
 
 
 def message(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a failing run prints."""
+    """Return the one line that a failing run prints."""
     assert plot_training.main(arguments) == 1
     (line,) = capsys.readouterr().err.splitlines()
     return line.removeprefix("detect-plot-training: ")

@@ -1,4 +1,4 @@
-"""Runs that were interrupted go on as if they had not been; what they cannot go on from is said."""
+"""Tests that an interrupted run continues as if it had not been interrupted, and of errors with checkpoints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance
 
 
 class KilledError(Exception):
-    """Stands for whatever ends a run at once."""
+    """Stands for anything that ends a run at once."""
 
 
 def kill_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

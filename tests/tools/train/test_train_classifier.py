@@ -1,4 +1,4 @@
-"""Training, exporting, detecting and measuring, on a data set of a few pictures."""
+"""Tests of training, export, detection and evaluation on a data set of a few pictures."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_loss_that_is_not_finite(
 
 
 class ValuesRead(TorchDispatchMode):
-    """Counts how often a value of a tensor is read, for which the host would wait for a GPU."""
+    """Counts how often the value of a tensor is read; on a GPU, the host would wait for it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Data, options, weights and classes that training and measuring refuse, in a line that names them."""
+"""Tests of data, options, weights and classes that training and evaluation refuse with a one-line message."""
 
 from __future__ import annotations
 

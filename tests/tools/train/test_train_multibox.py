@@ -1,4 +1,4 @@
-"""Training, resuming and exporting MultiBox on a data set of a few pictures."""
+"""Tests of training, resuming and exporting MultiBox on a data set of a few pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance
 
 @pytest.fixture(name="data", scope="module")
 def bright_squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve dark pictures, each with one bright rectangle."""
+    """Write twelve dark pictures, each with one bright rectangle."""
     root = tmp_path_factory.mktemp("data") / "tiny-imagenet-200"
     (root / "val" / "images").mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def bright_squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="options", scope="module")
 def small_experiment(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of a run on single pictures and mosaics of up to two."""
+    """Return the options of a run on single pictures and on mosaics of up to two pictures."""
     settings = yaml.safe_load(Path("configs/multibox.yaml").read_text())
     layout = {"cells": 2, "insets": 0, "crop_area": 0.8, "stretch": 1.1, "cover": 0.9, "mirror": 0.5}
     settings |= {
@@ -98,7 +98,7 @@ def logged(folder: Path, column: str) -> list[float]:
 
 @pytest.fixture(name="trained", scope="module")
 def long_run(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has the time to learn the pictures by heart."""
+    """Return the folder of a run that is long enough to memorise the pictures."""
     folder = tmp_path_factory.mktemp("trained")
     assert run("fit", options, folder, "--trainer.max_epochs", "60", "--trainer.check_val_every_n_epoch", "20") == 0
     return folder
@@ -139,7 +139,7 @@ def test_validation_of_a_checkpoint_repeats_that_of_the_run(
 
 
 class KilledError(Exception):
-    """Stands for whatever ends a run at once."""
+    """Stands for anything that ends a run at once."""
 
 
 @pytest.mark.parametrize("killed_at", [4, 7])
@@ -287,7 +287,7 @@ def test_earlier_run_is_not_overwritten(trained: Path, options: list[str], capsy
 
 
 def test_uneven_shares_count_each_picture_once(options: list[str]) -> None:
-    """Twelve pictures for five processes: three each, of which three in all are fillers without objects."""
+    """Twelve pictures for five processes are three pictures each, of which three in all are fillers."""
     parser = train_multibox.build_parser()
     run = MultiBoxRun(parser, parser.parse_args(["fit", *options]))
     data = run.data(run.module())

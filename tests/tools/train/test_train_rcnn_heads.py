@@ -1,4 +1,4 @@
-"""SVMs and box regression on the features of a network that was trained to tell two colours apart."""
+"""Tests of SVMs and box regression on the features of a network that tells two colours apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PICTURES = 16
 
 @pytest.fixture(name="softmax", scope="module")
 def weights_without_a_class_layer(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Features that tell the two colours apart on any machine, under a class layer of zeros, which tells nothing."""
+    """Write a network whose features tell two colours apart on any machine, with a class layer of zeros."""
     network, description = load_weights(trained)
     for parameter in network.get_submodule("linear").parameters():
         torch.nn.init.zeros_(parameter)
@@ -168,7 +168,7 @@ def test_ignored_objects_are_neither_positives_nor_regions(softmax: Path, tmp_pa
 
 
 def message(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a failing run prints."""
+    """Return the one line that a failing run prints."""
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("detect-train-rcnn-heads: ")

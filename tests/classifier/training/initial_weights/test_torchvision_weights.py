@@ -1,4 +1,4 @@
-"""torchvision's network is the oracle: the same pixels give the same scores."""
+"""Tests that our network gives the same scores as torchvision's for the same pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detection.runtime.pixels import MEAN_RGB, SCALE
 
 @pytest.fixture(name="theirs", scope="module")
 def random_torchvision() -> nn.Module:
-    """torchvision's network as its ImageNet weights are used, with statistics that are not the initial 0 and 1."""
+    """Return torchvision's network as its ImageNet weights need it, with statistics other than the initial 0 and 1."""
     torch.manual_seed(0)
     network: nn.Module = torchvision.models.GoogLeNet(transform_input=True, init_weights=True)
     for module in network.modules():
@@ -43,7 +43,7 @@ def our_network(theirs: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (97, 160)])
 def test_same_scores_for_the_same_pixels(theirs: nn.Module, ours: nn.Module, height: int, width: int) -> None:
-    """Odd sizes too: there the poolings' rounding shows. torchvision wants pixels by ImageNet's mean and deviation."""
+    """Odd sizes show how the poolings round. torchvision normalises by ImageNet's mean and standard deviation."""
     pixels = torch.randint(0, 256, (2, 3, height, width), generator=torch.Generator().manual_seed(1))
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -56,7 +56,7 @@ def test_same_scores_for_the_same_pixels(theirs: nn.Module, ours: nn.Module, hei
 
 
 def test_parameters_are_those_of_torchvision(ours: nn.Module) -> None:
-    """The number that torchvision states with its weights."""
+    """The number of parameters is the one that torchvision states with its weights."""
     assert sum(parameter.numel() for parameter in ours.parameters()) == 6_624_904
     assert torchvision.models.GoogLeNet_Weights.IMAGENET1K_V1.meta["num_params"] == 6_624_904
 
@@ -106,7 +106,7 @@ def test_left_over_tensor_is_named(state: dict[str, Tensor]) -> None:
 
 
 def test_shape_that_does_not_fit_is_named(state: dict[str, Tensor]) -> None:
-    """A 5x5 kernel, as the paper has it."""
+    """The paper has a 5x5 kernel where torchvision has 3x3."""
     state["inception3a.branch3.1.conv.weight"] = torch.zeros(32, 16, 5, 5)
     reason = r"inception3a\.branch3\.1\.conv\.weight: expected shape \[32, 16, 3, 3\], got \[32, 16, 5, 5\]"
     with pytest.raises(ValueError, match=reason):

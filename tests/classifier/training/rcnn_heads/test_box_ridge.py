@@ -1,4 +1,4 @@
-"""R-CNN's ridge regression, with its code's detours as the oracle."""
+"""Tests of the ridge regression of boxes against the longer computation of R-CNN's code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from detection.structures.arrays import FloatArray, IntArray
 
 
 def fit_box_ridge(features: FloatArray, deltas: FloatArray, labels: IntArray, *, num_classes: int) -> LinearHead:
-    """The head for regions that come all at once."""
+    """Fit the head to regions that are all added at once."""
     ridge = BoxRidge(10 if features.ndim == 1 else features.shape[1], num_classes=num_classes)
     ridge.add(features, deltas, labels)
     return ridge.finish()
 
 
 def regions(seed: int, count: int) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Features of a mean norm of about 20, deltas that depend on them, labels of classes 0, 1 and 3."""
+    """Return features with a mean norm of about 20, deltas that depend on them, and labels 0, 1 and 3."""
     generator = np.random.default_rng(seed)
     features = generator.normal(0, 20 / np.sqrt(10), (count, 10)).astype(np.float32)
     slope = generator.normal(0, 0.1, (10, 4))
@@ -38,7 +38,7 @@ def test_hand_derived_weights() -> None:
 
 
 def oracle(features: FloatArray, deltas: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """One class as R-CNN's code does it: targets centred and decorrelated, ridge, and both undone."""
+    """Fit one class as R-CNN's code does: it centres and decorrelates the targets, fits, and reverses both."""
     inputs = np.hstack([features, np.ones((len(features), 1))]).astype(np.float64)
     mean = deltas.astype(np.float64).mean(axis=0)
     centred = deltas - mean

@@ -1,4 +1,4 @@
-"""R-CNN's SVMs: the solver's settings, and what mining may and may not lose."""
+"""Tests of R-CNN's SVMs: the settings of the solver, and which negatives the mining keeps and drops."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NOTHING = np.zeros((0, 4), np.float32)
 
 
 def clusters(seed: int, centres: FloatArray, count: int, *, spread: float) -> FloatArray:
-    """Points [len(centres) * count, F] around centres [K, F]."""
+    """Return random points [len(centres) * count, F] around centres [K, F]."""
     noise = np.random.default_rng(seed).normal(0, spread, (len(centres) * count, centres.shape[1]))
     return (np.repeat(centres, count, axis=0) + noise).astype(np.float32)
 
 
 def objective(weight: FloatArray, bias: float, positives: FloatArray, negatives: FloatArray) -> float:
-    """What R-CNN minimises: hinge losses, positives twice, and half the squared weights, the bias's being a tenth."""
+    """Return what R-CNN minimises: the hinge losses, those of positives twice, and half the squared weights."""
     hinge = 2 * np.maximum(0, 1 - positives @ weight - bias).sum() + np.maximum(0, 1 + negatives @ weight + bias).sum()
     return float(0.001 * hinge + 0.5 * weight @ weight + 0.5 * (bias / 10) ** 2)
 
@@ -67,7 +67,7 @@ def test_separable_features_are_separated() -> None:
 
 @pytest.fixture(name="pool", scope="module")
 def overlapping_classes() -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
-    """Positives of three classes; features and overlaps of 120 images of 25 regions, a fifth of them near a class."""
+    """Return positives of three classes, and features and overlaps of 25 regions in each of 120 images."""
     generator = np.random.default_rng(6)
     centres = generator.normal(0, 1.5, (3, 12)).astype(np.float32)
     positives = [clusters(7 + label, centres[label : label + 1], 25, spread=0.7) for label in range(3)]
@@ -92,8 +92,8 @@ def test_mining_comes_close_to_all_negatives_at_once(
     monkeypatch.setattr(svm, "RETRAIN_AFTER", retrain_after)
     positives, features, overlaps = pool
     mining = HardNegativeMining(positives, seed=0)
-    for of_image, iou in zip(features, overlaps, strict=True):
-        mining.add_image(of_image, iou)
+    for image_features, iou in zip(features, overlaps, strict=True):
+        mining.add_image(image_features, iou)
     head = mining.finish()
     for label in range(3):
         negatives = np.concatenate([part[iou[:, label] < 0.3] for part, iou in zip(features, overlaps, strict=True)])

@@ -22,7 +22,7 @@ LABELS = np.array([4, 7, 0, 7], np.int64)
 PROPOSALS = as_boxes([(18, 5, 58, 35), (80, 2, 85, 12), (0, 0, 3, 3), (-10, 5, 30, 35)])
 
 
-def of_one_image(boxes: FloatArray, labels: IntArray | None = None) -> Objects:
+def single_image(boxes: FloatArray, labels: IntArray | None = None) -> Objects:
     return ObjectLists([boxes], [np.zeros(len(boxes), np.int64) if labels is None else labels])[np.array([0])]
 
 
@@ -39,12 +39,12 @@ def jittered(
     foreground: BoolArray,
     seed: int = 0,
 ) -> SampledBoxes:
-    """So many regions of one image."""
+    """Draw a region of one image for each entry of `foreground`."""
     rows = np.zeros(len(foreground), np.int64)
     return sample_jittered(
-        of_one_image(boxes, labels).take(rows),
+        single_image(boxes, labels).take(rows),
         np.array(size)[None].repeat(len(rows), axis=0),
-        ignored=of_one_image(as_boxes([]) if ignored is None else ignored).take(rows),
+        ignored=single_image(as_boxes([]) if ignored is None else ignored).take(rows),
         foreground=foreground,
         numbers=numbers_for(len(rows), seed),
     )
@@ -55,7 +55,7 @@ def quota_of(first: int, count: int, fraction: float) -> BoolArray:
 
 
 def assert_valid(regions: FloatArray, size: Size) -> None:
-    """Within the image, and at least one pixel wide and high, but for rounding in float32."""
+    """Check that boxes lie within the image and are at least one pixel wide and high, but for rounding in float32."""
     height, width = size
     assert (regions >= 0).all()
     assert (regions <= [width, height, width, height]).all()

@@ -1,4 +1,4 @@
-"""`sample_jittered` and its quota: regions around ground truth, foreground and background, by image and by batch."""
+"""Tests of `sample_jittered`, which draws regions around ground truth, and of the quota of foreground."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_no_regions() -> None:
 
 
 def test_images_of_a_batch_are_drawn_as_if_alone() -> None:
-    """Whatever the others are: with more objects, with none, of other sizes, with more proposals."""
+    """The result of an image does not depend on the other images: their objects, sizes and proposals."""
     images = [BOXES, as_boxes([]), BOXES[1:2], BOXES[::-1]]
     labels = [LABELS, LABELS[:0], LABELS[1:2], LABELS[::-1]]
     ignored = [BOXES[:1], BOXES[1:3], as_boxes([]), as_boxes([])]

@@ -1,4 +1,4 @@
-"""`sample_crop`: random crops of whole images."""
+"""Tests of `sample_crop`, which draws random crops of whole images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sample_proposals`, and `keep_apart`, which leaves out what overlaps ignored objects."""
+"""Tests of `sample_proposals`, and of `keep_apart`, which removes boxes that overlap ignored objects."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from classifier.training.samples.from_proposals import sample_proposals
 from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes, apart_from, keep_apart
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
-from tests.classifier.training.samples.sampling_examples import BOXES, LABELS, PROPOSALS, numbers_for, of_one_image
+from tests.classifier.training.samples.sampling_examples import BOXES, LABELS, PROPOSALS, numbers_for, single_image
 
 
 def proposed(
     boxes: FloatArray, labels: IntArray, proposals: FloatArray, quota: BoolArray, seed: int = 0
 ) -> SampledBoxes:
-    """So many regions of one image."""
+    """Draw a region of one image for each entry of `quota`."""
     return sample_proposals(
-        of_one_image(boxes, labels),
+        single_image(boxes, labels),
         proposals,
         np.array([len(proposals)]),
         foreground=quota[None],

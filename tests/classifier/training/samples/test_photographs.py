@@ -30,13 +30,13 @@ SIZE = (60, 100)
 PERSON, CAT = as_boxes([(10, 10, 30, 30), (60, 10, 90, 50)])
 NEITHER = as_boxes([(0, 0, 100, 10)])[0]
 COUNT = 5
-"""Photographs."""
+"""Number of photographs."""
 
 CLASSES = ("diver", "Persian cat", "tabby")
 
 
 class Pictures(DataSet):
-    """Photographs of a person and a cat each."""
+    """Photographs that each show a person and a cat."""
 
     class_names = ("person", "cat")
 
@@ -88,19 +88,19 @@ def photographs(
     )
 
 
-def samples_of(some: Photographs, *, per_image: int = 1) -> ObjectSamples:
-    return some.samples(CLASSES, per_image=per_image, augmentation=Augmentation(), seed=1)
+def draw_from(source: Photographs, *, per_image: int = 1) -> ObjectSamples:
+    return source.samples(CLASSES, per_image=per_image, augmentation=Augmentation(), seed=1)
 
 
-def drawn(some: Photographs) -> dict[tuple[float, ...], int]:
-    """All regions of the first photograph, with their labels."""
-    regions = samples_of(some, per_image=100)[SampleKey(0, 0, 0)].regions
+def drawn(source: Photographs) -> dict[tuple[float, ...], int]:
+    """Return all regions of the first photograph, with their labels."""
+    regions = draw_from(source, per_image=100)[SampleKey(0, 0, 0)].regions
     return dict(zip(map(tuple, regions.boxes.tolist()), regions.labels.tolist(), strict=True))
 
 
 @pytest.fixture(name="kinds")
 def kinds_of_the_categories(tmp_path: Path) -> str:
-    """A cat is of one of two classes or of none, a person of the first."""
+    """Write a file by which cats belong to one of two classes or to none, and persons to the first class."""
     path = tmp_path / "kinds.tsv"
     path.write_text(f"{HEADER}\ncat\tsome\ttabby, Persian cat\nperson\tall\tdiver\n")
     return str(path)
@@ -115,15 +115,15 @@ def test_without_categories_all_objects_are_left_out(pictures: Pictures) -> None
 
 
 def test_objects_have_the_labels_of_their_classes(pictures: Pictures, kinds: str) -> None:
-    some = photographs(pictures, classes=kinds, none_of_the_classes=(), foreground_fraction=0.5)
-    assert some.label_sets(CLASSES) == [frozenset({NONE, 1, 2})]
-    of_the_set = 1 + len(CLASSES)
-    assert drawn(some) == {tuple(PERSON.tolist()): 1, tuple(CAT.tolist()): of_the_set, tuple(NEITHER.tolist()): 0}
+    source = photographs(pictures, classes=kinds, none_of_the_classes=(), foreground_fraction=0.5)
+    assert source.label_sets(CLASSES) == [frozenset({NONE, 1, 2})]
+    label_of_set = 1 + len(CLASSES)
+    assert drawn(source) == {tuple(PERSON.tolist()): 1, tuple(CAT.tolist()): label_of_set, tuple(NEITHER.tolist()): 0}
 
 
 def test_background_comes_before_classes(pictures: Pictures, kinds: str) -> None:
-    some = photographs(pictures, classes=kinds, none_of_the_classes=("person",), foreground_fraction=0.5)
-    assert drawn(some)[tuple(PERSON.tolist())] == 0
+    source = photographs(pictures, classes=kinds, none_of_the_classes=("person",), foreground_fraction=0.5)
+    assert drawn(source)[tuple(PERSON.tolist())] == 0
 
 
 def test_without_a_file_there_are_no_sets(pictures: Pictures) -> None:
@@ -146,7 +146,7 @@ def test_what_has_no_label_is_ignored(pictures: Pictures) -> None:
 
 @pytest.mark.parametrize(("folds", "held_out", "expected"), [(1, 0, "01234"), (2, 0, "13"), (2, 1, "024")])
 def test_a_fold_is_held_out(folds: int, held_out: int, expected: str, pictures: Pictures) -> None:
-    samples = samples_of(photographs(pictures, folds=folds, held_out=held_out))
+    samples = draw_from(photographs(pictures, folds=folds, held_out=held_out))
     assert [record.image_id for record in samples.records] == list(expected)
     assert [path.stem for path in samples.files()] == list("01234")  # decoded once for all folds
 
@@ -156,13 +156,13 @@ def test_every_photograph_shows_foreground_and_background(share: float, pictures
     thumbnails = TinyImageNet(tiny_images)
     kinds = pictures.root / "kinds.tsv"
     kinds.write_text(f"{HEADER}\ncat\tsome\t{', '.join(thumbnails.class_names)}\n")
-    some = photographs(pictures, share=share, classes=str(kinds), none_of_the_classes=(), foreground_fraction=0.5)
-    samples = Regions(photographs=some).training_samples(
+    source = photographs(pictures, share=share, classes=str(kinds), none_of_the_classes=(), foreground_fraction=0.5)
+    samples = Regions(photographs=source).training_samples(
         thumbnails, "val", proposals=None, augmentation=Augmentation(), seed=1
     )
     found = samples.__getitems__([SampleKey(0, position, position % 12) for position in range(int(20 * COUNT / share))])
-    of_photographs = [sample for sample in found if sample.path.parent == pictures.root]
-    seen = Counter((sample.path.stem, bool(sample.regions.labels[0])) for sample in of_photographs)
+    from_photographs = [sample for sample in found if sample.path.parent == pictures.root]
+    seen = Counter((sample.path.stem, bool(sample.regions.labels[0])) for sample in from_photographs)
     assert seen == {(str(index), foreground): 10 for index in range(COUNT) for foreground in (False, True)}
 
 
@@ -175,14 +175,14 @@ def test_they_take_their_share_of_the_places(pictures: Pictures, tiny_images: Pa
     assert len(samples) == 12
     assert len(samples.files()) == 12 + COUNT
     found = samples.__getitems__([SampleKey(0, position, position % 12) for position in range(100)])
-    of_photographs = [sample.path.parent == pictures.root for sample in found]
-    assert sum(of_photographs) == 30
+    from_photographs = [sample.path.parent == pictures.root for sample in found]
+    assert sum(from_photographs) == 30
     for start in range(90):
-        assert sum(of_photographs[start : start + 10]) == 3
+        assert sum(from_photographs[start : start + 10]) == 3
     assert set(Counter(sample.path for sample in found if sample.path.parent == pictures.root).values()) == {6}
     labels = np.array([sample.regions.labels[0] for sample in found])
-    assert not labels[of_photographs].any()
-    assert (labels[~np.array(of_photographs)] > 0).sum() == 35  # half of the others
+    assert not labels[from_photographs].any()
+    assert (labels[~np.array(from_photographs)] > 0).sum() == 35  # half of the others
 
 
 def test_samples_of_a_batch_are_those_one_by_one(pictures: Pictures, tiny_images: Path) -> None:
@@ -191,9 +191,9 @@ def test_samples_of_a_batch_are_those_one_by_one(pictures: Pictures, tiny_images
         TinyImageNet(tiny_images), "val", proposals=None, augmentation=Augmentation(), seed=1
     )
     keys = [SampleKey(3, position, position % 12) for position in range(7, 15)]
-    for one, key in zip(samples.__getitems__(keys), keys, strict=True):
-        assert one.path == samples[key].path
-        assert np.array_equal(one.regions.boxes, samples[key].regions.boxes)
+    for sample, key in zip(samples.__getitems__(keys), keys, strict=True):
+        assert sample.path == samples[key].path
+        assert np.array_equal(sample.regions.boxes, samples[key].regions.boxes)
 
 
 def test_all_images_are_read_by_the_same_reader(pictures: Pictures, tiny_images: Path) -> None:
@@ -224,18 +224,18 @@ def test_wrong_settings_are_named(pictures: Pictures) -> None:
     with pytest.raises(InputError, match="expected a category 'dog', got none of this name"):
         drawn(photographs(pictures, none_of_the_classes=("dog",)))
     with pytest.raises(InputError, match="expected photographs in split 'val', got none"):
-        samples_of(photographs(pictures, split="val"))
+        draw_from(photographs(pictures, split="val"))
 
 
 def test_photographs_without_proposals_are_named(pictures: Pictures) -> None:
     with CacheWriter(pictures.root / "other", {}) as writer:
         writer.finish()
-    some = Photographs(pictures, split="train", proposals=CacheFile(str(pictures.root / "other")), share=0.1)
+    source = Photographs(pictures, split="train", proposals=CacheFile(str(pictures.root / "other")), share=0.1)
     with pytest.raises(InputError, match="other: expected proposals of image '0' and 4 more, got none"):
-        samples_of(some)
+        draw_from(source)
 
 
 def test_a_missing_cache_is_named_when_it_is_needed(pictures: Pictures) -> None:
-    some = Photographs(pictures, split="train", proposals=CacheFile("nowhere"), share=0.1)
+    source = Photographs(pictures, split="train", proposals=CacheFile("nowhere"), share=0.1)
     with pytest.raises(InputError, match="nowhere: no such cache of proposals"):
-        samples_of(some)
+        draw_from(source)

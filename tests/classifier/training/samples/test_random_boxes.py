@@ -1,4 +1,4 @@
-"""`jitter_boxes` and `random_boxes`: what regions are drawn from."""
+"""Tests of `jitter_boxes` and `random_boxes`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def noise(height: int, width: int) -> Image:
 def cut(
     image: Image, box: list[float], others: FloatArray = NOTHING, *, size: int = 16, context: int = 2
 ) -> RegionCrops:
-    """The chip of a single region."""
+    """Cut out a single region."""
     return cut_regions([image], np.concatenate([np.array([box], np.float32), others])[None], size=size, context=context)
 
 

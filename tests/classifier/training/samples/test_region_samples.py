@@ -1,4 +1,4 @@
-"""Regions that a training run draws from records with proposals and with objects that are to be ignored."""
+"""Tests of the regions that are drawn from images with proposals and with ignored objects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROPOSED = as_boxes([(10, 10, 30, 20), (60, 10, 80, 50), (0, 0, 100, 10), (95, 5
 
 
 class Known(dict[str, Proposals]):
-    """Proposals in memory, in place of a cache."""
+    """Proposals in memory, which replace a cache."""
 
     def require(self, records: Iterable[GroundTruth]) -> None:
         for record in records:
@@ -41,7 +41,7 @@ class Known(dict[str, Proposals]):
 
     def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
         boxes = [self[image_id].boxes for image_id in image_ids]
-        return np.concatenate(boxes), np.array([len(of_image) for of_image in boxes])
+        return np.concatenate(boxes), np.array([len(image_boxes) for image_boxes in boxes])
 
 
 def known(boxes: FloatArray, image_id: str = "a") -> Known:
@@ -56,7 +56,7 @@ def image_with_an_ignored_object(tmp_path: Path) -> GroundTruth:
 
 
 def draw(record: GroundTruth, proposals: Known | None, fraction: float) -> tuple[set[tuple[float, ...]], set[int]]:
-    """The different boxes and labels among many regions."""
+    """Return the set of boxes and the set of labels of many regions."""
     samples = ObjectSamples(
         [record],
         per_image=300,
@@ -102,7 +102,7 @@ def test_jittered_regions_leave_out_the_ignored_object(record: GroundTruth) -> N
 
 @pytest.mark.parametrize("proposals", [None, known(PROPOSED)])
 def test_samples_of_a_batch_are_those_one_by_one(record: GroundTruth, proposals: Known | None) -> None:
-    """With images among them that have nothing to draw from."""
+    """Some of the images have nothing to draw from."""
     alone = GroundTruth("b", record.path, BOXES[1:], LABELS[1:], IGNORED[1:])
     everything = None if proposals is None else Known({**proposals, "b": Proposals(BOXES[1:], np.zeros(1, np.float32))})
     samples = ObjectSamples(
@@ -114,11 +114,11 @@ def test_samples_of_a_batch_are_those_one_by_one(record: GroundTruth, proposals:
         seed=2,
     )
     keys = [SampleKey(0, 3, 0), SampleKey(0, 4, 1), SampleKey(1, 9, 0), SampleKey(1, 2, 1)]
-    for one, key in zip(samples.__getitems__(keys), keys, strict=True):
+    for sample, key in zip(samples.__getitems__(keys), keys, strict=True):
         expected = samples[key]
-        assert one.path == expected.path
+        assert sample.path == expected.path
         for parts in ("regions", "distortions"):
-            for found, wanted in zip(getattr(one, parts), getattr(expected, parts), strict=True):
+            for found, wanted in zip(getattr(sample, parts), getattr(expected, parts), strict=True):
                 assert np.array_equal(found, wanted)
 
 
@@ -131,7 +131,7 @@ def test_ignored_objects_are_not_measured(record: GroundTruth) -> None:
 
 
 class Listed(DataSet):
-    """The records it is given, of two classes."""
+    """A data set of two classes with the given records."""
 
     class_names = ("cat", "dog")
 

@@ -1,4 +1,4 @@
-"""Files of random networks, to be members of an ensemble."""
+"""Weights files of random networks, as members of ensembles and as single classifiers."""
 
 from __future__ import annotations
 

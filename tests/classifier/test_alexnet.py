@@ -117,10 +117,10 @@ def test_drops_half_of_both_hidden_layers() -> None:
         small.train()(images)
         small.eval()(images)
     assert len(layers_that_drop) == 2
-    for of_training in factors[:2]:
-        assert of_training.unique().tolist() == [0, 1]
-        assert of_training.mean().item() == pytest.approx(0.5, abs=0.03)
-    assert [of_testing.unique().tolist() for of_testing in factors[2:]] == [[0.5], [0.5]]
+    for training_factors in factors[:2]:
+        assert training_factors.unique().tolist() == [0, 1]
+        assert training_factors.mean().item() == pytest.approx(0.5, abs=0.03)
+    assert [testing_factors.unique().tolist() for testing_factors in factors[2:]] == [[0.5], [0.5]]
 
 
 def test_memory_format_and_batch_change_nothing(small: AlexNet) -> None:

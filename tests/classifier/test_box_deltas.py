@@ -1,4 +1,4 @@
-"""Deltas of box regression: what is encoded is decoded, whatever the boxes."""
+"""Deltas of box regression: decoding is the inverse of encoding, for all kinds of boxes."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_decoding_agrees_with_loops() -> None:
     deltas = 8 * torch.randn((20, 5, 4), generator=torch.Generator().manual_seed(4))
     actual = decode_boxes(regions, deltas, SIZE)
     expected = [
-        [naive_decode(region.tolist(), delta.tolist(), SIZE) for delta in of_region]
-        for region, of_region in zip(regions, deltas, strict=True)
+        [naive_decode(region.tolist(), delta.tolist(), SIZE) for delta in region_deltas]
+        for region, region_deltas in zip(regions, deltas, strict=True)
     ]
     torch.testing.assert_close(actual, torch.tensor(expected), atol=1e-3, rtol=1e-5)
     assert (actual[..., :2] == 0).any()

@@ -46,15 +46,15 @@ def naive_mean(by_member: list[list[RegionScores]], index: int) -> tuple[FloatAr
 
 def test_is_the_mean_of_its_members(mixed: list[str]) -> None:
     by_member = [single(member) for member in mixed]
-    found = exact_ensemble(mixed, batch_size=2)(IMAGES, REGIONS)
-    assert len(found) == 3
-    for index, scores in enumerate(found):
+    actual = exact_ensemble(mixed, batch_size=2)(IMAGES, REGIONS)
+    assert len(actual) == 3
+    for index, scores in enumerate(actual):
         probabilities, boxes = naive_mean(by_member, index)
         np.testing.assert_allclose(scores.probabilities, probabilities, atol=1e-5)
         np.testing.assert_allclose(refined(scores), boxes, atol=1e-3)
         assert scores.probabilities.dtype == refined(scores).dtype == np.float32
     assert np.ptp([scores[0].probabilities[:, 1] for scores in by_member], axis=0).max() > 0.05  # members do differ
-    assert np.ptp(found[0].probabilities[:, 1]) > 0.01  # and so do regions
+    assert np.ptp(actual[0].probabilities[:, 1]) > 0.01  # and so do regions
 
 
 def test_one_member_is_a_region_classifier(mixed: list[str]) -> None:
@@ -104,7 +104,7 @@ def naive_cascade(
 @pytest.mark.parametrize("batch_size", [1, 64])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 4), (3, 0, 2, 1)], ids=["second refines", "first", "last"])
-def test_cascade_is_a_naive_one(
+def test_cascade_agrees_with_a_naive_cascade(
     mixed: list[str], order: tuple[int, ...], steps: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = [mixed[index] for index in order]
@@ -126,12 +126,12 @@ def test_cascade_is_a_naive_one(
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], steps: int) -> None:
+def test_stages_hold_the_scores_of_a_cascade_with_one_more_threshold(mixed: list[str], steps: int) -> None:
     members = [mixed[1], mixed[0], mixed[2], mixed[3]]
-    best = np.concatenate([expected_confidence(one.probabilities) for one in single(members[0])])
+    best = np.concatenate([expected_confidence(scores.probabilities) for scores in single(members[0])])
     earlier = [float(np.median(best))] * steps
     stages = exact_ensemble(members, cascade_thresholds=earlier).stages(IMAGES, REGIONS)
-    leading = np.concatenate([expected_confidence(one.first.probabilities[one.reached]) for one in stages])
+    leading = np.concatenate([expected_confidence(each.first.probabilities[each.reached]) for each in stages])
     assert len(leading) == (4 if earlier else 8)
     for threshold in (0.0, float(np.median(leading)), 1.0):
         ensemble = exact_ensemble(members, cascade_thresholds=[*earlier, threshold])
@@ -141,7 +141,7 @@ def test_stages_are_what_one_threshold_more_chooses_between(mixed: list[str], st
             np.testing.assert_allclose(refined(scores), refined(expected), atol=1e-3)
 
 
-def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None:
+def test_other_members_score_only_the_regions_that_go_on(mixed: list[str]) -> None:
     leading = expected_confidence(single(mixed[0])[0].probabilities)
     threshold = float(np.sort(leading)[-3:-1].mean())  # the best two regions
     shown: list[int] = []
@@ -154,7 +154,7 @@ def test_only_those_that_go_on_are_shown_to_the_others(mixed: list[str]) -> None
         assert [count for count in shown if count] == expected
 
 
-def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_uploaded_once_and_inputs_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     warped: list[int] = []
     uploaded: list[Image] = []
     warp, shrink = InputFormat.warp, crop.shrink_to
@@ -163,9 +163,9 @@ def test_images_are_uploaded_once_and_crops_shared(mixed: list[str], monkeypatch
         warped.append(self.size)
         return warp(self, group)
 
-    def noting(limit: int, one: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
-        uploaded.append(one)
-        return shrink(limit, one, boxes)
+    def noting(limit: int, picture: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:
+        uploaded.append(picture)
+        return shrink(limit, picture, boxes)
 
     monkeypatch.setattr(InputFormat, "warp", counting)
     monkeypatch.setattr(crop, "shrink_to", noting)

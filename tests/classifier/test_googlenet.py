@@ -102,7 +102,7 @@ def test_auxiliary_heads_see_4a_and_4d() -> None:
     with torch.inference_mode():
         logits, auxiliary = network.forward_with_auxiliary(torch.zeros(2, 3, 224, 224))
     assert logits.shape == (2, 7)
-    assert [tuple(of_head.shape) for of_head in auxiliary] == [(2, 7), (2, 7)]
+    assert [tuple(head_logits.shape) for head_logits in auxiliary] == [(2, 7), (2, 7)]
     inputs = [head[1][0].in_channels for head in network.auxiliary.values() if isinstance(head, AuxiliaryHead)]  # type: ignore[index]
     assert inputs == [512, 528]
 
@@ -128,7 +128,7 @@ def test_auxiliary_heads_run_only_when_asked_for() -> None:
     assert calls == list(network.auxiliary.values())
 
 
-def test_without_auxiliary_heads_there_are_no_logits_of_theirs() -> None:
+def test_without_auxiliary_heads_there_are_no_auxiliary_logits() -> None:
     network = GoogLeNet(7, width_multiplier=0.125).eval()
     with torch.inference_mode():
         logits, auxiliary = network.forward_with_auxiliary(torch.zeros(2, 3, 64, 64))
@@ -136,7 +136,7 @@ def test_without_auxiliary_heads_there_are_no_logits_of_theirs() -> None:
     assert auxiliary == []
 
 
-def test_auxiliary_heads_teach_what_is_below_them() -> None:
+def test_auxiliary_losses_reach_only_the_layers_below_them() -> None:
     network = GoogLeNet(7, auxiliary_heads=True, width_multiplier=0.125)
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     _, (of_4a, of_4d) = network.forward_with_auxiliary(images)
@@ -203,7 +203,7 @@ def test_learns_with_response_norm_and_auxiliary_heads() -> None:
 
     def losses() -> torch.Tensor:
         logits, auxiliary = network.forward_with_auxiliary(images)
-        return torch.stack([functional.cross_entropy(of_head, labels) for of_head in (logits, *auxiliary)])
+        return torch.stack([functional.cross_entropy(head_logits, labels) for head_logits in (logits, *auxiliary)])
 
     with torch.no_grad():
         network.eval()

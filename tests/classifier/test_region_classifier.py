@@ -1,4 +1,4 @@
-"""Scoring of regions: batches, folding and devices change nothing but speed."""
+"""A single network as a classifier: batches, memory limits and folding do not change its scores."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_bad_batch_size(weights: Path) -> None:
         RegionClassifier(str(weights), batch_size=0)
 
 
-def test_name_of_no_file() -> None:
+def test_missing_weights_file() -> None:
     with pytest.raises(InputError, match=r"^no_such\.safetensors: no such weights file"):
         RegionClassifier("no_such.safetensors")
 
@@ -235,8 +235,8 @@ def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypa
         return original(self, inputs, mirrored=mirrored)
 
     monkeypatch.setattr(LoadedNetwork, "outputs", counting)
-    found = classify(images, boxes)
+    actual = classify(images, boxes)
     at_once = {0: 2, 3: 2, 7: 6}[region_bytes // (12 * 32**2)]  # whole batches
     assert warped == [at_once] * (10 // at_once) + [10 % at_once] * (10 % at_once > 0)
-    for before, after in zip(expected, found, strict=True):
+    for before, after in zip(expected, actual, strict=True):
         np.testing.assert_allclose(after.probabilities, before.probabilities, atol=1e-5)

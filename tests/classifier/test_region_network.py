@@ -1,4 +1,4 @@
-"""Two heads on one trunk."""
+"""`RegionNetwork`: a class layer and a box regression layer on one trunk."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from classifier.layers.device_constant import device_constant
 CPU = torch.device("cpu")
 
 
-def test_values_are_copied_once_a_device() -> None:
+def test_values_are_copied_once_for_each_device() -> None:
     values = ((1.0, 2.0), (3.0, 4.0))
     first = device_constant(values, CPU)
     assert first.tolist() == [[1, 2], [3, 4]]
@@ -17,7 +17,7 @@ def test_values_are_copied_once_a_device() -> None:
     assert device_constant(values, CPU, torch.float64).dtype == torch.float64
 
 
-def test_made_while_detecting_and_used_in_training() -> None:
+def test_a_constant_created_in_inference_can_be_used_in_training() -> None:
     with torch.inference_mode():
         factors = device_constant((0.5, 1.5, 2.5), CPU)
     weights = torch.ones(3, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Published scales of pixels, from the one that all our networks read."""
+"""`PixelScale` converts the pixels that our networks read to published scales."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_keeps_shape_and_input(shape: tuple[int, ...]) -> None:
     assert (images == 1).all()
 
 
-def test_is_no_part_of_the_weights_but_moves_with_them() -> None:
+def test_buffers_are_not_saved_but_move_with_the_network() -> None:
     scale = PixelScale(MEAN_RGB, 1)
     assert scale.state_dict() == {}
     assert scale.to(torch.float64)(torch.zeros(1, 3, 1, 1, dtype=torch.float64)).dtype == torch.float64

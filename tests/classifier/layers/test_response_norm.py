@@ -47,7 +47,7 @@ def test_by_hand() -> None:
     torch.testing.assert_close(normalised, 100 / torch.tensor([5.0, 6, 6, 5]) ** 0.75)
 
 
-def test_nothing() -> None:
+def test_no_images() -> None:
     assert ResponseNorm(96)(torch.zeros(0, 96, 55, 55)).shape == (0, 96, 55, 55)
 
 

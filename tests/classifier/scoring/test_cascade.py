@@ -1,4 +1,4 @@
-"""Who goes on in a cascade, and how a threshold is chosen."""
+"""Which regions go on in a cascade, and how a threshold is chosen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_cascade_confidence_by_hand() -> None:
     assert cascade_confidence(torch.zeros(0, 3)).shape == (0,)
 
 
-def test_regions_go_on_from_the_threshold_on() -> None:
+def test_a_region_exactly_at_the_threshold_goes_on() -> None:
     stages = Stages(FIRST, FUSED, ALL)
     least = float(cascade_confidence(torch.from_numpy(FIRST.probabilities))[0])
     assert stages.goes_on(least).tolist() == [True, False, True]  # the first just does
@@ -47,14 +47,14 @@ def test_regions_go_on_from_the_threshold_on() -> None:
     assert not stages.goes_on(1).any()
 
 
-def test_what_was_stopped_before_does_not_go_on() -> None:
+def test_regions_that_an_earlier_threshold_stopped_do_not_go_on() -> None:
     stages = Stages(FIRST, FUSED, np.array([False, True, True]))
     assert stages.goes_on(0.2).tolist() == [False, False, True]
     assert stages.goes_on(0).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(("first_box", "stopped_box"), [(2.0, [2.0] * 4), (None, [5, 5, 20, 20])])
-def test_boxes_of_those_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
+def test_boxes_of_regions_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
     stages = Stages(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
                     RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)), ALL)  # fmt: skip
     boxes = refined(stages.choose(REGIONS, 0.2))

@@ -15,11 +15,11 @@ from tests.classifier.scoring.member_examples import exact_ensemble
 
 
 def sizes(count: int, batch_size: int) -> list[int]:
-    found = []
+    batches = []
     while count > 0:
-        found.append(next_size(count, batch_size))
-        count -= found[-1]
-    return found
+        batches.append(next_size(count, batch_size))
+        count -= batches[-1]
+    return batches
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,11 @@ def test_executions_agree(execution: Execution, batch_norm: bool, torchvision_de
     prepared = prepare(build(), execution, CPU, "float32")
     packed = any(isinstance(module, PackedConvolution) for module in prepared.modules())
     assert packed == (execution == "fused" and not torchvision_details)
-    found = prepared(pack(images) if packed else images)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    actual = prepared(pack(images) if packed else images)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_what_is_fused() -> None:
+def test_a_convolution_is_fused_unless_a_normalisation_follows() -> None:
     layer = Convolution(4, 8, 1, batch_norm=False)
     assert isinstance(fuse(layer), FusedConvolution)
     with_norm = Convolution(4, 8, 1, batch_norm=True)
@@ -164,21 +164,21 @@ for size, context in ((24, 0), (13, 3)):
         for part in parts
     ])
     for packed in (False, True):
-        found = warp_inputs(parts, size=size, context=context, dtype=torch.float32, packed=packed)
-        assert found.is_contiguous(memory_format=torch.channels_last)
+        actual = warp_inputs(parts, size=size, context=context, dtype=torch.float32, packed=packed)
+        assert actual.is_contiguous(memory_format=torch.channels_last)
         expected = warped * SCALE
-        torch.testing.assert_close(found, pack(expected) if packed else expected, atol=1e-4, rtol=0)
-        assert (found[7] == 0).all()  # wholly outside
+        torch.testing.assert_close(actual, pack(expected) if packed else expected, atol=1e-4, rtol=0)
+        assert (actual[7] == 0).all()  # wholly outside
 assert warp_inputs(parts[2:], size=8, context=1, dtype=torch.float32, packed=True).shape == (0, 16, 7, 7)
 bright = torch.full((3000, 3000, 3), 255, dtype=torch.uint8, device=DEVICE)  # its sums overflow
 bright[:, :, 0] = 200
 box = numpy.array([[2900, 2900, 3000, 3000], [0, 0, 3000, 3000], [2999, 2999, 3000, 3000]], numpy.float32)
 parts = [ImageRegions(bright, box, box, (3000, 3000))]
-found = warp_inputs(parts, size=4, context=0, dtype=torch.float32, packed=False)
+actual = warp_inputs(parts, size=4, context=0, dtype=torch.float32, packed=False)
 expected = torch.tensor([200 - 122.7, 255 - 116.7, 255 - 104.0]) * SCALE
-torch.testing.assert_close(found[0, :, 2, 2].cpu(), expected, atol=1e-4, rtol=0)
-torch.testing.assert_close(found[1, :, 3, 0].cpu(), expected, atol=1e-4, rtol=0)
-torch.testing.assert_close(found[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
+torch.testing.assert_close(actual[0, :, 2, 2].cpu(), expected, atol=1e-4, rtol=0)
+torch.testing.assert_close(actual[1, :, 3, 0].cpu(), expected, atol=1e-4, rtol=0)
+torch.testing.assert_close(actual[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
 """
 
 

@@ -1,4 +1,4 @@
-"""Whole networks that compute in bytes, against the same in float32."""
+"""Whole networks in int8 against the same networks in float32."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def random_boxes(image: Image, count: int = 60) -> FloatArray:
 
 @needs_int8
 @pytest.mark.parametrize("weights", SHIPPED)
-def test_shipped_classifiers_hardly_change(weights: str, photo_pixels: Image) -> None:
+def test_shipped_classifiers_hardly_change_in_int8(weights: str, photo_pixels: Image) -> None:
     image = photo_pixels.copy()  # which PyTorch may write to
     boxes = random_boxes(image)
     exact = RegionClassifier(weights, device="cpu", precision="float32")([image], [boxes])[0]
@@ -63,14 +63,16 @@ def test_regions_are_warped_to_bytes(photo_pixels: Image) -> None:
     warped = warp_regions(
         torch.from_numpy(image)[None], torch.from_numpy(boxes)[None], size=64, context=network.input_format.context
     )[0]
-    found = network.outputs(inputs).logits.softmax(dim=1)
+    actual = network.outputs(inputs).logits.softmax(dim=1)
     expected = network.outputs(network.input_format.convert(warped)).logits.softmax(dim=1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0.01)
 
 
 @needs_int8
 @pytest.mark.parametrize(("torchvision_details", "precision"), [(True, "int8"), (False, "float32")])
-def test_other_networks_read_numbers(tmp_path: Path, torchvision_details: bool, precision: Precision) -> None:
+def test_networks_that_cannot_read_bytes_read_float32(
+    tmp_path: Path, torchvision_details: bool, precision: Precision
+) -> None:
     details = {"batch_norm": True, "width_multiplier": 0.125, "torchvision_details": torchvision_details}
     description = NetworkDescription("classifier.googlenet.GoogLeNet", details, ("cat", "dog"), 32, 2)
     save_weights(tmp_path / "weights.safetensors", description.build(), description)
@@ -83,7 +85,7 @@ def test_other_networks_read_numbers(tmp_path: Path, torchvision_details: bool, 
 
 
 @needs_int8
-def test_shipped_multibox_hardly_changes(photo_pixels: Image) -> None:
+def test_shipped_multibox_hardly_changes_in_int8(photo_pixels: Image) -> None:
     exact, rough = (
         MultiBoxProposer("multibox.safetensors", device="cpu", precision=precision).predict(photo_pixels)
         for precision in ("float32", "int8")
@@ -95,7 +97,7 @@ def test_shipped_multibox_hardly_changes(photo_pixels: Image) -> None:
 @needs_int8
 @pytest.mark.parametrize("arguments", [{}, {"stem_stride": 4}, {"torchvision_details": True}])
 @torch.no_grad()
-def test_every_module_is_the_one_in_float32(arguments: dict[str, Any]) -> None:
+def test_every_inception_module_in_int8_agrees_with_float32(arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
     exact = GoogLeNet(5, batch_norm=True, width_multiplier=0.25, **arguments).train()
     images = torch.rand(32, 3, 63, 64) * 4 - 2
@@ -107,26 +109,27 @@ def test_every_module_is_the_one_in_float32(arguments: dict[str, Any]) -> None:
     scales = rough.quantise()
     assert sum(isinstance(module, QuantisedConvolution) for module in rough.modules()) == 3 + 9 * 6
     maps = rough.feature_maps(images)
-    assert {one.dtype for one in maps.values()} == {torch.uint8}
-    # An untrained network enlarges differences from module to module, so each is compared on what the one before found.
+    assert {features.dtype for features in maps.values()} == {torch.uint8}
+    # Differences grow from module to module in an untrained network, so each one gets the output of the int8 module
+    # before it.
     stem = rough.stem(rough.scale(images)).float() * activation_scale(exact.stem[4])
     assert_near(stem, exact.stem(exact.scale(images)))
     before = stem
     for name, block in exact.blocks.items():
         pool = {"4a": exact.pool, "5a": exact.last_pool}.get(name, nn.Identity())
-        found = maps[name].float() * scales[name]
-        assert_near(found, block(pool(before)))
-        before = found
+        actual = maps[name].float() * scales[name]
+        assert_near(actual, block(pool(before)))
+        before = actual
     torch.testing.assert_close(rough.features(images), before.mean(dim=(2, 3)))
 
 
-def assert_near(found: Tensor, expected: Tensor) -> None:
-    assert found.shape == expected.shape
+def assert_near(actual: Tensor, expected: Tensor) -> None:
+    assert actual.shape == expected.shape
     assert expected.std() > 0.1
-    assert (found - expected).abs().mean() < 0.04 * expected.mean()
+    assert (actual - expected).abs().mean() < 0.04 * expected.mean()
 
 
-def test_without_batch_normalisation_it_cannot_be(tmp_path: Path) -> None:
+def test_int8_needs_batch_normalisation(tmp_path: Path) -> None:
     network = GoogLeNet(4, width_multiplier=0.125)
     assert not network.can_quantise
     with pytest.raises(ValueError, match="expected a convolution, batch normalisation and ReLU"):
@@ -143,7 +146,7 @@ def test_without_batch_normalisation_it_cannot_be(tmp_path: Path) -> None:
 
 
 @needs_int8
-def test_it_is_what_a_cpu_gets() -> None:
+def test_int8_is_the_default_on_a_cpu() -> None:
     assert RegionClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"

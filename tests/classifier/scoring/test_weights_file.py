@@ -1,4 +1,4 @@
-"""Weights files: what goes in comes out, and everything else is refused by name."""
+"""Weights files: saving and loading gives the same network, and files that cannot be used are named."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def test_tensors_of_the_trunk_have_the_same_names_with_and_without_heads(refinin
     assert load_file(path).keys() <= load_file(refining_path).keys()
 
 
-def test_network_of_a_file_with_heads_stands_alone(refining_path: Path) -> None:
+def test_load_weights_returns_the_trunk_alone(refining_path: Path) -> None:
     network, _ = load_weights(refining_path)
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 2)
     assert not any(name.startswith("box_head") for name in network.state_dict())
 
 
-def test_files_from_before_there_were_heads_load(path: Path) -> None:
+def test_old_files_without_heads_load(path: Path) -> None:
     fields = asdict(DESCRIPTION)
     del fields["head"], fields["box_regression"]
     save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})

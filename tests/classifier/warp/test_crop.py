@@ -118,15 +118,15 @@ def test_outside_is_zero() -> None:
     np.testing.assert_allclose(output[:, 8, 8], 255 - np.array(MEAN_RGB), atol=1e-4)
 
 
-def test_regions_of_several_images_are_those_of_each() -> None:
+def test_several_images_give_the_regions_of_each_image() -> None:
     images = np.stack([random_image(40, 50, seed) for seed in range(3)])
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(3, 5, 2, generator=generator) * 30
     boxes = torch.cat([corners, corners + 1 + torch.rand(3, 5, 2, generator=generator) * 60], dim=2)
     together = warp_regions(torch.from_numpy(images), boxes, size=16, context=2)
     assert together.shape == (3, 5, 3, 16, 16)
-    for image, of_image, expected in zip(images, boxes, together, strict=True):
-        alone = warp_regions(torch.from_numpy(image)[None], of_image[None], size=16, context=2)[0]
+    for image, image_boxes, expected in zip(images, boxes, together, strict=True):
+        alone = warp_regions(torch.from_numpy(image)[None], image_boxes[None], size=16, context=2)[0]
         assert torch.equal(alone, expected)
 
 
@@ -146,16 +146,16 @@ def test_bytes_are_the_nearest_to_what_a_network_would_read() -> None:
     read = QuantisedInput((0 - max(MEAN_RGB)) * SCALE, (255 - min(MEAN_RGB)) * SCALE)
     expected = read(warp_regions(image[None], boxes[None], size=24, context=2)[0] * SCALE)
 
-    found = warp_to_bytes(image, boxes, size=24, context=2, scale=read.scale / SCALE, zero=read.zero)
+    actual = warp_to_bytes(image, boxes, size=24, context=2, scale=read.scale / SCALE, zero=read.zero)
 
-    assert found.dtype == torch.uint8
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert (found.int() - expected.int()).abs().max() <= 1
-    assert (found != expected).float().mean() < 1e-3  # halves, after roundings in float32
+    assert actual.dtype == torch.uint8
+    assert actual.is_contiguous(memory_format=torch.channels_last)
+    assert (actual.int() - expected.int()).abs().max() <= 1
+    assert (actual != expected).float().mean() < 1e-3  # halves, after roundings in float32
     assert len(expected.unique()) > 200
 
 
-def test_box_that_is_no_box_leaves_the_others_alone() -> None:
+def test_an_invalid_box_does_not_change_other_regions() -> None:
     image = torch.from_numpy(random_image(40, 50))[None]
     boxes = random_boxes(3, 50, 40)
     wrong = torch.tensor([[float("nan")] * 4, [0, 0, float("inf"), 5], [1e30, 0, 2e30, 1e30]])
@@ -197,7 +197,3 @@ def test_large_flat_image_keeps_its_colour() -> None:
 def test_refuses_shapes_that_do_not_fit(images: torch.Tensor, boxes: torch.Tensor, context: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         warp_regions(images, boxes, size=8, context=context)
-
-
-def test_normalise_gives_unit_variance_to_imagenet_pixels() -> None:
-    torch.testing.assert_close(torch.tensor([58.0, -58.0, 0.0]) * SCALE, torch.tensor([1.0, -1.0, 0.0]))

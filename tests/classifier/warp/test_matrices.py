@@ -40,7 +40,7 @@ def test_weights_sum_to_one_inside(kind: Interpolation, low: float, high: float,
 
 
 @pytest.mark.parametrize("kind", Interpolation)
-def test_nothing_lies_outside(kind: Interpolation) -> None:
+def test_pixels_outside_have_no_weight(kind: Interpolation) -> None:
     assert (weights(30, 40, 5, 20, kind) == 0).all()
     assert (weights(-40, -20, 5, 20, kind) == 0).all()
 
@@ -50,7 +50,7 @@ def test_nothing_lies_outside(kind: Interpolation) -> None:
     [(Interpolation.BILINEAR, "bilinear"), (Interpolation.NEAREST, "nearest"), (Interpolation.CUBIC, "bicubic")],
 )
 @pytest.mark.parametrize(("low", "high", "size"), [(3.2, 20.7, 12), (5.1, 9.4, 16), (-6.3, 31.1, 7)])
-def test_samples_as_grid_sample_does(kind: Interpolation, mode: str, low: float, high: float, size: int) -> None:
+def test_samples_agree_with_grid_sample(kind: Interpolation, mode: str, low: float, high: float, size: int) -> None:
     row = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1, 1, 24)))
     centres = low + (high - low) * (torch.arange(size, dtype=torch.float64) + 0.5) / size
     grid = torch.stack([2 * centres / 24 - 1, torch.zeros_like(centres)], -1).view(1, 1, size, 2)
@@ -59,7 +59,7 @@ def test_samples_as_grid_sample_does(kind: Interpolation, mode: str, low: float,
     torch.testing.assert_close(weights(low, high, size, 24, kind) @ row[0, 0, 0], expected)
 
 
-def test_each_region_has_its_own_kind() -> None:
+def test_each_region_has_its_own_interpolation() -> None:
     low, high = torch.tensor([1.0, 2, 3, 4]), torch.tensor([9.0, 12, 7, 21])
     kinds = np.array([3, 0, 2, 1], np.uint8)
     together = resampling_weights(low, high, 6, length=24, kinds=kinds)

@@ -1,4 +1,4 @@
-"""Averages over models and crops against one crop at a time; error and confusions against plain counting."""
+"""Averages over models and crops agree with a loop over single crops; errors and confusions with counting."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def naive_average(models: Sequence[tuple[nn.Module, NetworkDescription]], image:
     """One crop of one model after the other."""
     boxes, mirrored = evaluation_crops((image.shape[0], image.shape[1]), count)
     pixels = torch.from_numpy(image)[None]
-    found = []
+    scores = []
     for network, description in models:
         for box, mirror in zip(torch.from_numpy(boxes), mirrored, strict=True):
             crop = warp_regions(pixels, box.view(1, 1, 4), size=description.input_size)[0]
             with torch.inference_mode():
                 logits = network((crop.flip(3) if mirror else crop) * SCALE)
-            found.append(logits[0, 1:].softmax(0) if description.background else logits[0].softmax(0))
-    mean: FloatArray = torch.stack(found).mean(dim=0).numpy()
+            scores.append(logits[0, 1:].softmax(0) if description.background else logits[0].softmax(0))
+    mean: FloatArray = torch.stack(scores).mean(dim=0).numpy()
     return mean
 
 
@@ -75,7 +75,7 @@ def test_averages_of_models_and_crops(weights: list[Path], images: list[Image]) 
     assert np.ptp(actual[:, :, :, 0], axis=0).max() > 0.01  # and so does the second model
 
 
-def test_repeated_crops_count_as_often_as_they_come(weights: list[Path], images: list[Image]) -> None:
+def test_repeated_crops_count_repeatedly(weights: list[Path], images: list[Image]) -> None:
     classifier, square = exact(weights[0]), images[2]
     all_crops = cut_crops(square, evaluation_crops((40, 40), 144), size=32, device=classifier.device)
     expected = classifier.probabilities(all_crops).mean(dim=0).numpy()
@@ -111,7 +111,7 @@ def test_models_of_one_size_share_the_crops(
 
 
 @pytest.mark.parametrize("missing", ["classifiers", "images", "counts"])
-def test_nothing_to_average(weights: list[Path], images: list[Image], missing: str) -> None:
+def test_empty_arguments_are_refused(weights: list[Path], images: list[Image], missing: str) -> None:
     classifiers = [exact(weights[0])]
     with pytest.raises(ValueError, match="expected classifiers, images and counts, got"):
         average_probabilities(**{"classifiers": classifiers, "images": images, "counts": [1], missing: []})

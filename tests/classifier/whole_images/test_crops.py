@@ -20,7 +20,7 @@ def rows(crops: Crops) -> set[tuple[float, ...]]:
 
 @pytest.mark.parametrize("count", [1, 10, 144])
 @pytest.mark.parametrize("size", SIZES)
-def test_as_many_as_asked_for_and_inside_the_image(size: tuple[int, int], count: int) -> None:
+def test_crops_have_the_right_count_and_are_inside_the_image(size: tuple[int, int], count: int) -> None:
     boxes, mirrored = evaluation_crops(size, count)
     assert boxes.shape == (count, 4)
     assert boxes.dtype == np.float32
@@ -71,7 +71,7 @@ def test_144_crops_have_four_sides_and_the_whole_squares(size: tuple[int, int]) 
 
 def naive_crops(size: tuple[int, int]) -> list[tuple[float, float, float, float]]:
     """The papers' way, in pixels of the resized image, and back to those of the original."""
-    found = []
+    crops = []
     for scale in (256, 288, 320, 352):
         factor = scale / min(size)
         height, width = size[0] * factor, size[1] * factor
@@ -79,10 +79,10 @@ def naive_crops(size: tuple[int, int]) -> list[tuple[float, float, float, float]
             left, top = (width - scale) * place / 2, (height - scale) * place / 2
             free = scale - 224
             for x, y in [(0, 0), (free, 0), (0, free), (free, free), (free / 2, free / 2)]:
-                found.append((left + x, top + y, left + x + 224, top + y + 224))
-            found.append((left, top, left + scale, top + scale))
-        found[-18:] = [(a / factor, b / factor, c / factor, d / factor) for a, b, c, d in found[-18:]]
-    return found
+                crops.append((left + x, top + y, left + x + 224, top + y + 224))
+            crops.append((left, top, left + scale, top + scale))
+        crops[-18:] = [(a / factor, b / factor, c / factor, d / factor) for a, b, c, d in crops[-18:]]
+    return crops
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,4 +1,4 @@
-"""Networks as classifiers of whole images: background left out, batches and folding without influence."""
+"""Networks as classifiers of whole images: the background is left out, and batches do not change the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours against one distance at a time."""
+"""Nearest neighbours agree with a loop over single distances."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_agrees_with_one_distance_at_a_time() -> None:
     generator = torch.Generator().manual_seed(0)
     queries, features = torch.randn(4, 16, generator=generator), torch.randn(60, 16, generator=generator)
     indices, distances = nearest_neighbours(queries, features, 7)
-    for query, of_query, lengths in zip(queries, indices.tolist(), distances.tolist(), strict=True):
+    for query, neighbours, lengths in zip(queries, indices.tolist(), distances.tolist(), strict=True):
         naive = [math.dist(query.tolist(), row.tolist()) for row in features]
         expected = sorted(range(60), key=lambda index: naive[index])[:7]
-        assert of_query == expected
+        assert neighbours == expected
         assert lengths == pytest.approx([naive[index] for index in expected], rel=1e-5)
 
 
@@ -42,7 +42,7 @@ def test_ties_come_in_order() -> None:
     assert nearest_neighbours(torch.zeros(1, 1), features, 4).indices.tolist() == [[2, 0, 1, 3]]
 
 
-def test_fewer_than_asked_for_and_none() -> None:
+def test_fewer_features_than_asked_for_and_none() -> None:
     assert nearest_neighbours(torch.zeros(2, 3), torch.zeros(1, 3), 5).indices.shape == (2, 1)
     assert nearest_neighbours(torch.zeros(2, 3), torch.zeros(0, 3), 5).indices.shape == (2, 0)
     assert nearest_neighbours(torch.zeros(0, 3), torch.zeros(4, 3), 2).distances.shape == (0, 2)

@@ -1,4 +1,4 @@
-"""A packed image is the image, and its convolution is that of the image."""
+"""Unpacking a packed image restores it, and `PackedConvolution` agrees with the original convolution."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def test_unpacking_gives_the_image(height: int, width: int) -> None:
 def test_the_convolution_of_packed_images(height: int, width: int, bias: bool) -> None:
     images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
     convolution = nn.Conv2d(3, 5, 7, stride=2, padding=3, bias=bias)
-    found = PackedConvolution(convolution)(pack(images))
-    torch.testing.assert_close(found, convolution(images), atol=1e-5, rtol=1e-5)
+    actual = PackedConvolution(convolution)(pack(images))
+    torch.testing.assert_close(actual, convolution(images), atol=1e-5, rtol=1e-5)

@@ -77,7 +77,8 @@ def group(pairs: NDArray[np.int32], features: RegionFeatures, *, colored: bool) 
     if not len(pairs):
         return np.empty((0, 4), np.int32)
     colors = features.colors if colored else features.colors[:, :0]
-    return _group(pairs, RegionFeatures(*(each.copy() for each in features._replace(colors=colors))))
+    copies = RegionFeatures(features.sizes.copy(), features.boxes.copy(), colors.copy(), features.textures.copy())
+    return _group(pairs, copies)
 
 
 class _Graph(NamedTuple):

@@ -59,7 +59,7 @@ class MosaicCollation:
         )
 
     def _counted(self, mosaic: Mosaic) -> BoolArray:
-        """Return for each prior whether it is background if it is not matched [K]; none is in a filler."""
+        """Return a mask [K] of the priors that are background unless they are matched; in a filler, none are."""
         if mosaic.filler:
             return np.zeros(len(self.priors), np.bool_)
         overlaps = box_iou(self.priors, mosaic.ignored / np.float32(len(mosaic.image)))  # [K, I]

@@ -37,9 +37,16 @@ from tools.measure.benchmark.timing import HEADER, format_row, now, time_runs
 from tools.report.json_values import write_json
 
 PLAIN_BATCH_SIZE = 64
+"""The batch size of the baseline."""
+
 WARM_UP_RUNS = 3
+"""The number of runs that are not measured."""
+
 HEIGHT, WIDTH = 480, 640
+"""The size of the image, in pixels."""
+
 KERNEL_ROWS = 25
+"""The number of kernels that `--profile` lists."""
 
 KINDS = {
     "copies": "(?i)copy|memcpy|memset|padding|nchwToNhwc|nhwcToNchw|_cat|::cat",

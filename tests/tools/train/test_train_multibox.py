@@ -290,7 +290,7 @@ def test_uneven_shares_count_each_picture_once(options: list[str]) -> None:
     """Twelve pictures for five processes are three pictures each, of which three in all are fillers."""
     parser = train_multibox.build_parser()
     run = MultiBoxRun(parser, parser.parse_args(["fit", *options]))
-    data = run.data(run.module())
+    data = run.data(run.build_module())
 
     shares = [Share(data.measured, filler=data.filler, rank=rank, world_size=5) for rank in range(5)]
     batches = [data.collation([share[index] for index in range(len(share))]) for share in shares]

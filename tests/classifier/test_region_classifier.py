@@ -24,7 +24,7 @@ from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.device import find_device
 from detection.runtime.pixels import SCALE
 from detection.structures.contracts import Proposals
-from tests.classifier.scoring.member_examples import BOXES, Write, exact_classifier, image, refined
+from tests.classifier.scoring.member_examples import BOXES, IMAGES, REGIONS, Write, exact_classifier, image, refined
 
 
 @pytest.fixture(name="weights", scope="module")
@@ -58,20 +58,9 @@ def test_is_softmax_of_the_network_on_warped_regions(weights: Path) -> None:
 
 
 @pytest.fixture(name="rcnn_weights", scope="module")
-def rcnn_weights_file(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same trunk with random SVMs and box regression."""
-    trunk, description = load_weights(weights)
-    description = dataclasses.replace(description, head="svm", box_regression=True)
-    network = description.build_region_network()
-    network.trunk.load_state_dict(
-        {name: value for name, value in trunk.state_dict().items() if not name.startswith("linear")}, strict=False
-    )
-    torch.manual_seed(2)
-    for head in (network.trunk.linear, network.box_head):
-        nn.init.normal_(head.weight, std=0.5)  # type: ignore[arg-type, union-attr]
-    path = tmp_path_factory.mktemp("weights") / "rcnn.safetensors"
-    save_weights(path, network, description)
-    return path
+def rcnn_weights_file(write: Write) -> Path:
+    """A random network with SVMs and box regression."""
+    return Path(write(7, head="svm", refines=True))
 
 
 def test_svms_and_refined_boxes_of_the_network_on_warped_regions(rcnn_weights: Path) -> None:
@@ -91,6 +80,7 @@ def test_boxes_are_refined_only_if_asked_for(rcnn_weights: Path) -> None:
     refining, plain = (exact_classifier(str(rcnn_weights), refine=refine) for refine in (True, False))
     scores, unrefined = (classify([image()], [BOXES])[0] for classify in (refining, plain))
     assert unrefined.boxes is None
+    assert refined(scores).shape == (5, 3, 4)
     np.testing.assert_array_equal(unrefined.probabilities, scores.probabilities)
 
 
@@ -107,15 +97,17 @@ def test_refined_boxes_reach_the_detections(rcnn_weights: Path) -> None:
     np.testing.assert_allclose(detections.boxes[0], refined(scores)[best], atol=1e-4)
 
 
-def test_each_image_has_its_own_borders(rcnn_weights: Path) -> None:
-    classify = exact_classifier(str(rcnn_weights))
-    images = [image(0)[:20, :30].copy(), image(1), image(2)]
-    together = classify(images, [BOXES, BOXES[:0], BOXES[2:]])
-    for scores, picture, boxes in zip(together, images, [BOXES, BOXES[:0], BOXES[2:]], strict=True):
+def test_images_share_batches_but_each_has_its_own_borders(rcnn_weights: Path) -> None:
+    classify = exact_classifier(str(rcnn_weights), batch_size=4)
+    together = classify(IMAGES, REGIONS)
+    assert [len(scores.probabilities) for scores in together] == [5, 0, 3]
+    for scores, picture, boxes in zip(together, IMAGES, REGIONS, strict=True):
         alone = classify([picture], [boxes])[0]
+        np.testing.assert_allclose(scores.probabilities, alone.probabilities, atol=1e-5)
         np.testing.assert_allclose(refined(scores), refined(alone), atol=1e-3)
-    assert refined(together[0])[..., 2].max() == 30
-    assert refined(together[0])[..., 3].max() == 20
+    (smaller,) = classify([IMAGES[1]], [BOXES])  # of 30 x 20 pixels
+    assert refined(together[0])[..., 2:].max(axis=(0, 1)).tolist() == [40, 30]
+    assert refined(smaller)[..., 2:].max(axis=(0, 1)).tolist() == [30, 20]
     assert refined(together[1]).shape == (0, 3, 4)
 
 
@@ -161,15 +153,6 @@ def test_huge_images_are_shrunk_with_their_boxes() -> None:
     assert smaller.sum() == 200 * 3 * 12 * 20
     same, _ = shrink_to(4800, large, boxes)
     assert same is large
-
-
-def test_images_share_batches_without_mixing(weights: Path) -> None:
-    classify = exact_classifier(str(weights), batch_size=4)
-    images, boxes = [image(0), image(1), image(2)], [BOXES, BOXES[:0], BOXES[1:4]]
-    together = classify(images, boxes)
-    assert [len(scores.probabilities) for scores in together] == [5, 0, 3]
-    for scores, picture, image_boxes in zip(together, images, boxes, strict=True):
-        np.testing.assert_allclose(scores.probabilities, classify([picture], [image_boxes])[0].probabilities, atol=1e-5)
 
 
 def test_no_images_and_no_regions(weights: Path) -> None:

@@ -50,12 +50,8 @@ def test_little_is_wasted() -> None:
 def test_batches_suit_the_device() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert default_batch_size(cpu, "float32", 224) == 64
-    assert default_batch_size(cpu, "int8", 64) == 128
-    assert default_batch_size(cpu, "int8", 48) == 227
-    assert default_batch_size(cpu, "int8", 224) == 32
-    assert default_batch_size(gpu, "bfloat16", 224) == 704
-    assert default_batch_size(gpu, "bfloat16", 64) == 8624
-    assert default_batch_size(gpu, "bfloat16", 2000) == 64
+    assert [default_batch_size(cpu, "int8", side) for side in (64, 48, 224)] == [128, 227, 32]
+    assert [default_batch_size(gpu, "bfloat16", side) for side in (224, 64, 2000)] == [704, 8624, 64]
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

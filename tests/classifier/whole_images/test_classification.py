@@ -127,10 +127,7 @@ def test_best_classes() -> None:
 def test_top_k_error_by_hand() -> None:
     best = np.array([[1, 2, 0], [2, 0, 1], [1, 0, 2], [0, 1, 2]])
     labels = np.array([1, 0, 2, 0])  # first, second, third, first
-    assert top_k_error(best, labels, 1) == 0.5
-    assert top_k_error(best, labels, 2) == 0.25
-    assert top_k_error(best, labels, 3) == 0
-    assert top_k_error(best, labels, 5) == 0
+    assert [top_k_error(best, labels, k) for k in (1, 2, 3, 5)] == [0.5, 0.25, 0, 0]
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

@@ -176,9 +176,8 @@ box = numpy.array([[2900, 2900, 3000, 3000], [0, 0, 3000, 3000], [2999, 2999, 30
 parts = [ImageRegions(bright, box, box, (3000, 3000))]
 actual = warp_inputs(parts, size=4, context=0, dtype=torch.float32, packed=False)
 expected = torch.tensor([200 - 122.7, 255 - 116.7, 255 - 104.0]) * SCALE
-torch.testing.assert_close(actual[0, :, 2, 2].cpu(), expected, atol=1e-4, rtol=0)
-torch.testing.assert_close(actual[1, :, 3, 0].cpu(), expected, atol=1e-4, rtol=0)
-torch.testing.assert_close(actual[2, :, 1, 1].cpu(), expected, atol=1e-4, rtol=0)
+for region, y, x in ((0, 2, 2), (1, 3, 0), (2, 1, 1)):
+    torch.testing.assert_close(actual[region, :, y, x].cpu(), expected, atol=1e-4, rtol=0)
 """
 
 

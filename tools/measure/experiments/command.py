@@ -112,7 +112,7 @@ def open_variant(content: Any, settings: Namespace, split: Split) -> Variant:
     if not isinstance(content, dict):
         raise InputError(f"expected the settings of a detector, got {content}")
     own = settings.clone()
-    own.update({CACHE: content.get(CACHE), "results": None})
+    own[CACHE], own["results"] = content.get(CACHE), None
     try:
         own.update(parser.parse_object({"detector": {key: value for key, value in content.items() if key != CACHE}}))
         open_cache(own, own.detector.propose)  # here, because later an error would end the whole table

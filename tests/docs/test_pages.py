@@ -74,9 +74,9 @@ def test_options_exist(scripts: dict[str, str]) -> None:
             if words[0] in scripts and shown_options(words):
                 options.setdefault(tuple(words[:2]), set()).update(shown_options(words))
     assert len(options) > 20
-    for words, shown in options.items():
-        text = help_text(scripts, list(words))
-        assert {option for option in shown if not has_option(text, option)} == set(), words
+    for beginning, shown in options.items():
+        text = help_text(scripts, list(beginning))
+        assert {option for option in shown if not has_option(text, option)} == set(), beginning
 
 
 def test_unknown_option_is_found() -> None:

@@ -54,7 +54,7 @@ def build_gallery(metrics: DetectionMetrics, report: dict[str, Any], find_image:
         except InputError as error:
             image = None
             warnings.append(error.line)
-        drawn = {"size": _size(metrics, row), "picture": None}
+        drawn: dict[str, Any] = {"size": _size(metrics, row), "picture": None}
         if image is not None:
             drawn = {"size": image.shape[:2], "picture": _data_uri(image)}
         pictures[name] = drawn | _boxes(metrics, row)

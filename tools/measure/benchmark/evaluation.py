@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{options.images} images, {len(objects)} objects, {len(detections)} detections, {options.classes} classes")
     before = peak_memory()
     for rule in [name for name in RULES if name != "coco"]:
-        seconds, metrics = time_run(lambda rule=rule: score(objects, detections, rule))
+        seconds, metrics = time_run(partial(score, objects, detections, rule))
         print(f"  {rule:24} {seconds:7.2f} s  mAP {metrics.mean_average_precision:.4f}")
     if options.resamples:
         draws = draw_images(options.images, resamples=options.resamples, seed=options.seed)

@@ -29,6 +29,7 @@ from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.photos import describe_machine, networks_of
 from tools.measure.benchmark.proposals import mosaic
 from tools.measure.benchmark.scoring import WARM_UP_RUNS, random_image, save_networks
+from tools.measure.benchmark.scoring import build_parser as build_network_parser
 from tools.measure.benchmark.timing import time_runs
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
@@ -122,9 +123,10 @@ def time_growth(detector: Detector, members: Sequence[int], options: Namespace) 
     image, boxes = random_image(REGIONS)
     for count in members:
         add("members", count, str(count), score=partial(score_regions, networks[:count], [image], [boxes]))
+    network_options = build_network_parser()
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         for count in options.classes:
-            (path,) = save_networks(Path(folder), Namespace(**NETWORK, classes=count))
+            (path,) = save_networks(Path(folder), network_options.parse_object(NETWORK | {"classes": count}))
             classify = RegionClassifier(path, device=options.device)
             single = Detector(detector.propose, classify, score_threshold=0.005)
             suppress = partial(single.suppress, boxes, classify([image], [boxes])[0], image.shape[:2])

@@ -144,12 +144,14 @@ def time_folders(detector: Detector, options: Namespace) -> dict[str, list[float
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.repeat):
         for name, way in ways.items():
-            taken, results = time_run(lambda way=way: list(many_images.detect_in_images(paths, detector, way)))
-            for result in results:
-                if isinstance(result, InputError):
-                    raise result
-            seconds[name].append(taken)
+            seconds[name].append(time_run(partial(_detect_in_folder, paths, detector, way))[0])
     return seconds
+
+
+def _detect_in_folder(paths: Sequence[Path], detector: Detector, way: many_images.Parallelism) -> None:
+    for result in many_images.detect_in_images(paths, detector, way):
+        if isinstance(result, InputError):
+            raise result
 
 
 def format_photo(report: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def compare(image: Image, proposers: dict[str, Proposer], rounds: int) -> dict[s
     boxes: dict[str, set[tuple[float, ...]]] = {}
     for _ in range(rounds):
         for name, propose in proposers.items():
-            taken, proposals = time_run(lambda propose=propose: propose(image))
+            taken, proposals = time_run(partial(propose, image))
             seconds[name].append(taken)
             boxes[name] = set(map(tuple, proposals.boxes.tolist()))
     counts = {name: len(proposer_boxes) for name, proposer_boxes in boxes.items()}

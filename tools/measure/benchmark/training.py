@@ -86,7 +86,7 @@ def measure(run: ClassifierRun) -> list[Round]:
     for _ in range(settings.repeat):
         with tempfile.TemporaryDirectory() as folder:
             clock = StepClock()
-            module = run.module()
+            module: Any = run.module()
             data = run.data(module)
             trainer = build_trainer(*_short_run(settings, run.built, folder), [clock], metric=run.metric)
             trainer.fit(module, datamodule=data)

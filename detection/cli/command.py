@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +184,9 @@ def _picture_paths(paths: list[Path], folder: Path | None) -> dict[Path, Path]:
     taken = set(paths)
     for path in paths:
         parent = path.parent if folder is None else folder
-        target = parent / f"{path.stem}{ANNOTATED_SUFFIX}"
-        number = 2
-        while target in taken:
-            target = parent / f"{path.stem}_{number}{ANNOTATED_SUFFIX}"
-            number += 1
-        taken.add(target)
-        targets[path] = target
+        names = (f"{path.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
+        targets[path] = next(target for name in names if (target := parent / name) not in taken)
+        taken.add(targets[path])
     return targets
 
 
@@ -215,10 +212,10 @@ def _record(path: Path, result: ImageResult | InputError, picture: Path | None) 
 def format_table(record: Record) -> str:
     """Return the text that `detect` prints for an image: a heading, then a row for each detection."""
     detections = record["detections"]
-    count = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
+    objects = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
     picture = f" -> {record['picture']}" if "picture" in record else ""
     size = f"{record['width']}x{record['height']} px"
-    lines = [f"{record['image']}: {count} ({size}, {record['seconds']:.1f} s){picture}"]
+    lines = [f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}"]
     if detections:
         width = max(len("class"), *(len(detection["class"]) for detection in detections))
         lines.append(f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}")

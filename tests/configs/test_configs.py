@@ -36,14 +36,14 @@ def test_photographs_go_with_the_members() -> None:
     settings = train_classifier.build_parser().parse_args(["fit", *both, "--data", "anywhere"])
     member = yaml.safe_load((PATHS[MEMBER]).read_text())
     assert settings.task.init_args.foreground_fraction == member["task"]["init_args"]["foreground_fraction"]
-    photographs = settings.task.init_args.photographs.init_args
+    photographs = settings.task.init_args.photographs
     assert (photographs.share, photographs.classes, photographs.foreground_fraction) == (0.125, None, 0)
     assert (settings.trainer.max_epochs, settings.trainer.precision) == (12, member["trainer"]["precision"])
     assert (settings.learning_rate, settings.batch_size) == (0.1, member["batch_size"])
 
     three = [*both, "--config", str(PATHS[OBJECTS])]
     later = train_classifier.build_parser().parse_args(["fit", *three, "--data", "anywhere"])
-    objects = later.task.init_args.photographs.init_args
+    objects = later.task.init_args.photographs
     assert objects.none_of_the_classes == photographs.none_of_the_classes
     assert objects.foreground_fraction == 0.75
     assert find_config(objects.classes) == CONFIGS / "classes" / "coco_to_tiny_imagenet.tsv"

@@ -80,22 +80,21 @@ class InputFormat:
     @torch.inference_mode()
     def warp(self, group: Sequence[ImageRegions]) -> Tensor:
         """Warp the regions of several images into this format: N regions in the order of the group."""
-        crop = {"size": self.size, "context": self.context}
         if self.by_kernel:
             from classifier.warp.triton_kernels import warp_inputs  # noqa: PLC0415  Triton is only where there are GPUs
 
             with torch.cuda.device(group[0].pixels.device):
-                return warp_inputs(group, **crop, dtype=self.dtype, packed=self.packed)
-        warped = [self._warp_image(regions.pixels, torch.from_numpy(regions.windows), crop) for regions in group]
+                return warp_inputs(group, size=self.size, context=self.context, dtype=self.dtype, packed=self.packed)
+        warped = [self._warp_image(regions.pixels, torch.from_numpy(regions.windows)) for regions in group]
         joined = warped[0] if len(warped) == 1 else torch.cat(warped)
         return joined if self.quantisation is not None else self.convert(joined)
 
-    def _warp_image(self, pixels: Tensor, windows: Tensor, crop: dict[str, int]) -> Tensor:
+    def _warp_image(self, pixels: Tensor, windows: Tensor) -> Tensor:
         """Regions of one image, as bytes or as RGB minus mean."""
         if self.quantisation is None:
-            return warp_regions(pixels[None], windows[None], **crop)[0]
+            return warp_regions(pixels[None], windows[None], size=self.size, context=self.context)[0]
         scale, zero = self.quantisation
-        return warp_to_bytes(pixels, windows, **crop, scale=scale, zero=zero)
+        return warp_to_bytes(pixels, windows, size=self.size, context=self.context, scale=scale, zero=zero)
 
     @torch.inference_mode()
     def convert(self, regions: Tensor) -> Tensor:

@@ -78,7 +78,8 @@ def _resample(columns_first: Tensor, windows: Tensor, size: int, height: int, ki
     columns, rows = weights.view(2, -1, *weights.shape[1:])  # [b * n, S, L] each
     narrow = columns[..., :width].reshape(len(windows), -1, width) @ columns_first  # [b, n * S, H * 3]
     turned = narrow.view(-1, size, height, 3).transpose(1, 2).reshape(-1, height, size * 3)
-    return (rows[..., :height] @ turned).view(*count, size, size, 3)
+    regions: Tensor = rows[..., :height] @ turned
+    return regions.view(*count, size, size, 3)
 
 
 def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kinds: NDArray[np.uint8]) -> Tensor:

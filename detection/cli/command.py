@@ -41,6 +41,9 @@ Record = dict[str, Any]
 and `picture`, the path of the annotated picture, if one was written. After a failure it has `error`, a line of text."""
 
 
+NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose help ends with the names of the other commands of this distribution."""
 
@@ -49,12 +52,13 @@ class Parser(argparse.ArgumentParser):
         from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
 
         try:
-            scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts")
+            scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts").names
         except PackageNotFoundError:  # the source is on the path without being installed
-            scripts = ()
-        names = ", ".join(sorted({script.name for script in scripts} - {self.prog}))
+            scripts = set()
+        # Hyphens that do not break keep the names whole where the text is wrapped.
+        names = ", ".join(sorted(scripts - {self.prog})).replace("-", NO_BREAK_HYPHEN)
         self.epilog = f"Other commands, each with its own --help: {names}" if names else None
-        return super().format_help()
+        return super().format_help().replace(NO_BREAK_HYPHEN, "-")
 
 
 def build_parser() -> argparse.ArgumentParser:

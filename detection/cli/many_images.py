@@ -97,14 +97,15 @@ def detect_in_images(
         for batch in batches:
             yield from detect(batch)
     elif threads_score:
-        with _shared_cores(threads) as prepare:
-            work = map_ahead(detect, batches, threads=threads, ahead=threads, prepare=prepare)
-            with closing(work):
-                for results in work:
-                    yield from results
+        with (
+            _shared_cores(threads) as prepare,
+            closing(map_ahead(detect, batches, threads=threads, ahead=threads, prepare=prepare)) as scored,
+        ):
+            for results in scored:
+                yield from results
     else:
-        with closing(map_ahead(propose, batches, threads=threads, ahead=threads)) as work:
-            for proposed in work:
+        with closing(map_ahead(propose, batches, threads=threads, ahead=threads)) as proposed_batches:
+            for proposed in proposed_batches:
                 yield from _score(detector, proposed)
 
 

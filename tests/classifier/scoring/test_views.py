@@ -55,7 +55,7 @@ def test_scales_are_the_mean_over_windows_about_the_regions(mixed: list[str], ki
 
 
 def test_cascade_with_all_views(mixed: list[str]) -> None:
-    views = {"mirror": True, "scales": [0.9, 1.3]}
+    views: dict[str, Any] = {"mirror": True, "scales": [0.9, 1.3]}
     leader, all_members = (exact_ensemble(members, **views)([image()], [BOXES])[0] for members in (mixed[:1], mixed))
     confidence = expected_confidence(leader.probabilities)
     threshold = float(np.sort(confidence)[-2:].mean())

@@ -9,8 +9,8 @@ from classifier.warp.matrices import Interpolation, resampling_weights
 
 
 def weights(low: float, high: float, size: int, length: int, kind: Interpolation) -> torch.Tensor:
-    ends = torch.tensor([[low], [high]], dtype=torch.float64)
-    return resampling_weights(*ends, size, length=length, kinds=np.array([kind], np.uint8))[0]
+    start, end = torch.tensor([[low], [high]], dtype=torch.float64)
+    return resampling_weights(start, end, size, length=length, kinds=np.array([kind], np.uint8))[0]
 
 
 def test_area_of_four_pixels_in_two() -> None:

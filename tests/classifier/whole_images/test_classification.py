@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,9 +113,9 @@ def test_models_of_one_size_share_the_crops(
 
 @pytest.mark.parametrize("missing", ["classifiers", "images", "counts"])
 def test_empty_arguments_are_refused(weights: list[Path], images: list[Image], missing: str) -> None:
-    classifiers = [exact(weights[0])]
+    arguments: dict[str, Any] = {"classifiers": [exact(weights[0])], "images": images, "counts": [1], missing: []}
     with pytest.raises(ValueError, match="expected classifiers, images and counts, got"):
-        average_probabilities(**{"classifiers": classifiers, "images": images, "counts": [1], missing: []})
+        average_probabilities(**arguments)
 
 
 def test_best_classes() -> None:

@@ -195,7 +195,7 @@ def test_class_without_objects(
 ) -> None:
     assert run(config, data, softmax, tmp_path / "out.safetensors", "--limit", "1") == 1
     expected = "expected objects of every class in 1 images of split 'train', got none of blue square"
-    assert message(capsys) == f"{data}: {expected}"
+    assert message(capsys) == f"{data / 'tiny-imagenet-200'}: {expected}"
 
 
 def test_weights_that_are_not_there(

@@ -3,12 +3,11 @@
 detect-evaluate compare runs/a/evaluation/val-1234abcd runs/b/evaluation/val-5678abcd
 detect-evaluate compare a.json b.json --ground-truth instances_val.json --rule coco
 
-A result is the folder of a run, the JSON file that `run` or `score` wrote, or with --ground-truth a file of detections.
+A result is the folder of a run, or with --ground-truth a file of detections.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from detection.evaluation.uncertainty.comparison import Comparison, compare
 from detection.formats.ground_truth import read_coco_ground_truth
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, select_results
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.evaluate import score as evaluate_score
 from tools.measure.evaluate.input import add_ground_truth_options, parse, print_warnings
+from tools.measure.evaluate.score import score_settings
 from tools.report.json_values import json_interval, json_number, write_json
 
 SHOWN = 10
@@ -35,7 +34,7 @@ SHOWN = 10
 def build_parser() -> ArgumentParser:
     """Return the parser of the action's options."""
     parser = ArgumentParser(prog="detect-evaluate compare", description="Compare two results on one split.")
-    parser.add_argument("first", type=str, help="a result: folder of a run, JSON of a score, or file of detections")
+    parser.add_argument("first", type=str, help="a result: folder of a run, or file of detections")
     parser.add_argument("second", type=str, help="the result to compare with the first")
     add_ground_truth_options(parser, required=False)
     add_output_options(parser, "json")
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = build_parser()
     settings = parse(parser, arguments)
     (json_file,) = prepare_outputs(settings, "json")
-    first, second = (read_result(Path(name), settings) for name in (settings.first, settings.second))
+    first, second = (read_result(Path(name), parser, settings) for name in (settings.first, settings.second))
     draws = draw_images(len(first.objects.index.image_ids), resamples=settings.resamples)
     try:
         comparison = compare(first, second, draws)
@@ -63,62 +62,28 @@ def main(arguments: Sequence[str]) -> None:
     write_json(json_file, report)
 
 
-def read_result(path: Path, settings: Namespace) -> DetectionMetrics:
-    """Score one of the results.
+def read_result(path: Path, parser: ArgumentParser, settings: Namespace) -> DetectionMetrics:
+    """Score the run in a folder, or the detections in a file if the user gave the ground truth.
 
     Raises:
-        InputError: naming the file, if it is no result, or if the files have changed since its JSON was written.
+        InputError: naming the file or folder, if it cannot be scored.
     """
     if (path / NAME).exists():
         return _score_run(path, settings.rule)
-    report = _read_report(path)
-    if report is None:
-        if settings.ground_truth is None:
-            raise InputError(f"{path}: expected a run or the JSON of a score; for others give --ground-truth, got none")
-        return _score_source(evaluate_score.source_of(settings, str(path)))
-    source = report["source"]
-    if "results" in source:
-        return _score_run(Path(source["results"]), settings.rule or report["rule"], images=source["images"])
-    metrics = _score_source(source | ({"rule": settings.rule} if settings.rule else {}))
-    if settings.rule in (None, report["rule"]) and json_number(metrics.mean_average_precision) != report["mAP"]:
-        raise InputError(f"{path}: expected the files that it names as they were, got another mAP from them")
-    return metrics
+    if settings.ground_truth is None:
+        raise InputError(f"{path}: expected the folder of a run; for files of detections give --ground-truth, got none")
+    scored = settings.clone()
+    scored.detections = str(path)
+    return score_settings(parser, scored)[0]
 
 
-def _score_run(folder: Path, rule: str | None, images: Sequence[str] | None = None) -> DetectionMetrics:
+def _score_run(folder: Path, rule: str | None) -> DetectionMetrics:
     results = read_results(folder / NAME)
-    if images is not None:
-        results = results._replace(images={name: results.images[name] for name in images if name in results.images})
     objects, detections = select_results(results, read_coco_ground_truth(folder / GROUND_TRUTH_NAME), folder / NAME)
     if not objects.index.image_ids:
         raise InputError(f"{folder / NAME}: expected results of images, got none; go on with the run")
     print_warnings("detect-evaluate", objects, detections)
     return score(objects, detections, rule or str(results.settings["rule"]))
-
-
-def _score_source(source: dict[str, Any]) -> DetectionMetrics:
-    """Score again what `score` scored with these options."""
-    parser = evaluate_score.build_parser()
-    settings = parser.parse_object({name: source.get(name) for name in evaluate_score.SOURCE})
-    return evaluate_score.score_settings(parser, settings)[0]
-
-
-def _read_report(path: Path) -> dict[str, Any] | None:
-    """Return the content of the JSON file of a score, or None for any other file.
-
-    Raises:
-        InputError: naming the file, if it is missing.
-    """
-    if path.is_dir():
-        return None
-    try:
-        with path.open("rb") as file:
-            content = json.load(file) if file.peek(1)[:1] == b"{" else {}  # lists of detections may be large
-    except OSError as error:
-        raise InputError(f"{path}: expected a result: {error.strerror}") from None
-    except ValueError:
-        return None
-    return content if isinstance(content.get("source"), dict) and {"rule", "mAP"} <= content.keys() else None
 
 
 def build_report(comparison: Comparison, metrics: DetectionMetrics, resamples: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def score_images(settings: Namespace, writer: ResultsWriter, split: Split) -> tu
     """Score the chosen images, even if others have results too; return the score and the report on it.
 
     The report also has the mean number of proposals, the share of the objects that they find (0-1, None if it was not
-    counted or there are no objects), and the source of the detections, from which `compare` scores them again.
+    counted or there are no objects), and the source of the detections.
     """
     names = [record.image_id for record in split.records]
     results = [writer.images[name] for name in names]

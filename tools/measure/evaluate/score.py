@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -26,9 +25,6 @@ from tools.report.json_values import write_json
 from tools.report.page import write_page
 from tools.report.report_text import format_report
 from tools.report.score_report import build_report
-
-SOURCE = ("rule", "ground_truth", "dataset", "split", "blacklist", "any_score", "detections")
-"""The options that say what is scored."""
 
 
 def build_parser() -> ArgumentParser:
@@ -54,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"{settings.images}: expected a folder of images")
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
-    report["source"] = source_of(settings, settings.detections)
+    report["source"] = {name: str(Path(settings[name]).absolute()) for name in ("ground_truth", "detections")}
     print(format_report(report))
     write_json(json_file, report)
     if html_file is not None:
@@ -82,14 +78,3 @@ def score_settings(
     detections = read_detections(Path(settings.detections), objects, any_score=settings.any_score)
     warnings = print_warnings(name, objects, detections)
     return score(objects, detections, truth.rule, blacklist=truth.blacklist), warnings
-
-
-def source_of(settings: Namespace, detections: str) -> dict[str, Any]:
-    """Return the options that say what was scored, so that `compare` can score it again from any folder."""
-    given: dict[str, Any] = settings.as_dict() | {"detections": detections}
-    source = {name: given[name] for name in SOURCE}
-    for name in ("ground_truth", "detections", "blacklist"):
-        source[name] = str(Path(source[name]).absolute()) if source[name] is not None else None
-    if source["dataset"] is not None:
-        source["dataset"]["init_args"].pop("root")
-    return source

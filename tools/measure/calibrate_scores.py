@@ -1,7 +1,7 @@
 r"""The command `detect-calibrate-scores`: make a score of 0.5 mean that about half of such detections are right.
 
 detect-evaluate run --config tiny_imagenet.yaml --data FOLDER --split val --results results
-detect-calibrate-scores --ground-truth results/ground_truth.json --detections results --rule voc --plot reliability.png
+detect-calibrate-scores --ground-truth results/ground_truth.json --detections results --rule voc
 
 The detections must come from a detector without `calibrate`, and go down to low scores; `detect-evaluate run` keeps
 such detections. If it was given `--limit`, give the same limit here. The command prints what belongs into the YAML file
@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -35,7 +35,6 @@ from detection.evaluation.analysis.reliability import (
     judge,
     reliability,
 )
-from detection.runtime.atomic_write import atomic_path
 from tools.command.entry_point import command
 from tools.command.options import add_limit_option
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -43,9 +42,6 @@ from tools.measure.evaluate.input import add_scored_options, parse
 from tools.measure.evaluate.score import score_settings
 from tools.report.json_values import json_number, write_json
 from tools.report.text_table import format_number, format_table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NAME = "detect-calibrate-scores"
 
@@ -61,7 +57,7 @@ def build_parser() -> ArgumentParser:
         "--area", type=float | None, default=0.0, help="preference for larger boxes; null: the likeliest"
     )
     add_limit_option(parser)
-    add_output_options(parser, "json", "plot")
+    add_output_options(parser, "json")
     return parser
 
 
@@ -70,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     """Fit the calibration, measure it, print the result, and write it."""
     parser = build_parser()
     settings = parse(parser, arguments)
-    json_file, plot_file = prepare_outputs(settings, "json", "plot")
+    (json_file,) = prepare_outputs(settings, "json")
     metrics = score_settings(parser, settings, name=NAME, limit=settings.limit)[0]
     if settings.area != 0 and not metrics.objects.index.sizes.all():
         raise InputError(f"{settings.ground_truth}: expected the size of every image, which --area needs, got none")
@@ -80,9 +76,6 @@ def main(arguments: Sequence[str]) -> None:
     report |= {"before": _for_json(before), "after": _for_json(after)}
     print(format_report(report))
     write_json(json_file, report)
-    if plot_file is not None:
-        with atomic_path(plot_file) as temporary:
-            draw_reliability(before, after).savefig(temporary)
 
 
 def measure(judged: Judged, image_count: int, settings: Namespace) -> tuple[Reliability, Reliability]:
@@ -141,25 +134,6 @@ def format_report(report: dict[str, Any]) -> str:
     quality = f"best F1: {f1}, precision {precision}, recall {recall}"
     lines += ["", "calibrate:", "  class_path: detection.calibration.BetaCalibration", f"  init_args: {{{numbers}}}"]
     return "\n".join([*lines, f"score_threshold: {best['score_threshold']:.3g}    # {quality}"])
-
-
-def draw_reliability(before: Reliability, after: Reliability) -> Figure:
-    """Plot the share of right detections against the score, before and after calibration."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  slow to import
-    from matplotlib.ticker import PercentFormatter  # noqa: PLC0415
-
-    figure = Figure(figsize=(5, 5), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, label="perfectly calibrated")
-    for name, curve in (("before", before), ("after", after)):
-        filled = curve.counts > 0
-        label = f"{name}: expected error {curve.expected_error:.3f}"
-        axes.plot(curve.scores[filled], curve.shares[filled], marker="o", label=label)
-    axes.set(xlabel="score", ylabel="right detections", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return figure
 
 
 def _for_json(measured: Reliability) -> dict[str, Any]:

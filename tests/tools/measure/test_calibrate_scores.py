@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 import yaml
 
@@ -118,14 +117,6 @@ def test_warnings_name_the_tool(options: list[str], tmp_path: Path, capsys: pyte
     assert calibrate_scores.main(options) == 0
     warning = "classes without objects are left out of the mean, 1 of them: owl"
     assert capsys.readouterr().err == f"detect-calibrate-scores: warning: {warning}\n"
-
-
-def test_plot(options: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "plots" / "reliability.png"
-    assert calibrate_scores.main([*options, "--plot", str(path)]) == 0
-    with PIL.Image.open(path) as picture:
-        assert picture.size == (750, 750)
-        assert len(np.unique(np.asarray(picture))) > 20
 
 
 def test_nothing_right(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

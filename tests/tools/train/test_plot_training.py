@@ -72,16 +72,16 @@ def test_smoothing() -> None:
 
 def test_a_colour_a_run() -> None:
     runs = [RunLog("runs/a", [(10, 2.0), (20, 1.0)], [(20, 0.5)]), RunLog("runs/$b", [(10, 3.0)], [])]
-    figure = draw_training(runs, smoothing=0.5, samples_a_step=[64, 1])
+    figure = draw_training(runs, smoothing=0.5)
     left, right = figure.axes
     raw, smoothed, other, _ = left.lines
-    assert np.asarray(raw.get_xdata()).tolist() == [640, 1280]
+    assert np.asarray(raw.get_xdata()).tolist() == [10, 20]
     assert np.asarray(raw.get_ydata()).tolist() == [2, 1]
     assert np.asarray(smoothed.get_ydata()).tolist() == pytest.approx([2.5 / 1.5, 2 / 1.5])
-    assert np.asarray(right.lines[0].get_xdata()).tolist() == [1280]
+    assert np.asarray(right.lines[0].get_xdata()).tolist() == [20]
     assert to_rgba(right.lines[0].get_color()) == to_rgba(smoothed.get_color()) != to_rgba(other.get_color())
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["runs/a", "runs/$b"]
-    assert left.get_xlabel() == "samples"
+    assert left.get_xlabel() == "steps"
     assert right.get_xlim() == left.get_xlim()
 
 
@@ -138,14 +138,6 @@ def test_file_that_is_no_text(tmp_path: Path) -> None:
     write_log(tmp_path, 0, []).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot read it"):
         read_run(str(tmp_path))
-
-
-def test_batch_sizes_are_one_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert plot_training.samples_a_step([64], 3) == [64, 64, 64]
-    assert plot_training.samples_a_step([64, 32], 2) == [64, 32]
-    assert plot_training.samples_a_step(None, 2) is None
-    arguments = ["a", "b", "c", "--save", str(tmp_path / "curves.png"), "--batch_size", "1", "2"]
-    assert message(arguments, capsys) == "batch_size: expected one number, or 3, one a run, got 2"
 
 
 @pytest.mark.parametrize("share", ["1", "-0.1"])

@@ -1,7 +1,6 @@
 """Draw the curves of training runs in one plot: the loss in training and the accuracy in validation.
 
 detect-plot-training runs/a runs/b --save curves.png
-detect-plot-training runs/a runs/b --save curves.png --batch_size 64 256    # against samples, not steps
 
 It reads the CSV files that `detect-train fit` writes, even during a run. `training_log.py` reads them, and `plots.py`
 draws the curves.
@@ -12,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import PositiveInt, restricted_number_type
+from jsonargparse.typing import restricted_number_type
 
-from detection.errors import InputError
 from detection.runtime.atomic_write import atomic_path
 from tools.command.entry_point import command
 from tools.command.output_file import prepare_plot
@@ -28,19 +26,8 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="detect-plot-training", description="Draw the curves of training runs.")
     parser.add_argument("runs", type=str, nargs="+", help="folders that are the --output of a run")
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
-    parser.add_argument(
-        "--smoothing",
-        type=Smoothing,
-        default=0.8,
-        help="weight of the next value in the average of a loss, 0 to below 1",
-    )
-    parser.add_argument(
-        "--batch_size",
-        type=PositiveInt,
-        nargs="+",
-        default=None,
-        help="samples in a step of all processes, one number or one for each run; draws against samples",
-    )
+    smoothing = "weight of the next value in the average of a loss, 0 to below 1"
+    parser.add_argument("--smoothing", type=Smoothing, default=0.8, help=smoothing)
     return parser
 
 
@@ -49,27 +36,13 @@ def main(arguments: Sequence[str]) -> None:
     """Read the logs, draw the plot, and print a line for each run."""
     settings = build_parser().parse_args(arguments)
     path = prepare_plot(settings.save)
-    sizes = samples_a_step(settings.batch_size, len(settings.runs))
     runs = [read_run(folder) for folder in settings.runs]
     from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow to import, and optional
 
     with atomic_path(path) as temporary:
-        draw_training(runs, smoothing=settings.smoothing, samples_a_step=sizes).savefig(temporary)
+        draw_training(runs, smoothing=settings.smoothing).savefig(temporary)
     for run in runs:
         print(describe(run))
-
-
-def samples_a_step(batch_sizes: list[int] | None, runs: int) -> list[int] | None:
-    """Return one batch size for each of `runs` runs, or None if `batch_sizes` is None.
-
-    Raises:
-        InputError: if there are several batch sizes, but not one for each run.
-    """
-    if batch_sizes is None:
-        return None
-    if len(batch_sizes) not in (1, runs):
-        raise InputError(f"batch_size: expected one number, or {runs}, one a run, got {len(batch_sizes)}")
-    return batch_sizes if len(batch_sizes) == runs else batch_sizes * runs
 
 
 def describe(run: RunLog) -> str:

@@ -16,7 +16,7 @@ DISTINCT = 10
 """Number of colours that are easy to tell apart; more runs than that get colours from a continuous scale."""
 
 
-def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: Sequence[int] | None = None) -> Figure:
+def draw_training(runs: Sequence[RunLog], *, smoothing: float) -> Figure:
     """Draw the loss in training and the top-1 accuracy in validation, with a colour for each run.
 
     The loss is drawn twice: as it is, in a pale colour, and smoothed.
@@ -24,23 +24,21 @@ def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: S
     Args:
         runs: the logs of the runs.
         smoothing: see `smooth`.
-        samples_a_step: number of samples in a step of each run, to draw against samples; None to draw against steps.
     """
     figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), dpi=DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2)
-    factors = samples_a_step or [1] * len(runs)
-    for run, colour, factor in zip(runs, _colours(len(runs)), factors, strict=True):
-        steps, losses = _columns(run.losses, factor)
+    for run, colour in zip(runs, _colours(len(runs)), strict=True):
+        steps, losses = _columns(run.losses)
         left.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.8)
         left.plot(steps, smooth(losses, smoothing), color=colour, label=run.name)
-        right.plot(*_columns(run.accuracies, factor), color=colour, marker="o", markersize=4)
+        right.plot(*_columns(run.accuracies), color=colour, marker="o", markersize=4)
     left.set(title="loss in training" + (f", smoothed by {smoothing:g}" if smoothing else ""), ylabel="loss")
     right.set(title="top-1 accuracy in validation", ylabel="accuracy")
     right.yaxis.set_major_formatter(PercentFormatter(1))
     if not any(run.accuracies for run in runs):
         right.text(0.5, 0.5, "no validation yet", ha="center", va="center", transform=right.transAxes)
     for axes in (left, right):
-        _finish(axes, "samples" if samples_a_step else "steps")
+        _finish(axes)
     right.set_xlim(left.get_xlim())
     legend = figure.legend(loc="outside lower center", frameon=False)
     for text in legend.get_texts():
@@ -48,8 +46,8 @@ def draw_training(runs: Sequence[RunLog], *, smoothing: float, samples_a_step: S
     return figure
 
 
-def _columns(curve: Curve, factor: int) -> tuple[list[int], list[float]]:
-    return [step * factor for step, _ in curve], [value for _, value in curve]
+def _columns(curve: Curve) -> tuple[list[int], list[float]]:
+    return [step for step, _ in curve], [value for _, value in curve]
 
 
 def _colours(count: int) -> list[tuple[float, ...]]:
@@ -58,8 +56,8 @@ def _colours(count: int) -> list[tuple[float, ...]]:
     return [mpl.colormaps["turbo"](index / (count - 1)) for index in range(count)]
 
 
-def _finish(axes: Axes, unit: str) -> None:
-    axes.set_xlabel(unit)
+def _finish(axes: Axes) -> None:
+    axes.set_xlabel("steps")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

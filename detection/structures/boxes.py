@@ -4,9 +4,7 @@ A box is `x1, y1, x2, y2` in pixels of the image. The origin is the top left cor
 width is `x2 - x1`.
 """
 
-from __future__ import annotations
-
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,10 +40,16 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
     return array
 
 
+def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
+    """Raise a `ValueError` that names the first column without exactly one value for each of `count` boxes."""
+    for name, column in columns.items():
+        if column.shape != (count,):
+            raise ValueError(f"{name} must have shape [{count}], one a box, got {list(column.shape)}")
+
+
 def box_area(boxes: FloatArray) -> FloatArray:
     """Return the areas in square pixels: [..., 4] -> [...]."""
-    area: FloatArray = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-    return area
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
@@ -70,16 +74,14 @@ def paired_iou(boxes: Floats, others: Floats) -> Floats:
 
 def _columns(boxes: Floats) -> Floats:
     """Return boxes [..., 4] as a contiguous array [4, ...], on which arithmetic takes a sixth of the time."""
-    columns: Floats = np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
-    return columns
+    return np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
 
 
 def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
     """Return boxes [..., 4] cut off at the borders of an image of `size` (height, width)."""
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
-    clipped: FloatArray = np.clip(boxes, 0, limits).astype(np.float32, copy=False)
-    return clipped
+    return np.clip(boxes, 0, limits).astype(np.float32, copy=False)
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:
@@ -103,5 +105,4 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
             if alive[row]:
                 dropped[row - start] = False  # the box itself; boxes before it have been decided already
                 alive[start:][dropped] = False
-    kept: IntArray = order[alive].astype(np.int64)
-    return kept
+    return order[alive].astype(np.int64)

@@ -4,8 +4,6 @@ A `Proposer` returns `Proposals` for an image, and a `Classifier` returns `Regio
 `proposals` and `classifier` implement them; `detection.detector` puts them together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detection.structures.arrays import FloatArray, Image, IntArray
-from detection.structures.boxes import as_boxes
+from detection.structures.boxes import as_boxes, check_one_a_box
 from detection.structures.ground_truth import GroundTruth
 
 NO_SOURCE = 255
@@ -42,8 +40,7 @@ class Proposals:
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float32))
-        if self.scores.shape != (len(self.boxes),):
-            raise ValueError(f"scores must have shape [{len(self.boxes)}], got {list(self.scores.shape)}")
+        check_one_a_box(len(self), scores=self.scores)
         if self.sources is not None:
             object.__setattr__(self, "sources", _as_sources(self.sources, len(self.boxes)))
 
@@ -53,8 +50,7 @@ class Proposals:
 
 def _as_sources(sources: ArrayLike, count: int) -> NDArray[np.uint8]:
     array = np.asarray(sources)
-    if array.shape != (count,):
-        raise ValueError(f"sources must have shape [{count}], got {list(array.shape)}")
+    check_one_a_box(count, sources=array)
     if count and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < NO_SOURCE):
         actual = f"{array.dtype} from {array.min()} to {array.max()}"
         raise ValueError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {actual}")
@@ -98,13 +94,11 @@ class CachedProposals(Protocol):
 
     def require(self, records: Iterable[GroundTruth]) -> None:
         """Raise an `InputError` that names the first image without proposals, if there is one."""
-        ...
 
     def __getitem__(self, image_id: str) -> Proposals: ...
 
     def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
         """Return the boxes [P, 4] of n images, one image after the other, and the number of boxes of each image [n]."""
-        ...
 
 
 class Classifier(Protocol):
@@ -113,7 +107,6 @@ class Classifier(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the C foreground classes, in the order of their columns."""
-        ...
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
-from detection.structures.boxes import as_boxes
+from detection.structures.boxes import as_boxes, check_one_a_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +41,10 @@ class Detections:
             raise ValueError(f"labels must be integers, got {np.asarray(self.labels).dtype}")
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
         object.__setattr__(self, "class_names", tuple(self.class_names))
-        count = len(self.boxes)
-        for name in ("scores", "labels"):
-            shape = getattr(self, name).shape
-            if shape != (count,):
-                raise ValueError(f"{name} must have shape [{count}], one a box, got {list(shape)}")
+        check_one_a_box(len(self), scores=self.scores, labels=self.labels)
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
             raise ValueError("scores must lie in 0-1")
-        if count and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
+        if len(self) and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
             raise ValueError(f"labels must be indices of the {len(self.class_names)} class names")
 
     def __len__(self) -> int:

@@ -1,14 +1,12 @@
 """The annotated objects of an image, as the readers of data sets return them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
-from detection.structures.boxes import as_boxes
+from detection.structures.boxes import as_boxes, check_one_a_box
 
 NOTHING_IGNORED: BoolArray = np.zeros(0, np.bool_)
 """The default of `GroundTruth.ignored`, which stands for False for every object."""
@@ -46,14 +44,10 @@ class GroundTruth:
     def _check(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
-        count = len(self.boxes)
         if self.ignored is NOTHING_IGNORED:
-            object.__setattr__(self, "ignored", np.zeros(count, np.bool_))
-        for name in ("labels", "ignored"):
-            shape = getattr(self, name).shape
-            if shape != (count,):
-                raise ValueError(f"{name} must have shape [{count}], one a box, got {list(shape)}")
-        if count and self.labels.min() < 0:
+            object.__setattr__(self, "ignored", np.zeros(len(self), np.bool_))
+        check_one_a_box(len(self), labels=self.labels, ignored=self.ignored)
+        if len(self) and self.labels.min() < 0:
             raise ValueError(f"labels must be 0 or more, got {self.labels.min()}")
         if self.ignored.dtype != np.bool_:
             raise ValueError(f"ignored must be bool, got {self.ignored.dtype}")

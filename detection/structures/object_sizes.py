@@ -1,7 +1,5 @@
 """The sizes of objects in COCO's metrics: small, medium and large."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

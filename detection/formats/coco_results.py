@@ -1,7 +1,5 @@
 """Detections in the format of COCO's results: a JSON list of `image_id`, `category_id`, `bbox` and `score`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path

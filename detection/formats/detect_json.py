@@ -1,7 +1,5 @@
 """Detections as the command `detect --json` writes them: a list of images, each with its `detections`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path, PurePath

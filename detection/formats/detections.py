@@ -1,7 +1,5 @@
 """Readers and writers of detections for all formats; the reader recognises the format by the content of the file."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -90,9 +88,6 @@ def _read_json(path: Path, objects: SplitObjects, *, any_score: bool) -> SplitDe
     """Read the output of `detect --json` if the first item has a key `image`, and COCO's results otherwise."""
     batches = read_json_list(path, expected="detections as COCO's results or detect --json have them")
     first = next(batches, None)
-    if first is None:
-        return read_coco_results((), objects.index)
-    batches = chain([first], batches)
-    if isinstance(first.values[0], dict) and "image" in first.values[0]:
-        return read_detect_json(batches, objects.index, any_score=any_score)
-    return read_coco_results(batches, objects.index, any_score=any_score)
+    has_images = first is not None and isinstance(first.values[0], dict) and "image" in first.values[0]
+    read = read_detect_json if has_images else read_coco_results
+    return read(chain(filter(None, [first]), batches), objects.index, any_score=any_score)

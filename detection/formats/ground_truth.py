@@ -1,6 +1,4 @@
-"""Readers of the ground truth of a split, from any data set or a JSON file in the format of COCO, and a writer."""
-
-from __future__ import annotations
+"""Readers of the ground truth of a split, from any data set or a JSON file in the format of COCO, and its content."""
 
 import json
 import os
@@ -16,18 +14,13 @@ from detection.datasets.dataset import Entry
 from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects, to_records
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
 """Flags of objects that are not scored. Converters write VOC's `difficult` as one of the last two."""
 
-
 _COLUMNS = np.dtype(
-    [
-        *[("images", np.int64), ("labels", np.int64), ("boxes_xywh", np.float64, (4,))],
-        *[("ignored", np.bool_), ("crowd", np.bool_), ("areas", np.float64)],
-    ]
+    [("images", int), ("labels", int), ("boxes_xywh", float, 4), ("ignored", bool), ("crowd", bool), ("areas", float)]
 )
 """The columns of `SplitObjects`."""
 
@@ -107,7 +100,7 @@ def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str
             file_names.append(coco_json.field_of(item, "file_name", str) if "file_name" in item else "")
             sizes.append(coco_json.read_size(item) if "width" in item and "height" in item else None)
     try:
-        # `write_coco_ground_truth` adds the names and list numbers that images have in other data sets.
+        # `coco_ground_truth` adds the names and list numbers that images have in other data sets.
         return split_index(
             [str(item.get("image_id", number)) for number, item in images.items()],
             tuple(categories.values()),
@@ -136,17 +129,11 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tup
     return rows[image], label, (x, y, width, height), ignored, crowd, area
 
 
-def write_coco_ground_truth(path: Path, objects: SplitObjects) -> None:
-    """Write objects in the format of COCO. The images also have their names and list numbers in the data set.
-
-    Raises:
-        InputError: naming the file, if it cannot be written.
-    """
-    write_atomically(path, coco_ground_truth(objects))
-
-
 def coco_ground_truth(objects: SplitObjects) -> bytes:
-    """Return the content of the file that `write_coco_ground_truth` writes."""
+    """Return the content of a file of objects in the format of COCO.
+
+    The images also have their names and list numbers in the data set.
+    """
     index = objects.index
     images = {
         "id": index.coco_image_ids,

@@ -4,8 +4,6 @@
 `parts.text_rows` describes the corners.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +28,9 @@ def read_ilsvrc_submission(path: Path, index: SplitIndex, *, any_score: bool = F
     numbers = positions(index.list_numbers.tolist())
     expected = "the number of an image in the list of the split"
     images = find_positions(rows["image"].tolist(), numbers, place, expected=expected)
-    class_count = len(index.class_names)
-    labels = find_positions(
-        rows["class"].tolist(),
-        {label + 1: label for label in range(class_count)},
-        place,
-        expected=f"a class from 1 to {class_count}",
-    )
+    classes = positions(range(1, len(index.class_names) + 1))
+    expected = f"a class from 1 to {len(classes)}"
+    labels = find_positions(rows["class"].tolist(), classes, place, expected=expected)
     boxes_xywh = from_inclusive(rows["corners"])
     check_rows(boxes_xywh, rows["score"], place, any_score=any_score)
     return SplitDetections(index, images, labels, boxes_xywh, rows["score"].copy())

@@ -1,7 +1,5 @@
 """Warnings about ground truth and detections that are valid, but probably contain a mistake."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.datasets.files.annotated_objects import MAX_OVERHANG

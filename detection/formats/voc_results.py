@@ -3,8 +3,6 @@
 Lines are `image score xmin ymin xmax ymax`; `parts.text_rows` describes the corners.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

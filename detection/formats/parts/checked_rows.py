@@ -1,7 +1,5 @@
 """Checks that the detections of every file format must pass, and the step that joins them into one object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A reader of long lists in JSON files, which keeps the line of each item for error messages."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Sequence

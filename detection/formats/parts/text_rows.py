@@ -4,8 +4,6 @@ A row ends with a score and the corners `xmin ymin xmax ymax`. The corners are w
 and the pixels xmax and ymax still belong to the box.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,7 +59,8 @@ def _first_error(path: Path, columns: np.dtype[Any], fields: str) -> InputError:
 
 def format_rows(names: Iterable[str], detections: SplitDetections) -> bytes:
     """Return the lines `name score xmin ymin xmax ymax` of N detections with N names."""
-    corners = to_inclusive(detections.boxes_xywh).tolist()
+    left_top = detections.boxes_xywh[:, :2]
+    corners = np.hstack([left_top + 1, left_top + detections.boxes_xywh[:, 2:]]).tolist()  # inclusive, counted from 1
     texts = [" ".join(repr(corner).removesuffix(".0") for corner in box) for box in corners]
     rows = zip(names, detections.scores.tolist(), texts, strict=True)
     return "".join(f"{name} {score!r} {text}\n" for name, score, text in rows).encode()
@@ -73,8 +72,3 @@ def from_inclusive(corners: NDArray[np.float64]) -> Float64Array:
     Pixel n covers n - 1 to n, so that a width is xmax - xmin + 1.
     """
     return np.hstack([corners[:, :2] - 1, corners[:, 2:] - corners[:, :2] + 1])
-
-
-def to_inclusive(boxes_xywh: Float64Array) -> NDArray[np.float64]:
-    """Return the inclusive corners of boxes x, y, width, height: [N, 4] -> [N, 4]."""
-    return np.hstack([boxes_xywh[:, :2] + 1, boxes_xywh[:, :2] + boxes_xywh[:, 2:]])

@@ -11,12 +11,8 @@ import pytest
 
 from detection.datasets import COCO, ILSVRCDetection, PascalVOC
 from detection.errors import InputError
-from detection.formats.ground_truth import (
-    coco_ground_truth,
-    read_coco_ground_truth,
-    read_data_set,
-    write_coco_ground_truth,
-)
+from detection.formats.ground_truth import coco_ground_truth, read_coco_ground_truth, read_data_set
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.split_columns import SplitObjects
 
 Record = dict[str, Any]
@@ -65,7 +61,7 @@ def test_what_is_ignored(objects: SplitObjects) -> None:
 
 
 def test_written_file_is_read_as_the_same(objects: SplitObjects, tmp_path: Path) -> None:
-    write_coco_ground_truth(tmp_path / "again" / "truth.json", objects)
+    write_atomically(tmp_path / "again" / "truth.json", coco_ground_truth(objects))
     again = read_coco_ground_truth(tmp_path / "again" / "truth.json")
     assert coco_ground_truth(again) == coco_ground_truth(objects)
     for name in ("images", "labels", "boxes_xywh", "ignored", "crowd", "areas"):
@@ -146,7 +142,7 @@ def test_numbers_of_an_ilsvrc_list(lines: str, expected: list[int], tmp_path: Pa
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "ImageSets" / "DET" / "val.txt").write_text(lines)
     objects = read_data_set(ILSVRCDetection(tmp_path), "val")
-    write_coco_ground_truth(tmp_path / "truth.json", objects)
+    write_atomically(tmp_path / "truth.json", coco_ground_truth(objects))
     for read in (objects, read_coco_ground_truth(tmp_path / "truth.json")):
         assert read.index.image_ids == ("a", "b")
         assert read.index.list_numbers.tolist() == expected

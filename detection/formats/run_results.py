@@ -4,8 +4,6 @@ A line is the CRC-32 of its JSON, a space, and the JSON. The first line has the 
 is written in one piece, so that a run that was killed leaves at most its last line incomplete.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Iterator
@@ -209,12 +207,7 @@ def _line(content: Any) -> bytes:
 def _content(line: bytes) -> Any:
     """Return the JSON of a line, or None if the line is damaged."""
     checksum, _, text = line.partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(text):
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+    return json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else None
 
 
 def _as_json(result: ImageResult) -> dict[str, Any]:

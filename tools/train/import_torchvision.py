@@ -6,7 +6,6 @@ detect-import-torchvision --weights imagenet.safetensors --source googlenet.pth 
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -55,14 +54,11 @@ def download(url: str, path: Path) -> None:
     Raises:
         InputError: naming the address, if it cannot be reached or sends something else; then no file is written.
     """
-    digits = re.search(r"-([0-9a-f]{8,})\.pth$", url)
-    if digits is None:
-        raise InputError(f"{url}: expected the first digits of a SHA-256 at the end of the name")
-    expected = f"expected a file whose SHA-256 starts with {digits[1]}"
+    digits = Path(url).stem.rpartition("-")[2]
     try:
-        download_url_to_file(url, str(path), hash_prefix=digits[1], progress=sys.stderr.isatty())
+        download_url_to_file(url, str(path), hash_prefix=digits, progress=sys.stderr.isatty())
     except (OSError, HTTPException, RuntimeError) as error:
-        raise InputError(f"{url}: {expected}: {_one_line(error)}") from None
+        raise InputError(f"{url}: expected a file whose SHA-256 starts with {digits}: {_one_line(error)}") from None
 
 
 def convert(source: Path, weights: Path, *, origin: str) -> None:

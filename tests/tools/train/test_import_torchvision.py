@@ -14,7 +14,6 @@ import torchvision
 from torch import nn
 
 from classifier.scoring.weights_file import load_weights
-from detection.errors import InputError
 from tools.train import import_torchvision
 
 
@@ -119,11 +118,6 @@ def test_download_that_breaks_off(
     monkeypatch.setattr(import_torchvision, "URL", f"https://example.org/net-{hashlib.sha256(content).hexdigest()}.pth")
     serve(monkeypatch, content[:-1])
     assert "invalid hash value" in refusal(capsys, weights)
-
-
-def test_address_without_a_hash(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"net\.pth: expected the first digits of a SHA-256"):
-        import_torchvision.download("https://example.org/net.pth", tmp_path / "net.pth")
 
 
 FOREIGN = {

@@ -1,7 +1,5 @@
 """Split of a set of images into two halves with about equally many objects of every class, as in R-CNN."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

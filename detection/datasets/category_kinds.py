@@ -3,8 +3,6 @@
 For example, "tabby cat" is a kind of COCO's category "cat". `configs/classes/coco_to_tiny_imagenet.tsv` is such a file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """COCO: photos with many objects, and one JSON file for each split."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections.abc import Iterator
@@ -43,10 +41,7 @@ class COCO(DataSet):
     scoring_rule = "coco"
 
     def __init__(
-        self,
-        root: str | Path,
-        annotations: str = "annotations/instances_{split}.json",
-        images: str = "{split}",
+        self, root: str | Path, annotations: str = "annotations/instances_{split}.json", images: str = "{split}"
     ) -> None:
         self.root = Path(root)
         self.annotations = annotations

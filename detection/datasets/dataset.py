@@ -1,7 +1,5 @@
 """`DataSet`, the base of the readers of all data sets, which training and evaluation use."""
 
-from __future__ import annotations
-
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -87,8 +85,7 @@ class DataSet(ABC):
         entries: list[Entry] = []
         with faults.at():
             entries.extend(self._usable_entries(split, faults))
-            records = [entry.record for entry in entries]
-            for name in classes_without_objects(records, self.class_names):
+            for name in classes_without_objects([entry.record for entry in entries], self.class_names):
                 faults.report(
                     InputError(f"{self.root}: expected objects of every class in split '{split}', got none of '{name}'")
                 )

@@ -1,7 +1,5 @@
 """The detection task of ILSVRC 2013 to 2017: 200 classes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,11 +47,8 @@ class ILSVRCDetection(DataSet):
         for place, name, number in self._listed(split, faults):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
-                if xml.is_file():
-                    size, objects = read_voc_xml(xml, self._labels, faults)
-                    yield Entry(place, GroundTruth(name, image, *objects), size, number)
-                else:
-                    yield Entry(place, GroundTruth(name, image, *object_arrays([])), None, number)
+                size, objects = read_voc_xml(xml, self._labels, faults) if xml.is_file() else (None, object_arrays([]))
+                yield Entry(place, GroundTruth(name, image, *objects), size, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
         """Return for image ids the labels that are not scored in this image, as `evaluate` expects them.

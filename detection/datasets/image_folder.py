@@ -1,7 +1,5 @@
 """Images in one folder for each class, for the classification of whole images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

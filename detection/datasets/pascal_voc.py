@@ -1,7 +1,5 @@
 """PASCAL VOC: 20 classes, with a few objects in each image."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tiny ImageNet in its public layout: images of 64x64 pixels from 200 classes, with one box each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple

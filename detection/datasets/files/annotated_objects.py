@@ -1,7 +1,5 @@
 """Annotated objects as the readers of all file formats produce them, and the check of their boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple

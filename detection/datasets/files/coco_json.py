@@ -3,8 +3,6 @@
 Their errors do not name the file unless the function takes its path: see `Faults.at`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Container, Mapping
 from functools import partial

@@ -1,13 +1,13 @@
 """Errors in the files of a data set: raised at once, or collected so that all can be listed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from detection.errors import InputError
 
 
+@dataclass(eq=False)
 class Faults:
     """Receives the errors that the readers of data sets find: raises the first, or collects all of them in `errors`.
 
@@ -20,9 +20,8 @@ class Faults:
         keep: collect the errors and continue after the `with` block, instead of raising the first error.
     """
 
-    def __init__(self, *, keep: bool = False) -> None:
-        self.keep = keep
-        self.errors: list[InputError] = []
+    keep: bool = False
+    errors: list[InputError] = field(default_factory=list, init=False)
 
     @contextmanager
     def at(self, place: str | Callable[[], str] = "") -> Iterator[None]:

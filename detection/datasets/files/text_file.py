@@ -1,7 +1,5 @@
 """Readers of text files: lists of images, classes and boxes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from detection.datasets.files.faults import Faults

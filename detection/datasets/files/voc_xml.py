@@ -1,7 +1,5 @@
 """Reader of annotations in the XML of PASCAL VOC, which ILSVRC also uses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path

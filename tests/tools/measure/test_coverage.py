@@ -87,13 +87,6 @@ def test_tables(run: Callable[..., int], tiny_images: Path, tmp_path: Path, caps
     )
 
 
-def test_classes(run: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run({"whole": WHOLE}, "--by_class", "true", "--limit", "2") == 0
-    assert capsys.readouterr().out.endswith(
-        "Coverage of all proposals by class\n\n     objects   whole\ncat        2  100.0%\n"
-    )
-
-
 def test_sources_of_all_kinds(run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sections = {"detector.yaml": {"propose": SEARCH}, "experiment.yaml": {"seed": 1, "detector": {"propose": SEARCH}}}
     for name, content in sections.items():

@@ -41,7 +41,6 @@ def build_parser() -> ArgumentParser:
     add_limit_option(parser)
     parser.add_argument("--sources", type=dict[str, Any], required=True, help="proposer, its file, or a cache, by name")
     parser.add_argument("--counts", type=list[PositiveInt], default=COUNTS, help="numbers of proposals to measure at")
-    parser.add_argument("--by_class", type=bool, default=False, help="also print a table by class")
     add_output_options(parser, "csv", "plot")
     parser.add_argument("--workers", type=NonNegativeInt, default=1, help="processes that make proposals")
     return parser
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     records = evenly_spaced(dataset.read(settings.split), settings.limit)
     sources, faults = open_sources(described, settings, records)
     report = measure(records, sources, settings, dataset.class_names, faults)
-    print(format_report(report, by_class=settings.by_class))
+    print(format_report(report))
     if csv_file is not None:
         write_csv(report, csv_file)
     if plot_file is not None:

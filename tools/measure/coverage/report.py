@@ -49,7 +49,7 @@ class CoverageReport:
         return {self.class_names[label]: self.labels == label for label in np.unique(self.labels)}
 
 
-def format_report(report: CoverageReport, *, by_class: bool = False) -> str:
+def format_report(report: CoverageReport) -> str:
     """Return the printed tables: the paper's, two by the number of proposals, and one by the size of the objects."""
     sizes = report.size_groups()
     main = sizes[MAIN_GROUP]
@@ -71,9 +71,6 @@ def format_report(report: CoverageReport, *, by_class: bool = False) -> str:
         "Coverage of all proposals by size of the objects",
         format_table(_group_rows(report, sizes)),
     ]
-    if by_class:  # with a row for each class and a column for each source
-        rows = [list(column) for column in zip(*_group_rows(report, report.class_groups()), strict=True)]
-        tables += ["Coverage of all proposals by class", format_table(rows)]
     return "\n\n".join(tables)
 
 

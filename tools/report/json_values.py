@@ -21,7 +21,7 @@ def json_interval(interval: Interval) -> list[float | None]:
     return [json_number(interval.low), json_number(interval.high)]
 
 
-def write_json(path: Path | None, report: dict[str, Any]) -> None:
+def write_json(path: Path | None, report: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Write a report to a file, if one is given.
 
     Raises:

@@ -5,7 +5,7 @@ detect-benchmark proposals
 detect-benchmark training --config tiny_imagenet.yaml --data FOLDER
 detect-benchmark evaluation
 detect-benchmark scoring --device cuda
-detect-benchmark growth --plot growth.png
+detect-benchmark growth
 """
 
 from __future__ import annotations

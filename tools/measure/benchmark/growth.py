@@ -1,6 +1,6 @@
 """The benchmark of growth: the time of a detector as pixels, regions, members or classes grow, one at a time.
 
-detect-benchmark growth --plot growth.png
+detect-benchmark growth
 
 Pixels grow in photos of scikit-image side by side, with whatever regions the detector proposes in them. Regions are
 random and are scored by the detector's last network. Members are the detector's networks, all of which score all
@@ -63,20 +63,15 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--members", nargs="*", type=int, help="numbers of networks; default: 1, 2, 4 and all")
     parser.add_argument("--classes", nargs="*", type=int, default=[20, 200, 1000], help="numbers of classes")
     parser.add_argument("--repeat", type=int, default=3, help="measured runs, after warm-up runs")
-    add_output_options(parser, "json", "plot")
+    add_output_options(parser, "json")
     return parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each of what grows."""
     options = build_parser().parse_args(arguments)
-    json_file, plot_file = prepare_outputs(options, "json", "plot")
-    report = measure(options)
-    write_json(json_file, report)
-    if plot_file is not None:
-        from tools.measure.benchmark.plots import draw_growth  # noqa: PLC0415  matplotlib is slow to import, and optional
-
-        draw_growth(report["growth"], plot_file)
+    (json_file,) = prepare_outputs(options, "json")
+    write_json(json_file, measure(options))
 
 
 def measure(options: Namespace) -> dict[str, Any]:

@@ -51,14 +51,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
     parser.add_argument("--sampled", type=int, default=50, help="number of regions that the plain loop times")
     parser.add_argument("--folder", type=int, default=8, help="number of photos in the folder, 0 for no folder")
-    add_output_options(parser, "json", "plot")
+    add_output_options(parser, "json")
     return parser
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each image and for the folder."""
     options = build_parser().parse_args(arguments)
-    json_file, plot_file = prepare_outputs(options, "json", "plot")
+    (json_file,) = prepare_outputs(options, "json")
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
     report: dict[str, Any] = describe_machine(networks[0].device) | {"photos": [], "folder": {}}
@@ -69,10 +69,6 @@ def main(arguments: Sequence[str]) -> None:
         report["folder"] = time_folders(detector, options)
         print(format_folder(report["folder"], options.folder))
     write_json(json_file, report)
-    if plot_file is not None:
-        from tools.measure.benchmark.plots import draw_photos  # noqa: PLC0415  matplotlib is slow to import, and optional
-
-        draw_photos(report["photos"], plot_file)
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

@@ -7,7 +7,6 @@ detect-benchmark proposals
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +20,6 @@ from jsonargparse import ArgumentParser
 
 from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.image import read_image
-from detection.runtime.atomic_write import write_atomically
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposer
 from proposals.multibox import MultiBoxProposer
@@ -29,6 +27,7 @@ from proposals.selective_search import SelectiveSearch
 from proposals.selective_search.proposer import ENGINES
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, time_run
+from tools.report.json_values import write_json
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
 """Photos of scikit-image, so that anyone can measure the same."""
@@ -70,8 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         proposers["multibox"] = multibox
         results.append({"name": name, "width": width, **compare(image, proposers, options.repeat)})
         print(format_result(results[-1]), flush=True)
-    if json_file is not None:
-        write_atomically(json_file, (json.dumps(results, indent=2) + "\n").encode())
+    write_json(json_file, results)
 
 
 def read_images(paths: Sequence[str] | None) -> dict[str, Image]:

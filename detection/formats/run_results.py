@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from detection.errors import InputError
+from detection.formats.settings import first_difference
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
@@ -132,7 +133,7 @@ class ResultsWriter:
         self.images: dict[str, ImageResult] = {}
         if path.exists():
             results = read_results(path)
-            require_settings(path, results.settings, json.loads(json.dumps(settings, default=str)))
+            require_settings(path, results.settings, settings)
             if results.class_names != class_names:
                 raise InputError(f"{path}: expected results for the classes of this run, got those for others")
             self.images, self._length = results.images, results.length
@@ -181,22 +182,12 @@ def require_settings(path: Path, settings: dict[str, Any], expected: dict[str, A
     Raises:
         InputError: naming the file and the first setting that differs.
     """
-    stored, wanted = _flatten(settings), _flatten(expected)
-    for name in sorted(wanted.keys() | stored.keys()):
-        if wanted.get(name) != stored.get(name):
-            raise InputError(
-                f"{path}: expected results made with {name} {wanted.get(name, 'left out')}, got some with "
-                f"{stored.get(name, 'none')}; choose another folder with --results"
-            )
-
-
-def _flatten(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings as one dictionary with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = _flatten(value) if isinstance(value, dict) and value else None
-        flat |= {name: value} if inner is None else {f"{name}.{key}": value for key, value in inner.items()}
-    return flat
+    if difference := first_difference(settings, expected):
+        name, wanted, stored = difference
+        raise InputError(
+            f"{path}: expected results made with {name} {wanted}, got some with {stored}; choose another folder with "
+            "--results"
+        )
 
 
 def _line(content: Any) -> bytes:

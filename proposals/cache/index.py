@@ -5,13 +5,12 @@ A line is written after the boxes that it counts; so if a run is killed, all tha
 complete line. `reader.py` and `writer.py` read and write both files; `stored_boxes.py` is the format of the boxes.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.errors import InputError
+from detection.formats.settings import first_difference
 from detection.structures.ground_truth import GroundTruth
 
 FORMAT = "inception-rcnn proposals"
@@ -61,12 +60,6 @@ def last_line(images: int, boxes: int) -> bytes:
 def index_line(content: Any) -> bytes:
     """Return a line of an index, such as that of an `IndexedImage`."""
     return json.dumps(content, default=str).encode("ascii") + b"\n"
-
-
-def as_stored(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings as an index gives them back."""
-    stored: dict[str, Any] = json.loads(first_line(settings))["settings"]
-    return stored
 
 
 def read_index(path: Path) -> CacheIndex:
@@ -163,22 +156,7 @@ def require_settings(path: Path, cached: dict[str, Any], expected: dict[str, Any
     Raises:
         InputError: naming the cache and the first setting that differs.
     """
-    expected = as_stored(expected)
-    wanted, actual = _flatten(expected), _flatten({name: cached[name] for name in expected if name in cached})
-    for name in sorted(wanted.keys() | actual.keys()):
-        if wanted.get(name) != actual.get(name):
-            raise InputError(
-                f"{path}: expected a cache made with {name} {wanted.get(name, 'left out')}, got one with "
-                f"{actual.get(name, 'none')}"
-            )
-
-
-def _flatten(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return nested settings under dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": inner for key, inner in _flatten(value).items()}
-        else:
-            flat[name] = value
-    return flat
+    compared = {name: cached[name] for name in expected if name in cached}
+    if difference := first_difference(compared, expected):
+        name, wanted, actual = difference
+        raise InputError(f"{path}: expected a cache made with {name} {wanted}, got one with {actual}")

@@ -1,14 +1,11 @@
 """The writer of a cache of proposals. It may be killed at any moment; the next one continues."""
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from detection.errors import InputError
@@ -17,7 +14,6 @@ from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.index import (
     IndexedImage,
-    as_stored,
     file_size,
     first_line,
     index_line,
@@ -57,7 +53,7 @@ class CacheWriter:
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any]) -> None:
         self.path = Path(path)
         self.index = index_path(self.path)
-        self.settings = as_stored(settings)
+        self.settings = settings
         self.finished = False
         self._file_sizes: dict[str, int] = {}
         self.box_count = 0
@@ -116,9 +112,7 @@ class CacheWriter:
         self.finished = False
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._box_file.close()
         self._index_file.close()
 

@@ -1,8 +1,7 @@
 """The layout of a mosaic: where its pictures lie, and which part of each is visible. `mosaics.py` paints them."""
 
-from __future__ import annotations
-
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ class Placement(NamedTuple):
     mirrored: bool
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Draws layouts: pictures in cells that fill the canvas, and smaller pictures on top, called insets.
 
@@ -45,32 +45,22 @@ class Layout:
         ValueError: for arguments out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        cells: int = 1,
-        insets: int = 0,
-        inset_sides: tuple[float, float] = (0.05, 0.4),
-        crop_area: float = 1.0,
-        stretch: float = 1.0,
-        cover: float = 1.0,
-        mirror: float = 0.0,
-    ) -> None:
-        if cells < 1 or insets < 0 or stretch < 1:
-            raise ValueError(f"cells and stretch must be at least 1, insets 0, got {cells=}, {stretch=}, {insets=}")
-        shares = {"crop_area": crop_area, "cover": cover, "inset_sides": inset_sides[0]}
-        for name, share in shares.items():
+    cells: int = 1
+    insets: int = 0
+    inset_sides: tuple[float, float] = (0.05, 0.4)
+    crop_area: float = 1.0
+    stretch: float = 1.0
+    cover: float = 1.0
+    mirror: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cells < 1 or self.insets < 0 or self.stretch < 1:
+            raise ValueError(f"cells and stretch must be at least 1, and insets at least 0, got {self}")
+        for name, share in (("crop_area", self.crop_area), ("cover", self.cover), ("inset_sides", self.inset_sides[0])):
             if not 0 < share <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {share}")
-        if not inset_sides[0] <= inset_sides[1] <= 1:
-            raise ValueError(f"inset_sides must rise up to 1, got {inset_sides}")
-        self.cells = cells
-        self.insets = insets
-        self.inset_sides = inset_sides
-        self.crop_area = crop_area
-        self.stretch = stretch
-        self.cover = cover
-        self.mirror = mirror
+        if not self.inset_sides[0] <= self.inset_sides[1] <= 1:
+            raise ValueError(f"inset_sides must rise up to 1, got {self.inset_sides}")
 
     def draw(self, first: int, count: int, generator: np.random.Generator) -> list[Placement]:
         """Return the layout of the picture `first` and of random ones out of `count`; later ones cover earlier ones."""

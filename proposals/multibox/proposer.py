@@ -1,7 +1,5 @@
 """MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
-from __future__ import annotations
-
 import math
 
 import cv2
@@ -9,11 +7,12 @@ import numpy as np
 import torch
 
 from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
+from detection.runtime.tensor_file import find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms
 from detection.structures.contracts import Proposals
 from proposals.multibox.network import as_input
-from proposals.multibox.weights_file import find_multibox, load_multibox
+from proposals.multibox.weights_file import SHIPPED, load_multibox
 
 MAX_BOXES = 200
 """The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
@@ -67,7 +66,7 @@ class MultiBoxProposer:
             raise ValueError(f"input_size must be positive, got {input_size}")
         if not 0 <= size_exponent < math.inf:
             raise ValueError(f"size_exponent must be at least 0, got {size_exponent}")
-        path = find_multibox(weights)
+        path = find_file(weights, SHIPPED)
         network, self.description = load_multibox(path)
         self.input_size = input_size or self.description.input_size
         self.size_exponent = size_exponent

@@ -1,7 +1,5 @@
 """The weights file of MultiBox: safetensors whose metadata say how to rebuild the network."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detection.runtime.tensor_file import WithoutInitialisation, build_network, find_file, read_tensors, write_tensors
+from detection.runtime.tensor_file import WithoutInitialisation, build_network, read_tensors, write_tensors
 from proposals.multibox.network import MultiBox
 
 SHIPPED = Path(__file__).parent.parent / "weights"
@@ -45,11 +43,6 @@ class MultiBoxDescription:
     def build(self) -> MultiBox:
         """Return the network with random weights; each prior is the whole image. Raises what `build_trunk` raises."""
         return MultiBox(self.build_trunk(), torch.tensor([[0.0, 0, 1, 1]]).repeat(self.priors, 1), **self.head)
-
-
-def find_multibox(name: str) -> Path:
-    """Return the file of that path, or else the shipped file of that name."""
-    return find_file(name, SHIPPED)
 
 
 def save_multibox(path: Path, network: MultiBox, description: MultiBoxDescription) -> None:

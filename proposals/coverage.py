@@ -5,17 +5,14 @@ An object is found at an IoU threshold if the IoU of any box with it is the thre
 The training of MultiBox, `detect-coverage` and `detect-evaluate` use this module.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
-from detection.structures.boxes import box_area, box_iou
+from detection.structures.boxes import box_area, paired_iou
 from detection.structures.object_sizes import SMALL_AREA, size_classes
 
 IOU_THRESHOLD = 0.5
@@ -38,11 +35,9 @@ def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int])
         raise ValueError(f"counts must be 1 or more, got {list(counts)}")
     if not len(boxes):
         return np.zeros((len(objects), len(counts) + 1))
-    exact: tuple[NDArray[Any], NDArray[Any]] = (objects.astype(np.float64), boxes.astype(np.float64))
-    best = np.maximum.accumulate(box_iou(*exact), axis=1)  # [M, N]
+    overlaps = paired_iou(objects[:, None].astype(np.float64), boxes[None].astype(np.float64))  # [M, N]
     lasts = [min(count, len(boxes)) - 1 for count in (*counts, len(boxes))]
-    overlaps: NDArray[np.float64] = best[:, lasts].astype(np.float64, copy=False)
-    return overlaps
+    return np.asarray(np.maximum.accumulate(overlaps, axis=1)[:, lasts], np.float64)
 
 
 def covered_count(boxes: FloatArray, objects: FloatArray) -> int:
@@ -56,11 +51,7 @@ def size_groups(objects: FloatArray) -> dict[str, BoolArray]:
     COCO uses the area of the segmentation mask instead, which boxes do not have.
     """
     areas = box_area(objects)
-    return {
-        "all": np.ones(len(objects), np.bool_),
-        "above 32x32": areas > SMALL_AREA,
-        **size_classes(areas),
-    }
+    return {"all": np.ones(len(objects), np.bool_), "above 32x32": areas > SMALL_AREA, **size_classes(areas)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +77,16 @@ class Coverage:
         """Return the share [K + 1] of the `chosen` objects (a mask [M]) that is found, 0-1; nan if none is chosen."""
         if not chosen.any():
             return np.full(self.overlaps.shape[1], np.nan)
-        recall: NDArray[np.float64] = (self.overlaps[chosen] >= iou_threshold).mean(axis=0)
-        return recall
+        return np.asarray((self.overlaps[chosen] >= iou_threshold).mean(axis=0), np.float64)
 
     def average_recall(self, chosen: BoolArray) -> NDArray[np.float64]:
         """Return the mean [K + 1] of the recall at `AVERAGED_THRESHOLDS`."""
         recalls = np.array([self.recall(chosen, threshold) for threshold in AVERAGED_THRESHOLDS])  # [T, K + 1]
-        means: NDArray[np.float64] = recalls.mean(axis=0)
-        return means
+        return np.asarray(recalls.mean(axis=0), np.float64)
 
     def proposals_per_image(self) -> NDArray[np.float64]:
         """Return the mean number of proposals per image [K + 1], at most the counts; nan if there are no images."""
         if not len(self.proposal_counts):
             return np.full(len(self.counts) + 1, np.nan)
         most = np.array([*self.counts, self.proposal_counts.max()])
-        means: NDArray[np.float64] = np.minimum(self.proposal_counts[:, None], most).mean(axis=0)
-        return means
+        return np.asarray(np.minimum(self.proposal_counts[:, None], most).mean(axis=0), np.float64)

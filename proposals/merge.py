@@ -11,8 +11,6 @@ near-duplicates find 94% of the objects that all of them find; the 500 largest b
 logistic function of size, shape, contrast and edges, fitted on half of 60 photos, gained nothing on the other half.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Sequence
 from typing import NamedTuple

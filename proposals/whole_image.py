@@ -1,7 +1,5 @@
 """The whole image as its only proposal, as a plain classifier sees it: the baseline for every proposer."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.structures.arrays import Image

@@ -3,8 +3,6 @@
 `ProposalCache` is the reader; `CacheFile` opens it at the first use, and is what configurations name.
 """
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Iterable, Sequence

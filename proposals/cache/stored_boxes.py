@@ -1,7 +1,5 @@
 """The stored form of a box: corners on a grid of 65,535 steps in eight bytes, score in two, source in one."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

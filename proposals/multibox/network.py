@@ -5,8 +5,6 @@
 image's width and height, 0-1. `proposer.py` turns the predictions into proposals of an image.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple, Protocol, cast
 
@@ -36,11 +34,9 @@ class Trunk(Protocol):
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return maps [B, channels[name], H, W] of images [B, 3, S, S], by name."""
-        ...
 
     def quantise(self) -> dict[str, float]:
         """Compute in int8 from now on, in place, and return the scale of each map."""
-        ...
 
 
 class MultiBoxOutputs(NamedTuple):

@@ -6,8 +6,6 @@ texture of a pixel is its derivatives in eight directions. The paper has Gaussia
 turns the image for the directions between the axes, and so does this module.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """OpenCV's implementation of selective search, the reference for `search.py`, which finds the same boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

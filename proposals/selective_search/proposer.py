@@ -3,8 +3,6 @@
 `search.py` holds the algorithm, `opencv.py` calls OpenCV's implementation of it.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -9,8 +9,6 @@ most similar pair, and changing a similarity, take the logarithm of the number o
 of pair 3 have the numbers 6 and 7.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product

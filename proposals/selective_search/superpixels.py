@@ -9,8 +9,6 @@ right.
 Numba compiles to machine code.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

@@ -1,7 +1,5 @@
 """A batch of mosaics, in which each object is matched with the prior that is to predict it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

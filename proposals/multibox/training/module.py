@@ -1,7 +1,5 @@
 """The Lightning module that trains MultiBox: loss, recall and optimiser around the network."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -94,10 +92,7 @@ class MultiBoxTraining(SupervisedTraining):
         best = np.zeros(len(objects))
         for image in np.unique(images):
             kept = select_boxes(
-                boxes[image],
-                confidences[image],
-                max_boxes=self.max_boxes,
-                nms_iou_threshold=self.nms_iou_threshold,
+                boxes[image], confidences[image], max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold
             )
             own = images == image
             best[own] = best_overlaps(boxes[image][kept], objects[own], ())[:, -1]

@@ -3,8 +3,6 @@
 `layout.py` says where the pictures lie, and `batch.py` makes batches of mosaics.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -4,8 +4,6 @@
 boxes here are normalised: xyxy as shares of the image's width and height, 0-1.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -55,8 +53,7 @@ def kmeans_priors(boxes: FloatArray, count: int, *, seed: int) -> FloatArray:
             break
         priors = moved
     areas = (priors[:, 2] - priors[:, 0]) * (priors[:, 3] - priors[:, 1])
-    ordered: FloatArray = priors[np.argsort(-areas, kind="stable")].astype(np.float32)
-    return ordered
+    return priors[np.argsort(-areas, kind="stable")].astype(np.float32)
 
 
 class Matches(NamedTuple):
@@ -103,5 +100,4 @@ def _nearest(boxes: FloatArray, priors: FloatArray) -> tuple[IntArray, FloatArra
 def _weights(boxes: FloatArray) -> FloatArray:
     """Return for each corner coordinate 1 over the square of the side that it belongs to: [N, 4]."""
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], MIN_SIDE)
-    weights: FloatArray = np.tile(1 / sides**2, 2)
-    return weights
+    return np.tile(1 / sides**2, 2)

@@ -3,8 +3,6 @@
 A run validates and exports the averaged weights instead of the last ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any

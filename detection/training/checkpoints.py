@@ -3,8 +3,6 @@
 Each is written to a temporary file that then takes its place.
 """
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any

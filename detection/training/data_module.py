@@ -1,7 +1,5 @@
 """The data loaders of a training run, which divide the samples among the processes of the run."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -136,5 +134,4 @@ class TrainingData(LightningDataModule):
         share = Share(self.measured, filler=self.filler, rank=trainer.global_rank, world_size=trainer.world_size)
         return DataLoader(share, batch_size=self.batch_size, collate_fn=self.collation, num_workers=self.workers)
 
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self.val_dataloader()
+    test_dataloader = val_dataloader

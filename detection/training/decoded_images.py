@@ -4,8 +4,6 @@ This is useful for small images and many epochs. The file takes three bytes for 
 pictures of Tiny ImageNet, but 0.5 MB for each photo of 500 px.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,8 +79,7 @@ class DecodedImages:
         """
         entry = self._entries[os.path.abspath(path)]  # noqa: PTH100 several times as fast, for each sample
         end = entry.start + entry.height * entry.width * 3
-        pixels: Image = np.asarray(self._pixels)[entry.start : end].reshape(entry.height, entry.width, 3)
-        return pixels
+        return np.asarray(self._pixels)[entry.start : end].reshape(entry.height, entry.width, 3)
 
     def require(self, paths: Iterable[Path]) -> None:
         """Check that the pixels of all given files are there, and that none of the files has changed since.

@@ -3,8 +3,6 @@
 A GPU is faster than the host can launch the kernels of single layers; a graph launches all of them at once.
 """
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Callable
@@ -79,9 +77,7 @@ class TrainingGraphs:
         numbers = torch.autocast("cuda", number_type, enabled=number_type is not None, cache_enabled=False)
         try:
             with numbers, warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "The AccumulateGrad node's stream"
-                )  # no gradients are accumulated here
+                warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # no gradients are accumulated
                 replay = graphed(_Form(self.network, self.function), inputs.detach().clone())
         except RuntimeError as error:
             self.usable = False

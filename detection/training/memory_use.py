@@ -1,7 +1,5 @@
 """The memory that a process takes. `detection.training.module` logs it: it should stay flat over the epochs."""
 
-from __future__ import annotations
-
 import os
 import resource
 import sys

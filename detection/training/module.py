@@ -3,8 +3,6 @@
 `classifier.training.module` and `proposals.multibox.training.module` add what a network is trained for.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, Self

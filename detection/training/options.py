@@ -3,8 +3,6 @@
 `tools.command.experiment` reads them from an experiment file; `detection.training.module` follows them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

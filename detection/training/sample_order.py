@@ -79,9 +79,8 @@ class RowNumbers:
         blocks = -(-count // NUMBERS_A_BLOCK)
         starts = np.flatnonzero((np.diff(places, prepend=-2) != 1) | (np.diff(epochs, prepend=-1) != 0))
         for start, end in pairwise([*starts.tolist(), len(places)]):
-            bits = np.random.Philox(
-                key=_philox_key(self.seed, int(epochs[start]), stream), counter=int(places[start]) * blocks
-            )
+            key = _philox_key(self.seed, int(epochs[start]), stream)
+            bits = np.random.Philox(key=key, counter=int(places[start]) * blocks)
             drawn = np.random.Generator(bits).random((end - start, blocks * NUMBERS_A_BLOCK))
             numbers[start:end] = drawn[:, :count]
         return numbers
@@ -89,8 +88,7 @@ class RowNumbers:
 
 def normal_numbers(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return normally distributed numbers with standard deviation 1, made from uniform numbers in 0-1 of any shape."""
-    normal: NDArray[np.float64] = ndtri(np.maximum(uniform, SMALLEST))
-    return normal
+    return np.asarray(ndtri(np.maximum(uniform, SMALLEST)))
 
 
 @lru_cache(maxsize=16)

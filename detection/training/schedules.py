@@ -1,7 +1,5 @@
 """Schedules of the learning rate: by which factor the configured rate is multiplied at each point of a run."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -23,9 +23,7 @@ from jsonargparse.typing import NonNegativeFloat
 from classifier.ensemble import Ensemble
 from classifier.scoring.cascade import last_within
 from detection.errors import InputError
-from detection.evaluation import score
 from detection.structures.detections import Detections
-from detection.structures.split_columns import split_detections
 from tools.command.entry_point import command
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
@@ -82,9 +80,7 @@ def try_thresholds(measured: Measured, *, threads: int, max_loss: float) -> dict
                 suppressed = detector.suppress(own, stages.choose(own, threshold), item.image.shape[:2])
                 detections[row][item.record.image_id] = suppressed
 
-    objects = measured.split.chosen_objects
-    scores = [score(objects, split_detections(objects.index, by_image), measured.rule) for by_image in detections]
-    precisions = [metrics.mean_average_precision for metrics in scores]
+    precisions = [measured.score(by_image).mean_average_precision for by_image in detections]
     trials = [
         {"threshold": threshold, "share": share, "mAP": json_number(precision)}
         for threshold, share, precision in zip(
@@ -93,7 +89,7 @@ def try_thresholds(measured: Measured, *, threads: int, max_loss: float) -> dict
     ]
     return {
         "earlier": list(ensemble.cascade_thresholds),
-        "images": len(objects.index.image_ids),
+        "images": len(measured.split.chosen),
         "regions": regions,
         "rule": measured.rule,
         "max_loss": max_loss,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from classifier.ensemble import Ensemble
 from classifier.scoring.score import score_regions
 from detection.errors import InputError
-from detection.evaluation import DetectionMetrics, score
+from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import (
     CONFIDENCE,
     RESAMPLES,
@@ -33,7 +33,6 @@ from detection.evaluation.uncertainty.bootstrap import (
 )
 from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
-from detection.structures.split_columns import split_detections
 from tools.command.entry_point import command
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
@@ -92,11 +91,7 @@ def measure(measured: Measured, *, threads: int) -> Members:
                 for part, region_scores in (("alone", alone), ("together", mean_scores(scores[: row + 1]))):
                     detections[part][row][item.record.image_id] = suppress(own, region_scores, size)
             regions += len(own)
-    objects = measured.split.chosen_objects
-    scored = {
-        part: [score(objects, split_detections(objects.index, by_image), measured.rule) for by_image in members]
-        for part, members in detections.items()
-    }
+    scored = {part: [measured.score(by_image) for by_image in members] for part, members in detections.items()}
     return Members([network.path.name for network in ensemble.networks], scored, regions)
 
 

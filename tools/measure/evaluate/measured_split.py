@@ -6,7 +6,7 @@ it; `detect-evaluate run` builds it only if detections are missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,11 @@ from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
 from detection.detector import Detector
 from detection.errors import InputError
+from detection.evaluation import DetectionMetrics, score
 from detection.formats.ground_truth import read_data_set
+from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
-from detection.structures.split_columns import SplitObjects, select_images
+from detection.structures.split_columns import SplitObjects, select_images, split_detections
 from tools.command.experiment import add_experiment_options
 from tools.command.image_proposals import ImageProposals, ProposedImage, open_cache, propose_ahead
 from tools.command.options import add_limit_option, add_rule_option, evenly_spaced
@@ -60,6 +62,11 @@ class Measured(NamedTuple):
             for group in propose_ahead(records, self.proposals, threads=threads):
                 yield group
                 progress.update(len(group))
+
+    def score(self, detections: Mapping[str, Detections]) -> DetectionMetrics:
+        """Score the detections in the chosen images, which are given by image id."""
+        objects = self.split.chosen_objects
+        return score(objects, split_detections(objects.index, detections), self.rule)
 
 
 def add_measured_split(parser: ArgumentParser) -> None:

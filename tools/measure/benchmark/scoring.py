@@ -10,7 +10,6 @@ where that is int8.
 from __future__ import annotations
 
 import gc
-import re
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -47,16 +46,6 @@ HEIGHT, WIDTH = 480, 640
 
 KERNEL_ROWS = 25
 """The number of kernels that `--profile` lists."""
-
-KINDS = {
-    "copies": "(?i)copy|memcpy|memset|padding|nchwToNhwc|nhwcToNchw|_cat|::cat",
-    "pooling": "(?i)max_?pool",
-    "normalisation": "_response_norm|::pow|pow_",
-    "warp": "^_warp|grid_sampl",
-    "products": "(?i)conv|gemm|gemv|xmma|cutlass|nvjet|addmm",
-}
-"""Kinds of kernels and patterns of their names, of which the first that fits counts; "products" are convolutions and
-linear layers."""
 
 
 def build_parser() -> ArgumentParser:
@@ -121,7 +110,7 @@ def measure(files: list[str], device: torch.device, options: Namespace) -> dict[
     """Return the report of all engines, and print the row of each as soon as it is measured."""
     image, boxes = random_image(options.regions)
     precision = Ensemble(files[:1], device=options.device, precision=options.precision).networks[0].precision
-    operations = count_all_operations(options)
+    operations = options.regions * options.networks * count_operations(describe(options))
     peak = measure_peak(device, number_type(precision))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}, PyTorch {torch.__version__}, {precision}")
@@ -180,12 +169,6 @@ def count_operations(description: NetworkDescription) -> int:
     return int(counter.get_total_flops())
 
 
-def count_all_operations(options: Namespace) -> int:
-    """Count the operations of all networks for all regions."""
-    operations: int = options.regions * options.networks * count_operations(describe(options))
-    return operations
-
-
 def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Return the operations per second of a product of large square matrices, in its fastest run."""
     size = 8192 if device.type == "cuda" else 1024
@@ -201,8 +184,7 @@ def time_engine(
     device = ensemble.networks[0].device
     seconds = time_runs(lambda: ensemble([image], [boxes]), options.repeat, device, warm_up=WARM_UP_RUNS)
     if options.profile:
-        operations = count_all_operations(options)
-        print(profile_kernels(lambda: ensemble([image], [boxes]), device, operations), flush=True)
+        print(profile_kernels(lambda: ensemble([image], [boxes]), device), flush=True)
     return seconds, ensemble([image], [boxes])[0].probabilities
 
 
@@ -226,25 +208,12 @@ def time_warp(files: list[str], image: Image, boxes: FloatArray, options: Namesp
     )
 
 
-def profile_kernels(function: Callable[[], Any], device: torch.device, operations: int) -> str:
-    """Return a table of the kernels that take most of the time of one run, and of the time of each kind of kernel."""
+def profile_kernels(function: Callable[[], Any], device: torch.device) -> str:
+    """Return a table of the kernels that take most of the time of one run."""
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True) as profiler:
         function()
         now(device)
     column = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = profiler.key_averages()
-    kind_times = dict.fromkeys([*KINDS, "other"], 0.0)
-    for event in events:
-        if (event.device_type.name == "CUDA") == on_gpu:
-            kind_times[find_kind(event.key)] += getattr(event, column)
-    total = sum(kind_times.values())
-    lines = [events.table(sort_by=column, row_limit=KERNEL_ROWS, max_name_column_width=100)]
-    lines += [f"  {time / 1e3:8.2f}ms {time / total:6.1%} {kind}" for kind, time in kind_times.items()]
-    rate = operations / max(kind_times["products"], 1) * 1e6
-    return "\n".join([*lines, f"  products alone run at {rate / 1e12:.4g} TFLOP/s"])
-
-
-def find_kind(kernel: str) -> str:
-    """Return which of `KINDS` a kernel is, by its name."""
-    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, kernel)), "other")
+    table: str = profiler.key_averages().table(sort_by=column, row_limit=KERNEL_ROWS, max_name_column_width=100)
+    return table

@@ -22,7 +22,6 @@ from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
 from classifier.training.samples.region_batch import RegionBatch
-from detection.training.memory_use import memory_use
 from tools.command.experiment import add_experiment_options
 from tools.measure.benchmark.timing import now
 from tools.train.runs.classifier_run import ClassifierRun
@@ -33,19 +32,17 @@ WARM_UP_STEPS = 10
 
 
 class Round(NamedTuple):
-    """Samples per second of the run and the bare loop, and `memory_use` after the warm-up and after the last step."""
+    """Samples per second of the run and of the bare loop."""
 
     run: float
     bare: float
-    memory: list[dict[str, float]]
 
 
 class StepClock(Callback):
-    """Notes time and memory after the warm-up and after the last step, and the number of regions of a step."""
+    """Notes the time after the warm-up and after the last step, and the number of regions of a step."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self.memory: list[dict[str, float]] = []
         self.regions = 0
 
     def on_train_batch_end(
@@ -59,7 +56,6 @@ class StepClock(Callback):
         self.regions = len(batch.labels)
         if trainer.global_step in (WARM_UP_STEPS, trainer.max_steps):
             self.times.append(now(module.device))
-            self.memory.append(memory_use(module.device))
 
 
 def build_parser() -> ArgumentParser:
@@ -93,7 +89,7 @@ def measure(run: ClassifierRun) -> list[Round]:
         samples = settings.steps * clock.regions
         start, end = clock.times
         bare = samples / time_bare_loop(trainer, module, settings, regions=clock.regions)
-        rounds.append(Round(samples / (end - start), bare, clock.memory))
+        rounds.append(Round(samples / (end - start), bare))
     return rounds
 
 
@@ -120,7 +116,7 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
 
 
 def format_rounds(rounds: list[Round]) -> str:
-    """Return a table with a row each for the run, the bare loop, their ratio, and each measure of memory."""
+    """Return a table with a row each for the run, the bare loop, and their ratio."""
     rows = {
         "run": ("8.1f", [each.run for each in rounds]),
         "bare": ("8.1f", [each.bare for each in rounds]),
@@ -130,10 +126,6 @@ def format_rounds(rounds: list[Round]) -> str:
     for name, (form, values) in rows.items():
         figures = (statistics.median(values), min(values), max(values))
         lines.append(f"  {name:28} " + " ".join(f"{figure:{form}}" for figure in figures))
-    lines.append("memory from the first to the last measured step of each round, GiB, of the main process")
-    for name in rounds[0].memory[0]:
-        spans = [" to ".join(f"{use[name]:.2f}" for use in each.memory) for each in rounds]
-        lines.append(f"  {name:28} {', '.join(spans)}")
     return "\n".join(lines)
 
 

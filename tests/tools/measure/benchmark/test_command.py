@@ -33,7 +33,6 @@ def test_photos_stage_by_stage_and_against_baselines(
     target = tmp_path / "report.json"
     options = ["--config", str(detector_config), "--repeat", "1", "--device", "cpu", "--sampled", "3", "--folder", "2"]
     baselines = ["--baselines", "plain", "mobilenet", "--json", str(target)]
-    baselines += ["--plot", str(tmp_path / "chart.png")]
     assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines.pop(12) == "folder of 2 photos"
@@ -45,7 +44,6 @@ def test_photos_stage_by_stage_and_against_baselines(
     assert lines[10].endswith("x, scaled from 3 regions")
     (report,) = json.loads(target.read_text())["photos"]
     assert report["size"] == [120, 160]
-    assert read_image(tmp_path / "chart.png").shape == (450, 1200, 3)
     assert min(seconds for (seconds,) in [*report["stages"].values(), *report["baselines"].values()]) > 0
 
 
@@ -115,14 +113,10 @@ def test_training_against_the_bare_loop(
     options += ["--network.init_args.width_multiplier", "0.125", "--steps", "5", "--repeat", "2"]
     assert benchmark.main(["training", *options]) == 0
     assert stepped == [benchmark_training.WARM_UP_STEPS + 5] * 2
-    lines = capsys.readouterr().out.splitlines()[-7:]
+    lines = capsys.readouterr().out.splitlines()[-4:]
     run, bare, ratio = ([float(value.rstrip("%")) for value in line.split()[-3:]] for line in lines[1:4])
     assert 0 < run[1] <= run[0] <= run[2]
     assert 0 < bare[1] <= bare[0] <= bare[2]
-    assert lines[6].split()[0] == "memory_peak_gib"
-    peaks = [float(value) for value in lines[6].replace(" to", ",").split(None, 1)[1].split(",")]
-    assert peaks == sorted(peaks)  # before and after, of two rounds
-    assert len(peaks) == 4
     assert 100 * run[1] / bare[2] <= ratio[0] + 0.1 <= 100 * run[2] / bare[1] + 0.2
 
 
@@ -214,10 +208,6 @@ def test_scoring_by_engines_against_the_baseline(tmp_path: Path, capsys: pytest.
         assert float(rows[name][5]) == pytest.approx(rate / 1e12, rel=1e-3)
         assert float(rows[name][6].rstrip("%")) == pytest.approx(100 * rate / report["peak"], abs=0.06)
     assert "aten::mkldnn_convolution" in "".join(lines)
-    kinds = {line.split()[2]: line.split()[1] for line in lines if len(line.split()) == 3 and "%" in line}
-    assert list(kinds) == ["copies", "pooling", "normalisation", "warp", "products", "other"]
-    assert sum(float(share.rstrip("%")) for share in kinds.values()) == pytest.approx(100, abs=0.4)
-    assert float(kinds["products"].rstrip("%")) > 0
     assert lines[-1].split()[:3] == ["of", "it", "warp"]
     assert report["failed"] == {}
 
@@ -237,24 +227,6 @@ def test_an_engine_that_fails_is_named_and_the_others_are_timed(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
     assert lines[4].endswith("RuntimeError: no such kernel")
-
-
-@pytest.mark.parametrize(
-    ("kernel", "kind"),
-    [
-        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128", "products"),
-        ("nvjet_sm90_tst_96x384_64x3_1x2_h_bz_coopA_relubias_TNN", "products"),
-        ("void nhwcAddPaddingKernel<__nv_bfloat16, __nv_bfloat16, float, true, (cudnnKernelDataType_t)2>", "copies"),
-        ("Memcpy DtoD (Device -> Device)", "copies"),
-        ("void at::native::(anonymous namespace)::CatArrayBatchedCopy_vectorized<at::native::OpaqueType>", "copies"),
-        ("_max_pool", "pooling"),
-        ("_response_norm", "normalisation"),
-        ("_warp", "warp"),
-        ("void at::native::vectorized_elementwise_kernel<8, at::native::BinaryFunctor>", "other"),
-    ],
-)
-def test_kinds_of_kernels(kernel: str, kind: str) -> None:
-    assert benchmark_scoring.find_kind(kernel) == kind
 
 
 def test_operations_are_those_of_the_paper() -> None:

@@ -4,8 +4,6 @@
 cores, and `drawing` draws the pictures.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import io

@@ -1,7 +1,5 @@
 """Detections drawn onto a picture: a box in the colour of its class, and a label beside what it names."""
 
-from __future__ import annotations
-
 import hashlib
 import unicodedata
 from bisect import bisect_right

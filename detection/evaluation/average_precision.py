@@ -1,7 +1,5 @@
 """Precision, recall and average precision of one class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

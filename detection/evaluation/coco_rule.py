@@ -4,8 +4,6 @@ It averages over 10 IoU thresholds from 0.5 to 0.95 and 101 recall levels, takes
 100 detections in an image.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from dataclasses import replace

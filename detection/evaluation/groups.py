@@ -1,7 +1,5 @@
 """Operations on groups of consecutive rows of an array."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ All IoUs are float64. For boxes with whole pixels an IoU is then the double near
 threshold, so that an IoU at exactly the threshold compares as equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -87,8 +85,7 @@ def rank(detections: SplitDetections, *, by_image: bool) -> IntArray:
     Equal scores rank by image if `by_image` is True, then in the given order.
     """
     order = np.argsort(detections.images, kind="stable") if by_image else np.arange(len(detections))
-    ranked: IntArray = order[np.argsort(-detections.scores[order], kind="stable")]
-    return ranked
+    return order[np.argsort(-detections.scores[order], kind="stable")]
 
 
 def image_classes(boxes: SplitBoxes) -> IntArray:

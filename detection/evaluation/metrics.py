@@ -1,7 +1,5 @@
 """The score of a detector on a split, and the ranked detections of each class that it comes from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The rules of ILSVRC and PASCAL VOC for scoring detections, as data. COCO's rule is in `coco_rule`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

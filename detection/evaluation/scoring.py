@@ -1,7 +1,5 @@
 """Scoring of detections by any of the rules: `score` for a whole split as columns, `evaluate` for single images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 

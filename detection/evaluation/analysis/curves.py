@@ -1,7 +1,5 @@
 """Precision-recall curves for plots, and the score threshold with the best F1."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -57,8 +55,7 @@ def _best_of_steps(precision: NDArray[np.float64], found_counts: IntArray, steps
     """Return the rows with the best precision in each step of the number of found objects, and the ends."""
     step = found_counts * steps // (found_counts[-1] + 1)
     best = first_largest(precision, np.flatnonzero(is_new(step)))
-    rows: IntArray = np.unique([0, *best, len(found_counts) - 1])
-    return rows
+    return np.unique([0, *best, len(found_counts) - 1])
 
 
 def best_f1(scores: NDArray[np.float64], true_positive: BoolArray, object_count: int) -> OperatingPoint:

@@ -7,8 +7,6 @@ the object's t_f here. The result is called `fit`: from 1 on the object is found
 best object of a detection is the one with the largest fit.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 
@@ -78,12 +76,7 @@ def find_errors(objects: SplitObjects, detections: SplitDetections, matches: Mat
     own, other = _best_fits(objects, detections, matches, wrong)
     types = np.full(len(detections), NO_ERROR, np.int8)
     types[wrong] = np.select(
-        [
-            (own.fit >= BACKGROUND_FIT) & (own.fit < 1),
-            other.fit >= 1,
-            own.fit >= 1,
-            other.fit < BACKGROUND_FIT,
-        ],
+        [(own.fit >= BACKGROUND_FIT) & (own.fit < 1), other.fit >= 1, own.fit >= 1, other.fit < BACKGROUND_FIT],
         [LOCALISATION, CLASSIFICATION, DUPLICATE, BACKGROUND],
         BOTH,
     )
@@ -159,10 +152,9 @@ def _mean_average_precision(
     metrics: DetectionMetrics, labels: IntArray, right: BoolArray, *, missed: BoolArray | None = None
 ) -> float:
     """Return the mean average precision of K detections, best first, without the `missed` objects [M]."""
-    counts = metrics.ground_truth_counts
-    remaining = (
-        counts if missed is None else counts - np.bincount(metrics.objects.labels[missed], minlength=len(counts))
-    )
+    counts = remaining = metrics.ground_truth_counts
+    if missed is not None:
+        remaining = counts - np.bincount(metrics.objects.labels[missed], minlength=len(counts))
     class_places = split_by(labels, np.arange(len(labels)), len(counts))
     areas = [
         average_precision(-places.astype(np.float64), right[places], int(count), metrics.matches.rule.recall_levels)

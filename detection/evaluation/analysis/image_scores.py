@@ -1,7 +1,5 @@
 """F1 of each image, to find those in which a detector does best and worst."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

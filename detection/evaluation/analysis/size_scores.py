@@ -1,7 +1,5 @@
 """Average precision of small, medium and large objects."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ Average precision is an average of maxima, which become larger as a resample has
 objects per class, nearly all resamples may lie above the score. The intervals are shifted by this bias (chapter 10).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -94,8 +92,7 @@ def within_0_1(interval: Interval) -> Interval:
 
 def nan_mean(average_precision: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the means [B] of [C, B] over the classes that are not nan, or nan where all classes are nan."""
-    means: NDArray[np.float64] = np.ma.masked_invalid(average_precision).mean(axis=0).filled(np.nan)
-    return means
+    return np.asarray(np.ma.masked_invalid(average_precision).mean(axis=0).filled(np.nan))
 
 
 def _resample(ranking: Ranking, draws: FloatArray, recall_levels: Sequence[float] | None) -> NDArray[np.float64]:
@@ -129,5 +126,4 @@ def _sum_rows(images: NDArray[np.int64], bounds: NDArray[np.int64], draws: Float
     chosen = images[: bounds[-1]]
     ones = np.ones(len(chosen), np.float32)
     rows = csr_array((ones, chosen, bounds), shape=(len(bounds) - 1, len(draws)))
-    summed: NDArray[np.float64] = (rows @ draws).astype(np.float64)
-    return summed
+    return np.asarray(rows @ draws, np.float64)

@@ -1,7 +1,5 @@
 """The comparison of two results on the same split, with intervals of their difference."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The interval of a share of right answers over other images of the same kind."""
 
-from __future__ import annotations
-
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, Interval
 
 

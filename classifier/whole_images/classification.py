@@ -1,8 +1,7 @@
 """Classification as the ImageNet challenge measures it: averages over networks and crops, top-k error, confusions."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -45,7 +44,8 @@ def average_probabilities(
         scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
         by_crop = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
         means_by_model.append(torch.stack([by_crop[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
-    return np.stack(list(_running_means(means_by_model)))
+    sums = accumulate(means_by_model)
+    return np.stack([(total / count).numpy() for count, total in enumerate(sums, start=1)])
 
 
 def best_classes(probabilities: FloatArray, count: int) -> IntArray:
@@ -94,11 +94,3 @@ def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = np.column_stack(np.unravel_index(order, wrong.shape)).tolist()
     return [(label, other, int(wrong[label, other])) for label, other in pairs if wrong[label, other]]
-
-
-def _running_means(values: Sequence[Tensor]) -> Iterator[FloatArray]:
-    """Yield the mean of the first value, of the first two values, and so on."""
-    total = torch.zeros_like(values[0])
-    for count, value in enumerate(values, start=1):
-        total = total + value
-        yield (total / count).numpy()

@@ -57,7 +57,6 @@ def warp_regions(
     *,
     size: int,
     context: int = 0,
-    mean: tuple[float, float, float] = MEAN_RGB,
     interpolation: NDArray[np.uint8] | None = None,
 ) -> Tensor:
     """Crop regions and resize them, on the device of `images`.
@@ -70,7 +69,6 @@ def warp_regions(
         boxes: [B, N, 4] xyxy in pixels, N regions of each image; parts outside of the image become zero.
         size: side S of the output, in pixels.
         context: pixels of the output on each side that show the surroundings of the box.
-        mean: RGB, 0-255, subtracted from the image.
         interpolation: [B, N] values of `classifier.warp.matrices.Interpolation`, for training; None is AREA for all.
 
     Returns:
@@ -87,9 +85,9 @@ def warp_regions(
     if interpolation is None:
         interpolation = np.full(boxes.shape[:2], Interpolation.AREA, np.uint8)
     if images.device.type != "cpu" or (interpolation != Interpolation.AREA).any():
-        return resample_regions(images, windows, size=size, mean=mean, kinds=interpolation)
+        return resample_regions(images, windows, size=size, mean=MEAN_RGB, kinds=interpolation)
     pixels, threads = images.contiguous().numpy(), torch.get_num_threads()
-    warped = call_compiled(LOOPS, "warp", pixels, windows.numpy(), size, mean, threads=threads)
+    warped = call_compiled(LOOPS, "warp", pixels, windows.numpy(), size, MEAN_RGB, threads=threads)
     return torch.from_numpy(warped).permute(0, 1, 4, 2, 3)
 
 
@@ -165,5 +163,4 @@ def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
         return boxes
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
-    scaled: FloatArray = np.concatenate([centres - halves, centres + halves], axis=1)
-    return scaled
+    return np.concatenate([centres - halves, centres + halves], axis=1)

@@ -3,8 +3,6 @@
 The loop over the networks is in `classifier.scoring.score`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from classifier.scoring.cascade import Stages, stage_regions

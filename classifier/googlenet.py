@@ -5,8 +5,6 @@ images (batch normalisation in place of local response normalisation, a stem tha
 and the variant that torchvision's ImageNet weights were trained for.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from classifier.inception import Convolution, InceptionTrunk, initialise

@@ -4,8 +4,6 @@ The classifier (`classifier.googlenet`) and the proposal network (`proposals.mul
 layers that are not convolutions are in `classifier.layers`; computing in int8 is explained in `detection.runtime.int8`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Literal, NamedTuple, cast
@@ -169,8 +167,7 @@ class InceptionTrunk(nn.Module):
         """The output of the last module, averaged over all positions: [B, 3, S, S] -> [B, channels["5b"]]."""
         for _, last in self.modules_in_turn(images):
             features = last
-        pooled: Tensor = self.average(features)
-        return pooled
+        return cast(Tensor, self.average(features))
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
         """The output [B, channels[name], H, W] of each inception module, in order of depth.

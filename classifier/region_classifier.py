@@ -1,7 +1,5 @@
 """`RegionClassifier`: a single network that classifies regions of images and may refine their boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -6,8 +6,6 @@ on its sides. The same deltas therefore fit a region at any place and of any siz
 which brings them to about 1.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple, Protocol, cast
 
@@ -35,7 +33,6 @@ class Trunk(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Images [B, 3, S, S] -> features [B, F], so that the logits are `linear(dropout(features))`."""
-        ...
 
 
 class RegionOutputs(NamedTuple):

@@ -1,7 +1,5 @@
 """Constants of formulas as tensors on the device where the formula is computed."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

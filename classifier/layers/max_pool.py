@@ -1,6 +1,6 @@
 """Max pooling that is also fast when a network is trained on a GPU."""
 
-from __future__ import annotations
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,7 @@ class MaxPool(nn.MaxPool2d):
     def forward(self, features: Tensor) -> Tensor:
         trained_on_gpu = features.is_cuda and features.requires_grad and torch.is_grad_enabled()
         if not (trained_on_gpu and runs_kernels(features.device)):
-            pooled: Tensor = super().forward(features)
-            return pooled
+            return cast(Tensor, super().forward(features))
         from classifier.layers.gpu.max_pool_training import max_pool_with_gradient  # noqa: PLC0415  imports Triton
 
         return max_pool_with_gradient(

@@ -1,7 +1,5 @@
 """`PixelScale`: converts the pixels that our networks read to the scale that a published network was trained with."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

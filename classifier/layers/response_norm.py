@@ -1,7 +1,5 @@
 """Local response normalisation (section 3.3 of the AlexNet paper, NIPS 2012)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

@@ -4,8 +4,6 @@
 scores. The cascade itself is in `classifier.scoring.score`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,8 +42,7 @@ class Stages(NamedTuple):
     def goes_on(self, threshold: float) -> BoolArray:
         """[N], True for the regions that a new `threshold` behind the first networks lets go on."""
         confidence = cascade_confidence(torch.from_numpy(self.first.probabilities)).numpy()
-        rows: BoolArray = self.reached & (confidence >= threshold)
-        return rows
+        return np.asarray(self.reached & (confidence >= threshold), np.bool_)
 
     def choose(self, regions: FloatArray, threshold: float) -> RegionScores:
         """The scores that a cascade with this `threshold` gives the `regions` [N, 4] of the image."""

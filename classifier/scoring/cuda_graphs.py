@@ -1,7 +1,5 @@
 """CUDA graphs of a network for batches of a few sizes: one launch for each batch in place of one for each layer."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar

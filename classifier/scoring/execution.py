@@ -1,7 +1,5 @@
 """Prepare a network for fast scoring: the same function with fewer passes over memory and fewer kernel launches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, cast

@@ -4,11 +4,9 @@
 changed to compute faster is in `classifier.scoring.execution`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -196,8 +194,7 @@ class LoadedNetwork:
         return svm_probabilities(logits) if self.description.head == "svm" else logits.softmax(dim=1)
 
     def _mirrored(self, inputs: Tensor) -> RegionOutputs:
-        outputs: RegionOutputs = self.network(self.input_format.mirror(inputs))
-        return outputs
+        return cast(RegionOutputs, self.network(self.input_format.mirror(inputs)))
 
     def _in_batches(self, name: str, function: Callable[[Tensor], Output], inputs: Tensor) -> list[Output]:
         """Outputs of `function` batch by batch; those of one empty batch if there are no regions."""

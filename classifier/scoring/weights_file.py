@@ -1,7 +1,5 @@
 """Weights files of classifiers: a safetensors file whose metadata describes how to rebuild the network."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal

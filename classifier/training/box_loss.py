@@ -1,7 +1,5 @@
 """The loss of a box regression head that is trained with its network (Fast R-CNN, arXiv 1504.08083, section 2.3)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """Cross entropy for labels that may stand for a set of classes, of which one is right."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 import torch

@@ -3,8 +3,6 @@
 `detection.training.module` has the optimiser; `tasks.py` and `samples/` make the batches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 

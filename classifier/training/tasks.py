@@ -3,8 +3,6 @@
 A task turns a data set into samples; the kinds of samples are in `classifier.training.samples`.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

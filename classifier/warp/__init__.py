@@ -1,7 +1,5 @@
 """From boxes to the square input of a network; `crop` says which of the files beside it runs when."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ column of the image has in each output column, and one with those of the rows. T
 of the image, which suits the small images of single regions that training reads, and a GPU.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import Any
 

@@ -3,8 +3,6 @@
 This module must not import PyTorch: a second process that starts fast may run it (`detection.runtime.second_process`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial

@@ -1,7 +1,5 @@
 """`ImageClassifier`: a network that classifies whole images, or crops of them, without boxes and background."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,12 +29,7 @@ class ImageClassifier:
     """
 
     def __init__(
-        self,
-        weights: str,
-        *,
-        device: str | None = None,
-        precision: Precision | None = None,
-        batch_size: int = 64,
+        self, weights: str, *, device: str | None = None, precision: Precision | None = None, batch_size: int = 64
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")

@@ -1,7 +1,5 @@
 """Nearest neighbours of images in the last hidden layer of a network (AlexNet, NIPS 2012, section 6.1)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

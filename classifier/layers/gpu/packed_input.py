@@ -6,8 +6,6 @@ kernel of 4x4 that steps by one block. The zero padding is part of the packed im
 both axes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

@@ -1,7 +1,5 @@
 """Check that a GPU can run our Triton kernels."""
 
-from __future__ import annotations
-
 import importlib.util
 import warnings
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Conversion of the weights of torchvision's GoogLeNet to those of `classifier.googlenet.GoogLeNet`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

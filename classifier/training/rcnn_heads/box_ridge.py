@@ -1,7 +1,5 @@
 """R-CNN's box regression: for each class, a ridge regression of the deltas on the features of a trained network."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """A linear layer that was fitted on scaled features, as R-CNN's heads are."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

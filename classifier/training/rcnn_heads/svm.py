@@ -3,8 +3,6 @@
 The constants are taken from R-CNN's code (`rcnn_train.m`, `rcnn_scale_features.m`). This module needs scikit-learn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Regions to train on that are drawn at random around the ground truth; they stand in where there are no proposals."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training samples that are random crops of whole images, as GoogLeNet and AlexNet are pre-trained."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 

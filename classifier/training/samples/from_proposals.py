@@ -1,7 +1,5 @@
 """Regions to train on that are drawn from proposals and ground truth, as R-CNN does."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU, Objects, SampledBoxes, label_regions

@@ -1,7 +1,5 @@
 """Training samples of two sources in one order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -7,8 +7,6 @@ background, however, it would take every region that looks like a photograph for
 teach it the objects of its classes, as far as the categories of the photographs tell which objects these are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 

@@ -1,7 +1,5 @@
 """Random boxes for many images at once: boxes similar to given ones, or anywhere in an image."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

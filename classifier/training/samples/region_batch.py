@@ -1,7 +1,5 @@
 """Batches of regions on their way from the loader processes to a network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

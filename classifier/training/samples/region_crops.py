@@ -1,7 +1,5 @@
 """Small pictures of single regions, so that a batch takes little memory, however large its images are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@
 `validation_samples.py` has the samples that a network is measured with.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field

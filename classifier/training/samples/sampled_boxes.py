@@ -79,8 +79,7 @@ def even_quota(positions: IntArray, fraction: float) -> BoolArray:
     Any n positions in a row hold `fraction` * n of them, rounded up or down; so does each batch. The result has the
     shape of `positions`.
     """
-    quota: BoolArray = np.floor((positions + 1) * fraction) > np.floor(positions * fraction)
-    return quota
+    return np.asarray(np.floor((positions + 1) * fraction) > np.floor(positions * fraction), np.bool_)
 
 
 def label_regions(regions: FloatArray, matched: IntArray, objects: Objects) -> SampledBoxes:

@@ -1,7 +1,5 @@
 """The samples that a classifier is measured with: undistorted regions, each once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Calibration: turns scores into probabilities, so that about half of the boxes with a score of 0.5 are right."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ SMALLEST_AREA = 1e-4
 """Smaller boxes are treated as having this share of the image: 6x6 of 600x600 pixels."""
 
 
+@dataclass(eq=False)
 class BetaCalibration:
     """Beta calibration of a score s to a probability c: ln(c / (1 - c)) = a ln(s) - b ln(1 - s) + area ln(r) + offset.
 
@@ -33,14 +34,15 @@ class BetaCalibration:
         ValueError: if a or b is negative, both are 0, or a number is not finite.
     """
 
-    def __init__(self, a: float, b: float, offset: float, area: float = 0.0) -> None:
-        if not (np.isfinite([a, b, offset, area]).all() and a >= 0 and b >= 0 and a + b > 0):
-            numbers = f"{a=}, {b=}, {offset=}, {area=}"
-            raise ValueError(f"expected finite numbers, a and b at least 0 and not both 0, got {numbers}")
-        self.a = a
-        self.b = b
-        self.offset = offset
-        self.area = area
+    a: float
+    b: float
+    offset: float
+    area: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite = np.isfinite([self.a, self.b, self.offset, self.area]).all()
+        if not (finite and self.a >= 0 and self.b >= 0 and self.a + self.b > 0):
+            raise ValueError(f"expected finite numbers, a and b at least 0 and not both 0, got {self}")
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray:
         """Return the probabilities, float32 in 0-1, of scores in 0-1 and areas as shares of the image."""
@@ -48,5 +50,4 @@ class BetaCalibration:
         logits = self.a * np.log(low) - self.b * np.log1p(-low) + self.offset
         if self.area:
             logits += self.area * np.log(np.clip(areas, SMALLEST_AREA, 1))
-        probabilities: FloatArray = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return probabilities
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)

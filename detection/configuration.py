@@ -3,8 +3,6 @@
 `load_detector` is the entry point. A shipped file can be named alone, without its folder.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from contextlib import suppress

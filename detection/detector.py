@@ -1,9 +1,8 @@
 """The detector: propose boxes, classify them, suppress duplicates."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
 
 
+@dataclass(eq=False)
 class Detector:
     """Finds objects in an image: `detector("photo.jpg")`.
 
@@ -42,27 +42,20 @@ class Detector:
         ValueError: if a threshold lies outside 0-1 or `max_detections` is negative.
     """
 
-    def __init__(
-        self,
-        propose: Proposer,
-        classify: Classifier,
-        *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_iou_threshold: float = NMS_IOU_THRESHOLD,
-        max_detections: int = MAX_DETECTIONS,
-        calibrate: Calibration | None = None,
-    ) -> None:
-        for name, value in (("score_threshold", score_threshold), ("nms_iou_threshold", nms_iou_threshold)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in 0-1, got {value}")
-        if max_detections < 0:
-            raise ValueError(f"max_detections must be at least 0, got {max_detections}")
-        self.propose = propose
-        self.classify = classify
-        self.score_threshold = score_threshold
-        self.nms_iou_threshold = nms_iou_threshold
-        self.max_detections = max_detections
-        self.calibrate = calibrate
+    propose: Proposer
+    classify: Classifier
+    _: KW_ONLY
+    score_threshold: float = SCORE_THRESHOLD
+    nms_iou_threshold: float = NMS_IOU_THRESHOLD
+    max_detections: int = MAX_DETECTIONS
+    calibrate: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("score_threshold", "nms_iou_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0-1, got {getattr(self, name)}")
+        if self.max_detections < 0:
+            raise ValueError(f"max_detections must be at least 0, got {self.max_detections}")
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -3,8 +3,6 @@
 `as_image` also accepts Pillow images and arrays, and `find_images` expands folders and patterns.
 """
 
-from __future__ import annotations
-
 import glob
 import os
 import re

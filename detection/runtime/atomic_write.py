@@ -1,7 +1,5 @@
 """Atomic writes: a file appears under its name when it is complete, and until then an earlier file stays there."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

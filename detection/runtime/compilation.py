@@ -1,7 +1,5 @@
 """Compiles loops to machine code with Numba."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Chooses the device and the number type of a network, moves the network there, and names a device that fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast

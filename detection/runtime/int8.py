@@ -9,8 +9,6 @@ the mean and the standard deviation of each channel (Nagel et al., "Data-free qu
 `classifier.inception` builds whole networks of them.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Protocol, cast
 
@@ -40,7 +38,6 @@ class Quantisable(Protocol):
 
     def quantise(self) -> object:
         """Change the network in place to compute in bytes; it must be in evaluation mode and not be folded."""
-        ...
 
 
 def can_quantise(network: nn.Module) -> bool:

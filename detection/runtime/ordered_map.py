@@ -1,7 +1,5 @@
 """An ordered map in threads: while a result is used, the next ones are computed."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable

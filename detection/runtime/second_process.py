@@ -5,8 +5,6 @@ meanwhile. So for a single photo a second process imports Numba on another core,
 through a pipe. If this process fails, the call is repeated in the first one, so the results are always the same.
 """
 
-from __future__ import annotations
-
 import pickle
 import subprocess
 import sys

@@ -4,11 +4,9 @@ The content of the description is defined by each kind of network, in `classifie
 `proposals.multibox.weights_file`.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -37,12 +35,7 @@ INITIALISING = frozenset({Tensor.normal_, Tensor.uniform_})
 
 
 def write_tensors(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    *,
-    key: str,
-    description: dict[str, Any],
-    stored_as: Storage = "float16",
+    path: Path, tensors: Mapping[str, Tensor], *, key: str, description: dict[str, Any], stored_as: Storage = "float16"
 ) -> None:
     """Write the parameters and buffers of a network in fewer bits, atomically.
 
@@ -62,8 +55,7 @@ def write_tensors(
             stored[name], stored[name + SCALE_SUFFIX] = _to_int8(value.detach())
         else:
             stored[name] = _half_precision(value).contiguous()
-    content = save(stored, metadata={key: json.dumps(description)})
-    write_atomically(path, content)
+    write_atomically(path, save(stored, metadata={key: json.dumps(description)}))
 
 
 def read_tensors(
@@ -101,13 +93,7 @@ def read_tensors(
 class WithoutInitialisation(TorchFunctionMode):
     """Within this context, modules are built without initial weights, which a file will replace anyway."""
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        arguments: Sequence[Any] = (),
-        options: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
         if function in INITIALISING or getattr(function, "__module__", "") == "torch.nn.init":
             return arguments[0] if arguments else options["tensor"]

@@ -20,7 +20,8 @@ from tools.train import train_classifier, train_multibox
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PATHS = {path.name: path for path in sorted(CONFIGS.rglob("*.yaml"))}
 MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
-OTHERS = {"detector.yaml", "ensemble.yaml", "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
+DETECTORS = {"detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
+OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
 EXPERIMENTS = [name for name in PATHS if name not in OTHERS]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 import yaml
 
@@ -25,7 +26,6 @@ from detection.configuration import (
 from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
-from detection.structures.boxes import NMS_IOU_THRESHOLD
 from detection.structures.contracts import RegionScores
 from proposals.merge import MergedProposer
 from proposals.multibox import MultiBoxProposer
@@ -35,20 +35,32 @@ from proposals.whole_image import WholeImage
 Settings = dict[str, Any]
 
 
-def test_default_is_the_shipped_detector(photo_pixels: Image) -> None:
+def test_default_is_the_detector_of_everyday_objects(photo_pixels: Image) -> None:
     detector = load_detector(device="cpu")
     assert isinstance(detector.propose, MergedProposer)
+    assert isinstance(detector.classify, RegionClassifier)
+    assert len(detector.class_names) == 80
+    detections = detector(photo_pixels)
+    assert detections.class_names == detector.class_names
+    assert len(detector.propose(photo_pixels)) <= 500
+
+
+@pytest.mark.parametrize(("photo_name", "expected"), [("chelsea", "cat"), ("astronaut", "person"), ("coffee", "cup")])
+def test_the_best_detection_of_a_photo_is_right(photo_name: str, expected: str) -> None:
+    detections = load_detector(device="cpu")(getattr(skimage.data, photo_name)())
+    assert detections.names[0] == expected
+
+
+def test_the_detector_of_tiny_imagenet_is_a_cascade_of_seven_networks() -> None:
+    detector = load_detector("tiny_imagenet_detector.yaml", device="cpu")
     assert isinstance(detector.classify, Ensemble)
     assert len(detector.classify.networks) == 1 + 6  # the leader of the cascade, and the paper's six
     assert len(detector.class_names) == 200
-    found = detector(photo_pixels)
-    assert found.class_names == detector.class_names
-    assert len(detector.propose(photo_pixels)) <= 500
 
 
 def test_default_file_with_other_weights(tiny_weights: Path) -> None:
     settings = read_yaml(DEFAULT_CONFIG)
-    settings["classify"]["init_args"] |= {"members": [str(tiny_weights)] * 2, "cascade_thresholds": [0.1]}
+    settings["classify"]["init_args"]["weights"] = str(tiny_weights)
     detector = build_detector(settings, source="test", device="cpu")
     assert isinstance(detector.propose, MergedProposer)
     multibox, search = detector.propose.proposers
@@ -57,11 +69,11 @@ def test_default_file_with_other_weights(tiny_weights: Path) -> None:
     # GoogLeNet's 200 boxes, and its doubled superpixels at R-CNN's width
     assert multibox.max_boxes == 200
     assert (search.scales, search.width, search.min_side) == ((100, 200), 500, 20)
-    assert (detector.nms_iou_threshold, detector.max_detections) == (NMS_IOU_THRESHOLD, MAX_DETECTIONS)
+    assert detector.max_detections == MAX_DETECTIONS
 
 
 def test_device_is_that_of_all_networks(tmp_path: Path, tiny_weights: Path) -> None:
-    settings = read_yaml(DEFAULT_CONFIG)
+    settings = read_yaml(find_config("tiny_imagenet_detector.yaml"))
     networks = {"members": [str(tiny_weights)] * 2, "cascade_thresholds": [0.1], "device": "cuda:99"}
     settings["classify"]["init_args"] |= networks
     settings["propose"]["init_args"]["proposers"][0]["init_args"]["device"] = "cuda:98"

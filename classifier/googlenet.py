@@ -2,7 +2,7 @@
 
 `GoogLeNet(1000)` is the network of the paper. Its arguments also build the variant that we train from scratch on small
 images (batch normalisation in place of local response normalisation, a stem that keeps more resolution, other widths)
-and the variant that torchvision's ImageNet weights were trained for.
+and the variants that the ImageNet weights of torchvision and of Caffe's model zoo were trained for.
 """
 
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class GoogLeNet(InceptionTrunk):
         width_multiplier: see `InceptionTrunk`.
         dropout: probability of dropping a feature before the linear layer; 0.4 in Table 1.
         torchvision_details: see `InceptionTrunk`.
+        caffe_details: see `InceptionTrunk`.
 
     Raises:
         ValueError: see `InceptionTrunk`.
@@ -58,12 +59,14 @@ class GoogLeNet(InceptionTrunk):
         width_multiplier: float = 1.0,
         dropout: float = 0.4,
         torchvision_details: bool = False,
+        caffe_details: bool = False,
     ) -> None:
         super().__init__(
             batch_norm=batch_norm,
             stem_stride=stem_stride,
             width_multiplier=width_multiplier,
             torchvision_details=torchvision_details,
+            caffe_details=caffe_details,
         )
         sides = AUXILIARY_AFTER if auxiliary_heads else ()
         self.auxiliary = nn.ModuleDict({name: AuxiliaryHead(self.channels[name], num_classes) for name in sides})

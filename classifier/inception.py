@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from classifier.layers.max_pool import MaxPool
 from classifier.layers.pixel_scale import PixelScale
-from classifier.layers.response_norm import ResponseNorm
+from classifier.layers.response_norm import CAFFE_ALPHA, CAFFE_OFFSET, ResponseNorm
 from detection.runtime.int8 import QuantisedMaxPool, QuantisedMean, activation_scale, quantised, quantised_first
 from detection.runtime.pixels import MEAN_RGB, SCALE
 
@@ -46,6 +46,9 @@ TABLE_1 = {
     "5b": InceptionWidths(384, 192, 384, 48, 128, 128),
 }
 STEM_WIDTHS = (64, 64, 192)
+
+CAFFE_MEAN = (123.0, 117.0, 104.0)
+"""The mean colour that BVLC's training of GoogLeNet subtracted, in RGB order."""
 
 
 def scaled_width(channels: int, multiplier: float) -> int:
@@ -125,13 +128,16 @@ class InceptionTrunk(nn.Module):
         width_multiplier: factor on the number of channels of every layer, which is rounded to a multiple of 8.
         torchvision_details: build the network that torchvision's weights were trained for: 3x3 kernels in the 5x5
             branches, a last max pooling of 2x2, and pixels scaled to -1 to 1. The input stays the same.
+        caffe_details: build the network of Caffe's model zoo: pixels of 0 to 255 less its mean colour, and Caffe's
+            response normalisation. The input stays the same.
 
     Attributes:
         channels: the number of output channels of each inception module, by its name, "3a" to "5b".
         can_quantise: True if `quantise` is possible, which needs batch normalisation.
 
     Raises:
-        ValueError: if `stem_stride` is not 4 or 8, or `width_multiplier` is not positive.
+        ValueError: if `stem_stride` is not 4 or 8, if `width_multiplier` is not positive, or if details of two
+            networks are asked for.
     """
 
     def __init__(
@@ -141,16 +147,23 @@ class InceptionTrunk(nn.Module):
         stem_stride: int = 8,
         width_multiplier: float = 1.0,
         torchvision_details: bool = False,
+        caffe_details: bool = False,
     ) -> None:
         super().__init__()
         if stem_stride not in (4, 8):
             raise ValueError(f"stem_stride must be 4 or 8, got {stem_stride}")
         if width_multiplier <= 0:
             raise ValueError(f"width_multiplier must be positive, got {width_multiplier}")
+        if torchvision_details and caffe_details:
+            raise ValueError("expected torchvision_details or caffe_details, got both")
         self.channels: dict[str, int] = {}
         self.can_quantise = batch_norm
-        self.scale = PixelScale((127.5, 127.5, 127.5), 127.5) if torchvision_details else nn.Identity()
-        self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm)
+        self.scale: nn.Module = nn.Identity()
+        if torchvision_details:
+            self.scale = PixelScale((127.5, 127.5, 127.5), 127.5)
+        elif caffe_details:
+            self.scale = PixelScale(CAFFE_MEAN, 1.0)
+        self.stem = _stem(width_multiplier, stem_stride, batch_norm=batch_norm, caffe_details=caffe_details)
         self.blocks = nn.ModuleDict()
         channels = scaled_width(STEM_WIDTHS[-1], width_multiplier)
         kernel_5x5 = 3 if torchvision_details else 5
@@ -207,11 +220,12 @@ class InceptionTrunk(nn.Module):
         return scales
 
 
-def _stem(width_multiplier: float, stride: int, *, batch_norm: bool) -> nn.Sequential:
+def _stem(width_multiplier: float, stride: int, *, batch_norm: bool, caffe_details: bool) -> nn.Sequential:
     """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
-    # The paper gives no parameters for the response normalisation, so AlexNet's are used.
-    norms = [nn.Identity() if batch_norm else ResponseNorm(channels) for channels in (first, last)]
+    # The paper gives no parameters for the response normalisation. AlexNet's are used, unless Caffe's are asked for.
+    norm = partial(ResponseNorm, alpha=CAFFE_ALPHA, offset=CAFFE_OFFSET) if caffe_details else ResponseNorm
+    norms = [nn.Identity() if batch_norm else norm(channels) for channels in (first, last)]
     pool = MaxPool(3, stride=2, ceil_mode=True)
     return nn.Sequential(
         Convolution(3, first, 7, stride=2, batch_norm=batch_norm),

@@ -240,7 +240,10 @@ def test_scaled_width(channels: int, multiplier: float, expected: int) -> None:
     assert scaled_width(channels, multiplier) == expected
 
 
-@pytest.mark.parametrize("arguments", [{"stem_stride": 2}, {"width_multiplier": 0}])
+BOTH_DETAILS = {"caffe_details": True, "torchvision_details": True}
+
+
+@pytest.mark.parametrize("arguments", [{"stem_stride": 2}, {"width_multiplier": 0}, BOTH_DETAILS])
 def test_refuses_what_it_cannot_build(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         GoogLeNet(5, **arguments)  # type: ignore[arg-type]

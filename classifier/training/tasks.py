@@ -13,7 +13,9 @@ from classifier.training.augmentation import Augmentation
 from classifier.training.samples.crop_samples import CropSamples
 from classifier.training.samples.mixed_samples import MixedSamples
 from classifier.training.samples.photographs import LabelSets, Photographs
+from classifier.training.samples.rare_classes import repeat_rare
 from classifier.training.samples.region_batch import RegionSample
+from classifier.training.samples.region_pools import EvenSamples
 from classifier.training.samples.region_samples import ObjectSamples, Samples
 from classifier.training.samples.validation_samples import CentralCrops, GroundTruthRegions
 from detection.datasets import DataSet
@@ -104,11 +106,17 @@ class Regions(Task):
         per_image: number of regions that are drawn from an image for a batch.
         foreground_fraction: share of the regions of the data set's images that are foreground, 0-1 (R-CNN: 0.25).
         photographs: photographs with other categories than the classes, whose regions take a share of the batch.
+        even_objects: draw all objects of an image equally often, however many proposals they have, and half of the
+            background near objects (`classifier.training.samples.region_pools`); this needs proposals.
+        rare_share: images with a class that fewer than this share of the images have come more often in an epoch
+            (`classifier.training.samples.rare_classes`); with 0, each image comes once.
     """
 
     per_image: int = 1
     foreground_fraction: float = 0.25
     photographs: Photographs | None = None
+    even_objects: bool = False
+    rare_share: float = 0.0
 
     background = True
 
@@ -123,13 +131,17 @@ class Regions(Task):
         require_all_classes(labels, dataset, f"split '{split}'")
         if proposals is not None:
             proposals.require(records)
-        objects = ObjectSamples(
-            records,
+        elif self.even_objects:
+            raise InputError("even_objects: expected --proposals, the file that detect-propose writes, got none")
+        kind: type[ObjectSamples] = EvenSamples if self.even_objects else ObjectSamples
+        objects = kind(
+            repeat_rare(records, share=self.rare_share),
             per_image=self.per_image,
             foreground_fraction=self.foreground_fraction,
             proposals=proposals,
             augmentation=augmentation,
             seed=seed,
+            decoded_files=[record.path for record in records],  # each once, also those of images that are repeated
         )
         if self.photographs is None:
             return objects

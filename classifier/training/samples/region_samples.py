@@ -1,7 +1,8 @@
 """Training samples: images with the regions that are drawn from them, their labels and what is to be distorted.
 
-`ObjectSamples` draws regions of images with ground truth, `crop_samples.CropSamples` crops of whole images.
-`validation_samples.py` has the samples that a network is measured with.
+`ObjectSamples` draws regions of images with ground truth, as R-CNN does; `region_pools.EvenSamples` draws each object
+equally often. `crop_samples.CropSamples` draws crops of whole images. `validation_samples.py` has the samples that a
+network is measured with.
 """
 
 from abc import ABC, abstractmethod

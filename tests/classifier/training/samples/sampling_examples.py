@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from classifier.training.samples.around_objects import sample_jittered
 from classifier.training.samples.sampled_boxes import ObjectLists, Objects, SampledBoxes, even_quota
+from detection.errors import InputError
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
+from detection.structures.contracts import Proposals
+from detection.structures.ground_truth import GroundTruth
 from detection.training.sample_order import RowNumbers, SampleKey
 
 Size = tuple[int, int]
@@ -20,6 +25,23 @@ LABELS = np.array([4, 7, 0, 7], np.int64)
 # With ground truth 0 (40 x 30): shifted by 8 of 40 columns, IoU 32 / 48 = 2/3; by 20, 20 / 60 = 1/3.
 # Of ground truth 3 (10 x 10) the left half: IoU 1/2, which is foreground.
 PROPOSALS = as_boxes([(18, 5, 58, 35), (80, 2, 85, 12), (0, 0, 3, 3), (-10, 5, 30, 35)])
+
+
+class Known(dict[str, Proposals]):
+    """Proposals in memory, which replace a cache."""
+
+    def require(self, records: Iterable[GroundTruth]) -> None:
+        for record in records:
+            if record.image_id not in self:
+                raise InputError(f"memory: expected proposals of {record.image_id}")
+
+    def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
+        boxes = [self[image_id].boxes for image_id in image_ids]
+        return np.concatenate(boxes), np.array([len(image_boxes) for image_boxes in boxes])
+
+
+def known(boxes: FloatArray, image_id: str = "a") -> Known:
+    return Known({image_id: Proposals(boxes, np.zeros(len(boxes), np.float32))})
 
 
 def single_image(boxes: FloatArray, labels: IntArray | None = None) -> Objects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from classifier.training.augmentation import Augmentation
+from classifier.training.samples.region_pools import EvenSamples
 from classifier.training.samples.region_samples import ObjectSamples
 from classifier.training.samples.validation_samples import GroundTruthRegions
 from classifier.training.tasks import Regions, WholeImages
@@ -17,11 +18,12 @@ from detection.datasets import DataSet
 from detection.datasets.dataset import Entry
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.structures.arrays import FloatArray, IntArray
+from detection.structures.arrays import FloatArray
 from detection.structures.boxes import as_boxes, box_iou
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
 from detection.training.sample_order import SampleKey
+from tests.classifier.training.samples.sampling_examples import Known, known
 
 SIZE = (60, 100)
 BOXES = as_boxes([(10, 10, 30, 30), (60, 10, 90, 50)])
@@ -29,23 +31,6 @@ LABELS = np.array([1, 0])
 IGNORED = np.array([False, True])
 # Of the object the upper half, IoU 1/2; of the ignored one the left two thirds; a strip that neither overlaps by half.
 PROPOSED = as_boxes([(10, 10, 30, 20), (60, 10, 80, 50), (0, 0, 100, 10), (95, 55, 120, 90)])
-
-
-class Known(dict[str, Proposals]):
-    """Proposals in memory, which replace a cache."""
-
-    def require(self, records: Iterable[GroundTruth]) -> None:
-        for record in records:
-            if record.image_id not in self:
-                raise InputError(f"memory: expected proposals of {record.image_id}")
-
-    def boxes_of(self, image_ids: Sequence[str]) -> tuple[FloatArray, IntArray]:
-        boxes = [self[image_id].boxes for image_id in image_ids]
-        return np.concatenate(boxes), np.array([len(image_boxes) for image_boxes in boxes])
-
-
-def known(boxes: FloatArray, image_id: str = "a") -> Known:
-    return Known({image_id: Proposals(boxes, np.zeros(len(boxes), np.float32))})
 
 
 @pytest.fixture(name="record")
@@ -155,6 +140,35 @@ def test_task_hands_the_proposals_on(record: GroundTruth) -> None:
     )
     drawn = samples[SampleKey(0, 0, 0)].regions.boxes
     assert as_set(drawn) == as_set(np.concatenate([BOXES, PROPOSED[:2]]))
+
+
+def test_task_draws_objects_equally_often(record: GroundTruth) -> None:
+    task = Regions(per_image=50, foreground_fraction=1, even_objects=True)
+    samples = task.training_samples(
+        both_classes(record), "train", proposals=known(PROPOSED), augmentation=Augmentation(), seed=0
+    )
+    assert isinstance(samples, EvenSamples)
+    assert set(samples[SampleKey(0, 0, 0)].regions.labels.tolist()) == {1, 2}
+
+
+def test_objects_are_drawn_equally_often_from_proposals_only(record: GroundTruth) -> None:
+    with pytest.raises(InputError, match="even_objects: expected --proposals"):
+        Regions(even_objects=True).training_samples(
+            both_classes(record), "train", proposals=None, augmentation=Augmentation(), seed=0
+        )
+
+
+def test_task_repeats_images_of_rare_classes(record: GroundTruth) -> None:
+    rare = GroundTruth("a", record.path, BOXES, LABELS)
+    paths = [record.path.with_name(f"common_{index}.png") for index in range(3)]
+    for path in paths:
+        path.write_bytes(record.path.read_bytes())
+    common = [GroundTruth(path.stem, path, BOXES[:1], LABELS[:1]) for path in paths]
+    samples = Regions(rare_share=1.0).training_samples(
+        Listed([rare, *common]), "train", proposals=None, augmentation=Augmentation(), seed=0
+    )
+    assert len(samples) == 5  # class 0 is in one image of four, whose factor is the square root of 4
+    assert samples.files() == [record.path, *paths]
 
 
 def test_all_images_need_proposals(record: GroundTruth) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_lines
+from detection.datasets.files.text_file import read_table
 from detection.errors import InputError
 
 HEADER = "category\tcovers\tclasses"
@@ -46,15 +46,10 @@ def read_kinds(path: Path, categories: Sequence[str], class_names: Sequence[str]
         InputError: naming the file and line, for a category that is unknown or occurs twice, an unknown class, or a
             malformed line; naming the file, if it cannot be read or has no category.
     """
-    lines = enumerate(read_lines(path, expected="categories and their classes"), start=1)
-    rows = [(f"{path}:{number}", line) for number, line in lines if line.strip() and not line.startswith("#")]
-    if not rows or rows[0][1] != HEADER:
-        place, line = rows[0] if rows else (str(path), "")
-        raise InputError(f"{place}: expected the header {HEADER!r}, got {line!r}")
     category_labels = {name: label for label, name in enumerate(categories)}
     class_labels = {name: label for label, name in enumerate(class_names)}
     kinds_by_category: dict[int, Kinds] = {}
-    for place, line in rows[1:]:
+    for place, line in read_table(path, header=HEADER, expected="categories and their classes"):
         with Faults().at(place):
             category, kinds = _read_row(line, category_labels, class_labels)
             if category in kinds_by_category:

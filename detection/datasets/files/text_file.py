@@ -25,6 +25,22 @@ def read_lines(path: Path, *, expected: str) -> list[str]:
     return read_text(path, expected=expected).rstrip().splitlines()
 
 
+def read_table(path: Path, *, header: str, expected: str) -> list[tuple[str, str]]:
+    """Return (place, line) for each line below the header; the place is the file and line, for error messages.
+
+    Empty lines and lines that begin with # are skipped; the first of the other lines is the header.
+
+    Raises:
+        InputError: naming the file and line, for another header; or as `read_text` does.
+    """
+    lines = enumerate(read_lines(path, expected=expected), start=1)
+    rows = [(f"{path}:{number}", line) for number, line in lines if line.strip() and not line.startswith("#")]
+    if not rows or rows[0][1] != header:
+        place, line = rows[0] if rows else (str(path), "")
+        raise InputError(f"{place}: expected the header {header!r}, got {line!r}")
+    return rows[1:]
+
+
 def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | None]]:
     """Return (place, name, number) for each line `name` or `name number` of a list of images.
 

@@ -1,0 +1,122 @@
+"""Make the first weights of a region classifier from a network of other classes, which include kinds of its own.
+
+detect-start-from-classes --source imagenet.safetensors --classes coco_to_imagenet.tsv --data FOLDER \
+    --dataset detection.datasets.COCO --weights start.safetensors
+
+In the last layer, each class begins with the mean of the rows of its kinds, so that what is rare in the training data
+is known from the first step. A class without kinds begins at zero, which stands for the average of all rows.
+`detect-train` reads the file as `--initial_weights`.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
+from torch import Tensor, nn
+
+from classifier.region_network import Trunk
+from classifier.scoring.weights_file import find_weights, load_weights, save_weights
+from detection.configuration import find_config
+from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import read_table
+from detection.errors import InputError
+from tools.command.entry_point import command
+from tools.command.options import add_dataset_options
+
+HEADER = "category\tindices"
+
+ROW_SCALE = 0.3
+"""Factor on the rows, because the source was trained to be surer of its classes."""
+
+BACKGROUND_BIAS = 4.0
+"""First bias of background, to which most regions of an image belong."""
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command."""
+    parser = ArgumentParser(prog="detect-start-from-classes", description="Start from a network of other classes.")
+    parser.add_argument("--source", type=str, required=True, help="weights of the network of other classes")
+    parser.add_argument("--classes", type=str, required=True, help="file with the outputs that are kinds of each class")
+    parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
+    parser.add_argument("--context", type=NonNegativeInt, default=0, help="pixels of the input around a region")
+    add_dataset_options(parser)
+    return parser
+
+
+@command("detect-start-from-classes")
+def main(arguments: Sequence[str]) -> None:
+    """Read the network, give it the classes of the data set, and write it."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    class_names = parser.instantiate(settings).dataset.class_names
+    network, description = load_weights(find_weights(settings.source))
+    kinds = read_kinds(find_config(settings.classes), class_names, outputs=description.num_outputs)
+    replace_classes(network, kinds, count=len(class_names))
+    changed = replace(
+        description,
+        class_names=tuple(class_names),
+        background=True,
+        box_regression=False,
+        context=settings.context,
+        training={**description.training, "classes_from": Path(settings.classes).name},
+    )
+    save_weights(Path(settings.weights), network, changed)
+
+
+def replace_classes(network: nn.Module, kinds: Mapping[int, Sequence[int]], *, count: int) -> None:
+    """Replace the last layer of a network by one for background and `count` classes, made from the rows of `kinds`."""
+    trunk = cast(Trunk, network)
+    linear = nn.Linear(trunk.linear.in_features, count + 1)
+    with torch.no_grad():
+        linear.weight.copy_(ROW_SCALE * mean_rows(trunk.linear.weight, kinds, count=count))
+        linear.bias.copy_(ROW_SCALE * mean_rows(trunk.linear.bias, kinds, count=count))
+        linear.bias[0] = BACKGROUND_BIAS
+    trunk.linear = linear
+
+
+def mean_rows(rows: Tensor, kinds: Mapping[int, Sequence[int]], *, count: int) -> Tensor:
+    """Return rows [1 + count, ...] of background and the classes, less the mean of all `rows` [N, ...]."""
+    centred = rows - rows.mean(dim=0)
+    means = rows.new_zeros((count + 1, *rows.shape[1:]))
+    for label, indices in kinds.items():
+        means[label + 1] = centred[list(indices)].mean(dim=0)
+    return means
+
+
+def read_kinds(path: Path, class_names: Sequence[str], *, outputs: int) -> dict[int, list[int]]:
+    """Return the indices of the outputs that are kinds of each class, by the label of the class.
+
+    A line has a class, a tab, and indices or ranges of indices separated by commas; see `read_table` for the rest.
+
+    Raises:
+        InputError: naming the file and line.
+    """
+    labels = {name: label for label, name in enumerate(class_names)}
+    kinds: dict[int, list[int]] = {}
+    for place, line in read_table(path, header=HEADER, expected="classes and indices of outputs"):
+        with Faults().at(place):
+            name, _, ranges = line.partition("\t")
+            if name not in labels or labels[name] in kinds:
+                raise InputError(f"expected each class of the data set once, got '{name}'")
+            kinds[labels[name]] = [index for part in ranges.split(",") for index in _read_range(part, outputs)]
+    return kinds
+
+
+def _read_range(part: str, outputs: int) -> range:
+    """Return the indices of "7" or "7-24"; raises an `InputError` that does not name the file."""
+    first, _, last = part.strip().partition("-")
+    if not first.isdigit() or not (last or first).isdigit():
+        raise InputError(f"expected an index such as 7, or a range such as 7-24, got {part!r}")
+    indices = range(int(first), int(last or first) + 1)
+    if not indices or indices[-1] >= outputs:
+        raise InputError(f"expected indices from 0 to {outputs - 1}, rising, got {part!r}")
+    return indices
+
+
+if __name__ == "__main__":
+    sys.exit(main())

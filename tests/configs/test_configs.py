@@ -22,6 +22,9 @@ PATHS = {path.name: path for path in sorted(CONFIGS.rglob("*.yaml"))}
 MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
 DETECTORS = {"detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
 OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
+MERGING = {MEMBER, "photographs.yaml"}
+"""Experiments whose detector also sees the boxes of MultiBox."""
+
 EXPERIMENTS = [name for name in PATHS if name not in OTHERS]
 
 
@@ -57,8 +60,7 @@ def test_photographs_go_with_the_members() -> None:
 )
 def test_evaluation_reads_it(name: str) -> None:
     settings = evaluate_run.build_parser().parse_args(["--config", str(PATHS[name]), "--data", "anywhere"])
-    merges = name == MEMBER  # a member also sees the boxes of MultiBox
-    expected = "proposals.merge.MergedProposer" if merges else "proposals.selective_search.SelectiveSearch"
+    expected = "proposals.merge.MergedProposer" if name in MERGING else "proposals.selective_search.SelectiveSearch"
     assert settings.detector.propose.class_path == expected
 
 

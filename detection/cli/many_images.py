@@ -91,7 +91,10 @@ def detect_in_images(
     threads, size, threads_score = parallelism
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
     propose, detect = partial(_propose, detector), partial(_detect, detector)
-    if threads_score:
+    if not threads:
+        for batch in batches:
+            yield from detect(batch)
+    elif threads_score:
         with (
             _shared_cores(threads) as prepare,
             closing(map_ahead(detect, batches, threads=threads, ahead=threads, prepare=prepare)) as scored,
@@ -111,7 +114,7 @@ def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
 
     before = torch.get_num_threads()
     try:
-        yield partial(torch.set_num_threads, max(1, before // max(1, threads)))
+        yield partial(torch.set_num_threads, max(1, before // threads))
     finally:
         torch.set_num_threads(before)
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
 """Which of our packages each package may import: itself and those below it."""
 
 TRAINING_PACKAGES = ("detection.training", "classifier.training", "proposals.multibox.training", "tools.train")
-"""What only training needs. Each may import the others; of the rest of the code, only tools may import them."""
+"""The folders that only training needs. They may import each other; otherwise only tools may import them."""
 
 TRAINING_LIBRARIES = {"lightning", "pytorch_lightning", "matplotlib", "torchvision", "pandas", "sklearn"}
 """Libraries that detecting must do without."""

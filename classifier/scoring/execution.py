@@ -15,7 +15,7 @@ from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.device import Precision, number_type, to_device
 
 Execution = Literal["plain", "eager", "fused"]
-"""How a network is computed.
+"""The ways to compute a network.
 
 plain: as it is. eager: batch normalisation is folded into the convolutions, and memory is channels_last. fused: in
 addition a convolution, its bias and its ReLU are one kernel of cuDNN, the first convolution reads packed images, our

@@ -54,7 +54,7 @@ selective search proposes for a photo."""
 
 @dataclass(frozen=True)
 class InputFormat:
-    """How a network wants its input. Networks of equal formats read the same tensors.
+    """The format in which a network reads its input. Networks of equal formats read the same tensors.
 
     Attributes:
         size: side S of the input, in pixels.

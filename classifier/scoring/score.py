@@ -100,7 +100,7 @@ def score_regions(
 
 
 def cascade_confidence(probabilities: Tensor) -> Tensor:
-    """How likely regions with these probabilities [N, C + 1] are to become detections: [N], 0-1.
+    """Return the confidence that regions with these probabilities [N, C + 1] become detections: [N], 0-1.
 
     This is a geometric mean (our choice) of the probability of the best class, which counts twice, and of that of all
     classes together. The latter tells objects whose class is uncertain from background.

@@ -37,7 +37,7 @@ COLOUR_VARIANCES = (0.2034, 0.0179, 0.0038)
 """Variances of the pixels along the principal colours, in the same measurement, for pixels in 0-1."""
 
 NUMBERS = 8
-"""How many random numbers are drawn for a region."""
+"""The number of random numbers that are drawn for a region."""
 
 
 class Draws(NamedTuple):

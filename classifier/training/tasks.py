@@ -1,4 +1,4 @@
-"""What a classifier is trained for: `WholeImages` for pre-training, `Regions` for detection.
+"""The tasks that a classifier is trained for: `WholeImages` for pre-training, `Regions` for detection.
 
 A task turns a data set into samples; the kinds of samples are in `classifier.training.samples`.
 """

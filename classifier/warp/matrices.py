@@ -26,7 +26,7 @@ GPU_BYTES_AT_ONCE = 1 << 30
 
 
 class Interpolation(IntEnum):
-    """How pixels are combined into output pixels.
+    """The ways to combine pixels into output pixels.
 
     AREA is the exact mean over the footprint of the output pixel, which is at least one pixel wide, so it equals
     BILINEAR where a region is enlarged. The others sample single points, which causes aliasing where a region is

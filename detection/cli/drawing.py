@@ -47,7 +47,7 @@ PLACE_TABLE = np.array(
     [(*x, *y, first + 0.05 * rank) for first, places in PLACES.items() for rank, (y, x) in enumerate(places)]
 )
 LABEL_OVERLAP_COST = 1000.0
-"""So high that a label only covers another if it would at every place."""
+"""The cost of covering another label. It is high, so a label covers another one only if every place does."""
 
 
 def draw_detections(image: Image, detections: Detections) -> Image:

@@ -31,7 +31,7 @@ few of its regions pass a cascade."""
 
 
 class Parallelism(NamedTuple):
-    """How the work on many images is divided.
+    """The division of the work on many images.
 
     Attributes:
         threads: the number of threads besides the main thread. With 0, the main thread does everything.

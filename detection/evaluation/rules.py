@@ -39,7 +39,7 @@ def half_iou_thresholds(boxes: NDArray[Any]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class MatchingRule:
-    """How detections are assigned to the objects of their class and image, and how precision is averaged.
+    """A rule that assigns detections to the objects of their class and image, and averages precision.
 
     The development kits count pixels from 1 and include the last, so that a width is `xmax - xmin + 1`, also of an
     intersection.

@@ -1,1 +1,1 @@
-"""How networks and compiled loops run: devices, 8-bit integers, weights files, threads and processes."""
+"""The running of networks and compiled loops: devices, 8-bit integers, weights files, threads and processes."""

@@ -1,4 +1,4 @@
-"""What all training runs share, whatever they train.
+"""The parts that all training runs share, whatever they train.
 
 Read `options.py` and `module.py` first, then `data_module.py` and `sample_order.py`.
 """

@@ -11,7 +11,7 @@ from detection.training.schedules import Schedule
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a network is trained by stochastic gradient descent (SGD).
+    """The options of training by stochastic gradient descent (SGD).
 
     Args:
         learning_rate: highest learning rate of the schedule

@@ -23,7 +23,7 @@ SMALLEST = 2.0**-54
 """Half of the step between uniform numbers; it takes the place of 0, where the normal distribution is infinite."""
 
 NUMBERS_A_BLOCK = 4
-"""How many 64-bit numbers a Philox generator makes for each value of its counter."""
+"""The number of 64-bit numbers that a Philox generator makes for each value of its counter."""
 
 
 class SampleKey(NamedTuple):

@@ -28,7 +28,7 @@ MIN_SIDE = 1e-3
 
 
 class Trunk(Protocol):
-    """What `MultiBox` needs of an `nn.Module`, such as `classifier.inception.InceptionTrunk`."""
+    """The interface that `MultiBox` needs of an `nn.Module`, such as `classifier.inception.InceptionTrunk`."""
 
     channels: dict[str, int]
 

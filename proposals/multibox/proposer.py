@@ -18,7 +18,7 @@ MAX_BOXES = 200
 """The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
 
 CANDIDATES = 3
-"""How many boxes take part in the suppression for each box that is wanted; this bounds the matrix of overlaps."""
+"""The number of boxes that take part in the suppression for each box that is wanted. It bounds the matrix of IoUs."""
 
 NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""

@@ -16,7 +16,7 @@ METADATA_KEY = "multibox"
 
 @dataclass(frozen=True)
 class MultiBoxDescription:
-    """What a weights file says besides its tensors.
+    """The description that a weights file holds beside its tensors.
 
     Attributes:
         trunk: `class_path` and `init_args` of the network below the head, a class of the package `classifier`.

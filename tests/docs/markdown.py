@@ -1,4 +1,4 @@
-"""What the pages of the documentation show: code blocks, commands and links."""
+"""Readers of what the pages of the documentation show: code blocks, commands and links."""
 
 from __future__ import annotations
 

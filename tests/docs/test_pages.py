@@ -1,4 +1,4 @@
-"""What the pages show exists: commands, configurations, files, headings, modules and folders."""
+"""Everything that the pages show exists: commands, configurations, files, headings, modules and folders."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shown_options(words: list[str]) -> set[str]:
 
 
 def has_option(text: str, option: str) -> bool:
-    """Whether a help text has the option, or the one of the class whose argument it is, such as `--dataset`."""
+    """Return True if a help text has the option, or the one of the class whose argument it is, such as `--dataset`."""
     parts = option.split(".")
     return any(
         re.search(rf"{re.escape('.'.join(parts[:count]))}(?![\w.-])", text) for count in range(len(parts), 0, -1)

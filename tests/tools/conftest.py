@@ -202,7 +202,7 @@ def ensemble_options(
 
 @pytest.fixture
 def regions_shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many regions networks have been shown so far, one number a call."""
+    """The number of regions that networks have scored so far, one number for each call."""
     shown: list[int] = []
     original = LoadedNetwork.outputs
 
@@ -216,7 +216,7 @@ def regions_shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture(scope="session")
 def hostile_metrics() -> DetectionMetrics:
-    """Of classes and images whose names would do harm in a page."""
+    """A report on classes and images whose names would do harm in a page."""
     return score_hostile_names()
 
 

@@ -1,1 +1,1 @@
-"""What the commands share: options, output files, and where proposals come from."""
+"""The parts that commands share: options, output files, and where proposals come from."""

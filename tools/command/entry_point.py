@@ -1,4 +1,4 @@
-"""What every command does around its work: an error becomes one line, and the exit status tells what happened.
+"""The frame around the work of every command: an error becomes one line, and the exit status tells what happened.
 
 `command` decorates the `main` of each command. `run_action` serves the commands whose first argument names an action,
 such as `detect-evaluate run`.

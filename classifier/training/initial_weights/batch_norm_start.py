@@ -48,7 +48,7 @@ class Moments(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """What the output is divided by in the new network, as Caffe's activations are in the hundreds."""
+        """The divisor of the output in the new network, because Caffe's activations are in the hundreds."""
         return (self.deviation * self.factor).mean().item()
 
 

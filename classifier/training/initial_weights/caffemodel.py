@@ -20,7 +20,7 @@ VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
 """Wire types of Protocol Buffers: they say how the value of a field is written."""
 
 BLOB_KINDS = ("weight", "bias")
-"""What the first and the second blob of a layer hold."""
+"""The contents of the first and the second blob of a layer."""
 
 
 class LayerFields(NamedTuple):

@@ -66,7 +66,7 @@ def sample_jittered(
 
 
 class _Plan(NamedTuple):
-    """What is to be drawn for each of N regions.
+    """The plan of the N regions to draw.
 
     `chosen` [N] is the index of an object of the image, `wanted` [N] is True for foreground, `around` [N] is True for
     boxes around the chosen object instead of anywhere in the image, and `spread` [N] is that of `jitter_boxes`.

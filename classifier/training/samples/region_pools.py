@@ -28,7 +28,7 @@ NEAR_SHARE = 0.5
 """Share of the background that is near objects."""
 
 NUMBERS = 2
-"""How many random numbers are drawn for a region."""
+"""The number of random numbers that are drawn for a region."""
 
 POOLS = 101
 """Stream of random numbers, see `RowNumbers`; `region_samples.DISTORTIONS` is the one before."""

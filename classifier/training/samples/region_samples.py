@@ -31,7 +31,7 @@ DISTORTIONS = 100
 
 @dataclass(kw_only=True, eq=False)
 class Samples(Dataset[RegionSample], ABC):
-    """What a training run draws from: `samples[key]` is a function of the seed and the key.
+    """The samples that a training run draws from: `samples[key]` is a function of the seed and the key.
 
     Args:
         seed: seed of all random draws.

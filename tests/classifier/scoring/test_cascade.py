@@ -18,7 +18,7 @@ ALL = np.ones(3, np.bool_)
 
 
 def scores(*foreground: tuple[float, float], boxes: float | None = None) -> RegionScores:
-    """Of two classes; refined boxes are all `boxes`."""
+    """Return scores of two classes, whose refined boxes are all `boxes`."""
     probabilities = np.array([[1 - sum(row), *row] for row in foreground], np.float32).reshape(-1, 3)
     refined = None if boxes is None else np.full((len(probabilities), 2, 4), boxes, np.float32)
     return RegionScores(probabilities, refined)

@@ -44,7 +44,7 @@ def random_boxes(count: int, width: int, height: int) -> torch.Tensor:
 
 
 def naive_weights(low: float, high: float, size: int, length: int) -> Array:
-    """How much each of `length` pixels gives to each of `size` outputs that tile low-high: [size, length].
+    """The weight that each of `length` pixels gives to each of `size` outputs that tile low-high: [size, length].
 
     An output is the mean over its footprint, or over one pixel about its centre where the footprint is smaller.
     """

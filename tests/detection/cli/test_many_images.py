@@ -48,8 +48,8 @@ class Number:
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         self.threads.add(torch.get_num_threads())
         return [
-            RegionScores(np.array([[1 - image[0, 0, 0] / 10, image[0, 0, 0] / 10]] * len(of_image), np.float32))
-            for image, of_image in zip(images, boxes, strict=True)
+            RegionScores(np.array([[1 - image[0, 0, 0] / 10, image[0, 0, 0] / 10]] * len(image_boxes), np.float32))
+            for image, image_boxes in zip(images, boxes, strict=True)
         ]
 
 

@@ -20,12 +20,12 @@ def naive_score(rule: str, objects: Sequence[Annotated], found: Sequence[Found],
     if rule == "ilsvrc":
         ranked.sort(key=lambda item: item.image)
     ranked.sort(key=lambda item: -item.score)
-    of_class = [item for item in objects if item.label == label]
-    taken = [False] * len(of_class)
+    class_objects = [item for item in objects if item.label == label]
+    taken = [False] * len(class_objects)
     flags = []
     for item in ranked:
         best, best_overlap = -1, -1.0
-        for k, truth in enumerate(of_class):
+        for k, truth in enumerate(class_objects):
             x1, y1, x2, y2 = truth.box
             area = (x2 - x1) * (y2 - y1)
             width, height = min(item.box[2], x2) - max(item.box[0], x1), min(item.box[3], y2) - max(item.box[1], y1)
@@ -40,10 +40,10 @@ def naive_score(rule: str, objects: Sequence[Annotated], found: Sequence[Found],
                 best, best_overlap = k, overlap
         if best < 0 or (rule != "ilsvrc" and best_overlap < 0.5):
             flags.append(False)
-        elif not of_class[best].ignored:
+        elif not class_objects[best].ignored:
             flags.append(not taken[best])
             taken[best] = True
-    count = sum(not item.ignored for item in of_class)
+    count = sum(not item.ignored for item in class_objects)
     if not count:
         return math.nan
     assert images > max((item.image for item in objects), default=0)

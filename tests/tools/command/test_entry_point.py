@@ -1,4 +1,4 @@
-"""What every command does around its work, and that each runs under both of its names from any folder."""
+"""Every command reports errors in the same way, and each runs under both of its names from any folder."""
 
 from __future__ import annotations
 

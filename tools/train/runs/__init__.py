@@ -1,1 +1,1 @@
-"""What a training command runs: read `training_run.py` first."""
+"""The runs of the training commands. Read `training_run.py` first."""

@@ -1,4 +1,4 @@
-"""What the training commands share: their four actions, and the checks before the work begins.
+"""The parts that training commands share: their four actions, and the checks before the work begins.
 
 `TrainingRun` is the base of `classifier_run.ClassifierRun` and `multibox_run.MultiBoxRun`, which say what is trained on
 which data. `trainer.py` builds Lightning's trainer.

@@ -179,8 +179,8 @@ def test_images_of_a_batch_are_drawn_as_if_alone() -> None:
         )
         boxes = np.concatenate([proposals[row] for row in rows])
         counts = np.array([len(proposals[row]) for row in rows])
-        of_proposals = sample_proposals(lists[np.array(rows)], boxes, counts, foreground=quota, numbers=numbers)
-        return around, of_proposals
+        from_proposals = sample_proposals(lists[np.array(rows)], boxes, counts, foreground=quota, numbers=numbers)
+        return around, from_proposals
 
     together, alone = draw([0, 1, 2, 3]), [draw([row]) for row in range(4)]
     for kind in (0, 1):

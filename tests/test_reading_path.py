@@ -38,8 +38,9 @@ files = set()
 
 def record(frame, event, argument):
     code = frame.f_code
-    if event == "call" and code.co_filename.startswith(root) and code.co_name != "<module>":
-        files.add(code.co_filename.removeprefix(root))
+    path = code.co_filename.removeprefix(root)
+    if event == "call" and path.startswith(("detection/", "proposals/", "classifier/")) and code.co_name != "<module>":
+        files.add(path)
 
 def load_and_record(*arguments):
     detector = load_detector(*arguments)

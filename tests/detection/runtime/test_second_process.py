@@ -163,7 +163,7 @@ def test_command_for_a_lone_image_leaves_numba_to_the_second_process(
         save_image(tmp_path / "photos" / f"{number}.png", photo_pixels)
     code = f"""
 import os, sys
-from detection import cli
+from detection.cli import command as cli
 cli.available_cores = lambda: 2
 os._exit = lambda status: print("numba" in sys.modules, status)
 sys.argv = ["detect", {str(tmp_path / "photos")!r}, "--config", {str(detector_config)!r}, "--no-image", "--quiet"]

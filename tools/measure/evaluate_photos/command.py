@@ -109,7 +109,7 @@ def evaluate(settings: Namespace, split: Split) -> PhotosReport:
         raise InputError(f"{settings.data}: expected photos of objects that have classes in {source}, got none")
     detector.score_threshold, detector.max_detections = LOWEST_SCORE, max(settings.best, detector.max_detections)
     detections = detect(settings, split, detector, asked)
-    best = {image_id: of_photo[: settings.best] for image_id, of_photo in detections.items()}
+    best = {image_id: photo_detections[: settings.best] for image_id, photo_detections in detections.items()}
     return PhotosReport(
         largest=answer_all(largest_category, asked, best, kinds),
         any=answer_all(visible_categories, asked, best, kinds),

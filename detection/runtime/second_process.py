@@ -5,12 +5,14 @@ meanwhile. So for a single photo a second process imports Numba on another core,
 through a pipe. If this process fails, the call is repeated in the first one, so the results are always the same.
 """
 
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -47,10 +49,13 @@ def compiled_process(modules: Sequence[str]) -> Iterator[None]:
     """
     # -P: modules are not searched in the working directory, as in this process. Error messages are dropped, since a
     # call that fails is repeated here. The process ends when its input ends.
+    # Our own packages are searched where this file lies, as leftovers of an earlier installation may have their names.
     command = [sys.executable, "-P", "-m", __name__, *modules]
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     pipe = subprocess.PIPE
     with suppress(OSError):
-        _running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL))
+        _running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment))
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from PIL.ExifTags import Base as ExifTag
 from detection.errors import InputError
 from detection.structures.arrays import Image
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
 look at the suffix but at the content."""
 

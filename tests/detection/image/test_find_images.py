@@ -43,7 +43,7 @@ def found_names(sources: Sequence[str]) -> list[str]:
 
 def test_suffixes_are_lower_case_and_sorted() -> None:
     assert list(IMAGE_SUFFIXES) == sorted(suffix.lower() for suffix in IMAGE_SUFFIXES)
-    assert {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"} == set(IMAGE_SUFFIXES)
+    assert {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"} == set(IMAGE_SUFFIXES)
 
 
 @pytest.mark.usefixtures("photos")
@@ -93,7 +93,7 @@ def test_bad_sources_do_not_stop_the_others() -> None:
         "no such file",
         "no such file",
     ]
-    assert all(".bmp .jpeg .jpg .png .tif .tiff .webp" in message for message in messages)
+    assert all(".bmp .jfif .jpe .jpeg .jpg .png .tif .tiff .webp" in message for message in messages)
 
 
 def test_folder_that_cannot_be_listed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """COCO: photos with many objects, and one JSON file for each split."""
 
 import glob
+import logging
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,8 @@ from detection.datasets.files.annotated_objects import AnnotatedObject, Corners,
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
+
+logger = logging.getLogger(__name__)
 
 
 class _Image(NamedTuple):
@@ -28,6 +31,9 @@ class COCO(DataSet):
     Labels have the order of the category identifiers, which have gaps. Boxes that extend beyond the image by a fraction
     of a pixel are clipped. Objects with the flag `iscrowd` are `ignored`, and so are boxes with a width or height of
     exactly 0, of which the official train2017 has two. Segmentations are not read.
+
+    A category that is only the `supercategory` of others, and has no objects in any split, is no class: it is left out,
+    and a warning is logged. Exports of Roboflow have such a root.
 
     Args:
         root: the folder of the data set.
@@ -52,7 +58,9 @@ class COCO(DataSet):
             raise InputError(f"{self.root / annotations}: expected a json file in the format of COCO, got none")
         # All splits have the same categories, which `entries` checks, so they are read from the smallest file.
         self._source = min(files, key=os.path.getsize)
-        self._categories = coco_json.read_categories(coco_json.load_json(self._source), self._source)
+        content = coco_json.load_json(self._source)
+        self.left_out = _find_left_out(coco_json.read_parents(content, self._source), files, self.root)
+        self._categories = coco_json.read_categories(content, self._source, self.left_out)
         self.class_names = tuple(self._categories.values())
 
     @property
@@ -66,7 +74,7 @@ class COCO(DataSet):
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         path = self.annotation_file(split)
         content = coco_json.load_json(path)
-        if coco_json.read_categories(content, path) != self._categories:
+        if coco_json.read_categories(content, path, self.left_out) != self._categories:
             raise InputError(f"{path}: expected the categories of {self._source}, got others")
         images = _read_images(content, path, faults)
         self._read_objects(content, path, images, faults)
@@ -88,6 +96,17 @@ class COCO(DataSet):
                 box, empty = _box(item, images[image_id].size)
                 ignored = coco_json.read_flag(item, "iscrowd") or empty
                 images[image_id].objects.append(AnnotatedObject(box, label, ignored))
+
+
+def _find_left_out(parents: dict[int, str], files: list[Path], root: Path) -> frozenset[int]:
+    """Return the identifiers of those parents of other categories that have no objects in any file, and log them."""
+    unused = set(parents)
+    for file in files if parents else ():
+        unused -= coco_json.read_used_categories(coco_json.load_json(file))
+    for number in sorted(unused):
+        reason = "which is only the supercategory of others and has no objects"
+        logger.warning(f"{root}: left out the category '{parents[number]}' (id {number}), {reason}")
+    return frozenset(unused)
 
 
 def _read_images(content: coco_json.Record, path: Path, faults: Faults) -> dict[int, _Image]:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections import Counter
+from collections.abc import Collection
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -37,7 +39,7 @@ def read_data_set(dataset: DataSet, split: str, entries: list[Entry] | None = No
         InputError: as `DataSet.read`, except for missing image files.
     """
     if isinstance(dataset, COCO):  # its file has areas and crowds, which entries do not have
-        return read_coco_ground_truth(dataset.annotation_file(split))
+        return read_coco_ground_truth(dataset.annotation_file(split), dataset.left_out)
     return _objects_from_entries(dataset, entries if entries is not None else list(dataset.entries(split, Faults())))
 
 
@@ -62,17 +64,24 @@ def _objects_from_entries(dataset: DataSet, entries: list[Entry]) -> SplitObject
     return split_objects(index, records)
 
 
-def read_coco_ground_truth(path: Path) -> SplitObjects:
+def read_coco_ground_truth(path: Path, left_out: Collection[int] | None = None) -> SplitObjects:
     """Read the objects in a JSON file in the format of COCO, without any rounding.
 
     Images only need an `id`; without `width` and `height`, boxes are not compared with the size of their image. Boxes
     without area are ignored, except by COCO's rule.
 
+    Args:
+        path: the file.
+        left_out: identifiers of categories that are no classes, see `COCO`. By default, these are the parents without
+            objects that have the name of another category.
+
     Raises:
         InputError: naming the file and the place in it, for anything that is malformed, unknown or occurs twice.
     """
     content = coco_json.load_json(path)
-    categories = coco_json.read_categories(content, path)
+    categories = coco_json.read_categories(
+        content, path, _repeated_parents(content, path) if left_out is None else left_out
+    )
     index = _read_index(content, path, categories)
     rows = {number: row for row, number in enumerate(index.coco_image_ids.tolist())}
     labels = {category: label for label, category in enumerate(categories)}
@@ -86,6 +95,13 @@ def read_coco_ground_truth(path: Path) -> SplitObjects:
             known.add(number)
     columns = np.array(objects, _COLUMNS)
     return SplitObjects(index, **{name: columns[name] for name in _COLUMNS.names or ()})
+
+
+def _repeated_parents(content: coco_json.Record, path: Path) -> set[int]:
+    """Return the identifiers of categories without objects that are the parent of a category of the same name."""
+    parents = coco_json.read_parents(content, path)
+    names = Counter(item.get("name") for item in content["categories"] if isinstance(item, dict))
+    return {number for number, name in parents.items() if names[name] > 1} - coco_json.read_used_categories(content)
 
 
 def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str]) -> SplitIndex:

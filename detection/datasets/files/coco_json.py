@@ -38,8 +38,8 @@ def load_json(path: Path) -> Record:
     return content
 
 
-def read_categories(content: Record, path: Path) -> dict[int, str]:
-    """Return the names of the categories by identifier, in the order of the identifiers.
+def read_categories(content: Record, path: Path, left_out: Container[int] = ()) -> dict[int, str]:
+    """Return the names of the categories by identifier, in the order of the identifiers, without those `left_out`.
 
     Raises:
         InputError: naming the file, if there are no categories, or a category is malformed or occurs twice.
@@ -49,6 +49,8 @@ def read_categories(content: Record, path: Path) -> dict[int, str]:
     for index, item in enumerate(list_of(content, "categories", path)):
         with Faults().at(partial(place_of, path, "categories", index, item)):
             number, name = field_of(item, "id", int), field_of(item, "name", str)
+            if number in left_out:
+                continue
             if number in categories or name in names:
                 repeated = "id" if number in categories else f"name '{name}'"
                 raise InputError(f"expected each category once, got its {repeated} again")
@@ -57,6 +59,27 @@ def read_categories(content: Record, path: Path) -> dict[int, str]:
     if not categories:
         raise InputError(f"{path}: expected categories, got none")
     return dict(sorted(categories.items()))
+
+
+def read_parents(content: Record, path: Path) -> dict[int, str]:
+    """Return the names, by identifier, of the categories that are the `supercategory` of another category.
+
+    Exports of some programs have a root category, for example "pets" for "cat" and "dog".
+    """
+    items = [item for item in list_of(content, "categories", path) if isinstance(item, dict)]
+    below: dict[str, set[Any]] = {}
+    for item in items:
+        if isinstance(parent := item.get("supercategory"), str) and isinstance(item.get("id"), int):
+            below.setdefault(parent, set()).add(item["id"])
+    named = [item for item in items if isinstance(item.get("id"), int) and isinstance(item.get("name"), str)]
+    return {item["id"]: item["name"] for item in named if below.get(item["name"], set()) - {item["id"]}}
+
+
+def read_used_categories(content: Record) -> set[int]:
+    """Return the identifiers of the categories of which there are objects; malformed annotations are passed over."""
+    items = content.get("annotations")
+    found = [item.get("category_id") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return {category for category in found if isinstance(category, int)}
 
 
 def list_of(content: Record, key: str, path: Path) -> list[Any]:

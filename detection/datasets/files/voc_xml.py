@@ -41,6 +41,15 @@ def read_voc_xml(
     return size, object_arrays(objects)
 
 
+def read_voc_names(path: Path) -> set[str]:
+    """Return the names of the classes in a file; none if it cannot be read, which `read_voc_xml` reports."""
+    try:
+        names = (element.findtext("name", "").strip() for element in _parse(path).findall("object"))
+    except InputError:
+        return set()
+    return set(filter(None, names))
+
+
 def _parse(path: Path) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(path.read_bytes())

@@ -202,3 +202,50 @@ def test_missing_files(root: Path, tmp_path: Path) -> None:
         COCO(root).read("test")
     with pytest.raises(InputError, match=r"\{split\}\.json: expected a json file in the format of COCO, got none"):
         COCO(tmp_path / "nowhere")
+
+
+def with_parents(*categories: Record, objects_of: int = 1) -> Record:
+    content = copy.deepcopy(CONTENT)
+    content["categories"] = list(categories)
+    for item in content["annotations"]:
+        item["category_id"] = objects_of
+    return content
+
+
+PETS: Record = {"id": 0, "name": "pets", "supercategory": "none"}
+CAT: Record = {"id": 1, "name": "cat", "supercategory": "pets"}
+SAME_NAME: list[Record] = [{"id": 0, "name": "cat", "supercategory": "none"}, CAT | {"supercategory": "cat"}]
+
+
+@pytest.mark.parametrize("categories", [[PETS, CAT], SAME_NAME])
+def test_parent_without_objects_is_left_out(
+    root: Path, categories: list[Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in ("train2017", "val2017"):
+        write(root, with_parents(*categories), split)
+    dataset = COCO(root)
+    assert (dataset.class_names, dataset.category_ids) == (("cat",), (1,))
+    assert [record.labels.tolist() for record in dataset.read("val2017")] == [[0], [0, 0], []]
+    assert dataset.check("val2017").faults == []
+    name = categories[0]["name"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{root}: left out the category '{name}' (id 0), which is only the supercategory of others and has no objects"
+    ]
+
+
+def test_parent_with_objects_in_any_split_is_a_class(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(root, with_parents(PETS, CAT, objects_of=0), "train2017")
+    write(root, with_parents(PETS, CAT), "val2017")
+    assert COCO(root).class_names == ("pets", "cat")
+    write(root, with_parents(*SAME_NAME, objects_of=0), "train2017")
+    write(root, with_parents(*SAME_NAME), "val2017")
+    with pytest.raises(InputError, match="expected each category once, got its name 'cat' again"):
+        COCO(root)
+    assert not caplog.records
+
+
+def test_category_that_is_its_own_supercategory_is_a_class(root: Path) -> None:
+    person = {"id": 2, "name": "person", "supercategory": "person"}  # as in COCO; and a parent may have no children
+    for split in ("train2017", "val2017"):
+        write(root, with_parents(CAT, person, {"id": 3, "name": "things", "supercategory": ["pets"]}), split)
+    assert COCO(root).class_names == ("cat", "person", "things")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from detection.datasets import PascalVOC
+from detection.datasets.pascal_voc import CLASS_NAMES
 from detection.errors import InputError
 
 DIFFICULT = "<difficult>1</difficult>"
@@ -79,13 +80,13 @@ def test_check_goes_on_behind_every_kind_of_fault(root: Path, write_xml: Callabl
     write_xml(annotations / "000001.xml", [("car", (1, 1, 5, 5))])  # without a picture
     write(annotations / "000002.xml", "<annotation>\n")
     write(images / "000003.jpg", "")  # without an annotation
-    check = PascalVOC(root).check("train")
+    check = PascalVOC(root, class_names=CLASS_NAMES).check("train")
     assert [entry.record.image_id for entry in check.entries] == ["000005", "000007"]
     assert [entry.size for entry in check.entries] == [(100, 200)] * 2
     faults = [str(fault) for fault in check.faults]
     assert faults[:7] == [
-        f"{listed}:2: expected the name of an image, or name and number, got 'no such thing'",
         f"{annotations / '000005.xml'}:8: expected a class of the data set, got 'unicorn'",
+        f"{listed}:2: expected the name of an image, got 'no such thing'",
         f"{listed}:3: expected the image {images / '000001.jpg'}, got no such file",
         f"{annotations / '000002.xml'}:2: expected XML: no element found: line 2, column 0",
         f"{annotations / '000003.xml'}: expected an annotation in the XML of PASCAL VOC: No such file or directory",
@@ -106,3 +107,53 @@ def test_image_without_a_single_class_has_no_label(root: Path, name: str, got: s
     with pytest.raises(InputError) as caught:
         PascalVOC(root).read_labels("train")
     assert str(caught.value) == f"{root / 'JPEGImages' / f'{name}.jpg'}: expected objects of one class, got {got}"
+
+
+def test_own_classes_are_found_in_all_annotations(root: Path, write_xml: Callable[..., Path]) -> None:
+    own = root.parent.rename(root.parent.parent / "own") / "VOC2007"
+    assert PascalVOC(own).class_names == CLASS_NAMES  # a part of the challenge
+    write_xml(
+        own / "Annotations" / "7.xml", [("vest", (1, 2, 30, 40)), ("\nhelmet ", (5, 5, 9, 9)), ("", (1, 1, 2, 2))]
+    )
+    write(own / "Annotations" / "8.xml", "<annotation>")  # reported when its split is read
+    assert PascalVOC(own).class_names == ("car", "chair", "helmet", "person", "vest")
+    alone = own.rename(own.parent / "own photos")
+    (alone / "Annotations" / "7.xml").unlink()
+    assert PascalVOC(alone).class_names == ("car", "chair", "person")
+    (record,) = PascalVOC(alone).read("val")
+    assert record.labels.tolist() == [0]
+
+
+def test_given_classes_and_their_order(root: Path) -> None:
+    dataset = PascalVOC(root, class_names=["person", "chair"])
+    assert [record.labels.tolist() for record in dataset.read("train")] == [[], [1, 0]]
+    with pytest.raises(InputError, match=r"000007\.xml:4: expected a class of the data set, got 'car'"):
+        dataset.read("val")
+    for names in ([], ["a", "b", "a"]):
+        with pytest.raises(InputError, match=r"class_names: expected one or more classes, each once, got \["):
+            PascalVOC(root, class_names=names)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".JPG", ".jpeg", ".jfif"])
+def test_images_have_any_suffix(root: Path, suffix: str) -> None:
+    images = root / "JPEGImages"
+    (images / "000005.jpg").rename(images / f"000005{suffix}")
+    write(images / "000005.txt", "no image")
+    assert [record.path.name for record in PascalVOC(root).read("train")] == ["000009.jpg", f"000005{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".bmp", "bmp"])
+def test_given_suffix_is_the_only_one(root: Path, suffix: str) -> None:
+    images = root / "JPEGImages"
+    for name in ("000005", "000009"):
+        write(images / f"{name}.bmp", "")
+    assert [record.path.suffix for record in PascalVOC(root, image_suffix=suffix).read("train")] == [".bmp"] * 2
+    with pytest.raises(InputError, match=r"val\.txt:1: expected the image \S+000007\.bmp, got no such file"):
+        PascalVOC(root, image_suffix=suffix).read("val")
+
+
+def test_name_with_spaces_and_a_number(root: Path) -> None:
+    for folder, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+        (root / folder / f"000005{suffix}").rename(root / folder / f"a photo 1{suffix}")
+    write(root / "ImageSets" / "Main" / "train.txt", "a photo 1\n000009\n")
+    assert [record.image_id for record in PascalVOC(root).read("train")] == ["a photo 1", "000009"]

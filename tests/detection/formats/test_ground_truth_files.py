@@ -147,3 +147,14 @@ def test_numbers_of_an_ilsvrc_list(lines: str, expected: list[int], tmp_path: Pa
         assert read.index.image_ids == ("a", "b")
         assert read.index.list_numbers.tolist() == expected
         assert len(read) == 0
+
+
+def test_parents_in_a_file_alone(tmp_path: Path) -> None:
+    # "pets" may have objects in another split and in the detections, but a second "cat" cannot be told apart.
+    cat = {"id": 1, "name": "cat", "supercategory": "pets"}
+    for root, names in ({"id": 90, "name": "pets"}, ("cat", "pets")), ({"id": 7, "name": "cat"}, ("cat",)):
+        categories = [root, cat | {"supercategory": root["name"]}]
+        objects = read_coco_ground_truth(
+            write(tmp_path / "truth.json", CONTENT | {"categories": categories, "annotations": []})
+        )
+        assert objects.index.class_names == names

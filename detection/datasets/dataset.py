@@ -35,10 +35,11 @@ class Entry(NamedTuple):
 
 
 class SplitCheck(NamedTuple):
-    """The usable entries of a split, and all its faults."""
+    """The usable entries of a split, and all its faults. `complete` is False if an error ended the split."""
 
     entries: list[Entry]
     faults: list[InputError]
+    complete: bool = True
 
 
 class DataSet(ABC):
@@ -81,15 +82,22 @@ class DataSet(ABC):
 
     def check(self, split: str) -> SplitCheck:
         """Return all faults of a split, which `read` would raise one by one, and one for each class without objects."""
-        faults = Faults(keep=True)
-        entries: list[Entry] = []
-        with faults.at():
-            entries.extend(self._usable_entries(split, faults))
-            for name in classes_without_objects([entry.record for entry in entries], self.class_names):
-                faults.report(
+        check = self.read_usable(split)
+        if check.complete:
+            for name in classes_without_objects([entry.record for entry in check.entries], self.class_names):
+                check.faults.append(
                     InputError(f"{self.root}: expected objects of every class in split '{split}', got none of '{name}'")
                 )
-        return SplitCheck(entries, faults.errors)
+        return check
+
+    def read_usable(self, split: str) -> SplitCheck:
+        """Return the usable entries of a split, and the faults of what is left out."""
+        faults = Faults(keep=True)
+        check = SplitCheck([], faults.errors, complete=False)
+        with faults.at():
+            check.entries.extend(self._usable_entries(split, faults))
+            return check._replace(complete=True)
+        return check
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:
         """Return the images of `split` with the only class of their objects, for the classification of whole images.

@@ -20,15 +20,16 @@ class ImageFolder(DataSet):
 
     Args:
         root: the folder that contains the splits.
+        splits: the folders of the splits in it, where "." is `root` itself; by default all.
 
     Raises:
         InputError: if there is no folder of a class.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, splits: Sequence[str] | None = None) -> None:
         self.root = Path(root)
-        splits = _visible(self.root)
-        classes = {folder.name for split in splits if split.is_dir() for folder in _visible(split) if folder.is_dir()}
+        folders = _visible(self.root) if splits is None else [self.root / split for split in splits]
+        classes = {folder.name for split in folders if split.is_dir() for folder in _visible(split) if folder.is_dir()}
         if not classes:
             raise InputError(f"{self.root}: expected folders <split>/<class> with images, got none")
         self.class_names = tuple(sorted(classes))

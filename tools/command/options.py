@@ -15,6 +15,9 @@ Item = TypeVar("Item")
 
 RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
 
+LayoutName = Literal["coco", "voc", "yolo", "csv", "folders"]
+"""The names in `detection.datasets.layouts.recognise.LAYOUTS`, for the help text."""
+
 
 class ConfigFile(ActionConfigFile):
     """The action of `--config`, which also finds the files in `configs/` by their names alone."""
@@ -30,10 +33,29 @@ def add_config_option(parser: ArgumentParser) -> None:
 
 
 def add_dataset_options(parser: ArgumentParser) -> None:
-    """Add `--data`, the folder of a data set, and `--dataset`, its reader."""
+    """Add `--data`, the folder of a data set, `--dataset`, its reader."""
     parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
-    parser.add_argument("--dataset", type=DataSet, required=True, help="class that reads the data set")
+    parser.add_argument(
+        "--dataset",
+        type=DataSet,
+        default={"class_path": "detection.datasets.LabelledFolder"},
+        help="class that reads the data set; default: LabelledFolder, which recognises common layouts",
+    )
     parser.link_arguments("data", "dataset.init_args.root")
+
+
+def add_layout_option(parser: ArgumentParser) -> None:
+    """Add `--layout`, the short form of `--dataset.layout`."""
+    parser.add_argument(
+        "--layout", type=LayoutName | None, help="layout that LabelledFolder reads, if the folder has several"
+    )
+    parser.link_arguments("layout", "dataset.init_args.layout")
+
+
+def name_data_folder(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command with `--data` before the first one, if this is a folder and not an option."""
+    is_folder = bool(arguments) and not arguments[0].startswith("-")
+    return ["--data", *arguments] if is_folder else list(arguments)
 
 
 def add_split_options(parser: ArgumentParser) -> None:

@@ -1,5 +1,8 @@
 """List all faults of a data set, and count its images and objects.
 
+The layout of a folder is recognised, unless `--dataset` names a reader.
+
+detect-check-dataset FOLDER
 detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train
 detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --split train --images
 """
@@ -10,22 +13,42 @@ import io
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
+from detection.datasets import DataSet, LabelledFolder
 from detection.datasets.dataset import Entry, count_objects
+from detection.datasets.layouts.pictures import image_fault
+from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
 from detection.image import read_image
 from tools.command.entry_point import command
-from tools.command.options import add_split_options
+from tools.command.options import add_dataset_options, add_layout_option, name_data_folder
+
+
+class Checked(NamedTuple):
+    """The usable images, a line for each fault, and the summary to print."""
+
+    entries: Sequence[Entry]
+    faults: Sequence[str]
+    summary: str
 
 
 def build_parser() -> ArgumentParser:
     """Return the parser of the command's options."""
     parser = ArgumentParser(prog="detect-check-dataset", description="List all faults of a data set.")
-    add_split_options(parser)
+    add_dataset_options(parser)
+    add_layout_option(parser)
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        help="name of the split; default: all of a recognised folder, val of other data sets",
+    )
     parser.add_argument(
         "--images", action="store_true", help="also decode every image, and compare its size with the annotation"
     )
@@ -36,18 +59,36 @@ def build_parser() -> ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Print the faults and a summary, and return the exit status: 1 if there are faults."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parser.parse_args(name_data_folder(arguments))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
     dataset = parser.instantiate(settings).dataset
-    entries, faults = dataset.check(settings.split)
-    if settings.images:
-        faults = faults + find_image_faults(entries)
-    for fault in faults:
+    checked = (
+        check_folder(dataset, settings.split)
+        if isinstance(dataset, LabelledFolder)
+        else check_split(dataset, settings.split or "val")
+    )
+    image_faults = find_image_faults(checked.entries) if settings.images else []
+    for fault in [*checked.faults, *image_faults]:
         print(str(fault).replace("\n", " "))  # names in the files may contain any character
-    print(format_summary(entries, len(dataset.class_names)))
-    print(f"{len(faults)} fault{'' if len(faults) == 1 else 's'}")
-    return 1 if faults else 0
+    print(checked.summary)
+    fault_count = len(checked.faults) + len(image_faults)
+    print(f"{fault_count} fault{'' if fault_count == 1 else 's'}")
+    return 1 if fault_count else 0
+
+
+def check_split(dataset: DataSet, split: str) -> Checked:
+    """Return the images and faults of a split, and their number."""
+    check = dataset.check(split)
+    summary = format_summary(check.entries, len(dataset.class_names))
+    return Checked(check.entries, [str(fault) for fault in check.faults], summary)
+
+
+def check_folder(dataset: LabelledFolder, split: str | None) -> Checked:
+    """Return the images of a split or of all splits of a recognised folder, and what was left out of it."""
+    entries = [entry for name in dataset.splits if split in (None, name) for entry in dataset.read_entries(name)]
+    summary = replace(summarise(dataset), left_out=())  # they are listed before it
+    return Checked(entries, dataset.left_out, "\n".join(summary.lines(max_lines=sys.maxsize)))
 
 
 def find_image_faults(entries: Sequence[Entry]) -> list[InputError]:
@@ -58,17 +99,12 @@ def find_image_faults(entries: Sequence[Entry]) -> list[InputError]:
 
 
 def _image_fault(entry: Entry) -> InputError | None:
-    try:
-        height, width = read_image(entry.record.path).shape[:2]
-    except InputError as error:
-        return error
-    if entry.size is None or entry.size == (height, width):
-        return None
-    stated_height, stated_width = entry.size
-    return InputError(
-        f"{entry.record.path}: expected {stated_width}x{stated_height} px as in {entry.place}, got {width}x{height} "
-        "(with its EXIF orientation applied)"
-    )
+    return image_fault(entry, _decoded_size)
+
+
+def _decoded_size(path: Path) -> tuple[int, int]:
+    height, width = read_image(path).shape[:2]
+    return height, width
 
 
 def format_summary(entries: Sequence[Entry], class_count: int) -> str:

@@ -1,0 +1,159 @@
+"""`LabelledFolder`, the reader of a folder whose layout it recognises by itself."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.datasets.dataset import DataSet, Entry, count_objects
+from detection.datasets.files.faults import Faults
+from detection.datasets.layouts.class_names import ClassList, build_class_list, spelling_key
+from detection.datasets.layouts.found_layout import FoundLayout
+from detection.datasets.layouts.pictures import find_image_faults, same_content
+from detection.datasets.layouts.recognise import recognise
+from detection.datasets.layouts.splits import complete_splits, duplicate_remarks
+from detection.errors import InputError
+from detection.structures.ground_truth import GroundTruth
+
+VALIDATION_SHARE = 0.2
+"""The share of the pictures that are held out for validation where there is no such split (our choice)."""
+
+
+class LabelledFolder(DataSet):
+    """Reader of a folder in the layout of COCO, PASCAL VOC, YOLO, a CSV table, or with a folder for each class.
+
+    The splits "train", "val" and "test" are those of the folder. Without a validation split, one is drawn from the
+    training pictures, balanced by class and always the same. Everything usable is read: a box or picture that cannot be
+    used is left out and listed in `left_out`. The first sentences of `recognise` and `complete_splits` say more.
+
+    All files of annotations and the headers of all pictures are read when the object is made.
+
+    Attributes:
+        layout: "coco", "voc", "yolo", "csv" or "folders".
+        description: two lines that say which files were found, and which splits are given or made.
+        splits: the names of the splits, in the order train, val, test.
+        remarks: a line for each fault that leaves nothing out, such as a class with a single box.
+        left_out: a line for each box, picture or file that is not used, with its place.
+
+    Args:
+        root: the folder.
+        layout: the layout to read, if the folder has annotations in several; by default it is recognised.
+        validation_share: the share of the pictures that is drawn as "val" if the folder has no such split.
+        seed: the seed of this draw.
+        class_names: the classes in the order of their labels, of which some may have no box. Boxes of other classes are
+            left out. By default these are all classes that have boxes.
+
+    Raises:
+        InputError: if the layout is not recognised or ambiguous, or there is no usable picture or box.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        layout: str | None = None,
+        validation_share: float = VALIDATION_SHARE,
+        seed: int = 1,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        if not 0 < validation_share <= 0.5:
+            raise InputError(f"validation_share: expected a share above 0 and up to 0.5, got {validation_share}")
+        self.root = Path(root)
+        found = recognise(self.root, layout)
+        self.layout = found.layout
+        read = _read_sources(found)
+        classes = build_class_list(_box_counts(found, read.entries))
+        self.class_names = tuple(class_names) if class_names is not None else classes.names
+        relabelled = _relabel(found, read.entries, classes, self.class_names)
+        given = _with_readable_images(relabelled)
+        groups = same_content(entry.record.path for entries in given.entries.values() for entry in entries)
+        completed = complete_splits(given.entries, groups, share=validation_share, seed=seed)
+        self._entries = completed.splits
+        self.splits = tuple(self._entries)
+        self.left_out = (*found.left_out, *read.faults, *relabelled.faults, *given.faults)
+        self._require_boxes(found)
+        self.remarks = (*classes.remarks, *self._find_remarks(), *duplicate_remarks(self._entries, groups, self.root))
+        counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())
+        self.description = f"{self.root}: {found.description}\nsplits, {completed.description}: {counts} pictures"
+
+    def entries(self, split: str, _: Faults) -> Iterator[Entry]:
+        """Yield the usable images of a split; what was left out is not reported again."""
+        if split not in self._entries:
+            raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")
+        yield from self._entries[split]
+
+    def _require_boxes(self, found: FoundLayout) -> None:
+        if not any(len(entry.record) for entries in self._entries.values() for entry in entries):
+            first = f", {len(self.left_out)} faults, the first: {self.left_out[0]}" if self.left_out else ""
+            raise InputError(f"{self.root}: expected boxes in {found.description}, got none that can be used{first}")
+
+    def _find_remarks(self) -> list[str]:
+        records = [entry.record for entries in self._entries.values() for entry in entries]
+        counts = count_objects(records, len(self.class_names))
+        remarks = [
+            f"class '{self.class_names[label]}' has a single box" for label in np.flatnonzero(counts == 1).tolist()
+        ]
+        if background := sum(len(record) == 0 for record in records):
+            remarks.append(f"{background} pictures have no boxes: they are used as background")
+        if missing := [name for name in ("train", "val") if name not in self._entries]:
+            remarks.append(f"there is no split '{missing[0]}'")
+        return remarks
+
+
+class _Read(NamedTuple):
+    """The entries of each split, and a line for everything left out."""
+
+    entries: dict[str, list[Entry]]
+    faults: list[str]
+
+
+def _read_sources(found: FoundLayout) -> _Read:
+    entries: dict[str, list[Entry]] = {}
+    faults: list[str] = []
+    for split, source in found.splits.items():
+        check = source.reader.read_usable(source.split)
+        entries[split] = check.entries
+        faults += [str(fault) for fault in check.faults]
+    return _Read(entries, faults)
+
+
+def _box_counts(found: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+    """Return the number of boxes of each class name, in the order of the names in the files."""
+    counts: Counter[str] = Counter()
+    for split, source in found.splits.items():
+        names = source.reader.class_names
+        of_split = count_objects([entry.record for entry in entries[split]], len(names))
+        for name, count in zip(names, of_split.tolist(), strict=True):
+            counts[name] += count
+    return counts
+
+
+def _relabel(
+    found: FoundLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
+) -> _Read:
+    """Return the entries with the labels of `class_names`, without the boxes of other classes."""
+    label_of = {spelling_key(name): label for label, name in enumerate(class_names)}
+    relabelled: dict[str, list[Entry]] = {}
+    removed: Counter[str] = Counter()
+    for split, source in found.splits.items():
+        names = [classes.name_of[name] for name in source.reader.class_names]
+        new_labels = np.array([label_of.get(spelling_key(name), -1) for name in names], np.int64)
+        relabelled[split] = []
+        for entry in entries[split]:
+            record = entry.record
+            labels = new_labels[record.labels]
+            kept = labels >= 0
+            removed.update(names[label] for label in record.labels[~kept].tolist())
+            record = GroundTruth(record.image_id, record.path, record.boxes[kept], labels[kept], record.ignored[kept])
+            relabelled[split].append(entry._replace(record=record))
+    reason = "left out, since it is none of the given classes"
+    return _Read(relabelled, [f"class '{name}': {count} boxes {reason}" for name, count in removed.items()])
+
+
+def _with_readable_images(read: _Read) -> _Read:
+    faults = find_image_faults([entry for entries in read.entries.values() for entry in entries])
+    readable = {}
+    for split, entries in read.entries.items():
+        readable[split] = [entry for entry in entries if entry.record.path not in faults]
+    return _Read(readable, [str(fault) for fault in faults.values()])

@@ -1,0 +1,80 @@
+"""The splits of a folder: those that are given, and a validation split where there is none."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.datasets.dataset import Entry
+from detection.datasets.layouts.found_layout import UNNAMED
+from detection.datasets.stratified_split import stratified_split
+
+Splits = Mapping[str, Sequence[Entry]]
+"""The entries of each split, by its name."""
+
+
+class CompletedSplits(NamedTuple):
+    """The splits, and a phrase that says which are given and which are made."""
+
+    splits: dict[str, list[Entry]]
+    description: str
+
+
+def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: float, seed: int) -> CompletedSplits:
+    """Return the given splits; without "val", split it off "train" so that each class has the same share in it.
+
+    "train" stands also for "trainval" if there is no "train", and for pictures whose files name no split.
+
+    Args:
+        given: the entries by the names of their splits.
+        groups: images with the same content, which stay together.
+        share: the share of the validation split.
+        seed: the seed of the split.
+    """
+    whole = next((name for name in ("train", "trainval", UNNAMED) if given.get(name)), None)
+    splits = {name: list(given[name]) for name in ("val", "test") if given.get(name)}
+    if whole is not None:
+        splits = {"train": list(given[whole]), **splits}
+    if whole is None or "val" in splits or len(splits["train"]) < 2:
+        return CompletedSplits(splits, "as given")
+    training, validation = _split_off(splits["train"], groups, share=share, seed=seed)
+    if not validation:  # all images are the same
+        return CompletedSplits(splits, "as given")
+    made = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
+    splits = {"train": training, "val": validation, **{name: splits[name] for name in ("test",) if name in splits}}
+    return CompletedSplits(splits, made)
+
+
+def _split_off(
+    entries: Sequence[Entry], groups: Sequence[Sequence[Path]], *, share: float, seed: int
+) -> tuple[list[Entry], list[Entry]]:
+    group_of = {path: row for row, group in enumerate(groups) for path in group}
+    units: dict[int, list[Entry]] = {}
+    for row, entry in enumerate(entries):
+        units.setdefault(group_of.get(entry.record.path, len(groups) + row), []).append(entry)
+    labels = [np.concatenate([entry.record.labels for entry in unit]) for unit in units.values()]
+    smaller = stratified_split(labels, share=share, seed=seed)
+    held_out = {id(entry) for unit, chosen in zip(units.values(), smaller, strict=True) if chosen for entry in unit}
+    return (
+        [entry for entry in entries if id(entry) not in held_out],
+        [entry for entry in entries if id(entry) in held_out],
+    )
+
+
+def duplicate_remarks(splits: Splits, groups: Sequence[Sequence[Path]], root: Path) -> list[str]:
+    """Return a line for each image that is in two splits, or twice in one."""
+    splits_of: dict[Path, list[str]] = {}
+    for name, entries in splits.items():
+        for entry in entries:
+            splits_of.setdefault(entry.record.path, []).append(name)
+    grouped = {path for group in groups for path in group}
+    remarks = []
+    for group in [*groups, *([path] for path in splits_of if path not in grouped)]:
+        found = [(path, name) for path in group for name in splits_of.get(path, ())]
+        if len(found) > 1:
+            which = "in two splits" if len({name for _, name in found}) > 1 else f"twice in split '{found[0][1]}'"
+            files = " and ".join(f"{os.path.relpath(path, root)} ({name})" for path, name in found)
+            remarks.append(f"the same picture is {which}: {files}")
+    return remarks

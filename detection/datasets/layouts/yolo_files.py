@@ -1,0 +1,39 @@
+"""Recognises a data set of YOLO by its file `data.yaml`."""
+
+from pathlib import Path
+
+from detection.datasets.layouts.found_layout import FoundLayout, SplitSource, joined
+from detection.datasets.layouts.listing import FolderListing
+from detection.datasets.yolo import SPLIT_KEYS, YOLO, read_yolo_config
+from detection.errors import InputError
+
+USUAL_NAME = "data.yaml"
+
+
+def find_yolo(listing: FolderListing) -> FoundLayout | None:
+    """Return the splits of the YAML file with the names of classes, or None if there is no such file.
+
+    Raises:
+        InputError: if there are several and none or more than one is called `data.yaml`; or the file is malformed.
+    """
+    files = [path for path in listing.with_suffix(".yaml", ".yml") if _is_yolo(path)]
+    if len(files) > 1:
+        usual = [path for path in files if path.name == USUAL_NAME]
+        if len(usual) != 1:
+            names = joined([listing.relative(path) for path in usual or files])
+            raise InputError(f"{listing.root}: expected one data.yaml with names of classes, got {names}")
+        files = usual
+    if not files:
+        return None
+    name = listing.relative(files[0])
+    reader = YOLO(listing.root, name)
+    return FoundLayout("yolo", f"YOLO ({name})", {split: SplitSource(reader, split) for split in reader.splits})
+
+
+def _is_yolo(path: Path) -> bool:
+    """Return True if a YAML file has names of classes and the images of a split."""
+    try:
+        settings = read_yolo_config(path)
+    except InputError:
+        return False
+    return "names" in settings and any(key in settings for keys in SPLIT_KEYS.values() for key in keys)

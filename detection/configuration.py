@@ -18,13 +18,16 @@ from detection.errors import InputError
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
-def find_config(name: str | os.PathLike[str]) -> Path:
+def find_config(name: str | os.PathLike[str], file_in_folder: str = "detector.yaml") -> Path:
     """Return the path of a configuration file; the name of a shipped one is enough, from any folder.
 
-    The file `name` itself comes first. If there is none and `name` has no folder, the file of that name in `configs/`
-    or one of its folders is taken. If neither exists, the path is returned as it was given.
+    The file `name` itself comes first. For a folder, such as `detect-train DATA` writes, it is `file_in_folder` in it.
+    If there is none and `name` has no folder, the file of that name in `configs/` or one of its folders is taken. If
+    neither exists, the path is returned as it was given.
     """
     path = Path(name)
+    if path.is_dir():
+        return path / file_in_folder
     if path.exists() or path.parent != Path():
         return path
     return next((shipped for shipped in DEFAULT_CONFIG.parent.rglob("*") if shipped.name == path.name), path)

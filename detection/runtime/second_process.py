@@ -47,19 +47,30 @@ def compiled_process(modules: Sequence[str]) -> Iterator[None]:
     Args:
         modules: import paths of the modules whose functions will be called. The process first calls `load` of each.
     """
-    # -P: modules are not searched in the working directory, as in this process. Error messages are dropped, since a
-    # call that fails is repeated here. The process ends when its input ends.
-    # Our own packages are searched where this file lies, as leftovers of an earlier installation may have their names.
-    command = [sys.executable, "-P", "-m", __name__, *modules]
-    root = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    # Error messages are dropped, since a call that fails is repeated here. The process ends when its input ends.
+    command = module_command(__name__, *modules)
     pipe = subprocess.PIPE
     with suppress(OSError):
-        _running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=environment))
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=own_environment())
+        _running.append(process)
     try:
         yield
     finally:
         stop_process()
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module in a process of its own; it needs the variables of `own_environment`."""
+    return [sys.executable, "-P", "-m", module, *arguments]  # -P: modules are not searched in the working directory
+
+
+def own_environment() -> dict[str, str]:
+    """Return the environment variables of a process that finds our packages where this file lies.
+
+    Elsewhere, leftovers of an earlier installation may have their names.
+    """
+    root = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
 def stop_process() -> None:

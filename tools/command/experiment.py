@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
+from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import PositiveInt
@@ -23,6 +24,8 @@ from tools.command.options import add_config_option, add_dataset_options
 
 SET_BY_THE_TOOL = {"network", "options", "class_names", "background", "label_sets", "seed"}
 """Arguments of `ClassifierTraining` that follow from other options."""
+
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 SET_FOR_THE_TRAINER = {
     *("callbacks", "logger", "default_root_dir", "use_distributed_sampler"),
@@ -65,6 +68,8 @@ def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
     parser.add_argument("--average_decay", type=float, default=0.999, help="decay of the weights' average; 0 for none")
     parser.add_argument("--checkpoint_steps", type=PositiveInt, default=500, help="steps between writes of last.ckpt")
     parser.add_argument("--early_stopping", type=int | None, help="stop after this many validations without progress")
+    loggers = "where to log besides a CSV file, such as [wandb, mlflow]; default: TensorBoard if it is installed"
+    parser.add_argument("--loggers", type=list[LoggerName] | None, help=loggers)
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(Trainer, "trainer", skip=SET_FOR_THE_TRAINER, instantiate=False)
 

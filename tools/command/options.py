@@ -20,11 +20,14 @@ LayoutName = Literal["coco", "voc", "yolo", "csv", "folders"]
 
 
 class ConfigFile(ActionConfigFile):
-    """The action of `--config`, which also finds the files in `configs/` by their names alone."""
+    """The action of `--config`, which also finds the files in `configs/` by their names alone.
+
+    For the folder of a detector of own classes it is the file training.yaml.
+    """
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Take the options in the file over into `cfg`."""
-        super().__call__(parser, cfg, str(find_config(values)), option_string)  # type: ignore[no-untyped-call]
+        super().__call__(parser, cfg, str(find_config(values, "training.yaml")), option_string)  # type: ignore[no-untyped-call]
 
 
 def add_config_option(parser: ArgumentParser) -> None:

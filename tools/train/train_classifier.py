@@ -22,11 +22,13 @@ from tools.command.experiment import add_experiment_options
 from tools.train.runs.classifier_run import ClassifierRun
 from tools.train.runs.training_run import add_action_options
 
+ACTIONS = frozenset(("fit", "validate", "test", "export"))
+
 
 def build_parser() -> ArgumentParser:
     """Return the parser of all actions; every option but the action can stand in the YAML file of `--config`."""
     parser = ArgumentParser(prog="detect-train", description="Train a region classifier.")
-    add_action_options(parser, "fit", "validate", "test", "export")
+    add_action_options(parser, *sorted(ACTIONS))
     add_experiment_options(parser, detector_required=False)
     parser.add_argument(
         "--stored_as", type=Storage, default="float16", help="number type of the exported weights; int8 halves the file"

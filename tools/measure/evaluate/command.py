@@ -1,10 +1,12 @@
 """The command `detect-evaluate`, whose first argument names an action.
 
+detect-evaluate DATA --config my-detector --split test
 detect-evaluate run --config tiny_imagenet.yaml --data FOLDER --split val
 detect-evaluate score --rule coco --ground-truth instances_val.json --detections results.json
 detect-evaluate compare RESULT_A RESULT_B
 detect-evaluate convert --ground-truth instances_val.json --detections results.json --to ilsvrc --output FILE
 
+Without an action, a detector that `detect-train DATA` has made is measured on a folder of data in any usual layout.
 `run` runs a detector on a split and scores its detections, `score` scores detections in a file, `compare` tells whether
 the difference of two results is more than chance, and `convert` writes detections in another format. Each action is a
 module of this package. Only `run` imports PyTorch.
@@ -12,9 +14,15 @@ module of this package. Only `run` imports PyTorch.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
+from detection.errors import InputError
 from tools.command.entry_point import command, run_action
+
+SMALLEST_SCORE = 0.001
+"""Detections with a lower score do not change average precision, and there are very many of them."""
 
 ACTIONS = {action: f"tools.measure.evaluate.{action}" for action in ("run", "score", "compare", "convert")}
 
@@ -22,4 +30,39 @@ ACTIONS = {action: f"tools.measure.evaluate.{action}" for action in ("run", "sco
 @command("detect-evaluate")
 def main(arguments: Sequence[str]) -> int | None:
     """Run the action that the first argument names."""
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in ACTIONS:
+        arguments = ["run", *own_data_arguments(arguments)]
     return run_action("detect-evaluate", ACTIONS, arguments)
+
+
+def own_data_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of `run` that measure a detector of own classes on a folder of data.
+
+    Raises:
+        InputError: if there is no such folder of data, or `--config` is not the folder of such a detector.
+    """
+    parser = ArgumentParser(prog="detect-evaluate", description="Measure a detector of detect-train on a folder.")
+    parser.add_argument("data", help="folder of pictures with boxes, in any usual layout")
+    parser.add_argument("--config", required=True, help="folder that detect-train has written")
+    parser.add_argument("--split", default="val", help="split to measure on: train, val or test (default: val)")
+    parser.add_argument("--json", help="write all figures to this JSON file")
+    parser.add_argument("--html", help="write the report to this file as a page for a browser")
+    settings = parser.parse_args(arguments)
+    if not Path(settings.data).is_dir():
+        raise InputError(f"{settings.data}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
+    folder = Path(settings.config)
+    for name in ("training.yaml", "detector.yaml"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: expected the folder of a detector of detect-train, got none with {name}")
+    named = {
+        "config": folder / "training.yaml",
+        "detector": folder / "detector.yaml",
+        # Average precision takes all detections into account, also those below the score from which on they are shown.
+        "detector.score_threshold": SMALLEST_SCORE,
+        "rule": "voc",
+        "output": folder / "work",
+    }
+    outputs = {
+        name: vars(settings)[name] for name in ("data", "split", "json", "html") if vars(settings)[name] is not None
+    }
+    return [f"--{name}={value}" for name, value in (named | outputs).items()]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from tqdm import tqdm
 
+from detection.errors import InputError
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints
 from detection.training.module import SupervisedTraining
@@ -20,19 +22,41 @@ PROGRESS_STEPS = 20
 """Steps between two updates of the progress bar; at each update, the host waits for the loss on a GPU."""
 
 
-class Progress(TQDMProgressBar):
-    """Lightning's progress bar with the measures of the last step.
+class Progress(ProgressBar):
+    """One progress bar for the whole run, over its steps, with the time left and the measures of the last step.
 
-    It computes the measures only when the bar is drawn again, because the host then waits for a GPU. For metrics that
-    are logged with `prog_bar=True`, Lightning would wait after every step.
+    Lightning's bar starts again with each epoch, which may have few steps. This one computes the measures only when it
+    is drawn again, because the host then waits for a GPU.
     """
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return the values that are shown behind the bar, by their names."""
-        shown = super().get_metrics(trainer, pl_module)
-        if isinstance(pl_module, SupervisedTraining):
-            shown |= {name: float(measure()) for name, measure in pl_module.measures.items()}
-        return shown
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
+        """Open the bar, in one process of several."""
+        steps = trainer.estimated_stepping_batches
+        total = int(steps) if steps != float("inf") else None
+        self._bar = tqdm(
+            total=total, initial=trainer.global_step, unit="step", desc="training", disable=self._disabled(trainer)
+        )
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Draw the bar again after every `PROGRESS_STEPS` steps, and after the last."""
+        if self._bar is None or (trainer.global_step % PROGRESS_STEPS and trainer.global_step != self._bar.total):
+            return
+        if not self._bar.disable and isinstance(module, SupervisedTraining):
+            self._bar.set_postfix({name: f"{float(measure()):.3f}" for name, measure in module.measures.items()})
+        self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _disabled(self, trainer: Trainer) -> bool | None:
+        """Return True in all processes but the first, and None in it: then tqdm draws if there is a terminal."""
+        return None if trainer.is_global_zero else True
 
 
 def build_trainer(
@@ -53,18 +77,40 @@ def build_trainer(
         *extra,
     ]
     if options.get("enable_progress_bar") is not False:
-        callbacks.append(Progress(PROGRESS_STEPS))
+        callbacks.append(Progress())
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(metric, mode="max", patience=settings.early_stopping, strict=False))
-    loggers: list[Logger] = [CSVLogger(output, name="log")]
-    if find_spec("tensorboard") is not None:
-        loggers.append(TensorBoardLogger(output, name="tensorboard"))
     return Trainer(
         **options,
         callbacks=callbacks,
-        logger=loggers,
+        logger=build_loggers(settings.loggers, output),
         default_root_dir=output,
         use_distributed_sampler=False,  # the order of the samples is decided by `detection.training.sample_order`
     )
+
+
+def build_loggers(names: Sequence[str] | None, output: Path) -> list[Logger]:
+    """Return Lightning's loggers of a run: a CSV file, which detect-plot-training reads, and those of `names`.
+
+    Without names, there is also one for TensorBoard if it is installed. Environment variables tell W&B and MLflow where
+    to send what they log.
+
+    Raises:
+        InputError: naming the package that a logger needs and that is not installed.
+    """
+    if names is None:
+        names = ["tensorboard"] if find_spec("tensorboard") is not None else []
+    loggers: list[Logger] = [CSVLogger(output, name="log")]
+    builders: dict[str, Callable[[], Logger]] = {
+        "tensorboard": lambda: TensorBoardLogger(output, name="tensorboard"),
+        "wandb": lambda: WandbLogger(save_dir=output),
+        "mlflow": MLFlowLogger,
+    }
+    for name in names:
+        try:
+            loggers.append(builders[name]())
+        except ModuleNotFoundError as error:
+            raise InputError(f"loggers: expected the package {name} to be installed: {error}") from None
+    return loggers

@@ -6,6 +6,7 @@ which data. `trainer.py` builds Lightning's trainer.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -113,6 +114,7 @@ class TrainingRun(ABC):
     def act(self) -> None:
         """Fit, validate, test or export, as the option `action` says."""
         settings = self.settings
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no advice about Lightning's own services
         if settings.action == "export":
             self._export()
             return

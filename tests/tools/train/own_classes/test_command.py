@@ -1,0 +1,130 @@
+"""`detect-train DATA`, from a folder of drawn pictures to a detector, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from detection.configuration import load_detector
+from tools.measure.evaluate.command import main as evaluate
+from tools.train.own_classes import plan
+from tools.train.own_classes.command import duration, main
+
+SHORT = {
+    "max_steps: ": "max_steps: 3",
+    "batch_size: ": "batch_size: 2",
+    "input_size: 96": "input_size: 48",
+    "workers: ": "workers: 0",
+    "      budget: ": "      budget: 20",
+    "log_every_n_steps: ": "log_every_n_steps: 1",
+}
+"""Lines of training.yaml, by their beginnings, that make the training of a test short."""
+
+
+def shorten(path: Path) -> None:
+    """Change the settings as a user does after `--dry-run`."""
+    lines = path.read_text().splitlines()
+    for start, line in SHORT.items():
+        indents = {
+            row: len(text) - len(text.lstrip())
+            for row, text in enumerate(lines)
+            if text.strip().startswith(start.strip())
+        }
+        row = min(indents, key=lambda row: indents[row])
+        lines[row] = " " * indents[row] + line.strip()
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(name="detector", scope="module")
+def trained_detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("detectors") / "shapes-detector"
+    arguments = [str(shapes), "--output", str(folder), "--size", "small"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "REGIONS", 4)
+        assert main([*arguments, "--dry-run"]) == 0
+    assert not (folder / "detector.yaml").exists()
+    shorten(folder / "training.yaml")
+    assert main(arguments) == 0
+    return folder
+
+
+def test_writes_a_folder_that_is_a_detector(detector: Path) -> None:
+    names = {path.name for path in detector.iterdir()}
+    written = {"detector.yaml", "training.yaml", "member_1.safetensors", "classes.txt", "README.md"}
+    assert names >= written | {"report.html", "figures.json", "pictures.png", "curves.png", "work"}
+    assert (detector / "classes.txt").read_text() == "ball\nbox\n"
+    figures = json.loads((detector / "figures.json").read_text())
+    assert figures["val"]["images"] == 2
+    assert figures["val"]["objects"] == 4
+
+
+def test_works_after_it_was_moved(detector: Path, shapes: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(detector, moved, ignore=shutil.ignore_patterns("work"))
+    loaded = load_detector(moved)
+    assert loaded.class_names == ("ball", "box")
+    assert loaded(shapes / "000.png").class_names == ("ball", "box")
+
+
+def test_a_finished_training_is_not_repeated(detector: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = detector / "member_1.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert main([str(shapes), "--output", str(detector), "--size", "small"]) == 0
+    assert weights.stat().st_mtime_ns == before
+    assert "2/5 settings: those in" in capsys.readouterr().out
+
+
+def test_other_options_are_refused(detector: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(shapes), "--output", str(detector), "--size", "large"]) == 1
+    expected = f"detect-train: {detector}: was begun with size small, got large; give the same options to go on"
+    assert expected in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_refused(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    assert main([str(shapes), "--output", str(tmp_path)]) == 1
+    assert "expected a new folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_is_measured_without_further_options(
+    detector: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert evaluate([str(shapes), "--config", str(detector)]) == 0
+    figures = json.loads((detector / "figures.json").read_text())
+    assert f"mAP (voc): {figures['val']['mAP']:.4f}" in capsys.readouterr().out
+
+
+def test_measuring_needs_the_folder_of_a_detector(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate([str(shapes), "--config", str(tmp_path)]) == 1
+    assert f"{tmp_path}: expected the folder of a detector" in capsys.readouterr().err
+
+
+def test_a_single_picture_cannot_be_divided(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "one"
+    data.mkdir()
+    for name in ("000.png", "000.xml"):
+        shutil.copy(shapes / name, data)
+    assert main([str(data), "--output", str(tmp_path / "detector")]) == 1
+    assert "expected pictures to train on and to measure on, got none in split 'val'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("1h30m", 5400.0), ("45", 45.0), ("0.5h", 1800.0)]
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "ten minutes", "-5m", "0s", "5 m 3 h"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a time such as 90s, 10m or 1h30m"):
+        duration(text)

@@ -1,0 +1,36 @@
+"""The number of steps for a time, and the settings that are written."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tools.train.own_classes.plan import FEWEST_STEPS, FIXED_SECONDS, Speed, plan_steps, write_settings
+
+SPEED = Speed(step=2.0, propose=0.5, score=1.0, precision="32-true")
+
+
+def test_steps_fill_the_time() -> None:
+    # 100 pictures take 50 s to propose and 20 of them 20 s to score with each of two members: 90 s in all. Of the 400 s
+    # left after the fixed part, 310 s remain, in which each of the two members makes 77 steps of 2 s.
+    steps = plan_steps(SPEED, seconds=400 + FIXED_SECONDS, pictures=100, measured=20, members=2)
+    assert steps == 77
+
+
+def test_a_short_time_still_gives_a_few_steps() -> None:
+    assert plan_steps(SPEED, seconds=1, pictures=100, measured=20, members=1) == FEWEST_STEPS
+
+
+def test_settings_keep_their_comments() -> None:
+    text = write_settings({"max_steps": 77, "input_size": 96, "class_names": '["cat", "hot dog"]'})
+    content = yaml.safe_load(text)
+    assert content["trainer"]["max_steps"] == 77
+    assert content["input_size"] == 96
+    assert content["detector"]["propose"]["init_args"]["proposers"][0]["init_args"]["input_size"] == 320
+    assert content["dataset"]["init_args"]["class_names"] == ["cat", "hot dog"]
+    assert "# chosen for the time that --time gives" in text
+
+
+def test_unknown_setting() -> None:
+    with pytest.raises(ValueError, match="expected the key colour"):
+        write_settings({"colour": 1})

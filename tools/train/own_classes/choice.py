@@ -1,0 +1,59 @@
+"""Chooses the suppression, the calibration and the score threshold of a detector on a scored split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from detection.calibration import BetaCalibration
+from detection.detector import Detector
+from detection.evaluation import DetectionMetrics, score
+from detection.evaluation.analysis.curves import best_f1_overall
+from detection.evaluation.analysis.reliability import fit_calibration, image_shares, judge
+from tools.train.own_classes.scored_split import ScoredSplit, all_detections
+
+NMS_THRESHOLDS = (0.3, 0.4, 0.5)
+AREAS = (0.0, 0.15, 0.3, 0.45)
+"""Preferences for larger boxes (`BetaCalibration.area`)."""
+
+USUAL_THRESHOLD = 0.3
+"""The score threshold where no object was found, so that there is no best F1."""
+
+
+def choose_settings(detector: Detector, split: ScoredSplit, rule: str) -> Detector:
+    """Return a detector with the settings that give the highest mAP on a split, and the threshold of the best F1.
+
+    Of equally good settings, the first is taken: the lowest overlap and the least preference for larger boxes.
+    """
+    chosen, best = detector, float("-inf")
+    for nms_iou_threshold in NMS_THRESHOLDS:
+        plain = replace(detector, nms_iou_threshold=nms_iou_threshold, calibrate=None)
+        metrics = split.measure(all_detections(plain), rule)
+        for area in AREAS:
+            calibration = calibrate(metrics, area)
+            precision = recalibrated(metrics, calibration).mean_average_precision
+            if precision > best:
+                chosen, best = replace(plain, calibrate=calibration), precision
+    return with_threshold(chosen, split, rule)
+
+
+def calibrate(metrics: DetectionMetrics, area: float) -> BetaCalibration | None:
+    """Return the calibration of detections, or None if they do not say how scores and right boxes are related."""
+    try:
+        return fit_calibration(judge(metrics), area=area)
+    except ValueError:
+        return None
+
+
+def recalibrated(metrics: DetectionMetrics, calibration: BetaCalibration | None) -> DetectionMetrics:
+    """Return the figures of the same detections with calibrated scores."""
+    if calibration is None:
+        return metrics
+    shares = calibration(metrics.detections.scores, image_shares(metrics.detections)).astype("float64")
+    return score(metrics.objects, replace(metrics.detections, scores=shares), metrics.rule)
+
+
+def with_threshold(detector: Detector, split: ScoredSplit, rule: str) -> Detector:
+    """Return the detector with the score threshold that gives the best F1 on a split."""
+    best = best_f1_overall(split.measure(all_detections(detector), rule))
+    threshold = best.score_threshold if best.f1 > 0 else USUAL_THRESHOLD
+    return replace(detector, score_threshold=round(float(threshold), 4))

@@ -1,0 +1,198 @@
+"""The command `detect-train DATA`: from a folder of pictures with boxes to a detector of their classes.
+
+detect-train DATA
+detect-train DATA --time 10m --output my-detector
+detect-train DATA --members 3 --size large --time 2h
+
+`detect-train fit`, `validate`, `test` and `export` are the actions of `tools.train.train_classifier`, for experiments.
+
+The folder that it writes is a detector: `detect --config my-detector photo.jpg`. If the command is interrupted, the
+same command goes on where it stopped. `--dry-run` only checks the data and writes training.yaml, whose settings can be
+changed before the command is run again without it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from classifier.scoring.weights_file import find_weights, save_weights
+from classifier.training.initial_weights.class_start import start_for_classes
+from detection.configuration import read_yaml
+from detection.datasets import LabelledFolder
+from detection.datasets.layouts.summary import summarise
+from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
+from tools.command.entry_point import command
+from tools.command.options import LayoutName
+from tools.train import train_classifier
+from tools.train.own_classes.choice import choose_settings
+from tools.train.own_classes.detector_file import build_stages, detector_yaml
+from tools.train.own_classes.folder import DetectorFolder
+from tools.train.own_classes.plan import SIZES, measure_speed, plan_steps, write_settings
+from tools.train.own_classes.scored_split import score_split
+from tools.train.own_classes.steps import fits_decoded, make_proposals, train_member
+from tools.train.own_classes.summary import Figures, closing_lines, write_summary
+
+START = "everyday.safetensors"
+"""The shipped network that training starts from."""
+
+RULE = "voc"
+"""The scoring rule of the figures: average precision as PASCAL VOC defines it, at an IoU of 0.5."""
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of the command's options."""
+    parser = ArgumentParser(
+        prog="detect-train",
+        description="Train a detector of your own classes from a folder of pictures with boxes. "
+        "For experiments see `detect-train fit --help`.",
+    )
+    parser.add_argument("data", type=str, help="folder of pictures with boxes, in any of the usual layouts")
+    parser.add_argument(
+        "--output", type=str | None, help="folder of the new detector; default: <name of DATA>-detector"
+    )
+    parser.add_argument("--time", type=duration, default=600.0, help="time for everything, such as 90s, 10m or 1h30m")
+    parser.add_argument("--size", type=str, choices=SIZES, default="medium", help="larger is slower and finds more")
+    parser.add_argument("--members", type=PositiveInt, default=1, help="number of networks; more are slower and better")
+    parser.add_argument("--seed", type=NonNegativeInt, default=1, help="seed of the training")
+    parser.add_argument(
+        "--layout", type=LayoutName | None, help="layout of the data, if it is not recognised by itself"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only check the data and write the settings")
+    return parser
+
+
+def duration(text: str | float) -> float:
+    """Return the seconds of "90s", "10m" or "1h30m"; a number alone is in seconds.
+
+    Raises:
+        ValueError: for anything else, or if it is not above 0.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
+    parts = [float(part or 0) for part in match.groups()] if match else [0.0]
+    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not seconds:
+        raise ValueError(f"expected a time such as 90s, 10m or 1h30m, got '{text}'")
+    return seconds
+
+
+@command("detect-train")
+def main(arguments: Sequence[str]) -> int:
+    """Train a detector of own classes, or run the action of `train_classifier` that the arguments name."""
+    if not train_classifier.ACTIONS.isdisjoint(arguments):
+        return train_classifier.main(arguments)
+    settings = build_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # the commands of the steps write to it too
+    OwnClasses(settings).run()
+    return 0
+
+
+class OwnClasses:
+    """A training of own classes: its data, its folder and its steps.
+
+    Args:
+        options: the options of `build_parser`.
+
+    Raises:
+        InputError: naming the folder, if there is no data that can be used.
+    """
+
+    def __init__(self, options: Namespace) -> None:
+        self.options = options
+        self.started = time.monotonic()
+        self.data = Path(options.data)
+        self.dataset = read_data(self.data, options)
+        self.folder = DetectorFolder(Path(options.output or f"{self.data.resolve().name}-detector"))
+
+    def run(self) -> None:
+        """Run the steps that are not done yet, each of which goes on where it stopped."""
+        options, folder = self.options, self.folder
+        print("1/5 data")
+        summary = summarise(self.dataset).lines()
+        print("\n".join(f"    {line}" for line in summary))
+        kept = ("time", "size", "members", "seed", "layout")
+        folder.claim({"data": str(self.data.resolve()), **{name: options[name] for name in kept}})
+        print(f"2/5 settings: {self.plan()}")
+        if options.dry_run:
+            print(f"{folder.training}: change it if you like, and run the command again without --dry-run")
+            return
+        print("3/5 proposals: the boxes of every training picture that may hold an object")
+        make_proposals(folder, self.data)
+        print(f"4/5 training: {options.members} network{'s' if options.members > 1 else ''}")
+        decode = fits_decoded(self.dataset.read_entries("train"))
+        for member in range(1, options.members + 1):
+            train_member(folder, self.data, member, seed=options.seed + member - 1, decode=decode)
+        print("5/5 figures: the thresholds are chosen, and the detector is measured")
+        figures = self.measure()
+        write_summary(folder, figures, data_lines=summary, options=vars(options))
+        print("\n".join(closing_lines(folder, figures, self.data)))
+
+    def plan(self) -> str:
+        """Write the start weights and the settings, unless they are there; return a line about them."""
+        folder, options, size = self.folder, self.options, SIZES[self.options.size]
+        if folder.training.exists():
+            return f"those in {folder.training}"
+        network, description = start_for_classes(find_weights(START), self.dataset.class_names)
+        save_weights(folder.start, network, replace(description, input_size=size.input_size, context=size.context))
+        values: dict[str, Any] = {"seed": options.seed, "input_size": size.input_size, "context": size.context}
+        values |= {"budget": size.proposals, "class_names": json.dumps(self.dataset.class_names, ensure_ascii=False)}
+        values |= {"layout": self.dataset.layout}
+        detector = build_stages(yaml.safe_load(write_settings(values)), [str(folder.start)])
+        speed = measure_speed(network, detector, self.dataset.read("train"), size)
+        counts = {split: len(self.dataset.read(split)) for split in self.dataset.splits}
+        steps = plan_steps(
+            speed,
+            seconds=options.time - (time.monotonic() - self.started),
+            pictures=sum(counts.values()),
+            measured=sum(counts.values()) - counts["train"],
+            members=options.members,
+        )
+        values |= {"max_steps": steps, "precision": speed.precision}
+        write_atomically(folder.training, write_settings(values).encode("utf-8"))
+        return f"{steps} steps of {speed.step:.2f} s for each network, written to {folder.training}"
+
+    def measure(self) -> dict[str, Figures]:
+        """Choose the settings of the detector on "val", and return its figures on "val", and on "test" if there is one.
+
+        The file detector.yaml is written here.
+        """
+        folder, settings = self.folder, read_yaml(self.folder.training)
+        names = [folder.member_name(member) for member in range(1, self.options.members + 1)]
+        detector = build_stages(settings, [str(folder.root / name) for name in names])
+        scored = {
+            split: score_split(detector, self.dataset, split) for split in self.dataset.splits if split != "train"
+        }
+        chosen = choose_settings(detector, scored["val"], RULE)
+        write_atomically(folder.detector, detector_yaml(settings, names, chosen).encode("utf-8"))
+        return {split: Figures.of(chosen, images, RULE) for split, images in scored.items()}
+
+
+def read_data(data: Path, options: Namespace) -> LabelledFolder:
+    """Return the data of a folder with the classes that have a box to learn from.
+
+    Raises:
+        InputError: naming the folder, if its layout is not recognised, or there are no pictures to train or measure on.
+    """
+    dataset = LabelledFolder(data, layout=options.layout)
+    for split in ("train", "val"):
+        if split not in dataset.splits:
+            raise InputError(f"{data}: expected pictures to train on and to measure on, got none in split '{split}'")
+    records = dataset.read("train")
+    labels = {label for record in records for label in record.labels[~record.ignored].tolist()}
+    if len(labels) == len(dataset.class_names):
+        return dataset
+    learned = [name for label, name in enumerate(dataset.class_names) if label in labels]
+    return LabelledFolder(data, layout=options.layout, class_names=learned)

@@ -1,0 +1,148 @@
+"""The settings of a training of own classes: own_classes.yaml with the values that fit the data, time and machine.
+
+The number of steps follows from the time that a step takes, which is measured on this machine before the training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from classifier.region_network import RegionNetwork
+from detection.configuration import find_config, read_yaml
+from detection.detector import Detector
+from detection.image import read_image
+from detection.structures.ground_truth import GroundTruth
+
+TEMPLATE = "own_classes.yaml"
+
+REGIONS = 128
+"""Regions in a batch: `batch_size` times `per_image` of the template."""
+
+LOADING = 1.35
+"""Factor on the time of a step for reading and warping regions, which happens on the same cores."""
+
+FIXED_SECONDS = 25.0
+"""Time for imports, and for the report and pictures at the end."""
+
+FEWEST_STEPS = 40
+"""A shorter run would hardly learn anything, so it may take longer than the time that was asked for."""
+
+TIMED_STEPS = 3
+TIMED_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of detectors: the side of the input in pixels, its context, and the number of proposals of a picture."""
+
+    input_size: int
+    context: int
+    proposals: int
+
+
+SIZES = {"small": Size(96, 7, 300), "medium": Size(112, 8, 500), "large": Size(160, 11, 1000)}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The time in seconds of a training step, and of finding and of scoring the proposals of a picture."""
+
+    step: float
+    propose: float
+    score: float
+    precision: str
+
+
+def plan_steps(speed: Speed, *, seconds: float, pictures: int, measured: int, members: int) -> int:
+    """Return the number of training steps of each member that fit into the time.
+
+    Args:
+        speed: of this machine.
+        seconds: time for everything.
+        pictures: number of pictures whose proposals are needed.
+        measured: number of pictures that the finished detector is measured on.
+        members: number of networks.
+    """
+    other = FIXED_SECONDS + speed.propose * pictures + speed.score * measured * members
+    return max(FEWEST_STEPS, int((seconds - other) / (members * speed.step)))
+
+
+def measure_speed(network: RegionNetwork, detector: Detector, records: Sequence[GroundTruth], size: Size) -> Speed:
+    """Measure the speed of this machine with the network, which is changed, and some pictures."""
+    chosen = records[:: max(1, len(records) // (TIMED_IMAGES + 1))][: TIMED_IMAGES + 1]
+    images = [read_image(record.path) for record in chosen]
+    proposals = [detector.propose(image) for image in images]  # compiles the loops of the proposals
+    detector.score(images[:1], proposals[:1])
+    with stopwatch() as propose_time:
+        for image in images[1:] or images:
+            detector.propose(image)
+    with stopwatch() as score_time:
+        detector.score(images, proposals)
+    steps = {precision: time_step(network, size, precision) for precision in ("bf16-mixed", "32-true")}
+    fastest = min(steps, key=lambda precision: steps[precision])
+    return Speed(
+        steps[fastest] * LOADING, propose_time[0] / max(1, len(images) - 1), score_time[0] / len(images), fastest
+    )
+
+
+def time_step(network: RegionNetwork, size: Size, precision: str) -> float:
+    """Return the time in seconds of a training step of `REGIONS` random regions."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.train().to(device).to(memory_format=torch.channels_last)
+    for name in read_yaml(find_config(TEMPLATE))["frozen"]:
+        network.get_submodule(name).requires_grad_(False)
+    inputs = torch.rand(REGIONS, 3, size.input_size, size.input_size, device=device)
+    inputs = inputs.to(memory_format=torch.channels_last)
+    labels = torch.zeros(REGIONS, dtype=torch.int64, device=device)
+
+    def step() -> float:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = functional.cross_entropy(network(inputs).logits, labels)
+        loss.backward()
+        network.zero_grad()
+        return float(loss.detach())  # waits for a GPU
+
+    step()
+    with stopwatch() as elapsed:
+        for _ in range(TIMED_STEPS):
+            step()
+    return elapsed[0] / TIMED_STEPS
+
+
+@contextmanager
+def stopwatch() -> Iterator[list[float]]:
+    """Yield a list that holds the time in seconds when the block has ended."""
+    elapsed: list[float] = []
+    start = time.perf_counter()
+    yield elapsed
+    elapsed.append(time.perf_counter() - start)
+
+
+def write_settings(values: Mapping[str, Any]) -> str:
+    """Return the text of the template, with its comments, and with new values for the keys `values`.
+
+    Of several keys with the same name, the outermost gets the value.
+
+    Raises:
+        ValueError: if the template has no such key.
+    """
+    lines = find_config(TEMPLATE).read_text(encoding="utf-8").splitlines()
+    for key, value in values.items():
+        found = [
+            (len(line) - len(line.lstrip()), row)
+            for row, line in enumerate(lines)
+            if line.lstrip().startswith(f"{key}: ")
+        ]
+        if not found:
+            raise ValueError(f"expected the key {key} in {TEMPLATE}, got none")
+        indent, row = min(found)
+        _, comment, text = lines[row].partition("#")
+        lines[row] = f"{' ' * indent}{key}: {value} {comment}{text}".rstrip()
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,79 @@
+"""The long steps of a training of own classes, each of which goes on where it stopped: proposals, then the networks.
+
+Each step runs a command with the settings in training.yaml, in a process of its own: a process that has used the
+threads of OpenCV cannot start the processes of a loader, and Lightning starts a command again for each further GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from detection.datasets.dataset import Entry
+from detection.errors import InputError
+from detection.image import read_image_size
+from detection.runtime.second_process import module_command, own_environment
+from proposals.cache.reader import ProposalCache
+from tools.train import train_classifier
+from tools.train.own_classes.folder import DetectorFolder
+from tools.train.runs.classifier_run import ClassifierRun
+
+MOST_DECODED = 4 * 2**30
+"""Bytes of decoded pictures that are kept on the disk, so that no step decodes a file; larger sets are decoded anew."""
+
+
+def make_proposals(folder: DetectorFolder, data: Path) -> None:
+    """Find the proposals of the training pictures that have none yet; the command names those that it leaves out."""
+    options = ["--split=train", f"--output={folder.proposals}", f"--workers={os.cpu_count() or 1}"]
+    if run("tools.data.propose", *_common(folder, data), *options):
+        ProposalCache(folder.proposals)  # raises an error if more is wrong than that pictures were left out
+
+
+def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool) -> None:
+    """Train the weights of a member, unless they are there.
+
+    Args:
+        folder: folder of the detector.
+        data: folder of the data.
+        member: number of the member, from 1.
+        seed: seed of the order of the samples.
+        decode: True to keep the decoded pictures in a file.
+
+    Raises:
+        InputError: if the training ends with an error, which it has printed.
+    """
+    weights, last = folder.root / folder.member_name(member), folder.run(member) / "last.ckpt"
+    if weights.exists():
+        return
+    common = [*_common(folder, data), f"--seed={seed}"]
+    fit = [f"--proposals={folder.proposals}", f"--initial_weights={folder.start}"]
+    fit += [f"--output={folder.run(member)}"]
+    if decode:
+        fit.append(f"--decoded_images={folder.work / 'train.decoded'}")
+    if last.exists():
+        fit.append(f"--ckpt_path={last}")
+    status = run("tools.train.train_classifier", "fit", *common, *fit)
+    if status:
+        raise InputError(f"{folder.root}: expected the training to end well, got exit status {status}")
+    parser = train_classifier.build_parser()
+    export = ["export", *common, f"--ckpt_path={last}", f"--weights={weights}", "--stored_as=int8"]
+    ClassifierRun(parser, parser.parse_args(export)).act()
+
+
+def run(module: str, *arguments: str) -> int:
+    """Run the command of a module in a process of its own; return its exit status."""
+    # Lightning's warnings are about code, which a user of the command cannot change.
+    environment = own_environment() | {"PYTHONWARNINGS": "ignore"}
+    return subprocess.run(module_command(module, *arguments), env=environment, check=False).returncode
+
+
+def fits_decoded(entries: Sequence[Entry]) -> bool:
+    """Return True if the decoded pictures take at most `MOST_DECODED` bytes."""
+    sizes = (entry.size or read_image_size(entry.record.path) for entry in entries)
+    return sum(3 * height * width for height, width in sizes) <= MOST_DECODED
+
+
+def _common(folder: DetectorFolder, data: Path) -> list[str]:
+    return [f"--config={folder.training}", f"--data={data}"]

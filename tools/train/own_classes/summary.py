@@ -1,0 +1,139 @@
+"""What a user reads of a finished detector: README.md, report.html, figures.json, curves.png and pictures.png."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from detection.cli.drawing import draw_detections
+from detection.detector import Detector
+from detection.evaluation import DetectionMetrics
+from detection.evaluation.uncertainty.bootstrap import RESAMPLES
+from detection.image import read_image
+from detection.runtime.atomic_write import atomic_path, write_atomically
+from detection.structures.detections import Detections
+from tools.report.json_values import write_json
+from tools.report.page import write_page
+from tools.report.report_text import format_report
+from tools.report.score_report import build_report
+from tools.report.text_table import format_interval, format_number
+from tools.train.own_classes.folder import DetectorFolder
+from tools.train.own_classes.scored_split import ScoredSplit, all_detections
+from tools.train.plot_training.training_log import read_run
+
+CELL = (480, 360)
+"""The width and height of the space for a picture on the sheet, in pixels."""
+COLUMNS, ROWS = 4, 3
+
+SMOOTHING = 0.8
+"""Weight of the next value in the average of a loss, as in detect-plot-training."""
+
+
+class Figures(NamedTuple):
+    """The figures of a detector on a split: the scored pictures, the metrics, and the report on them."""
+
+    detector: Detector
+    images: ScoredSplit
+    metrics: DetectionMetrics
+    report: dict[str, Any]
+
+    @classmethod
+    def of(cls, detector: Detector, images: ScoredSplit, rule: str) -> Figures:
+        """Measure all detections of the pictures, also those below the detector's score threshold."""
+        metrics = images.measure(all_detections(detector), rule)
+        return cls(detector, images, metrics, build_report(metrics, resamples=RESAMPLES, warnings=[]))
+
+    def line(self, split: str) -> str:
+        """Return a line with the mAP, its interval, and the number of pictures."""
+        interval = self.report.get("mAP_interval", [None])
+        shown = "" if None in interval else f" {format_interval(interval)}"
+        return f"mAP {format_number(self.report['mAP'])}{shown} on the {self.report['images']} pictures of {split}"
+
+
+def write_summary(
+    folder: DetectorFolder, figures: Mapping[str, Figures], *, data_lines: Sequence[str], options: Mapping[str, Any]
+) -> None:
+    """Write all files that describe the detector. The curves need matplotlib, and are left out without it."""
+    last = list(figures)[-1]
+    write_json(folder.root / "figures.json", {split: part.report for split, part in figures.items()})
+    paths = {entry.record.image_id: entry.record.path for entry in figures[last].images.entries}
+    write_page(folder.root / "report.html", figures[last].report, figures[last].metrics, paths.get)
+    sheet = draw_sheet(figures[last])
+    with atomic_path(folder.root / "pictures.png") as temporary:
+        sheet.save(temporary)
+    if importlib.util.find_spec("matplotlib") is not None:
+        draw_curves(folder, options["members"])
+    class_names = figures[last].detector.class_names
+    write_atomically(folder.root / "classes.txt", "".join(f"{name}\n" for name in class_names).encode("utf-8"))
+    card = model_card(folder, figures, data_lines=data_lines, options=options)
+    write_atomically(folder.root / "README.md", card.encode("utf-8"))
+
+
+def draw_curves(folder: DetectorFolder, members: int) -> None:
+    """Draw the losses of the members' training in curves.png."""
+    from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow, and optional
+
+    runs = [read_run(str(folder.run(member))) for member in range(1, members + 1)]
+    with atomic_path(folder.root / "curves.png") as temporary:
+        draw_training(runs, smoothing=SMOOTHING).savefig(temporary)
+
+
+def draw_sheet(figures: Figures) -> PIL.Image.Image:
+    """Draw pictures of a split, evenly spaced, with the boxes that the detector shows at its threshold."""
+    images = list(zip(figures.images.entries, figures.images.images, strict=True))
+    places = np.linspace(0, len(images) - 1, min(len(images), COLUMNS * ROWS)).round().astype(int)
+    chosen = [images[place] for place in places]
+    canvas = PIL.Image.new("RGB", (COLUMNS * CELL[0], -(-len(chosen) // COLUMNS) * CELL[1]), "white")
+    for place, (entry, scored) in enumerate(chosen):
+        detections = figures.detector.suppress(scored.boxes, scored.scores, scored.size)
+        image = read_image(entry.record.path)
+        fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), CELL))
+        scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
+        shown = Detections(detections.boxes * scale, detections.scores, detections.labels, detections.class_names)
+        row, column = divmod(place, COLUMNS)
+        drawn = PIL.Image.fromarray(draw_detections(fitted, shown))
+        margin = ((CELL[0] - drawn.width) // 2, (CELL[1] - drawn.height) // 2)
+        canvas.paste(drawn, (column * CELL[0] + margin[0], row * CELL[1] + margin[1]))
+    return canvas
+
+
+def model_card(
+    folder: DetectorFolder, figures: Mapping[str, Figures], *, data_lines: Sequence[str], options: Mapping[str, Any]
+) -> str:
+    """Return the text of README.md."""
+    shown = " ".join(f"--{name} {options[name]:g}" for name in ("time", "members", "seed"))
+    parts = [
+        f"# {folder.root.name}",
+        f"A detector of {len(figures['val'].detector.class_names)} classes ([classes.txt](classes.txt)), made by:",
+        f"    detect-train {Path(options['data']).name} {shown} --size {options['size']}",
+        "Its settings are in [training.yaml](training.yaml), its report is [report.html](report.html), and "
+        "[pictures.png](pictures.png) shows what it finds. To use it:",
+        "    detect --config THIS_FOLDER photo.jpg",
+        "## Data",
+        "\n".join(f"    {line}" for line in data_lines),
+        "The network started from the shipped everyday.safetensors, which has learned from ImageNet, whose terms allow "
+        "its pictures for non-commercial research, and from photographs of COCO.",
+        "## Figures",
+        "Average precision as PASCAL VOC defines it, at an IoU of 0.5, with 95% bootstrap intervals. The calibration "
+        "and the score threshold were chosen on val, so the figures of val flatter a little; those of test do not.",
+    ]
+    for split, part in figures.items():
+        parts += [f"### {split}", "\n".join(f"    {line}" for line in format_report(part.report).splitlines())]
+    return "\n\n".join(parts) + "\n"
+
+
+def closing_lines(folder: DetectorFolder, figures: Mapping[str, Figures], data: Path) -> list[str]:
+    """Return what is printed at the end: the figures, and the commands to run next."""
+    root = folder.root
+    return [
+        *(f"{root}: {part.line(split)}" for split, part in figures.items()),
+        f"{root}: report.html has all figures, pictures.png shows what the detector finds",
+        f"detect:  detect --config {root} photo.jpg",
+        f"measure: detect-evaluate {data} --config {root}",
+    ]

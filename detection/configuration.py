@@ -15,6 +15,8 @@ import yaml
 from detection.detector import Detector
 from detection.errors import InputError
 
+WEIGHTS_SUFFIX = ".safetensors"
+
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
@@ -45,7 +47,29 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
             weights or a device cannot be used.
     """
     path = find_config(config or DEFAULT_CONFIG)
-    return build_detector(read_yaml(path), source=str(path), device=device)
+    return build_detector(read_detector(path), source=str(path), device=device)
+
+
+def read_detector(path: Path) -> dict[str, Any]:
+    """Return the settings in the YAML file of a detector; weights beside the file are named by their full paths.
+
+    So a detector's folder can be moved. Other names of weights are left as they are: they are looked for in the working
+    directory and among the shipped weights.
+
+    Raises:
+        InputError: as `read_yaml` does.
+    """
+    settings: dict[str, Any] = _name_files_beside(read_yaml(path), path.parent.absolute())
+    return settings
+
+
+def _name_files_beside(settings: Any, folder: Path) -> Any:
+    if isinstance(settings, dict):
+        return {key: _name_files_beside(value, folder) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_name_files_beside(value, folder) for value in settings]
+    is_beside = isinstance(settings, str) and settings.endswith(WEIGHTS_SUFFIX) and (folder / settings).is_file()
+    return str(folder / settings) if is_beside else settings
 
 
 def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[str]:

@@ -14,10 +14,12 @@ module of this package. Only `run` imports PyTorch.
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from detection.configuration import read_detector
 from detection.errors import InputError
 from tools.command.entry_point import command, run_action
 
@@ -56,7 +58,7 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
             raise InputError(f"{folder}: expected the folder of a detector of detect-train, got none with {name}")
     named = {
         "config": folder / "training.yaml",
-        "detector": folder / "detector.yaml",
+        "detector": json.dumps(read_detector(folder / "detector.yaml")),
         # Average precision takes all detections into account, also those below the score from which on they are shown.
         "detector.score_threshold": SMALLEST_SCORE,
         "rule": "voc",

@@ -3,6 +3,7 @@
 import csv
 import glob
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,17 +93,17 @@ def read_rows(path: Path) -> list[Row]:
     text = read_text(path, expected="a table of boxes").removeprefix("\ufeff")
     header, *_ = text.splitlines() or [""]
     separator = max(",;\t", key=header.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=separator, restval="")
-    names = [name.strip().lower() for name in reader.fieldnames or ()]
-    if missing := [column for column in COLUMNS if column not in names]:
-        raise InputError(f"{path}:1: expected the columns {','.join(COLUMNS)}, got none '{missing[0]}'")
-    reader.fieldnames = names
+    reader = csv.reader(text.splitlines(), delimiter=separator)
     try:
-        rows = [
-            Row(f"{path}:{reader.line_num}", {name: (cells[name] or "").strip() for name in names}) for cells in reader
-        ]
+        names = [name.strip().lower() for name in next(reader, [])]
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: expected a table of boxes: {error}") from None
+    if missing := [column for column in COLUMNS if column not in names]:
+        raise InputError(f"{path}:1: expected the columns {','.join(COLUMNS)}, got none '{missing[0]}'")
+    rows = [
+        Row(f"{path}:{number}", dict(zip_longest(names, cells[: len(names)], fillvalue=""))) for number, cells in lines
+    ]
     return [row for row in rows if row.cells["filename"]]
 
 

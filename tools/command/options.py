@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
-from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import PositiveInt
 
 from detection.configuration import find_config
 from detection.datasets import DataSet
+from detection.errors import InputError
 
 Item = TypeVar("Item")
 
@@ -48,11 +49,22 @@ def add_dataset_options(parser: ArgumentParser) -> None:
 
 
 def add_layout_option(parser: ArgumentParser) -> None:
-    """Add `--layout`, the short form of `--dataset.layout`."""
+    """Add `--layout`, the short form of `--dataset.layout`, which `choose_layout` applies."""
     parser.add_argument(
         "--layout", type=LayoutName | None, help="layout that LabelledFolder reads, if the folder has several"
     )
-    parser.link_arguments("layout", "dataset.init_args.layout")
+
+
+def choose_layout(settings: Namespace) -> None:
+    """Pass `--layout` on to the reader of the data set. A link would replace `--dataset.layout` by None.
+
+    Raises:
+        InputError: if the reader has no such argument.
+    """
+    if settings.layout is not None:
+        if "layout" not in settings.dataset.init_args:
+            raise InputError(f"--layout: expected the reader LabelledFolder, got {settings.dataset.class_path}")
+        settings.dataset.init_args.layout = settings.layout
 
 
 def name_data_folder(arguments: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
 from detection.image import read_image
 from tools.command.entry_point import command
-from tools.command.options import add_dataset_options, add_layout_option, name_data_folder
+from tools.command.options import add_dataset_options, add_layout_option, choose_layout, name_data_folder
 
 
 class Checked(NamedTuple):
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the faults and a summary, and return the exit status: 1 if there are faults."""
     parser = build_parser()
     settings = parser.parse_args(name_data_folder(arguments))
+    choose_layout(settings)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
     dataset = parser.instantiate(settings).dataset

@@ -9,13 +9,14 @@ from xml.parsers import expat
 from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
+from detection.image import read_image_size
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc_xml(
-    path: Path, labels: Mapping[str, int], faults: Faults
+    path: Path, labels: Mapping[str, int], faults: Faults, *, image: Path | None = None
 ) -> tuple[tuple[int, int], tuple[FloatArray, IntArray, BoolArray]]:
     """Return the size (height, width) of the image, and the boxes [M, 4], labels [M] and `difficult` flags [M].
 
@@ -27,13 +28,14 @@ def read_voc_xml(
         path: the file.
         labels: the label of each class, by the name that the file uses.
         faults: receives errors in single objects, with the line at which the object begins.
+        image: the image, whose size is read if the file states none or 0, as some tools write.
 
     Raises:
         InputError: naming the file, if it is missing, not XML, or does not state the size of the image.
     """
     root = _parse(path)
     with Faults().at(str(path)):
-        size = _size(root)
+        size = _size(root) if image is None or _states_size(root) else read_image_size(image)
     objects = []
     for index, element in enumerate(root.findall("object")):
         with faults.at(partial(_place_of_object, path, index)):
@@ -57,6 +59,10 @@ def _parse(path: Path) -> ElementTree.Element:
         raise InputError(f"{path}: expected an annotation in the XML of PASCAL VOC: {error.strerror}") from None
     except ElementTree.ParseError as error:
         raise InputError(f"{path}:{error.position[0]}: expected XML: {error}") from None
+
+
+def _states_size(root: ElementTree.Element) -> bool:
+    return all(root.findtext(f"size/{side}", "").strip() not in ("", "0") for side in ("width", "height"))
 
 
 def _size(root: ElementTree.Element) -> tuple[int, int]:

@@ -11,6 +11,8 @@ NO_CLASSES = frozenset({"images", "labels", "annotations", "imagesets", "jpegima
 def find_class_folders(listing: FolderListing) -> FoundLayout | None:
     """Return the splits of folders `<class>/` or `<split>/<class>/` with images, or None if there are no such folders.
 
+    A single folder, such as `images/<class>/`, need not be named like a split.
+
     There have to be two classes or more, since the pictures of a single class would not say where its objects are.
     """
     paths = [parts for image in listing.images if (parts := image.relative_to(listing.root).parts[:-1])]
@@ -26,7 +28,7 @@ def find_class_folders(listing: FolderListing) -> FoundLayout | None:
             return None
         splits = {UNNAMED: SplitSource(ImageFolder(listing.root, ["."]), ".")}
     else:
-        if UNNAMED in named or len(named) < len(tops):
+        if (UNNAMED in named and len(tops) > 1) or len(named) < len(tops):
             return None
         reader = ImageFolder(listing.root, tops)
         splits = {split: SplitSource(reader, folder) for split, folder in named.items()}

@@ -95,7 +95,7 @@ class LabelledFolder(DataSet):
             f"class '{self.class_names[label]}' has a single box" for label in np.flatnonzero(counts == 1).tolist()
         ]
         if background := sum(len(record) == 0 for record in records):
-            remarks.append(f"{background} pictures have no boxes: they are used as background")
+            remarks.append(f"pictures without boxes, which are used as background: {background}")
         if missing := [name for name in ("train", "val") if name not in self._entries]:
             remarks.append(f"there is no split '{missing[0]}'")
         return remarks

@@ -44,7 +44,7 @@ class VOCFiles(DataSet):
             with faults.at():
                 with Faults().at(place):
                     image = self._image_index.find(xml.stem, xml)
-                size, objects = read_voc_xml(xml, self._labels, faults)
+                size, objects = read_voc_xml(xml, self._labels, faults, image=image)
                 name = xml.stem if self._names_are_unique else self._listing.relative(xml).removesuffix(".xml")
                 yield Entry(place, GroundTruth(name, image, *objects), size)
 

@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 from PIL.ExifTags import Base as ExifTag
 
+from tests.detection.datasets.layouts import drawn_folders
 from tools.data import check_dataset
 
 COCO = ("--dataset", "detection.datasets.COCO", "--dataset.images", "images")
@@ -107,3 +108,41 @@ def test_reader_that_is_not_there(root: Path, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit, match="2"):
         check_dataset.main(["--dataset", "detection.datasets.Nothing", "--data", str(root), "--split", "train"])
     assert "detection.datasets.Nothing" in capsys.readouterr().err
+
+
+def test_folder_whose_layout_is_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    assert check_dataset.main([str(tmp_path), "--images"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{tmp_path}: PASCAL VOC (4 XML files in annotations/, lists train.txt, val.txt)"
+    assert lines[3:5] == ["pictures           3    1", "without boxes      1    0"]
+    assert lines[-1] == "0 faults"
+
+
+def test_faults_of_a_recognised_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    photo = tmp_path / "images" / "a.jpg"
+    content = photo.read_bytes()
+    photo.write_bytes(content[:-60] + content[-2:])  # only the end is there
+    (tmp_path / "val.txt").write_text("d\nx\n")
+    assert check_dataset.main([str(tmp_path)]) == 1
+    first, second, *_, last = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path / 'val.txt'}:2: expected a file 'x' in the folder or below, got none"
+    assert (second, last) == (
+        f"{tmp_path}: PASCAL VOC (4 XML files in annotations/, lists train.txt, val.txt)",
+        "1 fault",
+    )
+
+
+def test_layout_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    drawn_folders.write(tmp_path / "all.csv", drawn_folders.csv_text(drawn_folders.ALL))
+    assert check_dataset.main([str(tmp_path)]) == 1
+    assert "choose with --layout voc or --layout csv" in capsys.readouterr().err
+    for options in (("--layout", "csv"), ("--dataset.layout", "csv")):
+        assert check_dataset.main([str(tmp_path), *options]) == 0
+        assert capsys.readouterr().out.startswith(f"{tmp_path}: CSV (all.csv)\n")
+    assert check_dataset.main([str(tmp_path), "--layout", "csv", "--dataset", "detection.datasets.YOLO"]) == 1
+    assert capsys.readouterr().err == (
+        "detect-check-dataset: --layout: expected the reader LabelledFolder, got detection.datasets.YOLO\n"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from detection.datasets.dataset import DataSet, Entry, count_objects
 from detection.datasets.files.faults import Faults
 from detection.datasets.layouts.class_names import ClassList, build_class_list, spelling_key
-from detection.datasets.layouts.found_layout import FoundLayout
+from detection.datasets.layouts.found_layout import FoundLayout, joined
 from detection.datasets.layouts.pictures import find_image_faults, same_content
 from detection.datasets.layouts.recognise import recognise
 from detection.datasets.layouts.splits import complete_splits, duplicate_remarks
@@ -94,11 +94,15 @@ class LabelledFolder(DataSet):
         remarks = [
             f"class '{self.class_names[label]}' has a single box" for label in np.flatnonzero(counts == 1).tolist()
         ]
+        for split, entries in self._entries.items():
+            of_split = count_objects([entry.record for entry in entries], len(self.class_names))
+            missing = [self.class_names[label] for label in np.flatnonzero((counts > 1) & (of_split == 0)).tolist()]
+            if missing:
+                remarks.append(f"classes without boxes in split '{split}': {joined(missing, limit=10)}")
         if background := sum(len(record) == 0 for record in records):
             remarks.append(f"pictures without boxes, which are used as background: {background}")
-        if missing := [name for name in ("train", "val") if name not in self._entries]:
-            remarks.append(f"there is no split '{missing[0]}'")
-        return remarks
+        absent = [f"there is no split '{name}'" for name in ("train", "val") if name not in self._entries]
+        return [*remarks, *absent]
 
 
 class _Read(NamedTuple):

@@ -40,6 +40,7 @@ def test_lines(tmp_path: Path) -> None:
         "size of pictures: 80x60 (smallest), 80x60 (median), 80x60 (largest) px",
         "size of boxes, as the side of a square of this area (and its share of the picture's side): 5% below 26 px "
         "(37%), half below 39 px (56%), 95% below 51 px (73%)",
+        "note: classes without boxes in split 'val': dog",
         "note: pictures without boxes, which are used as background: 1",
         f"left out: {tmp_path / 'train.txt'}:4: expected a file 'x' in the folder or below, got none",
         f"left out: {tmp_path / 'train.txt'}:5: expected a file 'y' in the folder or below, got none",

@@ -36,9 +36,12 @@ class YOLO(DataSet):
     height of a box or the corners of a polygon, relative to the size of the image. Polygons become their boxes. An
     image without a text file has no objects.
 
+    LabelImg and Label Studio write the names into the lines of a text file instead. The splits are then folders
+    `train`, `val` and `test`, also in `images`; without them all images are in "train".
+
     Args:
         root: the folder of the data set.
-        config: the file in this folder.
+        config: the file in this folder, a YAML file or a text file of names.
 
     Raises:
         InputError: if the file is missing or malformed.
@@ -47,7 +50,9 @@ class YOLO(DataSet):
     def __init__(self, root: str | Path, config: str = "data.yaml") -> None:
         self.root = Path(root)
         self.config = self.root / config
-        self._settings = read_yolo_config(self.config)
+        is_yaml = self.config.suffix in (".yaml", ".yml")
+        self._folder = self.config.parent if is_yaml else self.root
+        self._settings = read_yolo_config(self.config) if is_yaml else _settings_of_names(self.root, self.config)
         self._names = _class_names(self._settings.get("names"), self.config)
         self.class_names = tuple(self._names.values())
         if len(set(self.class_names)) < len(self.class_names):
@@ -93,7 +98,7 @@ class YOLO(DataSet):
 
     def _resolve(self, source: str, folder: Path | None = None) -> Path:
         """Return the path of a folder or file: as written if it exists, or with its last parts in the file's folder."""
-        own = self.config.parent
+        own = self._folder
         parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
         base = own / str(self._settings.get("path") or "")
         candidates = [(folder or base) / source, base / source, own / source]
@@ -129,6 +134,18 @@ def read_yolo_config(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with the key names")
     return content
+
+
+def _settings_of_names(root: Path, path: Path) -> dict[str, Any]:
+    """Return the settings that a text file of names, and the folders of splits beside it, stand for."""
+    splits = {
+        split: folder
+        for split, keys in SPLIT_KEYS.items()
+        for key in keys
+        for folder in (key, f"images/{key}")
+        if (root / folder).is_dir()
+    }
+    return {"names": read_lines(path, expected="names of classes"), **(splits or {"train": "."})}
 
 
 def _class_names(names: Any, path: Path) -> dict[int, str]:

@@ -77,7 +77,7 @@ class LabelledFolder(DataSet):
         counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())
         self.description = f"{self.root}: {found.description}\nsplits, {completed.description}: {counts} pictures"
 
-    def entries(self, split: str, _: Faults) -> Iterator[Entry]:
+    def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
         """Yield the usable images of a split; what was left out is not reported again."""
         if split not in self._entries:
             raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")

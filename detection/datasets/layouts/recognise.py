@@ -26,7 +26,7 @@ LAYOUTS = (*FINDERS, "folders")
 LOOKED_FOR = {
     "coco": "JSON files with images, annotations and categories (coco)",
     "voc": "XML files of PASCAL VOC (voc)",
-    "yolo": "a data.yaml with names and train or val (yolo)",
+    "yolo": "a data.yaml with names and train or val, or a classes.txt (yolo)",
     "csv": "CSV files with the columns filename, class, xmin, ymin, xmax, ymax (csv)",
     "folders": "two or more folders of one class each (folders)",
 }

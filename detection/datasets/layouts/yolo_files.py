@@ -1,4 +1,4 @@
-"""Recognises a data set of YOLO by its file `data.yaml`."""
+"""Recognises a data set of YOLO by its file `data.yaml`, or by a text file with the names of its classes."""
 
 from pathlib import Path
 
@@ -9,9 +9,12 @@ from detection.errors import InputError
 
 USUAL_NAME = "data.yaml"
 
+NAME_FILES = ("classes.txt", "obj.names")
+"""Text files with the names of the classes: of LabelImg and Label Studio, and of darknet."""
+
 
 def find_yolo(listing: FolderListing) -> FoundLayout | None:
-    """Return the splits of the YAML file with the names of classes, or None if there is no such file.
+    """Return the splits of the file with the names of classes, or None if there is no such file.
 
     Raises:
         InputError: if there are several and none or more than one is called `data.yaml`; or the file is malformed.
@@ -23,11 +26,20 @@ def find_yolo(listing: FolderListing) -> FoundLayout | None:
             names = joined([listing.relative(path) for path in usual or files])
             raise InputError(f"{listing.root}: expected one data.yaml with names of classes, got {names}")
         files = usual
+    files = files or _name_files(listing)
     if not files:
         return None
     name = listing.relative(files[0])
     reader = YOLO(listing.root, name)
     return FoundLayout("yolo", f"YOLO ({name})", {split: SplitSource(reader, split) for split in reader.splits})
+
+
+def _name_files(listing: FolderListing) -> list[Path]:
+    """Return the first file of names, if an image has a text file of the same name."""
+    texts = {path.stem for path in listing.with_suffix(".txt")}
+    if not any(image.stem in texts for image in listing.images):
+        return []
+    return [path for path in listing.files if path.name in NAME_FILES][:1]
 
 
 def _is_yolo(path: Path) -> bool:

@@ -137,3 +137,17 @@ def test_what_is_not_there_is_named(root: Path) -> None:
         YOLO(root).read("train")
     with pytest.raises(InputError, match=r"other\.yaml: expected the configuration of a data set: No such file"):
         YOLO(root, "other.yaml")
+
+
+def test_text_file_of_names(root: Path) -> None:
+    (root / "data.yaml").unlink()
+    write(root / "classes.txt", "cat\ndog\n")
+    dataset = YOLO(root, "classes.txt")
+    assert (dataset.class_names, dataset.splits) == (("cat", "dog"), ["train"])
+    assert [record.image_id for record in dataset.read("train")] == ["images/a.jpg"]
+    (root / "valid").mkdir()
+    PIL.Image.new("RGB", (9, 9)).save(root / "valid" / "b.jpg")
+    write(root / "valid" / "b.txt", "0 0.5 0.5 1 1")
+    dataset = YOLO(root, "classes.txt")
+    assert dataset.splits == ["val"]
+    assert [record.image_id for record in dataset.read("val")] == ["valid/b.jpg"]

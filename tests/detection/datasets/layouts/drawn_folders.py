@@ -206,6 +206,13 @@ def yolo_lists(root: Path) -> None:
         write(root / f"{split}.txt", "".join(f"data/images/{split}/{name}\n" for name in pictures))
 
 
+def yolo_names(root: Path) -> None:
+    """Names in a text file, as LabelImg writes them."""
+    yolo(root)
+    (root / "data.yaml").unlink()
+    write(root / "labels" / "classes.txt", "cat\ndog\n")
+
+
 def csv(root: Path) -> None:
     """A table for each split, and `images/`."""
     for split, pictures in PICTURES.items():
@@ -225,7 +232,7 @@ def csv_roboflow(root: Path) -> None:
 WRITERS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "coco": (coco, coco_official, coco_roboflow),
     "voc": (voc_lists, voc_devkit, voc_beside, voc_twin_folders),
-    "yolo": (yolo, yolo_roboflow, yolo_absolute, yolo_elsewhere, yolo_lists),
+    "yolo": (yolo, yolo_roboflow, yolo_absolute, yolo_elsewhere, yolo_lists, yolo_names),
     "csv": (csv, csv_roboflow),
 }
 """The functions that write `PICTURES` in each layout."""

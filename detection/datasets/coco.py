@@ -78,10 +78,13 @@ class COCO(DataSet):
             raise InputError(f"{path}: expected the categories of {self._source}, got others")
         images = _read_images(content, path, faults)
         self._read_objects(content, path, images, faults)
-        folder = self.root / self.images.replace("{split}", split)
         for image_id, image in images.items():
-            record = GroundTruth(str(image_id), folder / image.name, *object_arrays(image.objects))
+            record = GroundTruth(str(image_id), self.image_path(split, image.name), *object_arrays(image.objects))
             yield Entry(image.place, record, image.size)
+
+    def image_path(self, split: str, name: str) -> Path:
+        """Return the path of the image that the file of a split calls by this name."""
+        return self.root / self.images.replace("{split}", split) / name
 
     def _read_objects(self, content: coco_json.Record, path: Path, images: dict[int, _Image], faults: Faults) -> None:
         """Read the annotations, and add the objects to their images."""

@@ -57,15 +57,19 @@ class CSVTable(DataSet):
         self._labels = {name: label for label, name in enumerate(self.class_names)}
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
-        folder = self.root / self.images.replace("{split}", split)
         rows_of_images: dict[str, list[Row]] = {}
         for row in read_rows(self.root / self.annotations.replace("{split}", split)):
             rows_of_images.setdefault(row.cells["filename"], []).append(row)
         for name, rows in rows_of_images.items():
             with faults.at(rows[0].place):
-                size = _stated_size(rows[0]) or read_image_size(folder / name)
+                path = self.image_path(split, name)
+                size = _stated_size(rows[0]) or read_image_size(path)
                 objects = list(self._objects(rows, size, faults))
-                yield Entry(rows[0].place, GroundTruth(name, folder / name, *object_arrays(objects)), size)
+                yield Entry(rows[0].place, GroundTruth(name, path, *object_arrays(objects)), size)
+
+    def image_path(self, split: str, name: str) -> Path:
+        """Return the path of the image that the table of a split calls by this name."""
+        return self.root / self.images.replace("{split}", split) / name
 
     def _objects(self, rows: list[Row], size: tuple[int, int], faults: Faults) -> Iterator[AnnotatedObject]:
         for row in rows:

@@ -13,7 +13,8 @@ def stratified_split(labels: Sequence[IntArray], *, share: float, seed: int) -> 
 
     The method is iterative stratification (Sechidis, Tsoumakas and Vlahavas, 2011): class by class, the rarest first,
     each image goes to the part that lacks more objects of the class. A class with one or two images is only in the
-    larger part. Images without objects come last. From two images on, neither part is empty.
+    larger part. Images without objects come last. From two images on, neither part is empty; and if two images have
+    objects, each part has objects.
 
     Args:
         labels: the labels of the objects of each image, of length N.
@@ -27,10 +28,15 @@ def stratified_split(labels: Sequence[IntArray], *, share: float, seed: int) -> 
         raise ValueError(f"share must be above 0 and up to 0.5, got {share}")
     counts = [Counter(image.tolist()) for image in labels]
     order = np.random.default_rng(seed).permutation(len(counts)).tolist()
-    totals = sum(counts, Counter[int]())
+    totals = Counter[int]()
+    for image in counts:
+        totals.update(image)
     smaller = _assign(counts, order, totals, share=share)
-    if len(counts) > 1 and not smaller.any():  # for example, if each image has a class of its own
-        smaller[max(order, key=lambda image: min((totals[label] for label in counts[image]), default=0))] = True
+    with_objects = [image for image in order if counts[image]]
+    if len(with_objects) > 1 and not smaller[with_objects].any():  # for example, if each image has a class of its own
+        smaller[max(with_objects, key=lambda image: min(totals[label] for label in counts[image]))] = True
+    elif len(counts) > 1 and not smaller.any():
+        smaller[next(image for image in order if not counts[image])] = True
     return smaller
 
 

@@ -16,6 +16,17 @@ from detection.datasets.layouts.listing import FolderListing
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
+class COCOFiles(COCO):
+    """Reader of a JSON file of COCO, which finds images also where the file states the paths of another machine."""
+
+    def __init__(self, listing: FolderListing, annotations: Path, images: Path) -> None:
+        super().__init__(listing.root, listing.relative(annotations), listing.relative(images))
+        self._listing = listing
+
+    def image_path(self, split: str, name: str) -> Path:
+        return self._listing.find_image(super().image_path(split, name), name, self._source)
+
+
 def find_coco(listing: FolderListing) -> FoundLayout | None:
     """Return the JSON files of the splits, or None if no JSON file has images, annotations and categories.
 
@@ -41,9 +52,9 @@ def _is_coco(path: Path) -> bool:
     return all(key in content for key in KEYS)
 
 
-def _reader(listing: FolderListing, path: Path) -> COCO:
+def _reader(listing: FolderListing, path: Path) -> COCOFiles:
     images = coco_json.load_json(path).get("images")
     items = images if isinstance(images, list) else []
     names = [item["file_name"] for item in items if isinstance(item, dict) and isinstance(item.get("file_name"), str)]
     folder = listing.image_folder(names, path)
-    return COCO(listing.root, annotations=listing.relative(path), images=listing.relative(folder))
+    return COCOFiles(listing, path, folder)

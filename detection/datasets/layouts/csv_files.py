@@ -14,6 +14,17 @@ from detection.datasets.layouts.listing import FolderListing
 from detection.errors import InputError
 
 
+class CSVFiles(CSVTable):
+    """Reader of a table, which finds images also where the table states the paths of another machine."""
+
+    def __init__(self, listing: FolderListing, annotations: Path, images: Path) -> None:
+        super().__init__(listing.root, listing.relative(annotations), listing.relative(images))
+        self._listing = listing
+
+    def image_path(self, split: str, name: str) -> Path:
+        return self._listing.find_image(super().image_path(split, name), name, self.root / self.annotations)
+
+
 def find_csv(listing: FolderListing) -> FoundLayout | None:
     """Return the tables of the splits, or None if no file has the columns of `CSVTable`."""
     files = [path for path in listing.with_suffix(".csv") if _image_names(path)]
@@ -23,8 +34,7 @@ def find_csv(listing: FolderListing) -> FoundLayout | None:
     splits = {}
     for split, path in used.items():
         folder = listing.image_folder(_image_names(path), path)
-        reader = CSVTable(listing.root, annotations=listing.relative(path), images=listing.relative(folder))
-        splits[split] = SplitSource(reader, split)
+        splits[split] = SplitSource(CSVFiles(listing, path, folder), split)
     names = [listing.relative(path) for path in used.values()]
     return FoundLayout("csv", f"CSV ({joined(names)})", splits, not_used(files, used))
 

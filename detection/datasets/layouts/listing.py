@@ -39,6 +39,20 @@ class FolderListing:
         """The paths of all files as text."""
         return frozenset(map(os.fspath, self.files))
 
+    @cached_property
+    def image_index(self) -> "FileIndex":
+        """The images by their names."""
+        return FileIndex(self.images)
+
+    def find_image(self, path: Path, name: str, near: Path) -> Path:
+        """Return `path` if there is such a file, or else the image that `name` means; `path` if there is none."""
+        if os.fspath(path) not in self.names:
+            try:
+                return self.image_index.find(name, near)
+            except InputError:  # the reader reports that there is no such file
+                pass
+        return path
+
     def image_folder(self, file_names: Sequence[str], source: Path) -> Path:
         """Return the folder below which most of the named files are, the folder nearest to `source` if several fit.
 

@@ -30,7 +30,6 @@ class VOCFiles(DataSet):
         self._listing = listing
         self._annotations = annotations
         self._annotation_index = FileIndex(annotations)
-        self._image_index = FileIndex(listing.images)
         self._labels = {name: label for label, name in enumerate(self.class_names)}
         self._names_are_unique = len({path.stem for path in annotations}) == len(annotations)
 
@@ -43,7 +42,7 @@ class VOCFiles(DataSet):
         for place, xml in self.annotations_of(split, faults):
             with faults.at():
                 with Faults().at(place):
-                    image = self._image_index.find(xml.stem, xml)
+                    image = self._listing.image_index.find(xml.stem, xml)
                 size, objects = read_voc_xml(xml, self._labels, faults, image=image)
                 name = xml.stem if self._names_are_unique else self._listing.relative(xml).removesuffix(".xml")
                 yield Entry(place, GroundTruth(name, image, *objects), size)

@@ -54,6 +54,8 @@ def test_neither_part_is_empty(images: list[list[int]], share: float, seed: int)
     smaller = stratified_split(labels(*images), share=share, seed=seed)
     assert smaller.shape == (len(images),)
     assert 0 < smaller.sum() < len(images)
+    if sum(map(bool, images)) > 1:
+        assert {bool(chosen) for chosen, image in zip(smaller, images, strict=True) if image} == {False, True}
 
 
 def test_few_images() -> None:

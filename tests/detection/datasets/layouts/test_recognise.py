@@ -72,8 +72,21 @@ def test_file_for_all_pictures(tmp_path: Path) -> None:
         assert data.layout == layout
         assert content(data, "train") | content(data, "val") == expected("train") | expected("val")
         assert data.description.splitlines()[1] == (
-            "splits, 20% of the pictures drawn as val, balanced by class, with seed 1: train 3, val 1 pictures"
+            "splits, 20% of the pictures drawn as val, balanced by class, with seed 1: train 2, val 2 pictures"
         )
+
+
+@pytest.mark.parametrize("folder", ["/home/someone/pets/", r"C:\pets\images\\", "../pets/", "images/"])
+def test_images_with_the_paths_of_another_machine(folder: str, tmp_path: Path) -> None:
+    listed = {f"{folder}{name}": boxes for name, boxes in ALL.items()}
+    write_coco(tmp_path / "coco" / "result.json", listed)
+    write(tmp_path / "csv" / "boxes.csv", drawn_folders.csv_text(listed))
+    for layout in ("coco", "csv"):
+        for name in ALL:
+            draw(tmp_path / layout / "images" / name)
+        data = LabelledFolder(tmp_path / layout)
+        assert content(data, "train") | content(data, "val") == expected("train") | expected("val")
+        assert data.left_out == ()
 
 
 @pytest.mark.parametrize("folder", ["", "images", "train", "training_set"])

@@ -1,5 +1,6 @@
 """`LabelledFolder`, the reader of a folder whose layout it recognises by itself."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,11 @@ from detection.datasets.layouts.pictures import find_image_faults, same_content
 from detection.datasets.layouts.recognise import recognise
 from detection.datasets.layouts.splits import complete_splits, duplicate_remarks
 from detection.errors import InputError
+from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.boxes import box_area
 from detection.structures.ground_truth import GroundTruth
+
+logger = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.2
 """The share of the pictures that are held out for validation where there is no such split (our choice)."""
@@ -76,6 +81,9 @@ class LabelledFolder(DataSet):
         self.remarks = (*classes.remarks, *self._find_remarks(), *duplicate_remarks(self._entries, groups, self.root))
         counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())
         self.description = f"{self.root}: {found.description}\nsplits, {completed.description}: {counts} pictures"
+        if self.left_out:
+            what = "boxes, pictures or files, which detect-check-dataset lists"
+            logger.warning(f"{self.root}: left out {len(self.left_out)} {what}")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
         """Yield the usable images of a split; what was left out is not reported again."""
@@ -117,9 +125,21 @@ def _read_sources(found: FoundLayout) -> _Read:
     faults: list[str] = []
     for split, source in found.splits.items():
         check = source.reader.read_usable(source.split)
-        entries[split] = check.entries
         faults += [str(fault) for fault in check.faults]
+        entries[split] = [_select(entry, box_area(entry.record.boxes) > 0) for entry in check.entries]
+        counts = zip(check.entries, entries[split], strict=True)
+        empty = [(entry.place, len(entry.record) - len(kept.record)) for entry, kept in counts]
+        faults += [f"{place}: expected boxes with an area, got {count} without" for place, count in empty if count]
     return _Read(entries, faults)
+
+
+def _select(entry: Entry, kept: BoolArray, labels: IntArray | None = None) -> Entry:
+    """Return an image with the boxes that are `kept`, and with other labels if they are given."""
+    record = entry.record
+    labels = record.labels if labels is None else labels
+    return entry._replace(
+        record=GroundTruth(record.image_id, record.path, record.boxes[kept], labels[kept], record.ignored[kept])
+    )
 
 
 def _box_counts(found: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
@@ -145,12 +165,9 @@ def _relabel(
         new_labels = np.array([label_of.get(spelling_key(name), -1) for name in names], np.int64)
         relabelled[split] = []
         for entry in entries[split]:
-            record = entry.record
-            labels = new_labels[record.labels]
-            kept = labels >= 0
-            removed.update(names[label] for label in record.labels[~kept].tolist())
-            record = GroundTruth(record.image_id, record.path, record.boxes[kept], labels[kept], record.ignored[kept])
-            relabelled[split].append(entry._replace(record=record))
+            labels = new_labels[entry.record.labels]
+            removed.update(names[label] for label in entry.record.labels[labels < 0].tolist())
+            relabelled[split].append(_select(entry, labels >= 0, labels))
     reason = "left out, since it is none of the given classes"
     return _Read(relabelled, [f"class '{name}': {count} boxes {reason}" for name, count in removed.items()])
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from detection.datasets.dataset import Entry, count_objects
 from detection.datasets.layouts.labelled_folder import LabelledFolder
 from detection.structures.arrays import IntArray
+from detection.structures.boxes import box_area
 
 MAX_LINES = 20
 """The number of classes, of remarks and of faults in the text of a summary; the others are counted (our choice)."""
@@ -98,9 +99,8 @@ def _box_sizes(entries: Sequence[Entry]) -> tuple[NDArray[np.float64], NDArray[n
     sides = []
     picture_sides = []
     for entry in entries:
-        boxes = entry.record.boxes.astype(np.float64)
-        sides.append(np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
-        picture_sides.append(np.full(len(boxes), np.sqrt(np.prod(entry.size or (1, 1)))))
+        sides.append(np.sqrt(box_area(entry.record.boxes).astype(np.float64)))
+        picture_sides.append(np.full(len(entry.record), np.sqrt(np.prod(entry.size or (1, 1)))))
     side = np.concatenate(sides)
     shares = side / np.concatenate(picture_sides)
     quantiles = [0.05, 0.5, 0.95]

@@ -190,17 +190,32 @@ def test_boxes_outside_or_empty_are_left_out(tmp_path: Path) -> None:
     write(tmp_path / "yolo" / "data.yaml", "train: images\nnames: [cat]")
     write_yolo(tmp_path / "yolo" / "labels" / "a.txt", wrong, ["cat"])
     for name, places in {
-        "coco": ["all.json: annotations[0] (id 1)", "all.json: annotations[2] (id 3)"],
+        "coco": [
+            "all.json: annotations[0] (id 1)",
+            "all.json: annotations[2] (id 3)",
+            "all.json: images[0] (id 1)",  # has the box of no width, which `COCO` reads as ignored
+        ],
         "voc": ["a.xml:2", "a.xml:3", "a.xml:4"],
         "csv": ["all.csv:2", "all.csv:3", "all.csv:4"],
         "yolo": ["labels/a.txt:1", "labels/a.txt:2", "labels/a.txt:3"],
     }.items():
         data = LabelledFolder(tmp_path / name)
         (record,) = data.read("train")
-        assert record.boxes[~record.ignored].tolist() == [[5, 5, 25, 25]], name
+        assert record.boxes.tolist() == [[5, 5, 25, 25]], name
         assert [line.partition(": expected ")[0] for line in data.left_out] == [
             str(tmp_path / name / place) for place in places
         ]
+
+
+def test_warning_says_how_many_things_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    assert LabelledFolder(tmp_path).left_out == ()
+    assert caplog.messages == []
+    write(tmp_path / "train.txt", "a\nb\n")
+    LabelledFolder(tmp_path)
+    assert caplog.messages == [
+        f"{tmp_path}: left out 1 boxes, pictures or files, which detect-check-dataset lists",
+    ]
 
 
 def test_pictures_and_files_that_belong_to_nothing_are_listed(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class LabelledFolder(DataSet):
         completed = complete_splits(given.entries, groups, share=validation_share, seed=seed)
         self._entries = completed.splits
         self.splits = tuple(self._entries)
-        self.left_out = (*found.left_out, *read.faults, *relabelled.faults, *given.faults)
+        self.left_out = (*found.left_out, *read.faults, *relabelled.faults, *given.faults, *completed.left_out)
         self._require_boxes(found)
         self.remarks = (*classes.remarks, *self._find_remarks(), *duplicate_remarks(self._entries, groups, self.root))
         counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())

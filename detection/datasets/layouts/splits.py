@@ -16,16 +16,18 @@ Splits = Mapping[str, Sequence[Entry]]
 
 
 class CompletedSplits(NamedTuple):
-    """The splits, and a phrase that says which are given and which are made."""
+    """The splits, a phrase that says which are given and which are made, and a line for each picture in none."""
 
     splits: dict[str, list[Entry]]
     description: str
+    left_out: list[str]
 
 
 def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: float, seed: int) -> CompletedSplits:
     """Return the given splits; without "val", split it off "train" so that each class has the same share in it.
 
-    "train" stands also for "trainval" if there is no "train", and for pictures whose files name no split.
+    "train" stands also for "trainval" without "val" if there is no "train", and for pictures whose files name no split
+    if there is neither.
 
     Args:
         given: the entries by the names of their splits.
@@ -36,15 +38,26 @@ def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: f
     whole = next((name for name in ("train", "trainval", UNNAMED) if given.get(name)), None)
     splits = {name: list(given[name]) for name in ("val", "test") if given.get(name)}
     if whole is not None:
-        splits = {"train": list(given[whole]), **splits}
-    if whole is None or "val" in splits or len(splits["train"]) < 2:
-        return CompletedSplits(splits, "as given")
-    training, validation = _split_off(splits["train"], groups, share=share, seed=seed)
-    if not validation:  # all images are the same
-        return CompletedSplits(splits, "as given")
-    made = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
-    splits = {"train": training, "val": validation, **{name: splits[name] for name in ("test",) if name in splits}}
-    return CompletedSplits(splits, made)
+        measured = {entry.record.path for entry in splits.get("val", ()) if whole == "trainval"}
+        splits = {"train": [entry for entry in given[whole] if entry.record.path not in measured], **splits}
+    left_out = _left_out(given, splits)
+    if "val" not in splits and len(splits.get("train", ())) > 1:
+        training, validation = _split_off(splits["train"], groups, share=share, seed=seed)
+        if validation:  # there is none if all images are the same
+            made = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
+            return CompletedSplits({"train": training, "val": validation} | _without_train(splits), made, left_out)
+    return CompletedSplits(splits, "as given", left_out)
+
+
+def _without_train(splits: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
+    return {name: entries for name, entries in splits.items() if name != "train"}
+
+
+def _left_out(given: Splits, splits: Splits) -> list[str]:
+    """Return a line for each image in no split, such as those in other folders than `train` and `val`."""
+    used = {entry.record.path for entries in splits.values() for entry in entries}
+    unused = [entry.record.path for entries in given.values() for entry in entries if entry.record.path not in used]
+    return [f"{path}: not used, since it is in no split" for path in unused]
 
 
 def _split_off(

@@ -68,6 +68,31 @@ def test_trainval_stands_for_train(tmp_path: Path) -> None:
     assert [(split, len(data.read(split))) for split in data.splits] == [("train", 8), ("val", 2)]
 
 
+def test_trainval_beside_val_stands_for_the_rest(tmp_path: Path) -> None:
+    many(tmp_path, 6)
+    write(tmp_path / "trainval.txt", "000\n001\n002\n003\n")
+    write(tmp_path / "val.txt", "003\n")
+    write(tmp_path / "test.txt", "004\n005\n")
+    data = LabelledFolder(tmp_path)
+    assert [(split, image_ids(data, split)) for split in data.splits] == [
+        ("train", ["000", "001", "002"]),
+        ("val", ["003"]),
+        ("test", ["004", "005"]),
+    ]
+    assert data.left_out == ()
+
+
+def test_pictures_in_no_split_are_listed(tmp_path: Path) -> None:
+    for folder in ("train", "valid", "extra"):
+        many(tmp_path / folder, 2)
+    data = LabelledFolder(tmp_path)
+    assert [(split, len(data.read(split))) for split in data.splits] == [("train", 2), ("val", 2)]
+    assert data.left_out == (
+        f"{tmp_path / 'extra' / '000.jpg'}: not used, since it is in no split",
+        f"{tmp_path / 'extra' / '001.jpg'}: not used, since it is in no split",
+    )
+
+
 def test_same_pictures_are_on_one_side_of_a_made_split(tmp_path: Path) -> None:
     many(tmp_path, 12)
     for index in range(6):  # 006 to 011 are copies of 000 to 005

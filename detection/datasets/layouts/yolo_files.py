@@ -43,9 +43,16 @@ def _name_files(listing: FolderListing) -> list[Path]:
 
 
 def _is_yolo(path: Path) -> bool:
-    """Return True if a YAML file has names of classes and the images of a split."""
+    """Return True if a YAML file has names of classes and the images of a split; `data.yaml` may lack the names.
+
+    Raises:
+        InputError: if `data.yaml` cannot be read.
+    """
     try:
         settings = read_yolo_config(path)
     except InputError:
+        if path.name == USUAL_NAME:
+            raise
         return False
-    return "names" in settings and any(key in settings for keys in SPLIT_KEYS.values() for key in keys)
+    has_split = any(key in settings for keys in SPLIT_KEYS.values() for key in keys)
+    return has_split and ("names" in settings or path.name == USUAL_NAME)

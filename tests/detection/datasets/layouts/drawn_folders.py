@@ -229,6 +229,13 @@ def csv_roboflow(root: Path) -> None:
             draw(root / folder / name)
 
 
+def many(root: Path, count: int, name: str = "cat") -> None:
+    """Write `count` pictures with a box each, and XML beside them."""
+    for index in range(count):
+        draw(root / f"{index:03}.jpg")
+        write_voc(root / f"{index:03}.xml", [(name, (0, 0, 20, 20))])
+
+
 WRITERS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "coco": (coco, coco_official, coco_roboflow),
     "voc": (voc_lists, voc_devkit, voc_beside, voc_twin_folders),

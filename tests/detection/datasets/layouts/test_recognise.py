@@ -179,3 +179,23 @@ def test_pictures_of_a_single_class_are_no_annotations(tmp_path: Path) -> None:
     draw(tmp_path / "cat" / "1.jpg")
     with pytest.raises(InputError, match="expected annotations, got none"):
         LabelledFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [("names: [", "expected YAML: "), ("train: images/train\nval: images/val", "expected names of classes, ")],
+)
+def test_fault_of_data_yaml_is_told(config: str, fault: str, tmp_path: Path) -> None:
+    drawn_folders.yolo(tmp_path, config)
+    with pytest.raises(InputError, match=rf"data\.yaml: {fault}"):
+        LabelledFolder(tmp_path)
+
+
+def test_other_yaml_files_do_no_harm(tmp_path: Path) -> None:
+    drawn_folders.yolo(tmp_path)
+    write(tmp_path / "notes.yaml", "names: [")
+    write(tmp_path / "old.yaml", "names: [bird]\ntrain: images")
+    assert LabelledFolder(tmp_path).class_names == ("cat", "dog")
+    (tmp_path / "data.yaml").rename(tmp_path / "pets.yaml")
+    with pytest.raises(InputError, match=r"expected one data\.yaml with names of classes, got old\.yaml, pets\.yaml"):
+        LabelledFolder(tmp_path)

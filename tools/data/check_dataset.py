@@ -41,7 +41,8 @@ class Checked(NamedTuple):
 
 def build_parser() -> ArgumentParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-check-dataset", description="List all faults of a data set.")
+    description = "List all faults of a data set. The folder may be the first argument, without --data."
+    parser = ArgumentParser(prog="detect-check-dataset", description=description)
     add_dataset_options(parser)
     add_layout_option(parser)
     parser.add_argument(

@@ -16,7 +16,7 @@ from detection.datasets.layouts.listing import FolderListing
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
-class COCOFiles(COCO):
+class _COCOFiles(COCO):
     """Reader of a JSON file of COCO, which finds images also where the file states the paths of another machine."""
 
     def __init__(self, listing: FolderListing, annotations: Path, images: Path) -> None:
@@ -52,9 +52,9 @@ def _is_coco(path: Path) -> bool:
     return all(key in content for key in KEYS)
 
 
-def _reader(listing: FolderListing, path: Path) -> COCOFiles:
+def _reader(listing: FolderListing, path: Path) -> _COCOFiles:
     images = coco_json.load_json(path).get("images")
     items = images if isinstance(images, list) else []
     names = [item["file_name"] for item in items if isinstance(item, dict) and isinstance(item.get("file_name"), str)]
     folder = listing.image_folder(names, path)
-    return COCOFiles(listing, path, folder)
+    return _COCOFiles(listing, path, folder)

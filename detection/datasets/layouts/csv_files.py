@@ -14,7 +14,7 @@ from detection.datasets.layouts.listing import FolderListing
 from detection.errors import InputError
 
 
-class CSVFiles(CSVTable):
+class _CSVFiles(CSVTable):
     """Reader of a table, which finds images also where the table states the paths of another machine."""
 
     def __init__(self, listing: FolderListing, annotations: Path, images: Path) -> None:
@@ -34,7 +34,7 @@ def find_csv(listing: FolderListing) -> FoundLayout | None:
     splits = {}
     for split, path in used.items():
         folder = listing.image_folder(_image_names(path), path)
-        splits[split] = SplitSource(CSVFiles(listing, path, folder), split)
+        splits[split] = SplitSource(_CSVFiles(listing, path, folder), split)
     names = [listing.relative(path) for path in used.values()]
     return FoundLayout("csv", f"CSV ({joined(names)})", splits, not_used(files, used))
 

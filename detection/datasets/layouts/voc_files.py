@@ -14,7 +14,7 @@ from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
 
 
-class VOCFiles(DataSet):
+class _VOCFiles(DataSet):
     """Reader of all XML files of PASCAL VOC in a folder and below. `read_voc_xml` describes the boxes.
 
     The splits are the lists `train.txt`, `val.txt`, `test.txt` and `trainval.txt`, wherever they are; if there are
@@ -67,7 +67,7 @@ def find_voc(listing: FolderListing) -> FoundLayout | None:
     annotations = [path for path in listing.with_suffix(".xml") if _is_voc(path)]
     if not annotations:
         return None
-    reader = VOCFiles(listing, annotations)
+    reader = _VOCFiles(listing, annotations)
     folders = sorted({f"{listing.relative(path.parent)}/" for path in annotations})
     lists = [listing.relative(path) for paths in reader.lists.values() for path in paths]
     by = f", lists {joined(lists)}" if lists else ""
@@ -80,7 +80,7 @@ def find_voc(listing: FolderListing) -> FoundLayout | None:
     )
 
 
-def _left_out(listing: FolderListing, annotations: list[Path], reader: VOCFiles) -> list[str]:
+def _left_out(listing: FolderListing, annotations: list[Path], reader: _VOCFiles) -> list[str]:
     """Return a line for each XML file that is in no list, and for each image without an XML file."""
     listed = {path for split in reader.splits for _, path in reader.annotations_of(split, Faults(keep=True))}
     stems = {path.stem for path in annotations}

@@ -31,7 +31,7 @@ class LabelledFolder(DataSet):
 
     The splits "train", "val" and "test" are those of the folder. Without a validation split, one is drawn from the
     training pictures, balanced by class and always the same. Everything usable is read: a box or picture that cannot be
-    used is left out and listed in `left_out`. The first sentences of `recognise` and `complete_splits` say more.
+    used is left out and listed in `left_out`. See also `recognise` and `complete_splits`.
 
     All files of annotations and the headers of all pictures are read when the object is made.
 

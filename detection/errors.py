@@ -25,3 +25,12 @@ def is_killed_loader(error: RuntimeError) -> bool:
     PyTorch raises it in a signal handler, so it can come out of any line of the main process.
     """
     return "DataLoader worker (pid" in str(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if the error says that there was too little memory; PyTorch and OpenCV have own errors for it."""
+    if isinstance(error, MemoryError):
+        return True
+    return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(
+        text in str(error) for text in ("out of memory", "can't allocate memory", "Insufficient memory")
+    )

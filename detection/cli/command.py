@@ -1,20 +1,20 @@
 """The command `detect`: it finds objects in photos, draws them, and lists them as a table or as JSON.
 
 `main` reads the options and turns errors into lines; `detect` does the work. `many_images` divides the work between
-cores, and `drawing` draws the pictures.
+cores, `drawing` draws the pictures, and `records` writes the list.
 """
 
 import argparse
 import gc
 import io
-import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import PIL.Image
 from tqdm import tqdm
@@ -22,22 +22,29 @@ from tqdm import tqdm
 from detection import __version__
 from detection.cli.drawing import draw_detections
 from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
-from detection.configuration import find_compiled_modules, load_detector
+from detection.cli.records import Record, are_records, format_table, write_records
+from detection.configuration import DEFAULT_CONFIG, find_compiled_modules, find_config, load_detector, read_yaml
 from detection.errors import InputError
 from detection.image import find_images
-from detection.runtime.atomic_write import atomic_path, write_atomically
+from detection.runtime.atomic_write import atomic_path
+from detection.runtime.command_end import end_of_command
 from detection.runtime.ordered_map import available_cores
+from detection.runtime.output_file import (
+    OVERWRITE_HELP,
+    Inputs,
+    identify,
+    is_marked_png,
+    named_files,
+    png_mark,
+    require_replaceable,
+    require_writable,
+)
 from detection.runtime.second_process import compiled_process
+from detection.runtime.stop_signals import holding_signals, raising_stopped
+
+NAME = "detect"
 
 ANNOTATED_SUFFIX = ".detections.png"
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 and the number of the signal."""
-
-Record = dict[str, Any]
-"""The entry of an image in the JSON file: `image`, `width`, `height`, `seconds`, `detections` (of `Detections.to_dict`)
-and `picture`, the path of the annotated picture, if one was written. After a failure it has `error`, a line of text."""
-
 
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
@@ -58,10 +65,14 @@ class Parser(argparse.ArgumentParser):
         self.epilog = f"Other commands, each with its own --help: {names}" if names else None
         return super().format_help().replace(NO_BREAK_HYPHEN, "-")
 
+    def error(self, message: str) -> NoReturn:
+        """End the command with one line."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; {self.prog} --help lists the options\n")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the options."""
-    parser = Parser(prog="detect", description="Find objects in photos, and draw and list them.")
+    parser = Parser(prog=NAME, description="Find objects in photos, and draw and list them.")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or glob patterns")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"
@@ -74,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--score-threshold", type=_share, metavar="0-1", help="show detections from this score on")
     parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
     parser.add_argument("--no-image", action="store_true", help="write no annotated pictures")
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
@@ -91,7 +103,7 @@ def run() -> None:
 
 
 def main(arguments: Sequence[str] | None = None, *, second_process: bool = False) -> int:
-    """Run the command; return the exit status: 0, 1 if anything failed, or 130 if interrupted.
+    """Run the command; return the exit status: 0, 1 if anything failed, or 130 (128 + signal) if interrupted.
 
     With `second_process`, a single image is done sooner; see `detection.runtime.second_process`.
     """
@@ -101,15 +113,11 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
     records: list[Record] = []
     status, stopped_by = 0, ""
     try:
-        detect(options, records, second_process=second_process)
-        sys.stdout.flush()
-    except InputError as error:
-        stopped_by = str(error)
-    except KeyboardInterrupt:
-        status, stopped_by = INTERRUPTED, "interrupted"
-    except BrokenPipeError:  # the program that reads the output, such as `head`, has ended
-        status = 1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would report an error when it ends
+        with raising_stopped():
+            detect(options, records, second_process=second_process)
+            sys.stdout.flush()
+    except BaseException as error:  # a fault of the program is raised again
+        status, stopped_by = end_of_command(error)
     problems = [record.get("error", "") for record in records] + [stopped_by]
     for problem in filter(None, problems):
         print(f"detect: {' '.join(problem.splitlines())}", file=sys.stderr)
@@ -125,34 +133,48 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
         InputError: if nothing can be done at all, for example because the configuration is broken.
     """
     paths = _find_images(options.images, records)
+    inputs = identify(paths)
+    if options.json not in (None, "-"):
+        _prepare_json(Path(options.json), inputs, options)
     if not paths:
-        _write_json(options.json, records)
+        write_records(options.json, records)
         return
     saves_time = second_process and len(paths) == 1 and available_cores() > 1
     with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
-        _detect_in_all(paths, options, records)
+        _detect_in_all(paths, options, records, inputs)
 
 
-def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list[Record]) -> None:
+def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list[Record], inputs: Inputs) -> None:
     detector = load_detector(options.config, options.device)
     for name in ("score_threshold", "max_detections"):
         if (value := getattr(options, name)) is not None:
             setattr(detector, name, value)
-    if options.json != "-":
-        _write_json(options.json, [])  # an error shows now and not after the work
-    pictures = {} if options.no_image else _picture_paths(paths, options.output)
+    pictures = {} if options.no_image else _picture_paths(paths, options.output, inputs)
+    is_own = partial(is_marked_png, command=NAME)
+    check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
     results = detect_in_images(paths, detector, find_parallelism(len(paths)))
     progress = tqdm(total=len(paths), unit="image", disable=True if options.quiet or len(paths) == 1 else None)
     try:
         with closing(results), progress:
             for path, result in zip(paths, results, strict=True):
-                records.append(record := _record(path, result, pictures.get(path)))
+                records.append(record := _record(path, result, pictures.get(path), check))
                 if "detections" in record and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record))
                 progress.update()
                 gc.enable()  # `run` has disabled it
     finally:
-        _write_json(options.json, records)
+        if records or options.json == "-" or not (options.json and Path(options.json).exists()):
+            with holding_signals():
+                write_records(options.json, records)
+
+
+def _prepare_json(target: Path, inputs: Inputs, options: argparse.Namespace) -> None:
+    """Check that the records may be written to a file; raises an `InputError` that names it if not."""
+    config = find_config(options.config or DEFAULT_CONFIG)
+    with suppress(InputError):  # a file that cannot be read is reported when the detector is built
+        inputs = {**inputs, **identify([config, *named_files(read_yaml(config))])}
+    require_replaceable(target, are_records, inputs=inputs, overwrite=options.overwrite)
+    require_writable(target)
 
 
 def _find_images(sources: Sequence[str], records: list[Record]) -> list[Path]:
@@ -171,7 +193,7 @@ def _find_images(sources: Sequence[str], records: list[Record]) -> list[Path]:
     return list(images.values())
 
 
-def _picture_paths(paths: list[Path], folder: Path | None) -> dict[Path, Path]:
+def _picture_paths(paths: list[Path], folder: Path | None, inputs: Inputs) -> dict[Path, Path]:
     """Return the path of the annotated picture of each image. Equal names get numbers, and no image is overwritten.
 
     Raises:
@@ -183,17 +205,23 @@ def _picture_paths(paths: list[Path], folder: Path | None) -> dict[Path, Path]:
     except OSError as error:
         raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
     targets: dict[Path, Path] = {}
-    taken = set(paths)
+    taken: set[Path] = set()
     for path in paths:
         parent = path.parent if folder is None else folder
         names = (f"{path.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
-        targets[path] = next(target for name in names if (target := parent / name) not in taken)
+        places = (parent / name for name in names)
+        targets[path] = next(place for place in places if place not in taken and not identify([place]).keys() & inputs)
         taken.add(targets[path])
     return targets
 
 
-def _record(path: Path, result: ImageResult | InputError, picture: Path | None) -> Record:
-    """Return the record of an image. If only the picture could not be written, it has detections and an error."""
+def _record(
+    path: Path, result: ImageResult | InputError, picture: Path | None, check: Callable[[Path], None]
+) -> Record:
+    """Return the record of an image. If only the picture could not be written, it has detections and an error.
+
+    `check` raises an `InputError` if the picture must not replace what is there.
+    """
     record: Record = {"image": str(path)}
     try:
         if isinstance(result, InputError):
@@ -202,37 +230,14 @@ def _record(path: Path, result: ImageResult | InputError, picture: Path | None) 
         record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
         record["detections"] = detections.to_dict()
         if picture is not None:
+            check(picture)
             annotated = PIL.Image.fromarray(draw_detections(image, detections))
             with atomic_path(picture) as temporary:
-                annotated.save(temporary)
+                annotated.save(temporary, pnginfo=png_mark(NAME))
             record["picture"] = str(picture)
     except InputError as error:
         record["error"] = str(error)
     return record
-
-
-def format_table(record: Record) -> str:
-    """Return the text that `detect` prints for an image: a heading, then a row for each detection."""
-    detections = record["detections"]
-    objects = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
-    picture = f" -> {record['picture']}" if "picture" in record else ""
-    size = f"{record['width']}x{record['height']} px"
-    lines = [f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}"]
-    if detections:
-        width = max(len("class"), *(len(detection["class"]) for detection in detections))
-        lines.append(f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}")
-    for detection in detections:
-        corners = " ".join(f"{corner:6.0f}" for corner in detection["box"])
-        lines.append(f"  {detection['class']:{width}}  {detection['score']:5.3f}  {corners}")
-    return "\n".join(lines)
-
-
-def _write_json(target: str | None, records: list[Record]) -> None:
-    text = json.dumps(records, indent=2)
-    if target == "-":
-        print(text)
-    elif target is not None:
-        write_atomically(Path(target), f"{text}\n".encode())
 
 
 def _share(text: str) -> float:

@@ -1,6 +1,8 @@
 """Atomic writes: a file appears under its name when it is complete, and until then an earlier file stays there."""
 
 import os
+import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,22 +21,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file that replaces `path` when the block ends without an error.
 
     The temporary file is in the same folder, which is created if necessary, and has the same suffix. It is deleted if
-    the block raises an error. A path that is no regular file, such as /dev/null, is yielded as it is.
+    the block raises an error. A path that is no regular file, such as /dev/null, is yielded as it is. An earlier file
+    passes on its permissions.
 
     Raises:
         InputError: naming the file, if an `OSError` shows that it cannot be written.
     """
-    target = path.resolve()  # the file that a symbolic link points to, so that the link stays
-    replace = target.is_file() or not target.exists()
-    temporary = target.with_name(f".unfinished-{os.getpid()}-{target.name}") if replace else target
     try:
+        target = path.resolve()  # the file that a symbolic link points to, so that the link stays
+        exists = target.is_file()
+        replace = exists or not target.exists()
+        temporary = target.with_name(_temporary_name(target.name)) if replace else target
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             if replace:
+                if exists:
+                    shutil.copymode(target, temporary)
                 temporary.replace(target)
         finally:
             if replace:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
+
+
+def _temporary_name(name: str) -> str:
+    """Return a name with the same suffix that is no longer than a name may be, even if `name` is as long as that."""
+    return f".unfinished-{os.getpid()}-{zlib.crc32(os.fsencode(name)):08x}{Path(name).suffix}"

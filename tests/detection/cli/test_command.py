@@ -105,7 +105,7 @@ def test_never_overwrites_an_image_of_the_batch(detect: Detect, photo: Path, pho
 
 def test_json_file(detect: Detect, photo: Path, detector_config: Path, tmp_path: Path) -> None:
     target = tmp_path / "found.json"
-    target.write_text("of an earlier run")
+    target.write_text('[{"image": "of an earlier run"}]')
     assert detect(photo, "--json", target).out.startswith(f"{photo}: ")
     (record,) = read_json(target)
     assert record.pop("seconds") > 0

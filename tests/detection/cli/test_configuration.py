@@ -87,9 +87,9 @@ def test_missing_configuration(detect: Detect, photo: Path, tmp_path: Path) -> N
 
 def test_a_broken_configuration_leaves_earlier_results_alone(detect: Detect, photo: Path, tmp_path: Path) -> None:
     target = tmp_path / "found.json"
-    target.write_text("of an earlier run")
+    target.write_text("[]")
     detect(photo, "--json", target, "--output", tmp_path / "found", config=tmp_path / "nowhere.yaml")
-    assert target.read_text() == "of an earlier run"
+    assert target.read_text() == "[]"
     assert not (tmp_path / "found").exists()
 
 

@@ -81,3 +81,16 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     finally:
         os.close(reading)
     assert pipe.is_fifo()
+
+
+def test_the_permissions_of_the_earlier_file_stay(tmp_path: Path) -> None:
+    path = tmp_path / "private.json"
+    path.touch(0o600)
+    write_atomically(path, b"content")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_name_as_long_as_a_name_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 125 + ".json")  # 255 bytes
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"

@@ -1,0 +1,52 @@
+"""The records of `detect`: an entry for each image, as JSON and as a printed table."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from detection.runtime.atomic_write import write_atomically
+
+Record = dict[str, Any]
+"""The entry of an image in the JSON file: `image`, `width`, `height`, `seconds`, `detections` (of `Detections.to_dict`)
+and `picture`, the path of the annotated picture, if one was written. After a failure it has `error`, a line of text."""
+
+_FIRST_RECORD = re.compile(
+    rb'\s*\[\s*(\]|\{\s*"image":\s*"(?:[^"\\]|\\.)*"\s*(\}|,\s*"error":|,\s*"width":\s*\d+,\s*"height":\s*\d+\s*'
+    rb'(\}|,\s*"(seconds|detections|error)":)))'
+)
+"""The beginning of a JSON file of `write_records`, or of `detect-evaluate convert --to detect`."""
+
+
+def are_records(beginning: bytes) -> bool:
+    """Return True if a JSON file begins like one of `write_records`; annotations of other programs do not."""
+    return _FIRST_RECORD.match(beginning) is not None
+
+
+def write_records(target: str | None, records: list[Record]) -> None:
+    """Write the records as JSON to a file, to standard output if `target` is "-", or nowhere if it is None.
+
+    Raises:
+        InputError: naming the file, if it cannot be written; then an earlier file is left as it was.
+    """
+    text = json.dumps(records, indent=2)
+    if target == "-":
+        print(text)
+    elif target is not None:
+        write_atomically(Path(target), f"{text}\n".encode())
+
+
+def format_table(record: Record) -> str:
+    """Return the text that `detect` prints for an image: a heading, then a row for each detection."""
+    detections = record["detections"]
+    objects = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
+    picture = f" -> {record['picture']}" if "picture" in record else ""
+    size = f"{record['width']}x{record['height']} px"
+    lines = [f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}"]
+    if detections:
+        width = max(len("class"), *(len(detection["class"]) for detection in detections))
+        lines.append(f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}")
+    for detection in detections:
+        corners = " ".join(f"{corner:6.0f}" for corner in detection["box"])
+        lines.append(f"  {detection['class']:{width}}  {detection['score']:5.3f}  {corners}")
+    return "\n".join(lines)

@@ -8,6 +8,7 @@
 The checks are made before the work. `docs/decisions.md` states the rule for users.
 """
 
+import json
 import os
 import stat
 import tempfile
@@ -115,6 +116,16 @@ def png_mark(command: str) -> PngInfo:
     mark = PngInfo()
     mark.add_text("Software", made_by(command))
     return mark
+
+
+def are_marked_weights(beginning: bytes, command: str) -> bool:
+    """Return True if a file with this beginning is a weights file whose description says that the command made it."""
+    try:
+        metadata = json.loads(beginning[8 : 8 + int.from_bytes(beginning[:8], "little")])["__metadata__"]
+        descriptions = [json.loads(text) for text in metadata.values()]
+        return any(description["training"]["made_by"] == made_by(command) for description in descriptions)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _identity(path: Path) -> Identity | None:

@@ -16,6 +16,9 @@ from detection.errors import InputError, is_killed_loader
 from detection.runtime.atomic_write import atomic_path
 from detection.training.module import SupervisedTraining
 
+LAST, BEST = "last.ckpt", "best.ckpt"
+"""The names of the checkpoints in the folder of a run."""
+
 
 class Checkpoints(Checkpoint):
     """Keeps `last.ckpt`, the state to resume from, and `best.ckpt`, the state with the highest `metric` in validation.
@@ -39,10 +42,10 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step % self.every_steps == 0 and trainer.global_step != self._saved_step:
             self._saved_step = trainer.global_step  # with accumulated gradients, several batches make a step
-            self._save(trainer, "last.ckpt")
+            self._save(trainer, LAST)
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
-        self._save(trainer, "last.ckpt")
+        self._save(trainer, LAST)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
@@ -50,7 +53,7 @@ class Checkpoints(Checkpoint):
         value = trainer.callback_metrics.get(self.metric)
         if value is not None and float(value) > self.best:
             self.best = float(value)
-            self._save(trainer, "best.ckpt")
+            self._save(trainer, BEST)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value so far, which a resumed run needs."""

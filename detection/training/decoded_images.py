@@ -111,6 +111,8 @@ def open_or_decode(file: str | None, images: Sequence[Path], *, workers: int) ->
         return read_image
     path = Path(file)
     if not _index_path(path).exists():
+        if path.exists():
+            raise InputError(f"{path}: expected its index {_index_path(path).name} beside it, or no file; {REMEDY}")
         decode_images(path, images, workers=workers)
     decoded = DecodedImages(path)
     decoded.require(images)

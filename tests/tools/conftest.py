@@ -18,6 +18,7 @@ from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from detection.evaluation import DetectionMetrics
 from tests.tools.report.report_examples import find_image, report_every_section, score_hostile_names
+from tools.command.output_file import OutputFile
 from tools.data import propose
 from tools.report.page import write_page
 from tools.train import train_classifier
@@ -234,5 +235,7 @@ def page_file(
 ) -> Path:
     """The page of the full report, with a picture missing."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(path, full_report, hostile_metrics, lambda image_id: find_image(path.parent, image_id))
+    write_page(
+        OutputFile(path, "test"), full_report, hostile_metrics, lambda image_id: find_image(path.parent, image_id)
+    )
     return path

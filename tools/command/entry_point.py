@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from detection.errors import InputError
-
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status of a command that the user stopped with Ctrl-C."""
+from detection.runtime.command_end import drop_output, end_of_command
+from detection.runtime.stop_signals import raising_stopped
 
 
 class Main(Protocol):
@@ -29,25 +26,34 @@ class Main(Protocol):
 def command(name: str) -> Callable[[Callable[[Sequence[str]], int | None]], Main]:
     """Turn a function of the command-line arguments into the entry point of the console script `name`.
 
-    The function returns the exit status, where None stands for 0. If it raises an `InputError`, the entry point prints
-    one line on standard error and returns 1; after Ctrl-C it returns 130.
+    The function returns the exit status, where None stands for 0. If a signal stops it, or an error that is no fault of
+    the program, the entry point prints one line on standard error and returns another status; see
+    `detection.runtime.command_end`.
     """
 
     def decorate(run: Callable[[Sequence[str]], int | None]) -> Main:
         @functools.wraps(run)
         def main(arguments: Sequence[str] | None = None) -> int:
             try:
-                return run(sys.argv[1:] if arguments is None else arguments) or 0
-            except InputError as error:
-                status, reason = 1, error.line
-            except KeyboardInterrupt:
-                status, reason = INTERRUPTED, "interrupted"
-            print(f"{name}: {reason}", file=sys.stderr)
+                with raising_stopped():
+                    status = run(sys.argv[1:] if arguments is None else arguments) or 0
+                    sys.stdout.flush()
+            except (Exception, KeyboardInterrupt) as error:
+                return report_end(name, error)
             return status
 
         return main
 
     return decorate
+
+
+def report_end(name: str, error: BaseException) -> int:
+    """Print why the command `name` ended, in one line, and return its status; raise a fault of the program again."""
+    status, reason = end_of_command(error)
+    if reason:
+        print(f"{name}: {reason}", file=sys.stderr)
+    drop_output()
+    return status
 
 
 def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str]) -> int | None:

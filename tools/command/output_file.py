@@ -1,73 +1,166 @@
-"""Output files: the options that name them, and checks that each can be written, made before the work starts."""
+"""Output files: the options that name them, and checks that each may be written, made before the work starts.
+
+`detection.runtime.output_file` has the rule: which files a command may replace.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
+import re
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.errors import InputError
+from detection.formats.run_results import NAME
+from detection.runtime.output_file import (
+    OVERWRITE_HELP,
+    Inputs,
+    are_marked_weights,
+    identify,
+    is_marked_png,
+    made_by,
+    named_files,
+    require_replaceable,
+    require_writable,
+)
 
 OUTPUTS = {
-    "json": ("write all figures to this JSON file", ""),
-    "html": ("write the report to this file as a page for a browser", ""),
-    "csv": ("write the table to this CSV file", ".csv"),
-    "plot": ("draw the figures in this PNG file", ".png"),
-    "sheet": ("draw photos with right and wrong answers in this PNG file", ".png"),
+    "json": "write all figures to this JSON file",
+    "html": "write the report to this file as a page for a browser",
+    "csv": "write the table to this CSV file",
+    "plot": "draw the figures in this PNG file",
+    "sheet": "draw photos with right and wrong answers in this PNG file",
 }
-"""The help text and the required file name suffix of each option that `add_output_options` knows."""
+"""The help text of each option that `add_output_options` knows."""
+
+
+class Recognise(Protocol):
+    """A function that returns True if a file with this beginning was written by the command of this name."""
+
+    def __call__(self, beginning: bytes, command: str) -> bool: ...
+
+
+class Kind(NamedTuple):
+    """A kind of output file: how a command knows its own ones, and the suffix that the name must have."""
+
+    recognise: Recognise
+    suffix: str = ""
+
+
+class OutputFile(NamedTuple):
+    """A file that a command writes at its end, and the name of the command, which the file is to hold."""
+
+    path: Path
+    command: str
+
+    @property
+    def made_by(self) -> str:
+        """The text by which the command knows the file the next time."""
+        return made_by(self.command)
 
 
 def add_output_options(parser: ArgumentParser, *names: str) -> None:
     """Add the options `names` out of `OUTPUTS`; each names a file that the command writes at its end."""
     for name in names:
-        parser.add_argument(f"--{name}", type=str | None, help=OUTPUTS[name][0])
+        parser.add_argument(f"--{name}", type=str | None, help=OUTPUTS[name])
+    add_overwrite_option(parser)
 
 
-def prepare_outputs(settings: Namespace, *names: str) -> list[Path | None]:
-    """Return the path that each of the options `names` gives, or None where the option was not used.
-
-    Raises:
-        InputError: as `prepare_output` does, or if a plot is asked for and matplotlib is not installed.
-    """
-    paths: list[Path | None] = []
-    for name in names:
-        given = settings[name]
-        if given is None:
-            paths.append(None)
-        else:
-            paths.append(prepare_plot(given) if name == "plot" else prepare_output(given, suffix=OUTPUTS[name][1]))
-    return paths
+def add_overwrite_option(parser: ArgumentParser) -> None:
+    """Add `--overwrite`, without which a command replaces only its own files."""
+    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
 
 
-def prepare_output(name: str, *, suffix: str = "") -> Path:
-    """Return the path of a file that is written later, and create its folder if necessary.
+def prepare_outputs(
+    parser: ArgumentParser, settings: Namespace, *names: str, columns: Sequence[str] = ()
+) -> list[OutputFile | None]:
+    """Return the file that each of the options `names` gives, or None where the option was not used.
+
+    `columns` are the first line of the CSV file of the command.
 
     Raises:
-        InputError: if the name does not end in `suffix` (such as ".png"), or the file cannot be written.
+        InputError: as `prepare_output` does, or if two options name the same file.
     """
-    path = Path(name)
-    if not name.lower().endswith(suffix):
-        raise InputError(f"{path}: expected a name that ends in {suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: expected a place to write to, got: {error.strerror}") from None
-    if path.is_dir():
-        raise InputError(f"{path}: expected a file to write, got a folder")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError(f"{path}: expected a place to write to, got no permission")
+    inputs = read_files(settings, outputs=names)
+    files: dict[Path, OutputFile] = {}
+    for name in filter(settings.get, names):
+        own = ",".join(columns) if name == "csv" else parser.prog
+        path = _checked(Path(settings[name]), KINDS[name], own, inputs=inputs, overwrite=settings.overwrite)
+        if path.resolve() in files:
+            raise InputError(f"{path}: expected another file for --{name}, got that of another option")
+        files[path.resolve()] = OutputFile(path, parser.prog)
+    return [files[Path(settings[name]).resolve()] if settings[name] else None for name in names]
+
+
+def prepare_output(settings: Namespace, option: str, kind: Kind, command: str) -> OutputFile:
+    """Return the file that an option names, which is written later, and create its folder if necessary.
+
+    Args:
+        settings: the options of the command, with `overwrite`.
+        option: the name of the option.
+        kind: the kind of the file, one of `KINDS`.
+        command: the name of the command, such as "detect-evaluate score".
+
+    Raises:
+        InputError: if the name has not the suffix of the kind, the file must not be replaced or cannot be written, or
+            it is a plot and matplotlib is not installed.
+    """
+    inputs = read_files(settings, outputs=[option])
+    path = _checked(Path(settings[option]), kind, command, inputs=inputs, overwrite=settings.overwrite)
+    return OutputFile(path, command)
+
+
+def read_files(settings: Namespace, *, outputs: Collection[str]) -> Inputs:
+    """Return the files and folders that the options of a command name, but for the options `outputs`.
+
+    The folder `--output` is not among them, since the command itself writes there, but results that it keeps are.
+    """
+    read = {name: value for name, value in settings.as_dict().items() if name not in {*outputs, "output"}}
+    kept = Path(settings.output).rglob(NAME) if "output" in settings and "output" not in outputs else ()
+    return identify([*named_files(read), *kept])
+
+
+def _checked(path: Path, kind: Kind, command: str, *, inputs: Inputs, overwrite: bool) -> Path:
+    if kind is KINDS["plot"] and importlib.util.find_spec("matplotlib") is None:
+        raise InputError(f"{path}: expected matplotlib to draw it with; install inception-rcnn[train]")
+    if not path.name.lower().endswith(kind.suffix):
+        raise InputError(f"{path}: expected a name that ends in {kind.suffix}")
+    require_replaceable(path, partial(kind.recognise, command=command), inputs=inputs, overwrite=overwrite)
+    require_writable(path)
     return path
 
 
-def prepare_plot(name: str) -> Path:
-    """Return the path of a PNG file that matplotlib will draw.
+def _is_marked_json(beginning: bytes, command: str) -> bool:
+    return re.match(rb'\{\s*"made_by": "%b"' % re.escape(made_by(command)).encode(), beginning) is not None
 
-    Raises:
-        InputError: as `prepare_output` does, or if matplotlib is not installed.
-    """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError(f"{name}: expected matplotlib to draw it with; install inception-rcnn[train]")
-    return prepare_output(name, suffix=".png")
+
+def _is_marked_page(beginning: bytes, command: str) -> bool:
+    return f'<meta name="generator" content="{made_by(command)}">'.encode() in beginning[:2000]
+
+
+def _has_columns(beginning: bytes, command: str) -> bool:
+    """Return True for a table whose first line is `command`; a table has no place for the name of the command."""
+    return beginning.partition(b"\n")[0].rstrip() == command.encode()
+
+
+def _is_never_known(beginning: bytes, command: str) -> bool:  # noqa: ARG001
+    return False
+
+
+KINDS = {
+    "json": Kind(_is_marked_json),
+    "html": Kind(_is_marked_page),
+    "csv": Kind(_has_columns, ".csv"),
+    "plot": Kind(is_marked_png, ".png"),
+    "sheet": Kind(is_marked_png, ".png"),
+}
+"""The kind of the file that each of `OUTPUTS` names."""
+
+PICTURE, WEIGHTS = KINDS["sheet"], Kind(are_marked_weights)
+
+TEXT = Kind(_is_never_known)
+"""Lists and files of detections, whose formats have no place for the name of the command."""

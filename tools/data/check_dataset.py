@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 from detection.datasets import DataSet, LabelledFolder
@@ -28,6 +27,7 @@ from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
 from detection.image import read_image
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_dataset_options, add_layout_option, choose_layout, name_data_folder
 
 
@@ -39,10 +39,10 @@ class Checked(NamedTuple):
     summary: str
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     description = "List all faults of a data set. The folder may be the first argument, without --data."
-    parser = ArgumentParser(prog="detect-check-dataset", description=description)
+    parser = OptionParser(prog="detect-check-dataset", description=description)
     add_dataset_options(parser)
     add_layout_option(parser)
     parser.add_argument(

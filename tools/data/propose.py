@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
@@ -17,14 +18,15 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from detection.errors import InputError
+from detection.runtime.output_file import require_writable
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.writer import CacheWriter
 from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
 from tools.command.image_proposals import cache_settings, one_by_one, propose_file
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_limit_option, evenly_spaced
-from tools.command.output_file import prepare_output
 
 
 class ProposedImage(NamedTuple):
@@ -53,9 +55,9 @@ class ProposedSplit(Dataset[ProposedImage]):
             return ProposedImage(record, (0, 0), error)
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-propose", description="Make the proposals of a split.")
+    parser = OptionParser(prog="detect-propose", description="Make the proposals of a split.")
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--split", type=str, default="train", help="name of the split: train, val, ...")
     add_limit_option(parser)
@@ -79,7 +81,10 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     settings.detector.pop("classify")  # it may name a weights file that does not exist yet
     if settings.detector.propose is None:
         raise InputError("detector.propose: expected a proposer in the file of --config, got none")
-    path = prepare_output(settings.output, suffix=".proposals")
+    path = Path(settings.output)
+    if path.suffix != ".proposals":
+        raise InputError(f"{path}: expected a name that ends in .proposals")
+    require_writable(path)
     writer = CacheWriter(path, cache_settings(settings, settings.detector.propose) | {"split": settings.split})
     built = parser.instantiate(settings)
     records = evenly_spaced(built.dataset.read(settings.split), settings.limit)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeFloat
 
 from classifier.ensemble import Ensemble
@@ -25,6 +24,7 @@ from classifier.scoring.cascade import last_within
 from detection.errors import InputError
 from detection.structures.detections import Detections
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
 from tools.report.json_values import json_number, write_json
@@ -37,9 +37,9 @@ MAX_LOSS = 0.001
 """The default of the largest loss of mean average precision, in 0-1."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-calibrate-cascade", description="Find a threshold of an ensemble's cascade.")
+    parser = OptionParser(prog="detect-calibrate-cascade", description="Find a threshold of an ensemble's cascade.")
     add_measured_split(parser)
     parser.add_argument("--max_loss", type=NonNegativeFloat, default=MAX_LOSS, help="largest loss of mAP, in 0-1")
     add_output_options(parser, "json")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     """Score, try all thresholds, print them, and write them."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    (json_file,) = prepare_outputs(settings, "json")
+    (json_file,) = prepare_outputs(parser, settings, "json")
     report = try_thresholds(open_measured(parser, settings), threads=settings.workers, max_loss=settings.max_loss)
     print(format_report(report))
     write_json(json_file, report)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from detection.calibration import BetaCalibration
 from detection.errors import InputError
@@ -36,6 +36,7 @@ from detection.evaluation.analysis.reliability import (
     reliability,
 )
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_limit_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_scored_options, parse
@@ -49,9 +50,9 @@ SEED = 1
 """The seed that assigns the images to the two halves."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog=NAME, description="Turn scores into shares of right detections.")
+    parser = OptionParser(prog=NAME, description="Turn scores into shares of right detections.")
     add_scored_options(parser)
     parser.add_argument(
         "--area", type=float | None, default=0.0, help="preference for larger boxes; null: the likeliest"
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
     """Fit the calibration, measure it, print the result, and write it."""
     parser = build_parser()
     settings = parse(parser, arguments)
-    (json_file,) = prepare_outputs(settings, "json")
+    (json_file,) = prepare_outputs(parser, settings, "json")
     metrics = score_settings(parser, settings, name=NAME, limit=settings.limit)[0]
     if settings.area != 0 and not metrics.objects.index.sizes.all():
         raise InputError(f"{settings.ground_truth}: expected the size of every image, which --area needs, got none")

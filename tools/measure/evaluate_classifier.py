@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
@@ -31,8 +30,10 @@ from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import IntArray
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option, add_limit_option, add_split_options, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
+from tools.command.picture_file import save_figure
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
@@ -42,9 +43,9 @@ TOP = 5
 CropCount = Literal[1, 10, 144]
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-evaluate-classifier", description="Measure classifiers of whole images.")
+    parser = OptionParser(prog="detect-evaluate-classifier", description="Measure classifiers of whole images.")
     parser.add_argument("--weights", nargs="+", type=str, required=True, help="weights files, or names of shipped ones")
     add_split_options(parser)
     add_limit_option(parser)
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure all combinations, print the tables, and write them."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    json_file, plot_file = prepare_outputs(settings, "json", "plot")
+    json_file, plot_file = prepare_outputs(parser, settings, "json", "plot")
     dataset = parser.instantiate(settings).dataset
     classifiers = load_classifiers(settings, dataset)
     images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     if plot_file is not None:
         from tools.report.classification_plots import draw_errors  # noqa: PLC0415  matplotlib is slow and optional
 
-        draw_errors(report["errors"]).savefig(plot_file)
+        save_figure(draw_errors(report["errors"]), plot_file)
 
 
 def load_classifiers(settings: Any, dataset: DataSet) -> list[ImageClassifier]:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ from detection.evaluation.uncertainty.bootstrap import (
 from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
 from tools.report.json_values import json_interval, json_number, write_json
@@ -48,9 +48,9 @@ class Members(NamedTuple):
     regions: int
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-evaluate-members", description="Measure the members of an ensemble.")
+    parser = OptionParser(prog="detect-evaluate-members", description="Measure the members of an ensemble.")
     add_measured_split(parser)
     parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="bootstrap resamples")
     add_output_options(parser, "json")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     """Score with each member, print the table, and write it."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    (json_file,) = prepare_outputs(settings, "json")
+    (json_file,) = prepare_outputs(parser, settings, "json")
     members = measure(open_measured(parser, settings), threads=settings.workers)
     report = build_report(members, resamples=settings.resamples)
     print(format_report(report))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -33,8 +33,10 @@ from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import FloatArray, Image
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option, add_limit_option, add_split_options, evenly_spaced
-from tools.command.output_file import prepare_output, prepare_plot
+from tools.command.output_file import KINDS, PICTURE, OutputFile, add_overwrite_option, prepare_output
+from tools.command.picture_file import save_figure, save_picture
 
 TOP = 5
 CROPS = 10
@@ -48,15 +50,15 @@ GAP = 4
 """The width of the white lines between filters, in pixels."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options of all pictures."""
-    parser = ArgumentParser(prog="detect-picture-network", description="Draw what a network has learned.")
+    parser = OptionParser(prog="detect-picture-network", description="Draw what a network has learned.")
     pictures = parser.add_subcommands(dest="picture")
-    filters = ArgumentParser(description="Draw the filters of the first layer.")
-    predictions = ArgumentParser(description="Draw images with their five likeliest classes.")
+    filters = OptionParser(description="Draw the filters of the first layer.")
+    predictions = OptionParser(description="Draw images with their five likeliest classes.")
     predictions.add_argument("images", nargs="+", type=str, help="image files")
     predictions.add_argument("--truth", nargs="+", type=str, default=[], help="the true class of each image")
-    neighbours = ArgumentParser(description="Draw images with their nearest neighbours in the last hidden layer.")
+    neighbours = OptionParser(description="Draw images with their nearest neighbours in the last hidden layer.")
     neighbours.add_argument("images", nargs="+", type=str, help="image files whose neighbours are searched")
     add_split_options(neighbours)
     add_limit_option(neighbours)
@@ -64,6 +66,7 @@ def build_parser() -> ArgumentParser:
     for name, subparser in (("filters", filters), ("predictions", predictions), ("neighbours", neighbours)):
         subparser.add_argument("--weights", type=str, required=True, help="weights file, or name of a shipped one")
         subparser.add_argument("--output", type=str, required=True, help="PNG file to write")
+        add_overwrite_option(subparser)
         if subparser is not filters:
             add_device_option(subparser)
         pictures.add_subcommand(name, subparser)
@@ -75,19 +78,25 @@ def main(arguments: Sequence[str]) -> None:
     """Draw one picture."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    output = prepare_picture(settings[settings.picture], settings.picture)
     draw = {"filters": picture_filters, "predictions": picture_predictions, "neighbours": picture_neighbours}
-    draw[settings.picture](parser.instantiate(settings)[settings.picture])
+    draw[settings.picture](parser.instantiate(settings)[settings.picture], output)
 
 
-def picture_filters(settings: Namespace) -> None:
+def prepare_picture(settings: Namespace, picture: str) -> OutputFile:
+    """Return the file to draw in, which is checked before anything is read; raises what `prepare_output` raises."""
+    kind = PICTURE if picture == "filters" else KINDS["plot"]  # matplotlib draws the others
+    return prepare_output(settings, "output", kind, f"detect-picture-network {picture}")
+
+
+def picture_filters(settings: Namespace, output: OutputFile) -> None:
     """Draw the first layer's filters as they were trained, before batch normalisation is folded into them."""
-    output = prepare_output(settings.output, suffix=".png")
     path = find_weights(settings.weights)
     try:
         filters = first_filters(load_weights(path)[0])
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-    PIL.Image.fromarray(draw_filters(filters)).save(output)
+    save_picture(PIL.Image.fromarray(draw_filters(filters)), output)
 
 
 def first_filters(network: nn.Module) -> FloatArray:
@@ -123,9 +132,8 @@ def draw_filters(filters: FloatArray) -> Image:
     return grid
 
 
-def picture_predictions(settings: Namespace) -> None:
+def picture_predictions(settings: Namespace, output: OutputFile) -> None:
     """Draw images with bars for their likeliest classes, and mark the true classes."""
-    output = prepare_plot(settings.output)
     classifier = open_classifier(settings)
     truths = check_truths(settings.truth, classifier, image_count=len(settings.images))
     from tools.report.classification_plots import Prediction, draw_predictions  # noqa: PLC0415  matplotlib is optional
@@ -137,7 +145,7 @@ def picture_predictions(settings: Namespace) -> None:
         best = best_classes(probabilities, TOP)
         names = [classifier.class_names[index] for index in best]
         predictions.append(Prediction(Path(path).name, image, names, probabilities[best].tolist(), truth))
-    draw_predictions(predictions).savefig(output)
+    save_figure(draw_predictions(predictions), output)
 
 
 def open_classifier(settings: Namespace) -> ImageClassifier:
@@ -167,9 +175,8 @@ def check_truths(truths: Sequence[str], classifier: ImageClassifier, *, image_co
     return truths
 
 
-def picture_neighbours(settings: Namespace) -> None:
+def picture_neighbours(settings: Namespace, output: OutputFile) -> None:
     """Draw each query beside the nearest images of the split, from which the queries themselves are left out."""
-    output = prepare_plot(settings.output)
     classifier = open_classifier(settings)
     queries = [Path(name) for name in settings.images]
     query_features = image_features(classifier, queries)
@@ -187,7 +194,7 @@ def picture_neighbours(settings: Namespace) -> None:
         images = [read_image(others[index].path) for index in nearest]
         names = [settings.dataset.class_names[others[index].label] for index in nearest]
         rows.append(NeighbourRow(path.name, read_image(path), images, names, lengths))
-    draw_neighbours(rows).savefig(output)
+    save_figure(draw_neighbours(rows), output)
 
 
 def image_features(classifier: ImageClassifier, paths: Sequence[Path]) -> Tensor:

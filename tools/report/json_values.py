@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 from detection.evaluation.uncertainty.bootstrap import Interval
 from detection.runtime.atomic_write import write_atomically
+from tools.command.output_file import OutputFile
 
 
 def json_number(value: float) -> float | None:
@@ -21,11 +21,12 @@ def json_interval(interval: Interval) -> list[float | None]:
     return [json_number(interval.low), json_number(interval.high)]
 
 
-def write_json(path: Path | None, report: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Write a report to a file, if one is given.
+def write_json(file: OutputFile | None, report: dict[str, Any]) -> None:
+    """Write a report to a file, if one is given. Its first key is `made_by`, the command.
 
     Raises:
         InputError: naming the file, if it cannot be written.
     """
-    if path is not None:
-        write_atomically(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode("ascii"))
+    if file is not None:
+        content = json.dumps({"made_by": file.made_by} | report, indent=2, allow_nan=False)
+        write_atomically(file.path, f"{content}\n".encode("ascii"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from detection.evaluation import DetectionMetrics
 from detection.runtime.atomic_write import write_atomically
+from tools.command.output_file import OutputFile
 from tools.report.gallery import FindImage, Gallery, build_gallery
 
 ASSETS = Path(__file__).with_name("assets")
@@ -19,7 +20,7 @@ SCRIPTS = ("elements.js", "charts.js", "classes.js", "gallery.js", "page.js")
 """These files are joined to the only script of the page, so each may use the definitions of those before it."""
 
 
-def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, find_image: FindImage) -> None:
+def write_page(file: OutputFile, report: dict[str, Any], metrics: DetectionMetrics, find_image: FindImage) -> None:
     """Write the page of a report. Pictures that cannot be read are named on the page and on standard error.
 
     Raises:
@@ -28,15 +29,16 @@ def write_page(path: Path, report: dict[str, Any], metrics: DetectionMetrics, fi
     gallery = build_gallery(metrics, report, find_image)
     for warning in gallery.warnings:
         print(f"detect-evaluate: warning: {warning}", file=sys.stderr)
-    write_atomically(path, page(report, gallery).encode("utf-8"))
+    write_atomically(file.path, page(report, gallery, made_by=file.made_by).encode("utf-8"))
 
 
-def page(report: dict[str, Any], gallery: Gallery) -> str:
+def page(report: dict[str, Any], gallery: Gallery, *, made_by: str) -> str:
     """Return the page of a report that `build_report` made; it leaves out sections that the report does not have."""
     shown = report | {"warnings": [*report["warnings"], *gallery.warnings], "source": source_names(report)}
     style = _asset("page.css")
     script = "\n".join(_asset(name) for name in SCRIPTS)
     parts = {
+        "made_by": made_by,
         "policy": content_policy(style, script),
         "style": style,
         "script": script,

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,7 +30,8 @@ from detection.image import find_images, read_image
 from detection.runtime.pixels import SCALE
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
-from tools.command.output_file import prepare_output
+from tools.command.option_parser import OptionParser
+from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 from tools.train.import_caffe import CLASS_NAMES, add_source_option, load_source
 
 CROP_AREA = (0.03, 1.0)
@@ -52,12 +53,13 @@ MOMENTS_CROPS = 256
 """Number of crops from which the first statistics of the normalisation are taken."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-fold-response-norm", description="Give Caffe's GoogLeNet batch normalisation.")
+    parser = OptionParser(prog="detect-fold-response-norm", description="Give Caffe's GoogLeNet batch normalisation.")
     add_source_option(parser)
     parser.add_argument("--images", type=str, required=True, help="folder of photographs, or a pattern such as 'a/**'")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
+    add_overwrite_option(parser)
     parser.add_argument("--input_size", type=PositiveInt, default=112, help="side of the network's input in pixels")
     parser.add_argument("--batch_size", type=PositiveInt, default=64, help="number of crops in a batch")
     parser.add_argument("--stem_steps", type=PositiveInt, default=250, help="number of steps for the stem alone")
@@ -69,11 +71,13 @@ def build_parser() -> ArgumentParser:
 @command("detect-fold-response-norm")
 def main(arguments: Sequence[str]) -> None:
     """Make the network, train it, and write its weights."""
-    settings = build_parser().parse_args(arguments)
-    weights = prepare_output(settings.weights)
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
     paths, errors = find_images([settings.images])
     if errors:
         raise errors[0]
+    settings.read = paths  # what the pattern stands for, none of which may be written to
+    weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     published, origin = load_source(settings.source)
     published = published.to(memory_format=torch.channels_last)
     batches = crops([read_image(path) for path in paths], settings)
@@ -82,10 +86,10 @@ def main(arguments: Sequence[str]) -> None:
     compare_stems = partial(stem_distance, network.stem, published)
     learn(network.stem, compare_stems, batches, steps=settings.stem_steps, rate=STEM_RATE)
     learn(network, partial(network_distance, network, published), batches, steps=settings.steps, rate=RATE)
-    save_weights(weights, network, describe(settings, origin))
+    save_weights(weights.path, network, describe(settings, origin, weights.made_by))
 
 
-def describe(settings: Namespace, origin: str) -> NetworkDescription:
+def describe(settings: Namespace, origin: str, made_by: str) -> NetworkDescription:
     """Return the description for the weights file; `origin` is the file or address of the published network."""
     return NetworkDescription(
         class_path="classifier.googlenet.GoogLeNet",
@@ -94,7 +98,7 @@ def describe(settings: Namespace, origin: str) -> NetworkDescription:
         input_size=settings.input_size,
         context=0,
         background=False,
-        training={"origin": origin, "tool": "detect-fold-response-norm", "seed": settings.seed},
+        training={"made_by": made_by, "origin": origin, "seed": settings.seed},
     )
 
 

@@ -23,6 +23,8 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.training.initial_weights.caffe_weights import load_caffe
 from detection.errors import InputError
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
+from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 
 URL = "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel"
 
@@ -33,11 +35,12 @@ CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 """The names in the order of the WordNet identifiers, which Caffe and torchvision share."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-import-caffe", description="Import the GoogLeNet of Caffe's model zoo.")
+    parser = OptionParser(prog="detect-import-caffe", description="Import the GoogLeNet of Caffe's model zoo.")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     add_source_option(parser)
+    add_overwrite_option(parser)
     return parser
 
 
@@ -50,7 +53,9 @@ def add_source_option(parser: ArgumentParser) -> None:
 @command("detect-import-caffe")
 def main(arguments: Sequence[str]) -> None:
     """Convert the given weights, or else the published ones."""
-    settings = build_parser().parse_args(arguments)
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     network, origin = load_source(settings.source)
     description = NetworkDescription(
         class_path="classifier.googlenet.GoogLeNet",
@@ -59,9 +64,9 @@ def main(arguments: Sequence[str]) -> None:
         input_size=224,
         context=0,
         background=False,
-        training={"dataset": "ImageNet", "origin": origin},
+        training={"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin},
     )
-    save_weights(Path(settings.weights), network, description)
+    save_weights(weights.path, network, description)
 
 
 def load_source(source: str | None) -> tuple[GoogLeNet, str]:

@@ -13,7 +13,6 @@ from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 from torch.hub import download_url_to_file
 from torchvision.models import GoogLeNet_Weights
@@ -22,30 +21,35 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.training.initial_weights.torchvision_weights import INIT_ARGS, from_torchvision
 from detection.errors import InputError
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
+from tools.command.output_file import WEIGHTS, OutputFile, add_overwrite_option, prepare_output
 
 URL: str = GoogLeNet_Weights.IMAGENET1K_V1.url
 CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-import-torchvision", description="Import torchvision's GoogLeNet.")
+    parser = OptionParser(prog="detect-import-torchvision", description="Import torchvision's GoogLeNet.")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     parser.add_argument("--source", type=str | None, default=None, help="torchvision's .pth file; default: download it")
+    add_overwrite_option(parser)
     return parser
 
 
 @command("detect-import-torchvision")
 def main(arguments: Sequence[str]) -> None:
     """Convert the given weights, or else the published ones."""
-    settings = build_parser().parse_args(arguments)
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     if settings.source is None:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "googlenet.pth"
             download(URL, source)
-            convert(source, Path(settings.weights), origin=URL)
+            convert(source, weights, origin=URL)
     else:
-        convert(Path(settings.source), Path(settings.weights), origin=Path(settings.source).name)
+        convert(Path(settings.source), weights, origin=Path(settings.source).name)
 
 
 def download(url: str, path: Path) -> None:
@@ -61,7 +65,7 @@ def download(url: str, path: Path) -> None:
         raise InputError(f"{url}: expected a file whose SHA-256 starts with {digits}: {_one_line(error)}") from None
 
 
-def convert(source: Path, weights: Path, *, origin: str) -> None:
+def convert(source: Path, weights: OutputFile, *, origin: str) -> None:
     """Write the weights of torchvision's file `source` to the file `weights`, which names `origin` as their origin.
 
     Raises:
@@ -74,7 +78,7 @@ def convert(source: Path, weights: Path, *, origin: str) -> None:
         input_size=224,
         context=0,
         background=False,
-        training={"dataset": "ImageNet", "origin": origin},
+        training={"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin},
     )
     try:
         state = from_torchvision(read_state(source))
@@ -85,7 +89,7 @@ def convert(source: Path, weights: Path, *, origin: str) -> None:
         raise InputError(f"{source}: expected the {description.num_outputs} classes of ImageNet, got {outputs}")
     network = description.build()
     network.load_state_dict(state)
-    save_weights(weights, network, description)
+    save_weights(weights.path, network, description)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

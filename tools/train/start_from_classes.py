@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 from torch import Tensor, nn
 
@@ -26,7 +25,9 @@ from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_table
 from detection.errors import InputError
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_dataset_options
+from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 
 HEADER = "category\tindices"
 
@@ -37,14 +38,15 @@ BACKGROUND_BIAS = 4.0
 """First bias of background, to which most regions of an image belong."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-start-from-classes", description="Start from a network of other classes.")
+    parser = OptionParser(prog="detect-start-from-classes", description="Start from a network of other classes.")
     parser.add_argument("--source", type=str, required=True, help="weights of the network of other classes")
     parser.add_argument("--classes", type=str, required=True, help="file with the outputs that are kinds of each class")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     parser.add_argument("--context", type=NonNegativeInt, default=0, help="pixels of the input around a region")
     add_dataset_options(parser)
+    add_overwrite_option(parser)
     return parser
 
 
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read the network, give it the classes of the data set, and write it."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     class_names = parser.instantiate(settings).dataset.class_names
     network, description = load_weights(find_weights(settings.source))
     kinds = read_kinds(find_config(settings.classes), class_names, outputs=description.num_outputs)
@@ -63,9 +66,13 @@ def main(arguments: Sequence[str]) -> None:
         background=True,
         box_regression=False,
         context=settings.context,
-        training={**description.training, "classes_from": Path(settings.classes).name},
+        training={
+            **description.training,
+            "made_by": weights.made_by,
+            "classes_from": Path(settings.classes).name,
+        },
     )
-    save_weights(Path(settings.weights), network, changed)
+    save_weights(weights.path, network, changed)
 
 
 def replace_classes(network: nn.Module, kinds: Mapping[int, Sequence[int]], *, count: int) -> None:

@@ -14,20 +14,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
 from detection.runtime.tensor_file import Storage
 from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
+from tools.command.option_parser import OptionParser
 from tools.train.runs.classifier_run import ClassifierRun
 from tools.train.runs.training_run import add_action_options
 
 ACTIONS = frozenset(("fit", "validate", "test", "export"))
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of all actions; every option but the action can stand in the YAML file of `--config`."""
-    parser = ArgumentParser(prog="detect-train", description="Train a region classifier.")
+    parser = OptionParser(prog="detect-train", description="Train a region classifier.")
     add_action_options(parser, *sorted(ACTIONS))
     add_experiment_options(parser, detector_required=False)
     parser.add_argument(

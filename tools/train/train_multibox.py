@@ -13,16 +13,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.train.runs.multibox_run import MultiBoxRun, add_multibox_options
 from tools.train.runs.training_run import add_action_options
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of all actions; every option but the action can stand in the YAML file of `--config`."""
-    parser = ArgumentParser(prog="detect-train-multibox", description="Train MultiBox.")
+    parser = OptionParser(prog="detect-train-multibox", description="Train MultiBox.")
     add_action_options(parser, "fit", "validate", "export")
     add_multibox_options(parser)
     return parser

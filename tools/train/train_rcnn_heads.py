@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from tqdm import tqdm
 
 from classifier.region_classifier import RegionClassifier
@@ -36,7 +36,9 @@ from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
 from tools.command.image_proposals import ImageProposals, open_cache
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_limit_option, evenly_spaced
+from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 
 NORM_IMAGES = 50
 """Number of images whose regions give the mean norm of the features; R-CNN's code uses 200."""
@@ -69,15 +71,16 @@ class RegionFeatures:
         return features * np.float32(self.scale)
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-train-rcnn-heads", description="Fit SVMs and box regression.")
+    parser = OptionParser(prog="detect-train-rcnn-heads", description="Fit SVMs and box regression.")
     add_experiment_options(parser, detector_required=True)
     parser.add_argument("--weights", type=str, required=True, help="safetensors file of the trained network")
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
     parser.add_argument("--svm", type=bool, default=True, help="replace the class layer of the network by SVMs")
     parser.add_argument("--ridge", type=bool, default=True, help="refine the boxes of each class")
     add_limit_option(parser)
+    add_overwrite_option(parser)
     return parser
 
 
@@ -88,9 +91,8 @@ def main(arguments: Sequence[str]) -> None:
     settings = parser.parse_args(arguments)
     if not (settings.svm or settings.ridge):
         raise InputError("expected --svm true or --ridge true, got neither")
-    if Path(settings.save).is_dir():
-        raise InputError(f"{settings.save}: expected a file to write, got a folder")
     set_weights(settings)
+    target = prepare_output(settings, "save", WEIGHTS, parser.prog)
     cache = open_cache(settings, settings.detector.propose)
     built = parser.instantiate(settings)
     records = read_records(settings, built)
@@ -98,9 +100,8 @@ def main(arguments: Sequence[str]) -> None:
         cache.require(records)
     features = RegionFeatures(built.detector["classify"], ImageProposals(built.detector["propose"], cache))
     svms, ridge = fit_heads(features, records, settings)
-    training = {"images": len(records), "seed": settings.seed}
-    source, target = find_weights(settings.weights), Path(settings.save)
-    save_heads(source, target, svms, ridge, scale=features.scale, training=training)
+    training = {"made_by": target.made_by, "rcnn_heads": {"images": len(records), "seed": settings.seed}}
+    save_heads(find_weights(settings.weights), target.path, svms, ridge, scale=features.scale, training=training)
     heads = [name for name in ("svm", "ridge") if settings[name]]
     print(f"{settings.save}: {' and '.join(heads)} of {len(records)} images")
 
@@ -202,7 +203,7 @@ def save_heads(
         svms: the SVMs, or None to keep the class layer.
         ridge: the box regression, or None to keep the box head, if there is one.
         scale: factor on the features to which the heads were fitted.
-        training: what the file is to say about the training of the heads.
+        training: what the file is to say about its training, besides what `source` says.
     """
     network, old = load_region_network(source)
     if svms is not None:
@@ -215,7 +216,7 @@ def save_heads(
         init_args={name: value for name, value in old.init_args.items() if name != "auxiliary_heads"},
         head="svm" if svms is not None else old.head,
         box_regression=old.box_regression or ridge is not None,
-        training=old.training | {"rcnn_heads": training},
+        training=old.training | training,
     )
     fitted = description.build_region_network()
     state = network.state_dict()

@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 from detection.evaluation import DetectionMetrics
 from tests.tools.report.report_examples import CLASSES, CLOSING_CLASS, IMAGES, OBJECTS, SCRIPT_CLASS
+from tools.command.output_file import OutputFile
 from tools.report.page import write_page
 
 RIGHT, WRONG, MISSED_AT_ALL = 5, 3, 1
@@ -227,7 +228,12 @@ def test_missing_sections_are_left_out(
     tmp_path: Path,
 ) -> None:
     always = {key: value for key, value in full_report.items() if key not in OPTIONAL} | {"warnings": []}
-    write_page(tmp_path / "x.html", always | {key: full_report[key] for key in left}, hostile_metrics, lambda _: None)
+    write_page(
+        OutputFile(tmp_path / "x.html", "test"),
+        always | {key: full_report[key] for key in left},
+        hostile_metrics,
+        lambda _: None,
+    )
     browser.get((tmp_path / "x.html").as_uri())
     assert browser.get_log("browser") == []
     shown = {item.get_attribute("id") for item in browser.find_elements(By.CSS_SELECTOR, "section:not([hidden])")}

@@ -65,6 +65,6 @@ def test_missing_picture_is_a_warning(page_file: Path) -> None:
 
 def test_names_of_sources_without_their_folders(full_report: dict[str, Any]) -> None:
     source = {"detections": "/home/someone/found.json", "ground_truth": "/data/truth.json", "blacklist": None}
-    text = page(full_report | {"source": source}, Gallery({}, []))
+    text = page(full_report | {"source": source}, Gallery({}, []), made_by="")
     assert '"source":"found.json, truth.json"' in text
     assert "someone" not in text

@@ -71,7 +71,11 @@ def test_file_says_what_it_holds(rcnn: Path, softmax: Path) -> None:
     network, description = load_region_network(rcnn)
     assert (description.head, description.box_regression) == ("svm", True)
     assert description.class_names == NAMES
-    assert description.training == {"seed": 7, "rcnn_heads": {"images": PICTURES, "seed": 1}}
+    assert description.training == {
+        "seed": 7,
+        "made_by": "inception-rcnn (detect-train-rcnn-heads)",
+        "rcnn_heads": {"images": PICTURES, "seed": 1},
+    }
     assert network.box_head is not None
     assert network.box_head.weight.any()
     old, new = load_file(softmax), load_file(rcnn)

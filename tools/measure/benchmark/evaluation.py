@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from detection.evaluation import RULES, score
 from detection.evaluation.coco_rule import to_pycocotools
@@ -28,6 +28,7 @@ from detection.structures.split_columns import (
     select_images,
     split_index,
 )
+from tools.command.option_parser import OptionParser
 from tools.measure.benchmark.timing import time_run
 from tools.report.analysis import analyse
 
@@ -38,9 +39,9 @@ DETECTIONS_AN_OBJECT = 8
 """The number of detections around an object, with its class; the others lie anywhere, with any class."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-benchmark evaluation", description="Time scoring, on synthetic detections.")
+    parser = OptionParser(prog="detect-benchmark evaluation", description="Time scoring, on synthetic detections.")
     parser.add_argument("--images", type=int, default=20_000, help="number of images")
     parser.add_argument("--detections", type=int, default=100, help="number of detections in each image")
     parser.add_argument("--classes", type=int, default=200, help="number of classes")

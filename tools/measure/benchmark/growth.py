@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.score import score_regions
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.photos import describe_machine, networks_of
@@ -52,9 +53,9 @@ Growth = list[dict[str, Any]]
 """For each value, a dictionary of `value`, a number; its `label`; and the `seconds` of all runs by stage."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
+    parser = OptionParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
     parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
     add_device_option(parser)
     sides = "sides of square images, in pixels"
@@ -69,8 +70,9 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each of what grows."""
-    options = build_parser().parse_args(arguments)
-    (json_file,) = prepare_outputs(options, "json")
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, options, "json")
     write_json(json_file, measure(options))
 
 

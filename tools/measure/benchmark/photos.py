@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
@@ -26,6 +26,7 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.baselines import BASELINES, build_baseline
@@ -41,9 +42,9 @@ WARP = "of it warp"
 """The part of scoring that makes the crops of all networks, measured by itself."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-benchmark photos", description="Time a detector on photos.")
+    parser = OptionParser(prog="detect-benchmark photos", description="Time a detector on photos.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
     add_device_option(parser)
@@ -57,8 +58,9 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each image and for the folder."""
-    options = build_parser().parse_args(arguments)
-    (json_file,) = prepare_outputs(options, "json")
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, options, "json")
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
     report: dict[str, Any] = describe_machine(networks[0].device) | {"photos": [], "folder": {}}

@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import skimage.data
-from jsonargparse import ArgumentParser
 
 from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.image import read_image
@@ -25,6 +24,7 @@ from detection.structures.contracts import Proposer
 from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.selective_search.proposer import ENGINES
+from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, time_run
 from tools.report.json_values import write_json
@@ -36,9 +36,9 @@ TILE = 300, 427
 """The height and width of the piece that is cut from each photo."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-benchmark proposals", description="Time the engines of selective search.")
+    parser = OptionParser(prog="detect-benchmark proposals", description="Time the engines of selective search.")
     parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
     parser.add_argument("--width", type=int, default=500, help="width at which the images are searched")
     parser.add_argument(
@@ -52,8 +52,9 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table for each image."""
-    options = build_parser().parse_args(arguments)
-    (json_file,) = prepare_outputs(options, "json")
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, options, "json")
     cases = [(name, image, options.width) for name, image in read_images(options.images).items()]
     cases += [(f"{size}x{size}", mosaic(size), size) for size in options.sizes]
     print(f"{cv2.getNumThreads()} threads, OpenCV {cv2.__version__}, scales {options.scales}")
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
         proposers["multibox"] = multibox
         results.append({"name": name, "width": width, **compare(image, proposers, options.repeat)})
         print(format_result(results[-1]), flush=True)
-    write_json(json_file, results)
+    write_json(json_file, {"images": results})
 
 
 def read_images(paths: Sequence[str] | None) -> dict[str, Image]:

@@ -18,7 +18,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,6 +30,7 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.warp.crop import upload
 from detection.runtime.device import Precision, find_device, number_type
 from detection.structures.arrays import FloatArray, Image
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, now, time_runs
@@ -48,9 +49,9 @@ KERNEL_ROWS = 25
 """The number of kernels that `--profile` lists."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-benchmark scoring", description="Time the scoring of regions by GoogLeNets.")
+    parser = OptionParser(prog="detect-benchmark scoring", description="Time the scoring of regions by GoogLeNets.")
     parser.add_argument("--regions", type=int, default=1400, help="number of regions")
     parser.add_argument("--networks", type=int, default=6, help="number of networks")
     parser.add_argument("--input_size", type=int, default=224, help="side of the input, in pixels")
@@ -72,8 +73,9 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
-    options = build_parser().parse_args(arguments)
-    (json_file,) = prepare_outputs(options, "json")
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, options, "json")
     device = find_device(options.device)
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         write_json(json_file, measure(save_networks(Path(folder), options), device, options))

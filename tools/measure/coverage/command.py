@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
@@ -25,17 +25,18 @@ from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import Coverage
 from tools.command.entry_point import command
 from tools.command.image_proposals import one_by_one
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_config_option, add_limit_option, add_split_options, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.coverage.report import CoverageReport, format_report, write_csv
+from tools.measure.coverage.report import COLUMNS, CoverageReport, format_report, write_csv
 from tools.measure.coverage.sources import ImageOverlaps, MeasuredImages, Source, open_source
 
 COUNTS = [1, 10, 50, 100, 200, 500, 1000]
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the options."""
-    parser = ArgumentParser(prog="detect-coverage", description="Measure which share of the objects proposals find.")
+    parser = OptionParser(prog="detect-coverage", description="Measure which share of the objects proposals find.")
     add_config_option(parser)
     add_split_options(parser)
     add_limit_option(parser)
@@ -51,15 +52,15 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print the tables; return the exit status, 1 if a source or an image was left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    csv_file, plot_file = prepare_outputs(parser, settings, "csv", "plot", columns=COLUMNS)
     described = settings.pop("sources")  # these are built one by one, because each may fail
-    csv_file, plot_file = prepare_outputs(settings, "csv", "plot")
     dataset = parser.instantiate(settings).dataset
     records = evenly_spaced(dataset.read(settings.split), settings.limit)
     sources, faults = open_sources(described, settings, records)
     report = measure(records, sources, settings, dataset.class_names, faults)
     print(format_report(report))
     if csv_file is not None:
-        write_csv(report, csv_file)
+        write_csv(report, csv_file.path)
     if plot_file is not None:
         from tools.measure.coverage.plot import draw_coverage  # noqa: PLC0415  matplotlib is slow to import, and optional
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, ScalarFormatter
 
-from detection.runtime.atomic_write import atomic_path
+from tools.command.output_file import OutputFile
+from tools.command.picture_file import save_figure
 from tools.measure.coverage.report import MAIN_GROUP, CoverageReport
 
 DOTS_PER_INCH = 150
 
 
-def draw_coverage(report: CoverageReport, path: Path) -> None:
+def draw_coverage(report: CoverageReport, file: OutputFile) -> None:
     """Draw the coverage and the average recall of the main group of objects in a PNG file.
 
     Each source has a line, which ends at its number of proposals.
@@ -33,5 +32,4 @@ def draw_coverage(report: CoverageReport, path: Path) -> None:
         axes.grid(which="both", alpha=0.3)
     left.set_ylabel(f"objects {MAIN_GROUP} px")
     left.legend(loc="upper left")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    save_figure(figure, file)

@@ -22,6 +22,7 @@ from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, RESAMPLES, SE
 from detection.evaluation.uncertainty.comparison import Comparison, compare
 from detection.formats.ground_truth import read_coco_ground_truth
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, select_results
+from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_ground_truth_options, parse, print_warnings
 from tools.measure.evaluate.score import score_settings
@@ -31,9 +32,9 @@ SHOWN = 10
 """The largest number of classes that are printed as certainly better, and as certainly worse."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the action's options."""
-    parser = ArgumentParser(prog="detect-evaluate compare", description="Compare two results on one split.")
+    parser = OptionParser(prog="detect-evaluate compare", description="Compare two results on one split.")
     parser.add_argument("first", type=str, help="a result: folder of a run, or file of detections")
     parser.add_argument("second", type=str, help="the result to compare with the first")
     add_ground_truth_options(parser, required=False)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = build_parser()
     settings = parse(parser, arguments)
-    (json_file,) = prepare_outputs(settings, "json")
+    (json_file,) = prepare_outputs(parser, settings, "json")
     first, second = (read_result(Path(name), parser, settings) for name in (settings.first, settings.second))
     draws = draw_images(len(first.objects.index.image_ids), resamples=settings.resamples)
     try:

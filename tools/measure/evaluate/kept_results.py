@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from classifier.scoring.weights_file import find_weights
 from detection.detector import Detector
+from detection.errors import InputError
 from detection.formats.ground_truth import coco_ground_truth
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, ResultsWriter
 from detection.runtime.atomic_write import write_atomically
@@ -55,9 +56,26 @@ def complete_results(settings: Namespace, split: Split, build: Callable[[], Dete
         detector = build()
         if cache is not None:
             cache.require(missing)
-        write_atomically(folder / GROUND_TRUTH_NAME, coco_ground_truth(split.objects))
+        write_once(folder / GROUND_TRUTH_NAME, coco_ground_truth(split.objects))
         add_results(writer, detector, missing, ImageProposals(detector.propose, cache), workers=settings.workers)
     return writer
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file, unless it is there with this content already.
+
+    Raises:
+        InputError: naming the file, if it has another content, or cannot be read or written.
+    """
+    try:
+        earlier = path.read_bytes()
+    except FileNotFoundError:
+        write_atomically(path, content)
+        return
+    except OSError as error:
+        raise InputError(f"{path}: expected to read it, got: {error.strerror}") from None
+    if earlier not in (content, b""):
+        raise InputError(f"{path}: expected the ground truth of this run, or no file, got another one; move it away")
 
 
 def named_folder(parent: Path, made_with: dict[str, Any]) -> Path:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
 from detection.structures.split_columns import split_detections
+from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import print_warnings
 from tools.measure.evaluate.kept_results import complete_results
@@ -29,9 +30,9 @@ from tools.report.report_text import format_report
 from tools.report.score_report import build_report
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the action's options."""
-    parser = ArgumentParser(prog="detect-evaluate run", description="Measure a detector on a split.")
+    parser = OptionParser(prog="detect-evaluate run", description="Measure a detector on a split.")
     add_measured_split(parser)
     parser.add_argument("--results", type=str | None, help="folder to keep the detections in; default: below --output")
     add_output_options(parser, "json", "html")
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    json_file, html_file = prepare_outputs(settings, "json", "html")
+    json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     split = read_split(settings, build_dataset(parser, settings))
     writer = complete_results(settings, split, lambda: build_detector(parser, settings, split.dataset))
     print(f"{writer.path.parent}: results of {len(writer.images)} images")

@@ -17,6 +17,7 @@ from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.detections import read_detections
 from detection.structures.split_columns import select_images
+from tools.command.option_parser import OptionParser
 from tools.command.options import evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
@@ -27,9 +28,9 @@ from tools.report.report_text import format_report
 from tools.report.score_report import build_report
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the action's options."""
-    parser = ArgumentParser(prog="detect-evaluate score", description="Score the detections in a file.")
+    parser = OptionParser(prog="detect-evaluate score", description="Score the detections in a file.")
     add_scored_options(parser)
     add_output_options(parser, "json", "html")
     parser.add_argument("--images", type=str | None, help="folder of the images that --html shows; default: only boxes")
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = build_parser()
     settings = parse(parser, arguments)
-    json_file, html_file = prepare_outputs(settings, "json", "html")
+    json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     if settings.images is not None and not Path(settings.images).is_dir():
         raise InputError(f"{settings.images}: expected a folder of images")
     metrics, warnings = score_settings(parser, settings)

@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from detection.configuration import DEFAULT_CONFIG, find_config, load_detector, read_yaml
@@ -43,6 +43,7 @@ from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
 from tools.command.image_proposals import ImageProposals, cache_settings
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option, add_limit_option, add_split_options
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.kept_results import add_results, missing_records, named_folder, relevant_settings
@@ -57,9 +58,9 @@ LOWEST_SCORE = 1e-4
 them would take seconds for each photo. The best detections do not depend on it."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-evaluate-photos", description="Measure how often a photo's content is named.")
+    parser = OptionParser(prog="detect-evaluate-photos", description="Measure how often a photo's content is named.")
     parser.add_argument("--config", type=str, default=str(DEFAULT_CONFIG), help="YAML file of a detector")
     add_device_option(parser)
     add_split_options(parser)
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
     """Detect in the photos that have no results yet, count, print the tables, and write them."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    json_file, sheet_file = prepare_outputs(settings, "json", "sheet")
+    json_file, sheet_file = prepare_outputs(parser, settings, "json", "sheet")
     report = evaluate(settings, read_split(settings, parser.instantiate(settings).dataset))
     print(format_report(report))
     if settings.list:

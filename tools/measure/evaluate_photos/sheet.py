@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -12,9 +11,10 @@ from PIL import ImageDraw, ImageFont, ImageOps
 
 from detection.cli.drawing import Colour, draw_detections
 from detection.image import read_image
-from detection.runtime.atomic_write import atomic_path
 from detection.structures.arrays import Image
 from detection.structures.detections import Detections
+from tools.command.output_file import OutputFile
+from tools.command.picture_file import save_picture
 from tools.measure.evaluate_photos.answers import Answer
 from tools.measure.evaluate_photos.report import PhotosReport, name_detections
 
@@ -28,15 +28,14 @@ STEP = (CELL[0] + 2 * MARGIN, CELL[1] + 2 * LINE + 2 * MARGIN)
 INK, RIGHT, WRONG = (40, 40, 40), (20, 120, 40), (180, 30, 30)
 
 
-def write_sheet(path: Path, report: PhotosReport, *, rows: int) -> None:
+def write_sheet(file: OutputFile, report: PhotosReport, *, rows: int) -> None:
     """Write the sheet of the answers about the largest object, or about any object if there are none.
 
     Raises:
         InputError: naming the photo that cannot be read, or the file if it cannot be written.
     """
     sheet = PIL.Image.fromarray(draw_sheet(report, *choose(report.largest or report.any, rows)))
-    with atomic_path(path) as temporary:
-        sheet.save(temporary)
+    save_picture(sheet, file)
 
 
 def choose(answers: Sequence[Answer], rows: int) -> tuple[list[Answer], list[Answer]]:

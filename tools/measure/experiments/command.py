@@ -23,12 +23,13 @@ from detection.errors import InputError
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES, draw_images
 from tools.command.entry_point import command
 from tools.command.image_proposals import open_cache
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_config_option, add_limit_option, add_rule_option, add_split_options
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.kept_results import complete_results
 from tools.measure.evaluate.measured_split import Split, build_detector, read_split
 from tools.measure.evaluate.run import score_images
-from tools.measure.experiments.report import ExperimentTable, Row, as_json, format_experiments, write_csv
+from tools.measure.experiments.report import COLUMNS, ExperimentTable, Row, as_json, format_experiments, write_csv
 from tools.measure.experiments.timing import timed
 from tools.report.json_values import write_json
 
@@ -43,9 +44,9 @@ class Variant(NamedTuple):
     detector: Detector
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(prog="detect-experiments", description="Measure variants of a detector.")
+    parser = OptionParser(prog="detect-experiments", description="Measure variants of a detector.")
     add_config_option(parser)
     add_split_options(parser)
     add_limit_option(parser)
@@ -64,12 +65,12 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, print the table, and write it; variants that have to be left out are no failure."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    csv_file, json_file = prepare_outputs(parser, settings, "csv", "json", columns=COLUMNS)
     described = settings.pop("variants")  # each is built alone, because one of them may fail
-    csv_file, json_file = prepare_outputs(settings, "csv", "json")
     table = measure(described, settings, read_split(settings, parser.instantiate(settings).dataset))
     print(format_experiments(table))
     if csv_file is not None:
-        write_csv(table, csv_file)
+        write_csv(table, csv_file.path)
     write_json(json_file, as_json(table))
 
 

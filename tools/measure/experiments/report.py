@@ -12,10 +12,17 @@ from typing import Any
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, SEED
 from detection.evaluation.uncertainty.comparison import compare
+from detection.runtime.atomic_write import atomic_path
 from detection.structures.arrays import FloatArray
 from tools.measure.experiments.timing import Timing
 from tools.report.json_values import json_interval, json_number
 from tools.report.text_table import format_table
+
+COLUMNS = (
+    *("variant", "proposals", "coverage", "mAP", "mAP_low", "mAP_high", "difference", "difference_low"),
+    *("difference_high", "seconds", "proposing_seconds", "scoring_seconds"),
+)
+"""The columns of the CSV file, which are the keys of `Row.figures`."""
 
 Bounds = list[float | None]
 
@@ -115,8 +122,8 @@ def as_json(table: ExperimentTable) -> dict[str, Any]:
 def write_csv(table: ExperimentTable, path: Path) -> None:
     """Write the table as CSV, one line for each row; cells whose value is unknown are empty."""
     figures = [row.figures for row in table.rows]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(figures[0]))
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(figures)
 

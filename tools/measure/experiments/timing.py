@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 
 from detection.detector import Detector
+from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import GroundTruth
@@ -49,12 +50,9 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
     """
     chosen, machine = evenly_spaced(records, count), describe_machine()
     path = folder / NAME
-    try:
-        kept = Timing(**json.loads(path.read_bytes()))
-        if (len(kept.proposing), kept.machine) == (len(chosen), machine):
-            return kept
-    except (OSError, ValueError, TypeError):
-        pass  # there is no file, or it holds something else
+    kept = _read(path)
+    if kept is not None and (len(kept.proposing), kept.machine) == (len(chosen), machine):
+        return kept
     proposing, scoring = [], []
     for record in (chosen[0], *chosen):  # the first image comes twice, because code is compiled the first time
         image = read_image(record.path)
@@ -67,6 +65,20 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
     timing = Timing(proposing[1:], scoring[1:], machine)
     write_atomically(path, json.dumps(timing._asdict()).encode("ascii"))
     return timing
+
+
+def _read(path: Path) -> Timing | None:
+    """Return the timing in a file, or None if there is no such file.
+
+    Raises:
+        InputError: naming the file, if it holds something else, which must not be replaced.
+    """
+    if not path.exists():
+        return None
+    try:
+        return Timing(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: expected a timing of this command, or no file, got another one: {error}") from None
 
 
 def describe_machine() -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from classifier.scoring.weights_file import find_weights, save_weights
@@ -35,6 +35,7 @@ from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
 from tools.command.options import LayoutName
 from tools.train import train_classifier
 from tools.train.own_classes.choice import choose_settings
@@ -52,9 +53,9 @@ RULE = "voc"
 """The scoring rule of the figures: average precision as PASCAL VOC defines it, at an IoU of 0.5."""
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
-    parser = ArgumentParser(
+    parser = OptionParser(
         prog="detect-train",
         description="Train a detector of your own classes from a folder of pictures with boxes. "
         "For experiments see `detect-train fit --help`.",

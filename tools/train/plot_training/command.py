@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
 
-from detection.runtime.atomic_write import atomic_path
 from tools.command.entry_point import command
-from tools.command.output_file import prepare_plot
+from tools.command.option_parser import OptionParser
+from tools.command.output_file import KINDS, add_overwrite_option, prepare_output
+from tools.command.picture_file import save_figure
 from tools.train.plot_training.training_log import RunLog, read_run
 
 Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
 
 
-def build_parser() -> ArgumentParser:
+def build_parser() -> OptionParser:
     """Return the parser of the command."""
-    parser = ArgumentParser(prog="detect-plot-training", description="Draw the curves of training runs.")
+    parser = OptionParser(prog="detect-plot-training", description="Draw the curves of training runs.")
     parser.add_argument("runs", type=str, nargs="+", help="folders that are the --output of a run")
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
     smoothing = "weight of the next value in the average of a loss, 0 to below 1"
+    add_overwrite_option(parser)
     parser.add_argument("--smoothing", type=Smoothing, default=0.8, help=smoothing)
     return parser
 
@@ -34,13 +35,13 @@ def build_parser() -> ArgumentParser:
 @command("detect-plot-training")
 def main(arguments: Sequence[str]) -> None:
     """Read the logs, draw the plot, and print a line for each run."""
-    settings = build_parser().parse_args(arguments)
-    path = prepare_plot(settings.save)
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    file = prepare_output(settings, "save", KINDS["plot"], parser.prog)
     runs = [read_run(folder) for folder in settings.runs]
     from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow to import, and optional
 
-    with atomic_path(path) as temporary:
-        draw_training(runs, smoothing=settings.smoothing).savefig(temporary)
+    save_figure(draw_training(runs, smoothing=settings.smoothing), file)
     for run in runs:
         print(describe(run))
 

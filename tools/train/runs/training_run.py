@@ -19,10 +19,12 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from detection.errors import InputError
-from detection.training.checkpoints import read_checkpoint
+from detection.runtime.output_file import require_writable
+from detection.training.checkpoints import BEST, LAST, read_checkpoint
 from detection.training.data_module import TrainingData
 from detection.training.module import SupervisedTraining
 from tools.command.killed_loaders import naming_killed_loaders
+from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 from tools.train.runs.trainer import build_trainer
 
 
@@ -31,6 +33,7 @@ def add_action_options(parser: ArgumentParser, *actions: str) -> None:
     parser.add_argument("action", choices=actions)
     parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to resume, measure or export")
     parser.add_argument("--weights", type=str | None, default=None, help="safetensors file that export writes")
+    add_overwrite_option(parser)
 
 
 class TrainingRun(ABC):
@@ -51,6 +54,7 @@ class TrainingRun(ABC):
 
     def __init__(self, parser: ArgumentParser, settings: Namespace) -> None:
         self.settings = settings
+        self.command = parser.prog
         self.built: Namespace = parser.instantiate(settings)
 
     @abstractmethod
@@ -129,22 +133,24 @@ class TrainingRun(ABC):
 
     def _export(self) -> None:
         settings = self.settings
-        if self.checkpoint is None or settings.weights is None:
+        if settings.ckpt_path is None or settings.weights is None:
             raise InputError("export: expected --ckpt_path, the checkpoint, and --weights, the file to write")
-        module = self.module()
-        module.load_state_dict(self.checkpoint["state_dict"])
+        file = prepare_output(settings, "weights", WEIGHTS, self.command)
+        module, checkpoint = self.module(), self.checkpoint or {}
+        module.load_state_dict(checkpoint["state_dict"])
         training = {
+            "made_by": file.made_by,
             "dataset": settings.dataset.class_path,
             "split": settings.train_split,
             **self.origin(),
             **{name: settings[name] for name in ("initial_weights", "initial_seed", "seed")},
-            "steps": self.checkpoint["global_step"],
+            "steps": checkpoint["global_step"],
             "torch": torch.__version__,
         }
         self.save(module, replace(self.description, training=training))
 
     def _last_checkpoint(self) -> Path:
-        return Path(self.settings.output) / "last.ckpt"
+        return Path(self.settings.output) / LAST
 
     def _require_startable(self) -> None:
         """Check that the checkpoint to measure is given, or that a new run overwrites none and has what it freezes.
@@ -155,14 +161,18 @@ class TrainingRun(ABC):
         settings, last = self.settings, self._last_checkpoint()
         if settings.action != "fit" and settings.ckpt_path is None:
             raise InputError(f"{settings.action}: expected --ckpt_path, the checkpoint to measure")
-        if settings.action != "fit" or settings.ckpt_path is not None:
+        if settings.action != "fit":
             return
-        if settings.frozen and settings.initial_weights is None:
+        if settings.frozen and settings.initial_weights is None and settings.ckpt_path is None:
             raise InputError("frozen: expected --initial_weights, the weights that are kept")
-        if last.exists():
+        goes_on = settings.ckpt_path is not None and Path(settings.ckpt_path).resolve().parent == last.resolve().parent
+        earlier = next((path for path in (last, last.with_name(BEST)) if path.exists()), None)
+        if earlier is not None and not goes_on:
             raise InputError(
-                f"{last}: expected no earlier run there; go on with --ckpt_path {last}, or choose another --output"
+                f"{earlier}: expected no earlier run there; go on with --ckpt_path {earlier}, or choose another "
+                "--output"
             )
+        require_writable(last)
 
 
 def require_same_tensors(path: str, checkpoint: dict[str, Any], module: nn.Module) -> None:

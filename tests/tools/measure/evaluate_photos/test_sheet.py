@@ -15,6 +15,7 @@ from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
+from tools.command.output_file import OutputFile
 from tools.measure.evaluate_photos.answers import Answer, Outcome
 from tools.measure.evaluate_photos.report import PhotosReport
 from tools.measure.evaluate_photos.sheet import CELL, choose, draw_answer, draw_sheet, write_sheet
@@ -82,11 +83,11 @@ def test_long_text_stays_in_its_column(photo: Path) -> None:
 def test_missing_photo_is_named(tmp_path: Path) -> None:
     one = answered(CAT, 0.5, right=True, path=str(tmp_path / "gone.png"))
     with pytest.raises(InputError, match=r"gone\.png: expected a readable image"):
-        write_sheet(tmp_path / "sheet.png", report_of(one), rows=1)
+        write_sheet(OutputFile(tmp_path / "sheet.png", "test"), report_of(one), rows=1)
 
 
 def test_sheet_that_cannot_be_written(tmp_path: Path, photo_pixels: Image) -> None:
     PIL.Image.fromarray(photo_pixels).save(tmp_path / "photo.png")
     one = answered(CAT, 0.5, right=True, path=str(tmp_path / "photo.png"))
     with pytest.raises(InputError, match=r"sheet\.png: expected a place to write to"):
-        write_sheet(tmp_path / "photo.png" / "sheet.png", report_of(one), rows=1)
+        write_sheet(OutputFile(tmp_path / "photo.png" / "sheet.png", "test"), report_of(one), rows=1)

@@ -1,0 +1,52 @@
+"""The parser of all commands: a wrong option, and a value that a class refuses, ends in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from detection.errors import InputError
+
+LONGEST = 600
+"""The largest number of characters of a line; types with many alternatives are described at length."""
+
+
+class OptionParser(ArgumentParser):
+    """jsonargparse's parser, whose errors are one line for the user."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End the command with status 2 and one line."""
+        parser = getattr(ex, "subcommand_parser", None) or self
+        prog = parser.prog.replace(" [options]", "")
+        print(f"{prog}: {one_line(message)}; {prog} --help lists the options", file=sys.stderr)
+        sys.exit(2)
+
+    def instantiate(self, *arguments: Any, **options: Any) -> Namespace:
+        """Return the options with their classes instantiated.
+
+        Raises:
+            InputError: if a class refuses its arguments, which come from the user.
+        """
+        with refusing():
+            built: Namespace = super().instantiate(*arguments, **options)
+        return built
+
+
+@contextmanager
+def refusing(option: str = "") -> Iterator[None]:
+    """Turn the errors of classes that refuse values of options into an `InputError`, which begins with `option`."""
+    try:
+        yield
+    except (ArgumentError, ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
+        start = f"{option}: " if option else ""
+        raise InputError(f"{start}expected values that can be used, got: {one_line(str(error))}") from error
+
+
+def one_line(message: str) -> str:
+    """Return a message as one line, without what does not fit."""
+    line = " ".join(message.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

@@ -15,13 +15,14 @@ module of this package. Only `run` imports PyTorch.
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from detection.configuration import read_detector
 from detection.errors import InputError
 from tools.command.entry_point import command, run_action
+from tools.command.option_parser import OptionParser
+from tools.command.output_file import add_output_options
 
 SMALLEST_SCORE = 0.001
 """Detections with a lower score do not change average precision, and there are very many of them."""
@@ -43,12 +44,13 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     Raises:
         InputError: if there is no such folder of data, or `--config` is not the folder of such a detector.
     """
-    parser = ArgumentParser(prog="detect-evaluate", description="Measure a detector of detect-train on a folder.")
-    parser.add_argument("data", help="folder of pictures with boxes, in any usual layout")
-    parser.add_argument("--config", required=True, help="folder that detect-train has written")
-    parser.add_argument("--split", default="val", help="split to measure on: train, val or test (default: val)")
-    parser.add_argument("--json", help="write all figures to this JSON file")
-    parser.add_argument("--html", help="write the report to this file as a page for a browser")
+    parser = OptionParser(prog="detect-evaluate", description="Measure a detector of detect-train on a folder.")
+    parser.add_argument("data", type=str, help="folder of pictures with boxes, in any usual layout")
+    parser.add_argument("--config", type=str, required=True, help="folder that detect-train has written")
+    parser.add_argument(
+        "--split", type=str, default="val", help="split to measure on: train, val or test (default: val)"
+    )
+    add_output_options(parser, "json", "html")
     settings = parser.parse_args(arguments)
     if not Path(settings.data).is_dir():
         raise InputError(f"{settings.data}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
@@ -64,7 +66,6 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
         "rule": "voc",
         "output": folder / "work",
     }
-    outputs = {
-        name: vars(settings)[name] for name in ("data", "split", "json", "html") if vars(settings)[name] is not None
-    }
-    return [f"--{name}={value}" for name, value in (named | outputs).items()]
+    outputs = {name: settings[name] for name in ("data", "split", "json", "html") if settings[name] is not None}
+    overwrite = ["--overwrite"] if settings.overwrite else []
+    return [f"--{name}={value}" for name, value in (named | outputs).items()] + overwrite

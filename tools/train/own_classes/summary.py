@@ -18,6 +18,7 @@ from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.image import read_image
 from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.structures.detections import Detections
+from tools.command.output_file import OutputFile
 from tools.report.json_values import write_json
 from tools.report.page import write_page
 from tools.report.report_text import format_report
@@ -26,6 +27,8 @@ from tools.report.text_table import format_interval, format_number
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.own_classes.scored_split import ScoredSplit, all_detections
 from tools.train.plot_training.training_log import read_run
+
+COMMAND = "detect-train"
 
 CELL = (480, 360)
 """The width and height of the space for a picture on the sheet, in pixels."""
@@ -61,9 +64,12 @@ def write_summary(
 ) -> None:
     """Write all files that describe the detector. The curves need matplotlib, and are left out without it."""
     last = list(figures)[-1]
-    write_json(folder.root / "figures.json", {split: part.report for split, part in figures.items()})
+    write_json(
+        OutputFile(folder.root / "figures.json", COMMAND), {split: part.report for split, part in figures.items()}
+    )
     paths = {entry.record.image_id: entry.record.path for entry in figures[last].images.entries}
-    write_page(folder.root / "report.html", figures[last].report, figures[last].metrics, paths.get)
+    page = OutputFile(folder.root / "report.html", COMMAND)
+    write_page(page, figures[last].report, figures[last].metrics, paths.get)
     sheet = draw_sheet(figures[last])
     with atomic_path(folder.root / "pictures.png") as temporary:
         sheet.save(temporary)

@@ -121,8 +121,8 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = []
     for index, wnid in enumerate(list(names) * 4):
         coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        PIL.Image.fromarray(coarse.repeat(10, axis=0).repeat(10, axis=1)).save(root / "val" / "images" / f"{index}.png")
-        annotations.append(f"{index}.png\t{wnid}\t0\t0\t39\t39\n")
+        PIL.Image.fromarray(coarse.repeat(16, axis=0).repeat(16, axis=1)).save(root / "val" / "images" / f"{index}.png")
+        annotations.append(f"{index}.png\t{wnid}\t0\t0\t63\t63\n")
     (root / "val" / "val_annotations.txt").write_text("".join(annotations), encoding="utf-8")
     (root / "wnids.txt").write_text("\n".join(names), encoding="utf-8")
     (root / "words.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in names.items()), encoding="utf-8")

@@ -19,6 +19,7 @@ from classifier.training.samples.region_pools import EvenSamples
 from classifier.training.samples.region_samples import ObjectSamples, Samples
 from classifier.training.samples.validation_samples import CentralCrops, GroundTruthRegions
 from detection.datasets import DataSet
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
 from detection.structures.contracts import CachedProposals
 
@@ -127,6 +128,7 @@ class Regions(Task):
         self, dataset: DataSet, split: str, *, proposals: CachedProposals | None, augmentation: Augmentation, seed: int
     ) -> Samples:
         records = dataset.read(split)
+        require_stated_sizes(records)
         labels = (label for record in records for label in record.labels[~record.ignored].tolist())
         require_all_classes(labels, dataset, f"split '{split}'")
         if proposals is not None:
@@ -151,7 +153,9 @@ class Regions(Task):
         return MixedSamples(objects, others, share=self.photographs.share)
 
     def validation_samples(self, dataset: DataSet, split: str) -> Dataset[RegionSample]:
-        return GroundTruthRegions(dataset.read(split))
+        records = dataset.read(split)
+        require_stated_sizes(records)
+        return GroundTruthRegions(records)
 
 
 def require_all_classes(labels: Iterable[int], dataset: DataSet, where: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.structures.arrays import IntArray
-from detection.structures.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth, StatedSize
 
 
 class LabelledImage(NamedTuple):
@@ -123,7 +123,12 @@ class DataSet(ABC):
                 if entry.record.image_id in image_ids:
                     raise InputError(f"expected each image once, got a second '{entry.record.image_id}'")
                 image_ids.add(entry.record.image_id)
-                yield entry
+                yield entry if entry.size is None else _with_stated_size(entry, entry.size)
+
+
+def _with_stated_size(entry: Entry, size: tuple[int, int]) -> Entry:
+    """Return an entry whose record also has the size, for those who read the pixels."""
+    return entry._replace(record=entry.record.stating(StatedSize(*size, entry.place)))
 
 
 def check_image_file(path: Path, known: set[str]) -> None:

@@ -6,7 +6,7 @@ is written in one piece, so that a run that was killed leaves at most its last l
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from detection.errors import InputError
 from detection.formats.settings import first_difference
 from detection.runtime.atomic_write import write_atomically
+from detection.runtime.file_identity import FileIdentity
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
 from detection.structures.split_columns import SplitDetections, SplitObjects, select_images, split_detections
@@ -32,7 +33,7 @@ class ImageResult(NamedTuple):
     """The detections in an image.
 
     `size` is the height and width of the image. `covered` is the number of its objects that a proposal overlaps with an
-    IoU of 0.5 or more; it is None in older files, which do not have it.
+    IoU of 0.5 or more, and `file` identifies the file of the image; both are None in older files, which lack them.
     """
 
     image_id: str
@@ -40,6 +41,7 @@ class ImageResult(NamedTuple):
     proposal_count: int
     detections: Detections
     covered: int | None = None
+    file: FileIdentity | None = None
 
 
 class Results(NamedTuple):
@@ -138,13 +140,20 @@ class ResultsWriter:
                 raise InputError(f"{path}: expected results for the classes of this run, got those for others")
             self.images, self._length = results.images, results.length
 
+    def drop(self, image_ids: Collection[str]) -> None:
+        """Leave out results from now on; the file is written anew without them at the start of the `with` block."""
+        if image_ids:
+            self.images = {name: result for name, result in self.images.items() if name not in image_ids}
+            self._length = 0
+
     def __enter__(self) -> Self:
         """Open the file, and cut off an incomplete last line."""
         with self._naming_file():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._length:
-                write_atomically(self.path, self._head)
-                self._length = len(self._head)
+                content = b"".join([self._head, *(_line(_as_json(result)) for result in self.images.values())])
+                write_atomically(self.path, content)
+                self._length = len(content)
             self._file = FileIO(self.path, "r+")
             self._file.truncate(self._length)
             self._file.seek(self._length)
@@ -211,6 +220,7 @@ def _as_json(result: ImageResult) -> dict[str, Any]:
         "scores": _short(detections.scores),
         "boxes": _short(detections.boxes.ravel()),
         **({} if result.covered is None else {"covered": result.covered}),
+        **({} if result.file is None else {"file": list(result.file)}),
     }
 
 
@@ -226,8 +236,9 @@ def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | N
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
         detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
         covered = int(content["covered"]) if "covered" in content else None
+        file = FileIdentity(*map(int, content["file"])) if "file" in content else None
         return ImageResult(
-            str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered
+            str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered, file
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -20,12 +20,14 @@ from tqdm import tqdm
 from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.atomic_write import atomic_path, write_atomically
+from detection.runtime.file_identity import FileIdentity, identify_file
 from detection.structures.arrays import Image
 
 ImageReader = Callable[[Path], Image]
 """A function that returns the pixels of an image file, uint8 [H, W, 3]."""
 
-FORMAT = "inception-rcnn decoded images 1"
+FORMAT = "inception-rcnn decoded images 2"
+"""The second format added the times and the checksums of the files. Earlier ones are refused, as decoding is quick."""
 
 REMEDY = "delete it and its index, and the next run makes them anew"
 
@@ -34,9 +36,9 @@ AT_ONCE = 64
 
 
 class _Entry(NamedTuple):
-    """An image: the size of its file in bytes, its height and width, and the offset of its pixels."""
+    """An image: the identity of its file, its height and width, and the offset of its pixels."""
 
-    file_size: int
+    file: FileIdentity
     height: int
     width: int
     start: int
@@ -91,11 +93,10 @@ class DecodedImages:
             entry = self._entries.get(str(path.absolute()))
             if entry is None:
                 raise InputError(f"{self.path}: expected the pixels of {path}, found none; {REMEDY}")
-            size = path.stat().st_size
-            if size != entry.file_size:
+            if not entry.file.matches(path):
                 raise InputError(
-                    f"{self.path}: expected the pixels of {path} of {size} bytes, got those of a file of "
-                    f"{entry.file_size} bytes; {REMEDY}"
+                    f"{self.path}: expected the pixels of {path} as it is now, got those of an earlier file of "
+                    f"{entry.file.length} bytes; {REMEDY}"
                 )
 
 
@@ -132,21 +133,21 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
     start = 0
     with (
         atomic_path(path) as temporary,
-        temporary.open("wb") as file,
+        temporary.open("wb") as output,
         _decoding(images, workers=workers) as decoded,
         tqdm(decoded, total=len(images), desc="decode", unit="image", disable=None) as progress,
     ):
-        for image, (file_size, pixels) in zip(images, progress, strict=True):
+        for image, (file, pixels) in zip(images, progress, strict=True):
             height, width = pixels.shape[:2]
-            entries[str(image.absolute())] = _Entry(file_size, height, width, start)
-            start += file.write(pixels.data)
+            entries[str(image.absolute())] = _Entry(file, height, width, start)
+            start += output.write(pixels.data)
     index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
     write_atomically(_index_path(path), json.dumps(index).encode())
 
 
 @contextmanager
-def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tuple[int, Image]]]:
-    """Yield an iterator over the file size and the pixels of each image, in order."""
+def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tuple[FileIdentity, Image]]]:
+    """Yield an iterator over the identity of the file and the pixels of each image, in order."""
     if workers < 1:
         yield map(_decode, images)
         return
@@ -160,9 +161,9 @@ def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tupl
             pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path) -> tuple[int, Image]:
-    pixels = read_image(path)
-    return path.stat().st_size, pixels
+def _decode(path: Path) -> tuple[FileIdentity, Image]:
+    file = identify_file(path)
+    return file, read_image(path)
 
 
 def _index_path(path: Path) -> Path:
@@ -180,7 +181,8 @@ def _read_index(path: Path) -> tuple[dict[str, _Entry], int]:
         content = json.loads(index.read_bytes())
         if content["format"] != FORMAT:
             raise InputError(f"{index}: expected '{FORMAT}', got '{content['format']}'; {REMEDY}")
-        return {name: _Entry(*entry) for name, *entry in content["images"]}, int(content["bytes"])
+        entries = {name: _Entry(FileIdentity(*file), *entry) for name, file, *entry in content["images"]}
+        return entries, int(content["bytes"])
     except OSError as error:
         raise InputError(f"{index}: expected the index of decoded images: {error.strerror}") from None
     except (ValueError, TypeError, KeyError) as error:

@@ -6,20 +6,38 @@ complete line. `reader.py` and `writer.py` read and write both files; `stored_bo
 """
 
 import json
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.errors import InputError
 from detection.formats.settings import first_difference
+from detection.runtime.file_identity import FileIdentity, file_length
 from detection.structures.ground_truth import GroundTruth
 
 FORMAT = "inception-rcnn proposals"
-VERSION = 2
-"""Version 2 added the source of each box and the file size of each image."""
+VERSION = 3
+"""Version 3 added the times and the checksum of the file of each image."""
+
+READABLE = (2, VERSION)
+"""The versions that are read. In caches of version 2, the file of an image is known by its length alone."""
+
+UNKNOWN = -1
+"""Stands for the times and the checksum of a file in caches of version 2."""
+
+ANOTHER_FILE = "the cache is of another data set, or the image has changed"
+"""The reasons for which the file of an image is not the one in the cache."""
+
+ADDED_SETTINGS = {"weights"}
+"""The settings that caches of version 2 do not have."""
 
 
 class IndexedImage(NamedTuple):
-    """An image of the cache: its size, the bytes of its file, the number of its boxes, and their CRC-32."""
+    """An image of the cache: its size, the number of its boxes and their CRC-32, and the identity of its file.
+
+    The last fields and `file_size` are those of a `FileIdentity`.
+    """
 
     image_id: str
     height: int
@@ -27,6 +45,14 @@ class IndexedImage(NamedTuple):
     file_size: int
     box_count: int
     checksum: int
+    modified: int = UNKNOWN
+    changed: int = UNKNOWN
+    file_crc32: int = UNKNOWN
+
+    @property
+    def file(self) -> FileIdentity:
+        """The identity of the file of the image."""
+        return FileIdentity(self.file_size, self.modified, self.changed, self.file_crc32)
 
 
 class CacheIndex(NamedTuple):
@@ -97,7 +123,7 @@ def _read_first_line(path: Path, line: bytes) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: expected the index of a cache of proposals, got {line[:80]!r} in its first line")
     settings = content.get("settings")
-    if content.get("version") != VERSION or not isinstance(settings, dict):
+    if content.get("version") not in READABLE or not isinstance(settings, dict):
         raise InputError(
             f"{path}: expected a cache of proposals of version {VERSION}, got version {content.get('version')}; delete "
             "it and make it again"
@@ -108,7 +134,8 @@ def _read_first_line(path: Path, line: bytes) -> dict[str, Any]:
 def _read_image_line(line: bytes) -> IndexedImage | None:
     """Return the image that a line describes, or None if it describes none."""
     content = _parse(line)
-    if not isinstance(content, list) or [type(value) for value in content] != [str, *[int] * 5]:
+    types = [type(value) for value in content] if isinstance(content, list) else []
+    if types not in ([str, *[int] * 5], [str, *[int] * 8]):
         return None
     image = IndexedImage(*content)
     valid = image.height > 0 and image.width > 0 and image.file_size >= 0 and image.box_count >= 0
@@ -123,40 +150,53 @@ def _parse(line: bytes) -> Any:
         return None
 
 
-def require_same_file(path: Path, record: GroundTruth, cached_size: int) -> None:
-    """Check that the image file of `record` has `cached_size` bytes, as the file that the proposals were made from.
+def require_same_files(path: Path, records: Iterable[GroundTruth], files: Mapping[str, FileIdentity]) -> None:
+    """Check that the image files of `records` are those that the proposals in the cache `path` were made from.
 
-    Two data sets may give their images the same names, such as numbers, but hardly files of the same sizes.
+    Two data sets may give their images the same names, such as numbers, and an image may have been replaced. For images
+    of version 2 only the lengths of the files are compared, and a line on standard error says so.
+
+    Args:
+        path: the cache.
+        records: the images, of which some may not be in the cache.
+        files: the identities of the files in the cache, by the names of the images.
 
     Raises:
-        InputError: naming the cache, if the size differs.
+        InputError: naming the cache and the first image whose file is another one, or cannot be read.
     """
-    if (size := file_size(record.path)) != cached_size:
-        raise InputError(
-            f"{path}: expected proposals of {record.path}, {size} bytes, got those of an image '{record.image_id}' of "
-            f"{cached_size} bytes; the cache is of another data set, or the image has changed"
+    unknown = 0
+    for record in records:
+        file = files.get(record.image_id)
+        if file is None:
+            continue
+        unknown += file.crc32 == UNKNOWN
+        if (length := file_length(record.path)) != file.length:
+            raise InputError(
+                f"{path}: expected proposals of {record.path}, {length} bytes, got those of an image "
+                f"'{record.image_id}' of {file.length} bytes; {ANOTHER_FILE}"
+            )
+        if file.crc32 != UNKNOWN and not file.matches(record.path):
+            raise InputError(
+                f"{path}: expected proposals of {record.path}, got those of a file with the same length and other "
+                f"content; {ANOTHER_FILE}"
+            )
+    if unknown:
+        sys.stderr.write(
+            f"{path}: an older version made the proposals of {unknown} images, and stored only the lengths of their "
+            "files; make the cache again if images were replaced by others of the same length\n"
         )
-
-
-def file_size(path: Path) -> int:
-    """Return the length of an image file in bytes.
-
-    Raises:
-        InputError: naming the file, if it cannot be read.
-    """
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise InputError(f"{path}: expected an image file: {error.strerror}") from None
 
 
 def require_settings(path: Path, cached: dict[str, Any], expected: dict[str, Any]) -> None:
     """Check that a cache was made with the settings `expected`; any others that it has besides are ignored.
 
+    Caches of version 2 lack `ADDED_SETTINGS`, which are not compared then.
+
     Raises:
         InputError: naming the cache and the first setting that differs.
     """
     compared = {name: cached[name] for name in expected if name in cached}
+    expected = {name: value for name, value in expected.items() if name in cached or name not in ADDED_SETTINGS}
     if difference := first_difference(compared, expected):
         name, wanted, actual = difference
         raise InputError(f"{path}: expected a cache made with {name} {wanted}, got one with {actual}")

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.errors import InputError
+from detection.runtime.file_identity import FileIdentity
 from detection.structures.arrays import FloatArray, IntArray
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
-from proposals.cache.index import index_path, read_index, require_same_file, require_settings
+from proposals.cache.index import index_path, read_index, require_same_files, require_settings
 from proposals.cache.stored_boxes import STORED_BOX, grid_step, restore_boxes
 
 
@@ -47,8 +48,8 @@ class ProposalCache:
             )
         self.settings: dict[str, Any] = index.settings
         self._rows = {image.image_id: row for row, image in enumerate(index.images)}
-        columns = np.array([image[1:] for image in index.images], np.int64).reshape(-1, 5)
-        self._sizes, self._file_sizes, counts, self._checksums = columns[:, :2], *columns[:, 2:].T
+        columns = np.array([image[1:] for image in index.images], np.int64).reshape(-1, 8)
+        self._sizes, counts, self._checksums, self._files = columns[:, :2], *columns[:, 3:5].T, columns[:, [2, 5, 6, 7]]
         self._ends = np.concatenate([[0], np.cumsum(counts)])
         require_length(self.path, int(self._ends[-1]))
         # An empty file cannot be mapped.
@@ -102,7 +103,8 @@ class ProposalCache:
         """Check that the cache has the proposals of all images, made from the same files.
 
         Raises:
-            InputError: naming the first image that is missing, or was another file.
+            InputError: naming the first image that is missing, had another size than its annotation, or was another
+                file.
         """
         records = list(records)
         missing = [record.image_id for record in records if record.image_id not in self]
@@ -112,8 +114,12 @@ class ProposalCache:
                 f"{self.path}: expected proposals of image '{missing[0]}'{others}, got none; add them with "
                 "detect-propose"
             )
+        rows = [self._rows[record.image_id] for record in records]
+        identities = [FileIdentity(*file) for file in self._files[rows].tolist()]
+        names = [record.image_id for record in records]
+        require_same_files(self.path, records, dict(zip(names, identities, strict=True)))
         for record in records:
-            require_same_file(self.path, record, self._file_sizes[self._rows[record.image_id]])
+            record.require_size(self.size(record.image_id))
 
     def require_settings(self, expected: dict[str, Any]) -> None:
         """Check that the cache was made with the settings `expected`.

@@ -10,17 +10,17 @@ from typing import Any, Self
 
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
+from detection.runtime.file_identity import FileIdentity, identify_file
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.index import (
     IndexedImage,
-    file_size,
     first_line,
     index_line,
     index_path,
     last_line,
     read_index,
-    require_same_file,
+    require_same_files,
     require_settings,
 )
 from proposals.cache.reader import require_length
@@ -55,7 +55,7 @@ class CacheWriter:
         self.index = index_path(self.path)
         self.settings = settings
         self.finished = False
-        self._file_sizes: dict[str, int] = {}
+        self._files: dict[str, FileIdentity] = {}
         self.box_count = 0
         self._index_length = 0
         if self.index.exists():
@@ -72,16 +72,16 @@ class CacheWriter:
         require_settings(self.path, index.settings, self.settings)
         self.box_count = sum(image.box_count for image in index.images)
         require_length(self.path, self.box_count, more=not index.finished)
-        self._file_sizes = {image.image_id: image.file_size for image in index.images}
+        self._files = {image.image_id: image.file for image in index.images}
         self._index_length = index.length
         self.finished = index.finished
 
     def __len__(self) -> int:
         """Return the number of images."""
-        return len(self._file_sizes)
+        return len(self._files)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._file_sizes
+        return image_id in self._files
 
     def missing(self, records: Iterable[GroundTruth]) -> list[GroundTruth]:
         """Return the records whose images are not in the cache.
@@ -90,9 +90,7 @@ class CacheWriter:
             InputError: naming the file, if the cache has an image of the same name that was another file.
         """
         records = list(records)
-        for record in records:
-            if record.image_id in self:
-                require_same_file(self.path, record, self._file_sizes[record.image_id])
+        require_same_files(self.path, records, self._files)
         return [record for record in records if record.image_id not in self]
 
     def __enter__(self) -> Self:
@@ -116,8 +114,12 @@ class CacheWriter:
         self._box_file.close()
         self._index_file.close()
 
-    def add(self, record: GroundTruth, size: tuple[int, int], proposals: Proposals) -> None:
+    def add(
+        self, record: GroundTruth, size: tuple[int, int], proposals: Proposals, file: FileIdentity | None = None
+    ) -> None:
         """Append the proposals of an image of `size` (height, width).
+
+        `file` is the identity of its file from before the image was read; by default it is the file that is there now.
 
         Raises:
             InputError: naming the file, if the cache cannot be written, or the image file is missing.
@@ -131,13 +133,12 @@ class CacheWriter:
         except ValueError as error:
             raise ValueError(f"proposals of image {image_id}: {error}") from error
         height, width = size
-        image = IndexedImage(
-            image_id, int(height), int(width), file_size(record.path), len(proposals), zlib.crc32(stored)
-        )
+        length, *rest = file = file or identify_file(record.path)
+        image = IndexedImage(image_id, int(height), int(width), length, len(proposals), zlib.crc32(stored), *rest)
         with self._naming_file():
             _write(self._box_file, stored)
             _write(self._index_file, index_line(image))
-        self._file_sizes[image_id] = image.file_size
+        self._files[image_id] = file
         self.box_count += len(proposals)
 
     def finish(self) -> None:

@@ -30,7 +30,7 @@ WNIDS = ("n01", "n02")
 COLOURS = ((220, 30, 30), (30, 30, 220))
 
 SEARCHED_WIDTH = 100
-"""The pictures of `tiny_images` are 40 wide, so their boxes lie on multiples of 0.4 pixels, which are rounded."""
+"""The pictures of `tiny_images` are 64 wide, so their boxes lie on multiples of 0.64 pixels, which are rounded."""
 
 
 def write_picture(path: Path, label: int, generator: np.random.Generator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -12,8 +13,10 @@ import cv2
 from jsonargparse import Namespace
 from torch.utils.data import DataLoader, Dataset
 
+from classifier.scoring.weights_file import find_weights
+from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
-from detection.image import read_image
+from detection.runtime.file_identity import FileIdentity, identify_file
 from detection.runtime.ordered_map import map_ahead
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals, Proposer
@@ -31,11 +34,12 @@ PREFETCHED = 16
 
 
 class ProposedImage(NamedTuple):
-    """An image of a data set with its proposals."""
+    """An image of a data set with its proposals, and the identity of its `file`."""
 
     record: GroundTruth
     image: Image
     proposals: Proposals
+    file: FileIdentity
 
 
 class ImageProposals:
@@ -83,8 +87,9 @@ def propose_ahead(
 
 
 def _read_and_propose(record: GroundTruth, proposals: ImageProposals) -> ProposedImage:
-    image = read_image(record.path)
-    return ProposedImage(record, image, proposals(record, image))
+    file = identify_file(record.path)
+    image = read_annotated_image(record)
+    return ProposedImage(record, image, proposals(record, image), file)
 
 
 def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int], Proposals]:
@@ -94,7 +99,7 @@ def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int
         InputError: naming the file, if it cannot be read or `propose` fails in any way. One image in a thousand on
             which a proposer fails must not end the run over all of them.
     """
-    image = read_image(record.path)
+    image = read_annotated_image(record)
     try:
         proposals = propose(image)
     except Exception as error:
@@ -123,7 +128,17 @@ def cache_settings(settings: Namespace, propose: Namespace | None) -> dict[str, 
     """Return the settings that identify proposals; the folder of the data set is left out, as it may be moved."""
     dataset = settings.dataset.as_dict()
     dataset["init_args"].pop("root")
-    return {"propose": propose.as_dict() if propose is not None else None, "dataset": dataset}
+    proposer = propose.as_dict() if propose is not None else None
+    weights = weights_checksums(proposer)
+    return {"propose": proposer, "dataset": dataset} | ({"weights": weights} if weights else {})
+
+
+def weights_checksums(settings: Any) -> dict[str, str]:
+    """Return the CRC-32 of each file that settings name, by its name there."""
+    if isinstance(settings, str) and find_weights(settings).is_file():
+        return {settings: f"{zlib.crc32(find_weights(settings).read_bytes()):08x}"}
+    inner = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
+    return {name: checksum for value in inner for name, checksum in weights_checksums(value).items()}
 
 
 def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:

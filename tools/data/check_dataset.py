@@ -14,18 +14,16 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from detection.datasets import DataSet, LabelledFolder
+from detection.datasets.annotated_images import read_annotated_image
 from detection.datasets.dataset import Entry, count_objects
-from detection.datasets.layouts.pictures import image_fault
 from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
-from detection.image import read_image
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_dataset_options, add_layout_option, choose_layout, name_data_folder
@@ -101,12 +99,11 @@ def find_image_faults(entries: Sequence[Entry]) -> list[InputError]:
 
 
 def _image_fault(entry: Entry) -> InputError | None:
-    return image_fault(entry, _decoded_size)
-
-
-def _decoded_size(path: Path) -> tuple[int, int]:
-    height, width = read_image(path).shape[:2]
-    return height, width
+    try:
+        read_annotated_image(entry.record)
+    except InputError as error:
+        return error
+    return None
 
 
 def format_summary(entries: Sequence[Entry], class_count: int) -> str:

@@ -17,7 +17,9 @@ from jsonargparse import ArgumentParser, Namespace
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
+from detection.runtime.file_identity import FileIdentity, identify_file
 from detection.runtime.output_file import require_writable
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
@@ -30,11 +32,12 @@ from tools.command.options import add_limit_option, evenly_spaced
 
 
 class ProposedImage(NamedTuple):
-    """The proposals of an image of `size` (height, width), or the error that prevented them."""
+    """The proposals of an image of `size` (height, width) from a `file`, or the error that prevented them."""
 
     record: GroundTruth
     size: tuple[int, int]
     proposals: Proposals | InputError
+    file: FileIdentity | None = None
 
 
 class ProposedSplit(Dataset[ProposedImage]):
@@ -50,7 +53,8 @@ class ProposedSplit(Dataset[ProposedImage]):
     def __getitem__(self, index: int) -> ProposedImage:
         record = self.records[index]
         try:
-            return ProposedImage(record, *propose_file(record, self.propose))
+            file = identify_file(record.path)
+            return ProposedImage(record, *propose_file(record, self.propose), file)
         except InputError as error:
             return ProposedImage(record, (0, 0), error)
 
@@ -89,6 +93,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     built = parser.instantiate(settings)
     records = evenly_spaced(built.dataset.read(settings.split), settings.limit)
     missing = writer.missing(records)
+    require_stated_sizes(missing)
     if writer.finished and not missing:
         print(f"{path}: has the proposals of all {len(records)} images already")
         return []
@@ -125,7 +130,7 @@ def add_image(writer: CacheWriter, image: ProposedImage) -> InputError | None:
     if isinstance(image.proposals, InputError):
         return image.proposals
     try:
-        writer.add(image.record, image.size, image.proposals)
+        writer.add(image.record, image.size, image.proposals, image.file)
     except ValueError as error:
         return InputError(f"{image.record.path}: {error}")
     return None

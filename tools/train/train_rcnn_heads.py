@@ -28,8 +28,8 @@ from classifier.training.rcnn_heads.svm import HardNegativeMining, class_overlap
 from classifier.training.samples.sampled_boxes import apart_from
 from classifier.training.tasks import require_all_classes
 from classifier.whole_images.image_classifier import require_same_classes
+from detection.datasets.annotated_images import read_annotated_image, require_stated_sizes
 from detection.errors import InputError
-from detection.image import read_image
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import box_iou
 from detection.structures.ground_truth import GroundTruth
@@ -57,11 +57,11 @@ class RegionFeatures:
 
     def extract_objects(self, record: GroundTruth) -> FloatArray:
         """Return the features [M, F] of the objects of an image that are not ignored."""
-        return self._extract(read_image(record.path), record.boxes[~record.ignored])
+        return self._extract(read_annotated_image(record), record.boxes[~record.ignored])
 
     def extract_regions(self, record: GroundTruth) -> tuple[FloatArray, FloatArray]:
         """Return the ground truth and then the proposals of an image [N, 4], and their features [N, F]."""
-        image = read_image(record.path)
+        image = read_annotated_image(record)
         proposed = apart_from(record.boxes[record.ignored], self.proposals(record, image).boxes)
         regions = np.concatenate([record.boxes[~record.ignored], proposed])
         return regions, self._extract(image, regions)
@@ -125,6 +125,7 @@ def read_records(settings: Namespace, built: Namespace) -> list[GroundTruth]:
     names = built.dataset.class_names
     require_same_classes(settings.weights, built.detector["classify"].class_names, settings.data, names)
     records = evenly_spaced(built.dataset.read(settings.train_split), settings.limit)
+    require_stated_sizes(records)
     labels = (label for record in records for label in record.labels[~record.ignored].tolist())
     require_all_classes(labels, built.dataset, f"{len(records)} images of split '{settings.train_split}'")
     order = np.random.default_rng(settings.seed).permutation(len(records))

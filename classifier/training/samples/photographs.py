@@ -16,6 +16,7 @@ from classifier.training.augmentation import Augmentation
 from classifier.training.samples.region_samples import ObjectSamples
 from detection.configuration import find_config
 from detection.datasets import DataSet
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.datasets.category_kinds import read_kinds
 from detection.errors import InputError
 from detection.structures.arrays import IntArray
@@ -103,6 +104,7 @@ class Photographs:
         kept = [record for index, record in enumerate(records) if one_fold or index % self.folds != self.held_out]
         if not kept:
             raise InputError(f"{self.dataset.root}: expected photographs in split '{self.split}', got none")
+        require_stated_sizes(kept)
         self.proposals.require(kept)
         background = [row for row, name in enumerate(self.dataset.class_names) if name in self.none_of_the_classes]
         labels = self._labels(class_names)

@@ -18,8 +18,9 @@ from classifier.training.samples.around_objects import sample_jittered
 from classifier.training.samples.from_proposals import sample_proposals
 from classifier.training.samples.region_batch import RegionSample
 from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes, even_quota, keep_apart
+from detection.datasets.annotated_images import read_annotated_image
 from detection.image import read_image
-from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, Image, IntArray
 from detection.structures.contracts import CachedProposals
 from detection.structures.ground_truth import GroundTruth
 from detection.training.decoded_images import ImageReader
@@ -89,7 +90,7 @@ class RegionSamples(Samples):
         if not keys:
             return []
         paths = [self.paths[key.record] for key in keys]
-        images = [self.read(path) for path in paths]
+        images = [self.image(key.record) for key in keys]
         numbers = RowNumbers(keys, per_sample=self.per_image, seed=self.seed)
         regions = self.draw(keys, np.array([image.shape[:2] for image in images]), numbers)
         draws = self.augmentation.draw(numbers(DISTORTIONS, NUMBERS))
@@ -98,6 +99,10 @@ class RegionSamples(Samples):
             RegionSample(image, regions.take(part), draws.take(part), path)
             for image, part, path in zip(images, parts, paths, strict=True)
         ]
+
+    def image(self, record: int) -> Image:
+        """Return the pixels of an image; raises an `InputError` that names the file if they cannot be used."""
+        return self.read(self.paths[record])
 
     @abstractmethod
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
@@ -133,6 +138,9 @@ class ObjectSamples(RegionSamples):
 
     def files(self) -> list[Path]:
         return list(self.decoded_files or self.paths)
+
+    def image(self, record: int) -> Image:
+        return read_annotated_image(self.records[record], self.read)
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         records = np.array([key.record for key in keys])

@@ -10,6 +10,7 @@ from classifier.training.augmentation import no_distortions
 from classifier.training.samples.region_batch import RegionSample
 from classifier.training.samples.sampled_boxes import SampledBoxes
 from detection.datasets import LabelledImage
+from detection.datasets.annotated_images import read_annotated_image
 from detection.image import read_image
 from detection.structures.ground_truth import GroundTruth
 
@@ -26,9 +27,8 @@ class GroundTruthRegions(Dataset[RegionSample]):
     def __getitem__(self, index: int) -> RegionSample:
         record, row = self.objects[index]
         boxes, labels = record.boxes[[row]], record.labels[[row]]
-        return RegionSample(
-            read_image(record.path), SampledBoxes(boxes, labels + 1, boxes), no_distortions(1), record.path
-        )
+        image = read_annotated_image(record)
+        return RegionSample(image, SampledBoxes(boxes, labels + 1, boxes), no_distortions(1), record.path)
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import Dataset
 
+from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
 from detection.image import read_image, read_image_size
 from detection.structures.arrays import BoolArray, FloatArray, Image
@@ -77,13 +78,13 @@ class Mosaics(Dataset[Mosaic]):
         placements = self.layout.draw(key.record, len(self), generator)
         canvas = np.empty((self.size, self.size, 3), np.uint8)
         canvas[:] = generator.integers(0, 256, 3)
-        paths = tuple(self.records[placement.record].path for placement in placements)
+        records = [self.records[placement.record] for placement in placements]
         sizes = []
-        for placement, path in zip(placements, paths, strict=True):
-            picture = self.read(path)
+        for placement, record in zip(placements, records, strict=True):
+            picture = read_annotated_image(record, self.read)
             sizes.append(picture.shape[:2])
             self._paint(canvas, picture, placement)
-        return Mosaic(canvas, *self._objects(placements, sizes), paths)
+        return Mosaic(canvas, *self._objects(placements, sizes), tuple(record.path for record in records))
 
     def boxes(self, key: SampleKey) -> FloatArray:
         """Return the boxes of `mosaics[key]` without decoding an image."""

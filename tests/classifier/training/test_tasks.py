@@ -28,7 +28,7 @@ def test_whole_images_are_cropped(dataset: TinyImageNet) -> None:
     found = [samples[SampleKey(0, position, position % 12)] for position in range(120)]
     boxes = np.concatenate([sample.regions.boxes for sample in found])
     assert boxes.shape == (120, 4)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1) / 40**2
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1) / 64**2
     assert 0.08 <= area.min() < 0.2
     assert 0.8 < area.max() <= 1
     assert [int(sample.regions.labels[0]) for sample in found[:6]] == [0, 1, 2, 0, 1, 2]  # no background
@@ -56,10 +56,10 @@ def test_alexnets_crops_lie_in_the_central_square(tmp_path: Path) -> None:
 
 def test_whole_images_are_measured_by_their_centre(dataset: TinyImageNet) -> None:
     sample = WholeImages().validation_samples(dataset, "val")[1]
-    assert sample.regions.boxes.tolist() == [[2.5, 2.5, 37.5, 37.5]]  # 40 * 224 / 256 = 35
+    assert sample.regions.boxes.tolist() == [[4, 4, 60, 60]]  # 64 * 224 / 256 = 56
     assert sample.regions.labels.tolist() == [1]
     whole = WholeImages(validation_crop=1).validation_samples(dataset, "val")[0]
-    assert whole.regions.boxes.tolist() == [[0, 0, 40, 40]]
+    assert whole.regions.boxes.tolist() == [[0, 0, 64, 64]]
 
 
 def test_regions_hold_their_share_of_foreground(dataset: TinyImageNet) -> None:
@@ -78,7 +78,7 @@ def test_ground_truth_is_measured(dataset: TinyImageNet) -> None:
     samples = Regions().validation_samples(dataset, "val")
     assert len(samples) == 12  # type: ignore[arg-type]
     assert samples[2].regions.labels.tolist() == [3]
-    assert samples[2].regions.boxes.tolist() == [[0, 0, 40, 40]]
+    assert samples[2].regions.boxes.tolist() == [[0, 0, 64, 64]]
 
 
 @pytest.mark.parametrize("task", [WholeImages(), Regions(per_image=2)])
@@ -102,7 +102,7 @@ def test_smaller_images_are_filled_up_with_the_mean(dataset: TinyImageNet) -> No
     small = small._replace(image=small.image[:30, :20])
     small = small._replace(regions=small.regions._replace(boxes=np.array([[0, 0, 20, 30]], np.float32)))
     batch = RegionCollation(size=32, context=0)([large, small])
-    assert batch.images.shape == (2, 40, 40, 3)
+    assert batch.images.shape == (2, 60, 60, 3)
     assert np.array_equal(batch.images[1, :30, :20].numpy(), small.image)
     assert batch.images[1, 30:].float().mean((0, 1)).tolist() == pytest.approx(np.round(MEAN_RGB).tolist())
     assert batch.files == f"{large.path}, {small.path}"

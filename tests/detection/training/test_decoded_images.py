@@ -46,18 +46,21 @@ def test_a_loader_process_opens_the_file_anew(tmp_path: Path, images: list[Path]
 
 def test_files_are_decoded_once(tmp_path: Path, images: list[Path]) -> None:
     open_or_decode(str(tmp_path / "d"), images, workers=0)
-    same_size = bytes(images[0].stat().st_size)
-    images[0].write_bytes(same_size)  # no picture any more
+    written = (tmp_path / "d").stat().st_mtime_ns
+    images[0].write_bytes(images[0].read_bytes())  # a new file with the same content
     assert open_or_decode(str(tmp_path / "d"), images, workers=0)(images[0]).shape == (5, 7, 3)
+    assert (tmp_path / "d").stat().st_mtime_ns == written
 
 
 def test_other_images_are_refused(tmp_path: Path, images: list[Path]) -> None:
     open_or_decode(str(tmp_path / "d"), images[:2], workers=0)
     with pytest.raises(InputError, match=r"d: expected the pixels of .*2\.jpg, found none; delete it and its index"):
         open_or_decode(str(tmp_path / "d"), images, workers=0)
-    PIL.Image.new("RGB", (90, 90)).save(images[0])
-    with pytest.raises(InputError, match=r"d: expected the pixels of .*0\.jpg of \d+ bytes, got those of a file of"):
-        open_or_decode(str(tmp_path / "d"), images[:2], workers=0)
+    length = images[0].stat().st_size
+    for other in (bytes(length), bytes(length - 1)):
+        images[0].write_bytes(other)
+        with pytest.raises(InputError, match=r"d: expected the pixels of .*0\.jpg as it is now, got those of an"):
+            open_or_decode(str(tmp_path / "d"), images[:2], workers=0)
 
 
 def test_a_broken_image_is_named_and_nothing_is_left(tmp_path: Path, images: list[Path]) -> None:
@@ -83,13 +86,15 @@ def test_damaged_files_are_refused(tmp_path: Path, images: list[Path]) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"d: expected .* bytes as its index says, got 0"):
         DecodedImages(path)
-    for broken in (b"[]", b"{", b'{"format": "inception-rcnn decoded images 1"}'):
+    for broken in (b"[]", b"{", b'{"format": "inception-rcnn decoded images 2"}'):
         index.write_bytes(broken)
         with pytest.raises(InputError, match=r"d\.index: expected the index of decoded images, cannot read it"):
             DecodedImages(path)
-    index.write_bytes(b'{"format": "another"}')
-    with pytest.raises(InputError, match=r"d\.index: expected 'inception-rcnn decoded images 1', got 'another'"):
-        DecodedImages(path)
+    for other in ("another", "inception-rcnn decoded images 1"):
+        index.write_text(f'{{"format": "{other}"}}')
+        expected = rf"d\.index: expected 'inception-rcnn decoded images 2', got '{other}'; delete it"
+        with pytest.raises(InputError, match=expected):
+            DecodedImages(path)
     index.unlink()
     with pytest.raises(InputError, match=r"d\.index: expected the index of decoded images: No such file"):
         DecodedImages(path)

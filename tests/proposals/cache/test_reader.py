@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,10 @@ import numpy as np
 import pytest
 
 from detection.errors import InputError
+from detection.runtime import file_identity
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals
-from detection.structures.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth, StatedSize
 from proposals.cache.index import index_path
 from proposals.cache.reader import ProposalCache
 from proposals.cache.writer import CacheWriter
@@ -133,7 +136,7 @@ def test_missing_image(path: Path) -> None:
 
 @pytest.mark.parametrize("length", [99, 101])
 def test_images_of_another_data_set(length: int, path: Path) -> None:
-    """The images have the same names; only the sizes of their files differ."""
+    """The images have the same names; only the lengths of their files differ."""
     cache = ProposalCache(path)
     records = [image_record(image_id, path.parent) for image_id in SIZES]
     records[2].path.write_bytes(bytes(length))
@@ -144,8 +147,60 @@ def test_images_of_another_data_set(length: int, path: Path) -> None:
         "the cache is of another data set, or the image has changed"
     )
     records[2].path.unlink()
-    with pytest.raises(InputError, match=f"^{records[2].path}: expected an image file: No such file"):
+    with pytest.raises(InputError, match=f"^{records[2].path}: expected a file: No such file"):
         cache.require(records)
+
+
+def test_a_replaced_image_of_the_same_length_is_refused(path: Path) -> None:
+    cache = ProposalCache(path)
+    records = [image_record(image_id, path.parent) for image_id in SIZES]
+    cache.require(records)
+    times = records[1].path.stat()
+    records[1].path.write_bytes(bytes(99) + b"1")
+    os.utime(records[1].path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as `cp -p` and archives do
+    with pytest.raises(InputError) as error:
+        cache.require(records)
+    assert error.value.line == (
+        f"{path}: expected proposals of {records[1].path}, got those of a file with the same length and other content; "
+        "the cache is of another data set, or the image has changed"
+    )
+
+
+def test_unchanged_files_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [image_record(image_id, path.parent) for image_id in SIZES]
+    with CacheWriter(path.parent / "other.proposals", SETTINGS) as writer:
+        for record, size in zip(records, SIZES.values(), strict=True):
+            writer.add(record, size, image_proposals(record.image_id))
+        writer.finish()
+    monkeypatch.setattr(file_identity, "_crc32", pytest.fail)
+    ProposalCache(writer.path).require(records)
+
+
+def test_a_cache_of_version_2_knows_only_lengths(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = index_path(path)
+    first, *images, last = [json.loads(line) for line in index.read_text().splitlines()]
+    older = [first | {"version": 2}, *(image[:6] for image in images), last]
+    index.write_text("".join(f"{json.dumps(line)}\n" for line in older))
+    cache = ProposalCache(path)
+    assert_is_whole(cache)
+    cache.require_settings(SETTINGS | {"weights": {"some.safetensors": "0badc0de"}})
+    records = [image_record(image_id, path.parent) for image_id in SIZES]
+    records[2].path.write_bytes(b"1" * 100)
+    cache.require(records)
+    assert capsys.readouterr().err == (
+        f"{path}: an older version made the proposals of 4 images, and stored only the lengths of their files; make "
+        "the cache again if images were replaced by others of the same length\n"
+    )
+    records[2].path.write_bytes(bytes(99))
+    with pytest.raises(InputError, match="99 bytes, got those of an image 'a' of 100 bytes"):
+        cache.require(records)
+
+
+def test_proposals_of_a_picture_of_another_size_than_its_annotation(path: Path) -> None:
+    record = image_record("b", path.parent).stating(StatedSize(40, 30, "val.json"))
+    with pytest.raises(InputError) as error:
+        ProposalCache(path).require([record])
+    assert error.value.line.startswith(f"{record.path}: expected 30x40 px as in val.json, got 40x30")
 
 
 def test_settings_are_compared(path: Path) -> None:
@@ -193,8 +248,8 @@ def in_index(old: str, new: str) -> Callable[[Path], object]:
         (lambda path: index_path(path).write_text("[]\n{}\n"), "{path}.index: expected the index of a cache"),
         (lambda path: shorten(index_path(path)), "{path}: expected a finished cache .* with 4 images so far"),
         (lambda path: shorten(index_path(path), 50), "{path}: expected a finished cache .* with 3 images so far"),
-        (in_index('"version": 2', '"version": 1'), "{path}.index: expected a cache .* of version 2, got .* 1; delete"),
-        (in_index('"settings": ', '"other": '), "{path}.index: expected a cache of proposals of version 2"),
+        (in_index('"version": 3', '"version": 1'), "{path}.index: expected a cache .* of version 3, got .* 1; delete"),
+        (in_index('"settings": ', '"other": '), "{path}.index: expected a cache of proposals of version 3"),
         (in_index('["b", 30', '["b", "30"'), "{path}.index:2: expected an image and its number of boxes"),
         (in_index('["b", 30', '["b", -30'), "{path}.index:2: expected an image"),
         (in_index('["b", 30', '["b" 30'), "{path}.index:2: expected an image"),

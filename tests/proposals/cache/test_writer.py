@@ -37,8 +37,9 @@ COUNTS = {"a": 2, "b": 0, "c": 3}
 
 
 def image_record(image_id: str, path: Path) -> GroundTruth:
-    """Return an image whose file has 7 bytes, in the folder above that of the cache `path`."""
-    file = path.parent.parent / f"{image_id}.jpg"
+    """Return an image whose file has 7 bytes, the same for all caches of a test."""
+    folder = path.parent.parent if path.parent.name == "folder" else path.parent
+    file = folder / f"{image_id}.jpg"
     if not file.exists():
         file.write_bytes(b"a photo")
     return GroundTruth(image_id, file, as_boxes([]), np.zeros(0, np.int64))

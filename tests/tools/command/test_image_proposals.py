@@ -141,11 +141,11 @@ def test_picture_of_another_size(filled: Path, tiny_images: Path) -> None:
     """The file of an image may change after the cache was opened."""
     record = TinyImageNet(tiny_images).read("val")[5]
     proposals = ImageProposals(SelectiveSearch(), ProposalCache(filled))
-    assert len(proposals(record, np.zeros((40, 40, 3), np.uint8))) > 1
+    assert len(proposals(record, np.zeros((64, 64, 3), np.uint8))) > 1
     with pytest.raises(InputError) as error:
-        proposals(record, np.zeros((30, 40, 3), np.uint8))
+        proposals(record, np.zeros((30, 64, 3), np.uint8))
     assert error.value.line == (
-        f"{filled}: expected proposals of {record.path}, 40x30 px, got those of an image of 40x40 px"
+        f"{filled}: expected proposals of {record.path}, 64x30 px, got those of an image of 64x64 px"
     )
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+from jsonargparse import Namespace
 
 from detection.datasets import TinyImageNet
+from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals
 from proposals.cache.index import index_path
 from proposals.cache.reader import ProposalCache
+from proposals.cache.writer import CacheWriter
 from proposals.selective_search import SelectiveSearch
 from tests.tools.conftest import SEARCHED_WIDTH, fill, message
+from tools.command.image_proposals import cache_settings, open_cache
 from tools.data import propose
 
 
@@ -32,8 +38,8 @@ def test_cache_has_the_proposals_of_the_detector(filled: Path, tiny_images: Path
     assert len(cache) == len(records) == 12
     for record in records:
         expected, found = search(read_image(record.path)), cache[record.image_id]
-        assert cache.size(record.image_id) == (40, 40)
-        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=2**-11)
+        assert cache.size(record.image_id) == (64, 64)
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=2**-10)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=2**-11)
     assert cache.settings == {
         "propose": {
@@ -121,6 +127,53 @@ def test_broken_pictures_are_left_out(
     assert (mended["3"].boxes == whole["3"].boxes).all()
 
 
+def test_pictures_of_another_size_than_their_annotation_stop_the_run(
+    search_options: list[str], tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(tiny_images, tmp_path / "data")
+    path = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
+    PIL.Image.new("RGB", (48, 32)).save(path)
+    assert fill([*search_options, "--data", str(data)], tmp_path / "out" / "val.proposals") == 1
+    assert message(capsys).startswith(f"detect-propose: {path}: expected 64x64 px as in {data}")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_replaced_pictures_are_refused(
+    search_options: list[str], tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, cache = shutil.copytree(tiny_images, tmp_path / "data"), tmp_path / "val.proposals"
+    path = data / "tiny-imagenet-200" / "val" / "images" / "5.png"
+    PIL.Image.new("RGB", (64, 64), "red").save(path)
+    options = [*search_options, "--data", str(data)]
+    assert fill(options, cache) == 0
+    length = path.stat().st_size
+    PIL.Image.new("RGB", (64, 64), "lime").save(path)
+    assert path.stat().st_size == length
+    capsys.readouterr()
+    assert fill(options, cache) == 1
+    expected = f"{cache}: expected proposals of {path}, got those of a file with the same length and other content; the"
+    assert message(capsys).startswith(f"detect-propose: {expected}")
+
+
+def test_proposals_of_other_weights_are_refused(tmp_path: Path) -> None:
+    """A network may be trained again and exported to the same file."""
+    weights, cache = tmp_path / "multibox.safetensors", tmp_path / "val.proposals"
+    dataset = Namespace(class_path="detection.datasets.COCO", init_args=Namespace(root="data"))  # type: ignore[no-untyped-call]
+    propose = Namespace(class_path="some.Network", init_args=Namespace(weights=str(weights), others=[1, "none"]))  # type: ignore[no-untyped-call]
+    options = Namespace(dataset=dataset, proposals=str(cache))  # type: ignore[no-untyped-call]
+    weights.write_bytes(b"first")
+    with CacheWriter(cache, cache_settings(options, propose)) as writer:
+        writer.finish()
+    assert open_cache(options, propose) is not None
+    weights.write_bytes(b"other")
+    with pytest.raises(InputError) as error:
+        open_cache(options, propose)
+    checksums = [f"{zlib.crc32(content):08x}" for content in (b"other", b"first")]
+    assert error.value.line == (
+        f"{cache}: expected a cache made with weights.{weights} {checksums[0]}, got one with {checksums[1]}"
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -129,7 +182,7 @@ def test_broken_pictures_are_left_out(
             "expected proposals, got ValueError: scores must have shape",
         ),
         (
-            lambda: Proposals(as_boxes([(0, 0, 41, 40)]), np.zeros(1, np.float32)),
+            lambda: Proposals(as_boxes([(0, 0, 65, 64)]), np.zeros(1, np.float32)),
             "proposals of image 2: boxes must lie within",
         ),
     ],

@@ -28,8 +28,8 @@ SEARCH = {
     "class_path": "proposals.selective_search.SelectiveSearch",
     "init_args": {"scales": [50], "width": 40, "min_side": 8},
 }
-QUARTER = as_boxes([(0, 0, 20, 20), (0, 0, 40, 40), (0, 0, 40, 40)])
-"""Boxes in a picture of 40x40: a quarter, then all of it, twice."""
+QUARTER = as_boxes([(0, 0, 32, 32), (0, 0, 64, 64), (0, 0, 64, 64)])
+"""Boxes in a picture of 64x64: a quarter, then all of it, twice."""
 
 
 @pytest.fixture(name="run")
@@ -50,13 +50,13 @@ def cache_file(path: Path, data: Path, *, split: str = "val", left_out: int = 0)
     settings = {"dataset": {"class_path": "detection.datasets.TinyImageNet", "init_args": {}}, "split": split}
     with CacheWriter(path, settings) as writer:
         for record in TinyImageNet(data).read("val")[left_out:]:
-            writer.add(record, (40, 40), Proposals(QUARTER, np.zeros(3, np.float32)))
+            writer.add(record, (64, 64), Proposals(QUARTER, np.zeros(3, np.float32)))
         writer.finish()
     return str(path)
 
 
 def test_tables(run: Callable[..., int], tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first cached box covers 400 of the object's 1,600 square pixels, and the second covers all of them."""
+    """The first cached box covers 1,024 of the object's 4,096 square pixels, and the second covers all of them."""
     cache = cache_file(tmp_path / "val.proposals", tiny_images)
     assert run({"the whole image": WHOLE, "cached": cache}, "--counts", "[2, 1]") == 0
     assert capsys.readouterr().out == (
@@ -121,7 +121,7 @@ def break_boxes(path: Path) -> None:
 def claim_other_pictures(path: Path) -> None:
     index = path.with_name(f"{path.name}.index")
     lines = index.read_text().splitlines(keepends=True)
-    index.write_text("".join([lines[0], lines[1].replace("40, 40, ", "40, 40, 1"), *lines[2:]]))
+    index.write_text("".join([lines[0], lines[1].replace("64, 64, ", "64, 64, 1"), *lines[2:]]))
 
 
 @pytest.mark.parametrize(

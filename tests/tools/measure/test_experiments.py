@@ -28,7 +28,7 @@ from tools.measure.experiments.timing import NAME as TIMING
 from tools.measure.experiments.timing import timed
 
 IMAGES = 12
-"""The number of images. Each has 40x40 pixels and one object that fills it, in turn a cat, a cup and a rocket."""
+"""The number of images. Each has 64x64 pixels and one object that fills it, in turn a cat, a cup and a rocket."""
 
 
 class Boxes:
@@ -65,7 +65,7 @@ def detector(boxes: list[list[float]], labels: list[int], **more: Any) -> dict[s
     }
 
 
-WHOLE, HALF, QUARTER = [0.0, 0.0, 40.0, 40.0], [0.0, 0.0, 40.0, 20.0], [0.0, 0.0, 20.0, 20.0]
+WHOLE, HALF, QUARTER = [0.0, 0.0, 64.0, 64.0], [0.0, 0.0, 64.0, 32.0], [0.0, 0.0, 32.0, 32.0]
 CATS = detector([WHOLE], [0])
 ALL = detector([HALF, QUARTER], [0, 1, 2], nms_iou_threshold=0.5)
 
@@ -213,7 +213,7 @@ def test_cached_proposals(run: Callable[..., int], tiny_images: Path, tmp_path: 
     dataset = {"class_path": "detection.datasets.TinyImageNet", "init_args": {}}
     with CacheWriter(cache, {"propose": CATS["propose"], "dataset": dataset, "split": "val"}) as writer:
         for record in TinyImageNet(tiny_images).read("val"):
-            writer.add(record, (40, 40), Proposals(as_boxes([QUARTER]), np.zeros(1, np.float32)))
+            writer.add(record, (64, 64), Proposals(as_boxes([QUARTER]), np.zeros(1, np.float32)))
         writer.finish()
     variants = {"made": CATS, "cached": CATS | {"proposals": str(cache)}}
     assert run(variants, "--json", str(tmp_path / "a.json")) == 0

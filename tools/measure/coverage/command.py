@@ -20,6 +20,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import Coverage
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     described = settings.pop("sources")  # these are built one by one, because each may fail
     dataset = parser.instantiate(settings).dataset
     records = evenly_spaced(dataset.read(settings.split), settings.limit)
+    require_stated_sizes(records)
     sources, faults = open_sources(described, settings, records)
     report = measure(records, sources, settings, dataset.class_names, faults)
     print(format_report(report))

@@ -52,7 +52,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = build_parser()
     settings = parse(parser, arguments)
     (json_file,) = prepare_outputs(parser, settings, "json")
-    first, second = (read_result(Path(name), parser, settings) for name in (settings.first, settings.second))
+    paths = [Path(name) for name in (settings.first, settings.second)]
+    require_same_pictures(*(path / NAME for path in paths))
+    first, second = (read_result(path, parser, settings) for path in paths)
     draws = draw_images(len(first.objects.index.image_ids), resamples=settings.resamples)
     try:
         comparison = compare(first, second, draws)
@@ -76,6 +78,23 @@ def read_result(path: Path, parser: ArgumentParser, settings: Namespace) -> Dete
     scored = settings.clone()
     scored.detections = str(path)
     return score_settings(parser, scored)[0]
+
+
+def require_same_pictures(first: Path, second: Path) -> None:
+    """Check that two files of results, if both exist, are of the same pictures, as far as they tell.
+
+    Raises:
+        InputError: naming the folders and the first image whose file was another one.
+    """
+    if first.exists() and second.exists():
+        files = [{name: result.file for name, result in read_results(path).images.items()} for path in (first, second)]
+        for name, file in files[0].items():
+            other = files[1].get(name)
+            if file is not None and other is not None and not file.is_same_content(other):
+                raise InputError(
+                    f"{first.parent}, {second.parent}: expected two results on the same images, got other content of "
+                    f"image '{name}'"
+                )
 
 
 def _score_run(folder: Path, rule: str | None) -> DetectionMetrics:

@@ -7,6 +7,7 @@ other settings it is refused. `detection.formats.run_results` describes the file
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from jsonargparse import Namespace
 from tqdm import tqdm
 
-from classifier.scoring.weights_file import find_weights
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.formats.ground_truth import coco_ground_truth
@@ -23,7 +24,7 @@ from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, 
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import covered_count
-from tools.command.image_proposals import ImageProposals, cache_settings, open_cache, propose_ahead
+from tools.command.image_proposals import ImageProposals, cache_settings, open_cache, propose_ahead, weights_checksums
 from tools.measure.evaluate.measured_split import Split
 
 MAKES_NO_DIFFERENCE = {"device", "batch_size"}
@@ -90,14 +91,37 @@ def relevant_settings(settings: Any) -> Any:
         return {key: relevant_settings(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
     if isinstance(settings, list):
         return [relevant_settings(value) for value in settings]
-    if isinstance(settings, str) and find_weights(settings).is_file():
-        return f"{settings} (CRC-32 {zlib.crc32(find_weights(settings).read_bytes()):08x})"
-    return settings
+    checksum = weights_checksums(settings).get(settings) if isinstance(settings, str) else None
+    return settings if checksum is None else f"{settings} (CRC-32 {checksum})"
 
 
 def missing_records(writer: ResultsWriter, records: Sequence[GroundTruth]) -> list[GroundTruth]:
-    """Return the ground truth of the images that have no results yet."""
-    return [record for record in records if record.image_id not in writer.images]
+    """Return the ground truth of the images that have no results yet, or results of an earlier file.
+
+    Results of an earlier file are dropped. Older results do not tell which file they are of; a line says so, and they
+    are used if the names are the same.
+
+    Raises:
+        InputError: naming an image that has another size than its annotation, or had when its results were made.
+    """
+    kept = [(record, writer.images[record.image_id]) for record in records if record.image_id in writer.images]
+    replaced = {
+        record.image_id for record, result in kept if result.file is not None and not result.file.matches(record.path)
+    }
+    for record, result in kept:
+        if record.image_id not in replaced:
+            record.require_size(result.size)
+    unknown = sum(result.file is None for _, result in kept)
+    for count, reason in (
+        (len(replaced), "are done anew, because their files have changed"),
+        (unknown, "are of an older version and do not tell their files; delete the folder if these have changed"),
+    ):
+        if count:
+            print(f"{writer.path.parent}: results of {count} of {len(kept)} images {reason}", file=sys.stderr)
+    writer.drop(replaced)
+    missing = [record for record in records if record.image_id not in writer.images]
+    require_stated_sizes(missing)
+    return missing
 
 
 def add_results(
@@ -127,7 +151,7 @@ def detect_each(
     """Yield the result of each image in order, while `workers` threads read and propose the next images."""
     for group in propose_ahead(records, proposals, threads=workers):
         group_detections = detector.score([item.image for item in group], [item.proposals for item in group])
-        for (record, image, proposed), detections in zip(group, group_detections, strict=True):
+        for (record, image, proposed, file), detections in zip(group, group_detections, strict=True):
             covered = covered_count(proposed.boxes, record.boxes[~record.ignored])
             size = (image.shape[0], image.shape[1])
-            yield ImageResult(record.image_id, size, len(proposed), detections, covered)
+            yield ImageResult(record.image_id, size, len(proposed), detections, covered, file)

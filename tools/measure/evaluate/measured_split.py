@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.datasets import DataSet
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.datasets.dataset import Entry
 from detection.detector import Detector
 from detection.errors import InputError
@@ -85,6 +86,7 @@ def open_measured(parser: ArgumentParser, settings: Namespace) -> Measured:
     """
     cache = open_cache(settings, settings.detector.propose)
     split = read_split(settings, build_dataset(parser, settings))
+    require_stated_sizes(split.records)
     detector = build_detector(parser, settings, split.dataset)
     if cache is not None:
         cache.require(split.records)

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import torch
 
+from detection.datasets.annotated_images import read_annotated_image
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.image import read_image
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import GroundTruth
 from tools.command.options import evenly_spaced
@@ -55,7 +55,7 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
         return kept
     proposing, scoring = [], []
     for record in (chosen[0], *chosen):  # the first image comes twice, because code is compiled the first time
-        image = read_image(record.path)
+        image = read_annotated_image(record)
         start = perf_counter()
         proposals = detector.propose(image)
         proposed = perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from classifier.scoring.weights_file import find_weights, load_weights
+from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
+from detection.structures.ground_truth import GroundTruth
 from detection.training.data_module import TrainingData
 from detection.training.decoded_images import open_or_decode
 from proposals.multibox.network import MultiBox
@@ -66,7 +68,7 @@ class MultiBoxRun(TrainingRun):
     def data(self, module: MultiBoxTraining) -> TrainingData:
         settings, built = self.settings, self.built
         measured = Mosaics(
-            built.dataset.read(settings.validation_split),
+            self._records(settings.validation_split),
             built.validation_layout,
             size=settings.input_size,
             seed=0,  # so that every run is measured with the same pictures
@@ -125,8 +127,13 @@ class MultiBoxRun(TrainingRun):
         except ValueError as error:
             raise InputError(f"prior_mosaics: {error}") from None
 
+    def _records(self, split: str) -> Sequence[GroundTruth]:
+        records: Sequence[GroundTruth] = self.built.dataset.read(split)
+        require_stated_sizes(records)
+        return records
+
     def _training_mosaics(self) -> Mosaics:
-        records = self.built.dataset.read(self.settings.train_split)
+        records = self._records(self.settings.train_split)
         return Mosaics(records, self.built.layout, size=self.settings.input_size, seed=self.settings.seed)
 
 

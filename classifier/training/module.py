@@ -165,6 +165,7 @@ class ClassifierTraining(SupervisedTraining):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the class names, and the names of the layers that learn faster."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[CLASS_NAMES_KEY] = list(self.class_names)
         checkpoint[NEW_LAYERS_KEY] = sorted(self.new_layers)
 

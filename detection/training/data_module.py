@@ -29,6 +29,9 @@ class TrainingSamples(Protocol):
     def __getitem__(self, key: SampleKey) -> Any:
         """Return the sample of a record at a place in the order."""
 
+    def checksum(self) -> int:
+        """Return the CRC-32 of what the samples are drawn from: the names of the images, and their objects."""
+
 
 class ResumableLoader(DataLoader[Any]):
     """A loader that Lightning can resume in the middle of an epoch.

@@ -22,6 +22,9 @@ from detection.training.schedules import CosineSchedule
 CHECKED_STEPS = 20
 """Number of losses that are checked at once."""
 
+RUN_SETTINGS_KEY = "run_settings"
+"""Key of the settings of the run in a checkpoint."""
+
 Measure = Callable[[], Tensor]
 """A function that computes a scalar when it is called."""
 
@@ -40,6 +43,7 @@ class SupervisedTraining(LightningModule):
             faster by `new_layer_factor`.
         training_sizes: sides of the network's input in training, in pixels, each for an equal share of the steps.
         measures: the measures of the last step by their names, each a function that computes it.
+        run_settings: the settings of the run as values for JSON, which are kept in checkpoints.
 
     Raises:
         InputError: if the network lacks a module that is to be frozen, or if nothing would be left to train.
@@ -55,6 +59,7 @@ class SupervisedTraining(LightningModule):
         self._freeze()
         self._unchecked: list[tuple[Tensor, str]] = []
         self.measures: dict[str, Measure] = {}
+        self.run_settings: dict[str, Any] = {}
         self._validated = False
         self._steps: int | None = None
 
@@ -74,6 +79,10 @@ class SupervisedTraining(LightningModule):
     def replay(self, inputs: Tensor) -> Any:
         """Return `compute(inputs)`, by a CUDA graph if there is one."""
         return self.compute(inputs) if self._graphs is None else self._graphs(inputs)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the settings of the run."""
+        checkpoint[RUN_SETTINGS_KEY] = self.run_settings
 
     def on_fit_start(self) -> None:
         """Forget the graphs of an earlier run, in which the network may have been in other memory."""

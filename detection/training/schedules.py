@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
@@ -10,7 +11,14 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
 class Schedule(ABC):
-    """The way in which the learning rate changes during a run."""
+    """The way in which the learning rate changes during a run.
+
+    Attributes:
+        follows_length: True if the rate at a step depends on how long the run is. Such a run cannot be resumed with
+            another length.
+    """
+
+    follows_length: ClassVar[bool] = True
 
     @abstractmethod
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:
@@ -46,6 +54,8 @@ class ExponentialSchedule(Schedule):
         every_epochs: number of epochs between two drops.
     """
 
+    follows_length = False
+
     decrease: float = 0.04
     every_epochs: int = 8
 
@@ -63,6 +73,8 @@ class PlateauSchedule(Schedule):
         patience: number of validations without a lower loss before the rate drops; the authors decided by eye.
         reductions: largest number of drops.
     """
+
+    follows_length = False
 
     patience: int = 3
     reductions: int = 3

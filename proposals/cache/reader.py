@@ -121,6 +121,10 @@ class ProposalCache:
         for record in records:
             record.require_size(self.size(record.image_id))
 
+    def checksum(self) -> str:
+        """Return the CRC-32 of all boxes and of their numbers, as eight hexadecimal digits."""
+        return f"{zlib.crc32(self._ends.tobytes(), zlib.crc32(self._checksums.tobytes())):08x}"
+
     def require_settings(self, expected: dict[str, Any]) -> None:
         """Check that the cache was made with the settings `expected`.
 

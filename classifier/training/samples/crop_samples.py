@@ -1,5 +1,6 @@
 """Training samples that are random crops of whole images, as GoogLeNet and AlexNet are pre-trained."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -34,6 +35,10 @@ class CropSamples(RegionSamples):
 
     def __post_init__(self) -> None:
         self.paths = [image.path for image in self.images]
+
+    def checksum(self) -> int:
+        listed = "".join(f"{image.path.name} {image.label}\n" for image in self.images)
+        return zlib.crc32(listed.encode("utf-8", "surrogatepass"))
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:  # noqa: ARG002
         crops = np.stack([self._crop(*pair) for pair in zip(keys, sizes.tolist(), strict=True)])

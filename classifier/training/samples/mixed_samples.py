@@ -36,6 +36,9 @@ class MixedSamples(Samples):
     def files(self) -> list[Path]:
         return [*self.objects.files(), *self.others.files()]
 
+    def checksum(self) -> int:
+        return self.objects.checksum() ^ self.others.checksum()
+
     def read_by(self, reader: ImageReader) -> None:
         self.objects.read_by(reader)
         self.others.read_by(reader)

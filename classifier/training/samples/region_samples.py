@@ -22,7 +22,7 @@ from detection.datasets.annotated_images import read_annotated_image
 from detection.image import read_image
 from detection.structures.arrays import BoolArray, Image, IntArray
 from detection.structures.contracts import CachedProposals
-from detection.structures.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth, checksum_of
 from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import RowNumbers, SampleKey
 
@@ -54,6 +54,10 @@ class Samples(Dataset[RegionSample], ABC):
     @abstractmethod
     def files(self) -> list[Path]:
         """Return the files of all images that samples are drawn from, and of images that are decoded with them."""
+
+    @abstractmethod
+    def checksum(self) -> int:
+        """Return the CRC-32 of what samples are drawn from: the names of the images, their objects or their labels."""
 
     @abstractmethod
     def read_by(self, reader: ImageReader) -> None:
@@ -138,6 +142,9 @@ class ObjectSamples(RegionSamples):
 
     def files(self) -> list[Path]:
         return list(self.decoded_files or self.paths)
+
+    def checksum(self) -> int:
+        return checksum_of(self.records)
 
     def image(self, record: int) -> Image:
         return read_annotated_image(self.records[record], self.read)

@@ -15,7 +15,7 @@ from detection.errors import InputError
 from detection.image import read_image, read_image_size
 from detection.structures.arrays import BoolArray, FloatArray, Image
 from detection.structures.boxes import as_boxes, box_area, clip_boxes
-from detection.structures.ground_truth import GroundTruth
+from detection.structures.ground_truth import GroundTruth, checksum_of
 from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import SampleKey
 from proposals.multibox.proposer import resize
@@ -72,6 +72,10 @@ class Mosaics(Dataset[Mosaic]):
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def checksum(self) -> int:
+        """Return the CRC-32 of the names of the pictures and of their objects."""
+        return checksum_of(self.records)
 
     def __getitem__(self, key: SampleKey) -> Mosaic:
         generator = key.generator(self.seed)

@@ -6,6 +6,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -155,12 +156,16 @@ def test_replaced_pictures_are_refused(
     assert message(capsys).startswith(f"detect-propose: {expected}")
 
 
+def namespace(**values: Any) -> Namespace:
+    return Namespace(**values)  # type: ignore[no-untyped-call]
+
+
 def test_proposals_of_other_weights_are_refused(tmp_path: Path) -> None:
     """A network may be trained again and exported to the same file."""
     weights, cache = tmp_path / "multibox.safetensors", tmp_path / "val.proposals"
-    dataset = Namespace(class_path="detection.datasets.COCO", init_args=Namespace(root="data"))  # type: ignore[no-untyped-call]
-    propose = Namespace(class_path="some.Network", init_args=Namespace(weights=str(weights), others=[1, "none"]))  # type: ignore[no-untyped-call]
-    options = Namespace(dataset=dataset, proposals=str(cache))  # type: ignore[no-untyped-call]
+    dataset = namespace(class_path="detection.datasets.COCO", init_args=namespace(root="data"))
+    propose = namespace(class_path="some.Network", init_args=namespace(weights=str(weights), others=[1, "none"]))
+    options = namespace(dataset=dataset, proposals=str(cache))
     weights.write_bytes(b"first")
     with CacheWriter(cache, cache_settings(options, propose)) as writer:
         writer.finish()

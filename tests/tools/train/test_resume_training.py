@@ -123,9 +123,12 @@ def test_resumes_without_the_initial_weights(trained: Path, three_epochs: Option
     shutil.copy(trained, initial)
     options = three_epochs(tmp_path)
     weights = ["--initial_weights", str(initial), "--box_regression", "true"]  # which is a new layer
-    assert train_classifier.main([*options, *weights]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(8, patch)
+        with pytest.raises(KilledError):
+            train_classifier.main([*options, *weights])
     initial.unlink()
-    more = ["--trainer.max_epochs", "4", "--ckpt_path", str(tmp_path / "last.ckpt"), "--box_regression", "true"]
+    more = ["--ckpt_path", str(tmp_path / "last.ckpt"), "--box_regression", "true"]
     assert train_classifier.main([*options, *more]) == 0
     groups = torch.load(tmp_path / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert {group["initial_lr"] for group in groups} == {0.05, 0.5}
@@ -143,15 +146,17 @@ def test_earlier_run_is_not_overwritten(
 
 def test_full_disk(
     three_epochs: Options,
-    uninterrupted: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     last = tmp_path / "last.ckpt"
-    shutil.copy(uninterrupted / "last.ckpt", last)
+    with pytest.MonkeyPatch.context() as patch:
+        kill_at(8, patch)
+        with pytest.raises(KilledError):
+            train_classifier.main(three_epochs(tmp_path))
     before = last.read_bytes()
-    options = [*three_epochs(tmp_path), "--trainer.max_epochs", "4", "--ckpt_path", str(last)]
+    options = [*three_epochs(tmp_path), "--ckpt_path", str(last)]
 
     def full(_: Trainer, path: Path) -> None:  # what a file system without room does
         path.write_bytes(b"the beginning")

@@ -267,15 +267,16 @@ def test_initial_weights_of_another_trunk(
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        (["--priors", "41"], "expected a checkpoint of MultiBox with 41 priors, got 40"),
-        (["--head.hidden", "33"], "expected a checkpoint of the network that is configured: network.hidden"),
+        (["validate", "--priors", "41"], "expected a checkpoint of MultiBox with 41 priors, got 40"),
+        (["validate", "--head.hidden", "33"], "expected a checkpoint of the network that is configured: network."),
+        (["fit", "--batch_size", "2"], "expected batch_size 4 as in the run that wrote it, got 2"),
     ],
 )
-def test_checkpoint_of_another_network(
+def test_checkpoint_of_another_run(
     more: list[str], reason: str, trained: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = str(trained / "last.ckpt")
-    assert run("validate", options, trained, "--ckpt_path", last, *more) == 1
+    assert run(more[0], options, trained, "--ckpt_path", last, *more[1:]) == 1
     assert f"{last}: {reason}" in capsys.readouterr().err
 
 

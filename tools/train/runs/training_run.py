@@ -22,9 +22,10 @@ from detection.errors import InputError
 from detection.runtime.output_file import require_writable
 from detection.training.checkpoints import BEST, LAST, read_checkpoint
 from detection.training.data_module import TrainingData
-from detection.training.module import SupervisedTraining
+from detection.training.module import RUN_SETTINGS_KEY, SupervisedTraining
 from tools.command.killed_loaders import naming_killed_loaders
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
+from tools.train.runs.resumed_run import require_same_run, settings_of_run
 from tools.train.runs.trainer import build_trainer
 
 
@@ -126,9 +127,14 @@ class TrainingRun(ABC):
             self._require_startable()
             _ = self.description  # tells before the work, not after it, if the weights could not be exported
             module = self.module()
+            stored = {} if self.checkpoint is None else self.checkpoint.get(RUN_SETTINGS_KEY, {})
             del self.checkpoint  # frees its memory; Lightning reads the file again
             data = self.data(module)
             trainer = build_trainer(settings, vars(self.built.trainer), metric=self.metric)
+            if data.training is not None:
+                module.run_settings = settings_of_run(self.built, settings, trainer, data.training)
+                if settings.ckpt_path is not None:
+                    require_same_run(settings.ckpt_path, stored, module.run_settings)
             getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 
     def _export(self) -> None:

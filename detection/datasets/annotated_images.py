@@ -5,15 +5,19 @@ boxes would then lie in wrong places, so such a picture is refused.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
 from detection.errors import InputError
 from detection.image import read_image, read_image_size
+from detection.runtime.ordered_map import available_cores, map_ahead
 from detection.structures.arrays import Image
 from detection.structures.ground_truth import GroundTruth
+
+AHEAD = 64
+"""Number of headers that are read ahead."""
 
 
 def read_annotated_image(record: GroundTruth, read: Callable[[Path], Image] = read_image) -> Image:
@@ -35,10 +39,10 @@ def require_stated_sizes(records: Sequence[GroundTruth]) -> None:
     Raises:
         InputError: naming the first file that has another size than its annotation, and both sizes.
     """
-    with ThreadPoolExecutor() as threads:
-        sizes = threads.map(_size_or_none, [record.path for record in records])
-        named = tqdm(zip(records, sizes, strict=True), total=len(records), desc="sizes", unit="image", disable=None)
-        for record, size in named:
+    paths = [record.path for record in records]
+    with closing(map_ahead(_size_or_none, paths, threads=available_cores(), ahead=AHEAD)) as sizes:
+        progress = tqdm(sizes, total=len(records), desc="sizes", unit="image", disable=None)
+        for record, size in zip(records, progress, strict=True):
             if size is not None:
                 record.require_size(size)
 

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from detection.errors import InputError
 
+LARGEST = 2**63 - 1
+"""Times after the year 2262, which broken clocks and archives set, are brought below this, so that int64 holds them."""
+
 
 class FileIdentity(NamedTuple):
     """What identifies a file: its length in bytes, when its content and its entry last changed in ns, and its CRC-32.
@@ -63,7 +66,7 @@ def _length_and_times(path: Path) -> tuple[int, int, int]:
         status = os.stat(path)  # noqa: PTH116  half the time of `Path.stat`, for each image of a data set
     except OSError as error:
         raise InputError(f"{path}: expected a file: {error.strerror}") from None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.st_size, status.st_mtime_ns & LARGEST, status.st_ctime_ns & LARGEST
 
 
 def _crc32(path: Path) -> int:

@@ -240,6 +240,12 @@ def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_ima
     assert first.seconds <= max(first.proposing) + max(first.scoring)
     assert timed(fixed, records, 3, tmp_path) == first
     assert len(timed(fixed, records, 4, tmp_path).proposing) == 4
+    again = timed(fixed, records, 3, tmp_path)
+    others = timed(fixed, [records[1], *records[1:]], 3, tmp_path)  # as if the first picture had been replaced
+    assert others.images is not None
+    assert again.images is not None
+    assert others.images[1:] == again.images[1:]
+    assert others != again
 
 
 def test_shipped_variants_open() -> None:

@@ -76,6 +76,23 @@ def test_two_processes_learn_what_one_does(options: list[str], tmp_path: Path) -
     assert moved > 1e-3  # so the comparison is not one of initial weights
 
 
+def test_two_processes_go_on_with_what_one_began(options: list[str], tmp_path: Path) -> None:
+    """Each of two processes takes half of the batches, and the schedule does not follow the length of the run."""
+    constant = [*options, "--schedule", "detection.training.schedules.ExponentialSchedule"]
+    alone = run(constant, tmp_path / "alone", "--batch_size", "4")
+    run(constant, tmp_path / "begun", "--batch_size", "4", "--trainer.max_epochs", "2")
+    last = ["--ckpt_path", str(tmp_path / "begun" / "last.ckpt")]
+    shared = run(constant, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES, *last)
+    assert len(column(shared, "train_loss")) == 6
+    assert column(shared, "val_loss") == pytest.approx(column(alone, "val_loss")[2:], rel=1e-4)
+    assert read_checkpoint(tmp_path / "shared" / "last.ckpt")["global_step"] == 12
+    refused = start(["-m", "tools.train_classifier", "fit", *constant, "--batch_size", "4", *TWO_PROCESSES, *last])
+    assert refused.returncode == 1
+    line = refused.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"detect-train: {last[1]}: expected world_size 1 as in the run that wrote it, got 2; ")
+    assert "Traceback" not in refused.stderr
+
+
 def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images: Path, tmp_path: Path) -> None:
     # 11 pictures are shares of 6 and 5: with batches of 5 the first process has a batch more, but for the filler.
     copy = shutil.copytree(tiny_images, tmp_path / "data")

@@ -22,6 +22,7 @@ from detection.datasets.annotated_images import read_annotated_image
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
+from detection.runtime.file_identity import identify_file
 from detection.structures.ground_truth import GroundTruth
 from tools.command.options import evenly_spaced
 
@@ -30,11 +31,12 @@ NAME = "timing.json"
 
 
 class Timing(NamedTuple):
-    """The seconds for proposing and for scoring each of the timed images, and the machine that was used."""
+    """The seconds for proposing and for scoring each of the timed images, the machine, and the CRC-32 of the images."""
 
     proposing: list[float]
     scoring: list[float]
     machine: str
+    images: list[int] | None = None
 
     @property
     def seconds(self) -> float:
@@ -49,9 +51,10 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
         InputError: naming the file, if an image cannot be read or the timing cannot be written.
     """
     chosen, machine = evenly_spaced(records, count), describe_machine()
+    images = [identify_file(record.path).crc32 for record in chosen]
     path = folder / NAME
     kept = _read(path)
-    if kept is not None and (len(kept.proposing), kept.machine) == (len(chosen), machine):
+    if kept is not None and (kept.images, kept.machine) == (images, machine):
         return kept
     proposing, scoring = [], []
     for record in (chosen[0], *chosen):  # the first image comes twice, because code is compiled the first time
@@ -62,7 +65,7 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
         detector.score([image], [proposals])  # its results lie on the CPU, so that a GPU has finished by then
         proposing.append(proposed - start)
         scoring.append(perf_counter() - proposed)
-    timing = Timing(proposing[1:], scoring[1:], machine)
+    timing = Timing(proposing[1:], scoring[1:], machine, images)
     write_atomically(path, json.dumps(timing._asdict()).encode("ascii"))
     return timing
 

@@ -27,8 +27,8 @@ MAKES_NO_DIFFERENCE = {
 }
 """Options that may change when a run is resumed. Files and folders may be moved; what is in them is compared."""
 
-PLACES = {"root", "path"}
-"""Arguments of data sets and caches within other options that say where these lie."""
+PLACES = {"root", "path", "__path__"}
+"""Arguments of data sets and caches within other options that say where these lie, and where an option was read."""
 
 TRAINER_OPTIONS = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Options of Lightning's trainer that decide what a step is."""
@@ -82,7 +82,8 @@ def require_same_run(path: str, stored: dict[str, Any], current: dict[str, Any])
         return
     if _samples_at_once(stored) == _samples_at_once(current):
         current = current | {name: stored[name] for name in ("batch_size", "world_size")}
-    if difference := first_difference(current, stored):
+    known = {name: value for name, value in current.items() if name in stored}  # later versions may have more options
+    if difference := first_difference(known, stored):
         name, before, now = difference
         raise InputError(
             f"{path}: expected {name} {before} as in the run that wrote it, got {now}; go on with the same settings, "

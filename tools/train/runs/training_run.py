@@ -127,7 +127,7 @@ class TrainingRun(ABC):
             self._require_startable()
             _ = self.description  # tells before the work, not after it, if the weights could not be exported
             module = self.module()
-            stored = {} if self.checkpoint is None else self.checkpoint.get(RUN_SETTINGS_KEY, {})
+            stored = {} if self.checkpoint is None else self.checkpoint.get(RUN_SETTINGS_KEY) or {}
             del self.checkpoint  # frees its memory; Lightning reads the file again
             data = self.data(module)
             trainer = build_trainer(settings, vars(self.built.trainer), metric=self.metric)

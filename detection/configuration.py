@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from detection.datasets.files.text_file import read_text
 from detection.detector import Detector
 from detection.errors import InputError
 
@@ -30,7 +31,7 @@ def find_config(name: str | os.PathLike[str], file_in_folder: str = "detector.ya
     path = Path(name)
     if path.is_dir():
         return path / file_in_folder
-    if path.exists() or path.parent != Path():
+    if os.path.exists(path) or path.parent != Path():  # noqa: PTH110  also for names that no file can have
         return path
     return next((shipped for shipped in DEFAULT_CONFIG.parent.rglob("*") if shipped.name == path.name), path)
 
@@ -80,8 +81,9 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     """
     path = find_config(config or DEFAULT_CONFIG)
     modules: list[str] = []
-    with suppress(OSError, ValueError):  # a file that cannot be read is reported when the detector is built
-        for package in dict.fromkeys(re.findall(r"class_path[\"']?: *[\"']?(\w+)\.", path.read_text(encoding="utf-8"))):
+    with suppress(InputError):  # a file that cannot be read is reported when the detector is built
+        text = read_text(path, expected="a YAML file")
+        for package in dict.fromkeys(re.findall(r"class_path[\"']?: *[\"']?(\w+)\.", text)):
             with suppress(Exception):  # and so is a package that cannot be imported
                 modules += getattr(import_module(package), "COMPILED_MODULES", ())
     return modules
@@ -93,11 +95,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: if the file is missing or holds something else.
     """
+    text = read_text(path, expected="a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: expected a YAML file: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an impossible date
+        content = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
         raise InputError(f"{path}: expected YAML: {reason}") from None
     if not isinstance(content, dict):
@@ -105,6 +106,28 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: expected a mapping with keys like propose and classify, got {type(content).__name__}"
         )
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """A loader that names the line of every error, and refuses whole numbers that 64 bits cannot hold."""
+
+    def get_single_data(self) -> Any:
+        """Return the content of the file."""
+        try:
+            return super().get_single_data()
+        except RecursionError:
+            reason = "expected values that are nested less deeply"
+            raise yaml.composer.ComposerError(None, None, reason, self.get_mark()) from None
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise ValueError("expected a number of at most 18 digits")
+        except ValueError as error:  # also for impossible dates
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+        return value
 
 
 def build_detector(settings: dict[str, Any], *, source: str, device: str | None = None) -> Detector:
@@ -119,7 +142,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
             parsed["detector.classify.init_args.device"] = device
             _set_device(parsed.detector.propose, device)
         detector: Detector = parser.instantiate(parsed).detector
-    except (ArgumentError, TypeError, ValueError) as error:
+    except (ArgumentError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
         raise InputError(f"{source}: expected the settings of a detector: {reason}") from None
     return detector

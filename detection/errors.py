@@ -11,8 +11,12 @@ class InputError(Exception):
 
     @property
     def line(self) -> str:
-        """The message alone. PyTorch wraps an error of a loader process into text that includes a traceback."""
-        return str(self).strip().splitlines()[-1].removeprefix(f"{__name__}.{type(self).__name__}: ")
+        """The message alone, in one line: names in it may have line breaks.
+
+        PyTorch wraps an error of a loader process into text that includes a traceback; the message stands at its end.
+        """
+        message = str(self).rpartition(f"\n{__name__}.{type(self).__name__}: ")[2]
+        return " ".join(message.split("\n")).strip()
 
 
 class DeviceError(InputError):
@@ -34,3 +38,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(
         text in str(error) for text in ("out of memory", "can't allocate memory", "Insufficient memory")
     )
+
+
+def shorten(text: str) -> str:
+    """Return a text from a file, cut off after 120 characters, for error messages."""
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value from a file, cut off after 120 characters, for error messages."""
+    try:
+        return shorten(repr(value))
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        return f"a {type(value).__name__}"

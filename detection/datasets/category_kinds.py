@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_table
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 
 HEADER = "category\tcovers\tclasses"
 ALL, SOME = "all", "some"
@@ -64,12 +64,14 @@ def _read_row(line: str, categories: Mapping[str, int], classes: Mapping[str, in
     """Return the label of a category and its kinds; raises an `InputError` that does not name the file."""
     fields = [field.strip() for field in line.split("\t")]
     if len(fields) != 3 or fields[1] not in (ALL, SOME):
-        raise InputError(f"expected a category, '{ALL}' or '{SOME}', and classes, tab-separated, got {line!r}")
+        raise InputError(
+            f"expected a category, '{ALL}' or '{SOME}', and classes, tab-separated, got {short_repr(line)}"
+        )
     category, covers, listed = fields
     if category not in categories:
-        raise InputError(f"expected a category of the data set, got '{category}'")
+        raise InputError(f"expected a category of the data set, got {short_repr(category)}")
     names = [name.strip() for name in listed.split(",")]
     for name in names:
         if name not in classes:
-            raise InputError(f"expected names of classes, got '{name}'")
+            raise InputError(f"expected names of classes, got {short_repr(name)}")
     return categories[category], Kinds(frozenset(classes[name] for name in names), covers == ALL)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import is_file
 from detection.errors import InputError
 from detection.structures.arrays import IntArray
 from detection.structures.ground_truth import GroundTruth, StatedSize
@@ -141,7 +142,7 @@ def check_image_file(path: Path, known: set[str]) -> None:
     name = os.fspath(path)
     if name in known:
         raise InputError(f"expected each image once, got {path} again")
-    if not os.path.isfile(name):  # noqa: PTH113  three times as fast as Path.is_file, over all of ImageNet
+    if not is_file(name):
         raise InputError(f"expected the image {path}, got no such file")
     known.add(name)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.annotated_objects import object_arrays
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_image_list, read_lines
+from detection.datasets.files.text_file import is_file, read_image_list, read_lines, whole_number
 from detection.datasets.files.voc_xml import read_voc_xml
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.structures.ground_truth import GroundTruth
 
 CLASS_LIST = Path(__file__).parent.parent.parent / "configs" / "classes" / "ilsvrc_det_classes.tsv"
@@ -47,7 +47,7 @@ class ILSVRCDetection(DataSet):
         for place, name, number in self._listed(split, faults):
             image, xml = images / f"{name}.JPEG", annotations / f"{name}.xml"
             with faults.at():
-                size, objects = read_voc_xml(xml, self._labels, faults) if xml.is_file() else (None, object_arrays([]))
+                size, objects = read_voc_xml(xml, self._labels, faults) if is_file(xml) else (None, object_arrays([]))
                 yield Entry(place, GroundTruth(name, image, *objects), size, number)
 
     def read_blacklist(self, file: str | Path, split: str = "val") -> dict[str, set[int]]:
@@ -69,7 +69,7 @@ class ILSVRCDetection(DataSet):
         """Yield the place and name of each image, and its number if this identifies the image."""
         path = self._list_path(split)
         class_lists = [self._list_path(f"train_{label + 1}") for label in range(len(self.wnids))]
-        if split != "train" or path.is_file() or not class_lists[0].is_file():
+        if split != "train" or is_file(path) or not is_file(class_lists[0]):
             yield from read_image_list(path, faults)
             return
         known: set[str] = set()  # an image can be an example of one class and a counterexample of another
@@ -120,8 +120,9 @@ def read_blacklist(
     """
     blacklist: dict[str, set[int]] = {}
     for line_number, line in enumerate(read_lines(path, expected="a blacklist"), start=1):
-        number, _, name = line.strip().partition(" ")
-        if not (number.isdecimal() and int(number) in images and name.strip() in labels):
-            raise InputError(f"{path}:{line_number}: expected {expected}, got '{line}'")
-        blacklist.setdefault(images[int(number)], set()).add(labels[name.strip()])
+        text, _, name = line.strip().partition(" ")
+        number = whole_number(text)
+        if number is None or number not in images or name.strip() not in labels:
+            raise InputError(f"{path}:{line_number}: expected {expected}, got {short_repr(line)}")
+        blacklist.setdefault(images[number], set()).add(labels[name.strip()])
     return blacklist

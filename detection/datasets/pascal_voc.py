@@ -6,9 +6,9 @@ from pathlib import Path
 
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_lines
+from detection.datasets.files.text_file import is_file, read_lines, whole_number
 from detection.datasets.files.voc_xml import read_voc_names, read_voc_xml
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.image import IMAGE_SUFFIXES
 from detection.structures.ground_truth import GroundTruth
 
@@ -59,7 +59,7 @@ class PascalVOC(DataSet):
         for number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
             place, name = f"{path}:{number}", line.strip()
             xml = self.root / "Annotations" / f"{name}.xml"
-            if len(name.split()) != 1 and not xml.is_file():  # a name may have spaces
+            if len(name.split()) != 1 and not is_file(xml):  # a name may have spaces
                 faults.report(_wrong_line(place, name))
                 continue
             with faults.at():
@@ -78,15 +78,13 @@ class PascalVOC(DataSet):
         if self.image_suffix is not None:
             return Path(f"{stem}.{self.image_suffix.removeprefix('.')}")
         suffixes = [form for suffix in IMAGE_SUFFIXES for form in (suffix, suffix.upper())]
-        return next(
-            (path for suffix in (".jpg", *suffixes) if (path := Path(stem + suffix)).is_file()), Path(f"{stem}.jpg")
-        )
+        return Path(next((stem + suffix for suffix in (".jpg", *suffixes) if is_file(stem + suffix)), f"{stem}.jpg"))
 
 
 def _wrong_line(place: str, line: str) -> InputError:
     """Return the error of a line that is not the name of an image; raise it if the file is the list of a class."""
     words = line.split()
-    if len(words) == 2 and words[1].removeprefix("-").isdecimal():
+    if len(words) == 2 and whole_number(words[1]) is not None:
         expected = "expected only the name of an image, not the list of a class"
         raise InputError(f"{place}: {expected}, got '{' '.join(words)}'")
-    return InputError(f"{place}: expected the name of an image, got '{line}'")
+    return InputError(f"{place}: expected the name of an image, got {short_repr(line)}")

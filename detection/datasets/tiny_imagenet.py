@@ -9,8 +9,8 @@ import numpy as np
 from detection.datasets.dataset import DataSet, Entry, LabelledImage, check_image_file
 from detection.datasets.files.annotated_objects import Corners, check_box
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_lines
-from detection.errors import InputError
+from detection.datasets.files.text_file import read_lines, whole_number
+from detection.errors import InputError, short_repr, shorten
 from detection.structures.ground_truth import GroundTruth
 
 FOLDER = "tiny-imagenet-200"
@@ -82,17 +82,16 @@ class TinyImageNet(DataSet):
                 if wnid in self._labels:
                     yield _Line(place, folder / "images" / name, self._labels[wnid], corners)
                 else:
-                    faults.report(InputError(f"{place}: expected a WNID of wnids.txt, got '{wnid}'"))
+                    faults.report(InputError(f"{place}: expected a WNID of wnids.txt, got {short_repr(wnid)}"))
         else:
             raise InputError(f"{self.root}: expected split 'train' or 'val', got '{split}'")
 
 
 def _half_open(corners: list[str]) -> Corners:
-    stated = " ".join(corners)
-    try:
-        x1, y1, x2, y2 = (int(corner) for corner in corners)
-    except ValueError:
-        raise InputError(f"expected whole numbers x1 y1 x2 y2, got {stated}") from None
+    stated = shorten(" ".join(corners))
+    x1, y1, x2, y2 = (whole_number(corner.strip()) for corner in corners)
+    if x1 is None or y1 is None or x2 is None or y2 is None:
+        raise InputError(f"expected whole numbers x1 y1 x2 y2, got {stated}")
     if not (0 <= x1 <= x2 and 0 <= y1 <= y2):
         raise InputError(f"expected 0 <= x1 <= x2 and 0 <= y1 <= y2, got {x1} {y1} {x2} {y2}")
     return check_box((x1, y1, x2 + 1, y2 + 1), SIZE, stated=stated)

@@ -9,7 +9,7 @@ import numpy as np
 
 from detection.datasets.files.coco_json import field_of, is_number
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.formats.parts.checked_rows import check_rows, find_positions, join_rows, positions
 from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
 from detection.structures.split_columns import SplitDetections, SplitIndex, to_records
@@ -66,6 +66,8 @@ def _check_item(item: Any, known_ids: set[Any]) -> None:
     if len(numbers) != 5 or not all(map(is_number, numbers)):
         raise InputError(f"expected a bbox of four numbers and a score, got {short_json(item)}")
     if "id" in item:  # results need no `id`, but an `id` must be unique
+        if type(item["id"]) not in (int, float, str):
+            raise InputError(f"expected a number or text as id, got {short_json(item)}")
         if item["id"] in known_ids:
-            raise InputError(f"expected each id once, got {item['id']!r} again")
+            raise InputError(f"expected each id once, got {short_repr(item['id'])} again")
         known_ids.add(item["id"])

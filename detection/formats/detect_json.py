@@ -9,7 +9,7 @@ import numpy as np
 
 from detection.datasets.files.coco_json import is_number
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.errors import InputError, short_repr, shorten
 from detection.formats.parts.checked_rows import Rows, check_rows, find_positions, join_rows, positions
 from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
 from detection.structures.split_columns import SplitDetections, SplitIndex, corners_to_xywh
@@ -36,7 +36,7 @@ def read_detect_json(batches: Iterable[JsonItems], index: SplitIndex, *, any_sco
             with Faults().at(partial(items.place, position)):
                 image = _find_image(item, names)
                 if image in parts:
-                    raise InputError(f"expected each image once, got '{item['image']}' again")
+                    raise InputError(f"expected each image once, got {short_repr(item['image'])} again")
                 parts[image] = _read_record(item, image, labels, any_score=any_score)
     missing = [name for image, name in enumerate(index.image_ids) if image not in parts]
     if missing and parts:
@@ -70,7 +70,11 @@ def _read_record(item: dict[str, Any], image: int, labels: dict[str, int], *, an
     """Return the detections of one image; raises an `InputError` that names the detection but not the file."""
     detections = item.get("detections")
     if not isinstance(detections, list):
-        reason = f"the image was not read: {item['error']}" if "error" in item else f"got {detections!r}"
+        reason = (
+            f"the image was not read: {shorten(str(item['error']))}"
+            if "error" in item
+            else f"got {short_repr(detections)}"
+        )
         raise InputError(f"expected a list 'detections', {reason}")
     place = "detections[{}]".format
     for position, detection in enumerate(detections):
@@ -99,9 +103,9 @@ def _find_image(item: Any, names: dict[str, int]) -> int:
     file = PurePath(name)
     image = next((names[key] for key in (name, file.name, file.stem) if key in names), None)
     if image is None:
-        raise InputError(f"expected an image of the ground truth, got '{name}'")
+        raise InputError(f"expected an image of the ground truth, got {short_repr(name)}")
     if image == _AMBIGUOUS:
-        raise InputError(f"expected the name of one image of the ground truth, got '{name}', that of several")
+        raise InputError(f"expected the name of one image of the ground truth, got {short_repr(name)}, that of several")
     return image
 
 

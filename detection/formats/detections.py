@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 
+from detection.datasets.files.text_file import BEGINNING, find_encoding
 from detection.errors import InputError
 from detection.formats.coco_results import read_coco_results, write_coco_results
 from detection.formats.detect_json import read_detect_json, write_detect_json
@@ -70,8 +71,11 @@ def write_detections(path: Path, detections: SplitDetections, *, file_format: st
 
 def _beginning(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(1000)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: expected a file of detections, which is read twice, got a pipe or device")
+        with path.open("rb") as file:
+            beginning = file.read(4000)
+        return beginning.decode(find_encoding(beginning[:BEGINNING]), errors="replace")
     except OSError as error:
         raise InputError(f"{path}: expected a file of detections: {error.strerror}") from None
 

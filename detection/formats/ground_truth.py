@@ -15,7 +15,7 @@ from detection.datasets import COCO, DataSet
 from detection.datasets.dataset import Entry
 from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.errors import InputError, short_repr, shorten
 from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects, to_records
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
@@ -100,7 +100,7 @@ def read_coco_ground_truth(path: Path, left_out: Collection[int] | None = None) 
 def _repeated_parents(content: coco_json.Record, path: Path) -> set[int]:
     """Return the identifiers of categories without objects that are the parent of a category of the same name."""
     parents = coco_json.read_parents(content, path)
-    names = Counter(item.get("name") for item in content["categories"] if isinstance(item, dict))
+    names = Counter(str(item.get("name")) for item in content["categories"] if isinstance(item, dict))
     return {number for number, name in parents.items() if names[name] > 1} - coco_json.read_used_categories(content)
 
 
@@ -127,7 +127,9 @@ def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str
             category_ids=list(categories),
         )
     except (ValueError, OverflowError, TypeError) as error:
-        raise InputError(f"{path}: expected names and numbers of images that can be told apart: {error}") from None
+        raise InputError(
+            f"{path}: expected names and numbers of images that can be told apart: {shorten(str(error))}"
+        ) from None
 
 
 def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tuple[Any, ...]:
@@ -136,10 +138,10 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tup
     x, y, width, height = numbers = coco_json.read_box(item)
     if not all(map(isfinite, numbers)) or min(width, height) < 0:
         expected = "finite numbers, and a width and height of 0 or more"
-        raise InputError(f"expected {expected}, got x, y, width, height {numbers}")
+        raise InputError(f"expected {expected}, got x, y, width, height {short_repr(numbers)}")
     area = item.get("area", width * height)
-    if not (coco_json.is_number(area) and area >= 0):
-        raise InputError(f"expected an area of 0 or more, got {area!r}")
+    if not (coco_json.is_number(area) and isfinite(area) and area >= 0):
+        raise InputError(f"expected an area of 0 or more, got {short_repr(area)}")
     crowd, *other_flags = [coco_json.read_flag(item, flag) for flag in IGNORED_FLAGS]
     ignored = crowd or any(other_flags) or min(width, height) == 0
     return rows[image], label, (x, y, width, height), ignored, crowd, area

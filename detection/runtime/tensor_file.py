@@ -6,6 +6,7 @@ The content of the description is defined by each kind of network, in `classifie
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -73,7 +74,7 @@ def read_tensors(
     Raises:
         InputError: naming the file, if it is missing, broken, of another kind, or `build` raised an error.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  also for names that no file can have
         raise InputError(f"{path}: no such weights file; expected safetensors of {content}")
     try:
         with safe_open(path, framework="pt") as file:
@@ -121,7 +122,7 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
 def find_file(name: str, shipped: Path) -> Path:
     """Return the path of a file; a name without a folder may also be that of a file in the folder `shipped`."""
     path, alternative = Path(name), shipped / name
-    return alternative if path.name == name and not path.is_file() and alternative.is_file() else path
+    return path if path.name != name or os.path.isfile(path) or not os.path.isfile(alternative) else alternative  # noqa: PTH113
 
 
 def _half_precision(tensor: Tensor) -> Tensor:

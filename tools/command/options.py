@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeVar
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import PositiveInt
 
-from detection.configuration import find_config
+from detection.configuration import find_config, read_yaml
 from detection.datasets import DataSet
+from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
 
 Item = TypeVar("Item")
@@ -28,7 +29,11 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Take the options in the file over into `cfg`."""
-        super().__call__(parser, cfg, str(find_config(values, "training.yaml")), option_string)  # type: ignore[no-untyped-call]
+        path = find_config(values, "training.yaml")
+        if path.is_file():  # otherwise jsonargparse says what is wrong
+            read_yaml(path)  # raises an error that names the line
+            values = read_text(path, expected="a YAML file")
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 
 def add_config_option(parser: ArgumentParser) -> None:

@@ -22,8 +22,8 @@ from classifier.region_network import Trunk
 from classifier.scoring.weights_file import find_weights, load_weights, save_weights
 from detection.configuration import find_config
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_table
-from detection.errors import InputError
+from detection.datasets.files.text_file import read_table, whole_number
+from detection.errors import InputError, short_repr
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_dataset_options
@@ -109,20 +109,20 @@ def read_kinds(path: Path, class_names: Sequence[str], *, outputs: int) -> dict[
         with Faults().at(place):
             name, _, ranges = line.partition("\t")
             if name not in labels or labels[name] in kinds:
-                raise InputError(f"expected each class of the data set once, got '{name}'")
+                raise InputError(f"expected each class of the data set once, got {short_repr(name)}")
             kinds[labels[name]] = [index for part in ranges.split(",") for index in _read_range(part, outputs)]
     return kinds
 
 
 def _read_range(part: str, outputs: int) -> range:
     """Return the indices of "7" or "7-24"; raises an `InputError` that does not name the file."""
-    first, _, last = part.strip().partition("-")
-    if not first.isdigit() or not (last or first).isdigit():
-        raise InputError(f"expected an index such as 7, or a range such as 7-24, got {part!r}")
-    indices = range(int(first), int(last or first) + 1)
-    if not indices or indices[-1] >= outputs:
-        raise InputError(f"expected indices from 0 to {outputs - 1}, rising, got {part!r}")
-    return indices
+    text, _, end = part.strip().partition("-")
+    first, last = whole_number(text), whole_number(end or text)
+    if first is None or last is None:
+        raise InputError(f"expected an index such as 7, or a range such as 7-24, got {short_repr(part)}")
+    if not 0 <= first <= last < outputs:
+        raise InputError(f"expected indices from 0 to {outputs - 1}, rising, got {short_repr(part)}")
+    return range(first, last + 1)
 
 
 if __name__ == "__main__":

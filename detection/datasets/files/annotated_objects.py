@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from detection.errors import InputError
+from detection.errors import InputError, shorten
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import as_boxes
 
@@ -47,7 +47,8 @@ def check_box(corners: Corners, size: tuple[int, int], *, stated: str) -> Corner
         InputError: if a number is not finite, the width or height is not above 0, or the box extends beyond the image
             by more than `MAX_OVERHANG`. The message does not name the file: see `Faults.at`.
     """
-    if not all(map(isfinite, corners)):
+    stated = shorten(stated)
+    if not all(map(_is_finite, corners)):
         raise InputError(f"expected finite numbers, got {stated}")
     x1, y1, x2, y2 = corners
     if not (x1 < x2 and y1 < y2):
@@ -58,3 +59,11 @@ def check_box(corners: Corners, size: tuple[int, int], *, stated: str) -> Corner
     if overhang > MAX_OVERHANG or clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
         raise InputError(f"expected a box within the image of {width}x{height} px, got {stated}")
     return clipped
+
+
+def _is_finite(number: float) -> bool:
+    """Return True if a number is finite; a whole number that float64 cannot hold is not."""
+    try:
+        return isfinite(number)
+    except OverflowError:
+        return False

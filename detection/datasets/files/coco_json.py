@@ -3,14 +3,14 @@
 Their errors do not name the file unless the function takes its path: see `Faults.at`.
 """
 
-import json
 from collections.abc import Container, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.datasets.files.json_text import read_json
+from detection.errors import InputError, short_repr
 
 Record = dict[str, Any]
 Value = TypeVar("Value")
@@ -22,17 +22,7 @@ def load_json(path: Path) -> Record:
     Raises:
         InputError: naming the file, if it is missing, not JSON, or not a JSON object.
     """
-    try:
-        text = path.read_bytes()
-        if not text.strip():
-            raise InputError(f"{path}: expected json, got an empty file")
-        content = json.loads(text)
-    except OSError as error:
-        raise InputError(f"{path}: expected a json file in the format of COCO: {error.strerror}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected json in UTF-8: {error.reason}") from None
+    content = read_json(path, expected="a json file in the format of COCO")
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a json object with images, annotations and categories")
     return content
@@ -91,10 +81,10 @@ def list_of(content: Record, key: str, path: Path) -> list[Any]:
 
 
 def field_of(item: Any, key: str, kind: type[Value]) -> Value:
-    """Return the value of a field; raises an `InputError` if it is missing or has another type."""
+    """Return the value of a field; raises an `InputError` if it is missing or has another type, or over 64 bits."""
     value = item.get(key) if isinstance(item, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise InputError(f"expected a field '{key}' of type {kind.__name__}, got {value!r}")
+    if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and abs(value) >= 2**63):
+        raise InputError(f"expected a field '{key}' of type {kind.__name__}, got {short_repr(value)}")
     return value
 
 
@@ -135,7 +125,7 @@ def read_box(item: Any) -> list[float]:
     """Return the x, y, width and height of an annotation; raises an `InputError` if they are not four numbers."""
     numbers = field_of(item, "bbox", list)
     if len(numbers) != 4 or not all(map(is_number, numbers)):
-        raise InputError(f"expected a bbox of four numbers, got x, y, width, height {numbers}")
+        raise InputError(f"expected a bbox of four numbers, got x, y, width, height {short_repr(numbers)}")
     return numbers
 
 
@@ -143,16 +133,16 @@ def read_flag(item: Any, name: str) -> bool:
     """Return a flag of an annotation, False if it is missing; raises an `InputError` if it is not 0 or 1."""
     flag = item.get(name, 0)
     if flag not in (0, 1):
-        raise InputError(f"expected 0 or 1 for {name}, got {flag!r}")
+        raise InputError(f"expected 0 or 1 for {name}, got {short_repr(flag)}")
     return bool(flag)
 
 
 def is_number(value: Any) -> bool:
-    """Return True if a value of a JSON file is a number that float64 can hold; True and False are no numbers."""
-    return type(value) is float or (type(value) is int and abs(value) < 2**1023)
+    """Return True if a value of a JSON file is a float or a whole number of 64 bits; True and False are no numbers."""
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
 def place_of(path: Path, key: str, index: int, item: Any) -> str:
     """Return the file of an item, its position in the list `key` (from 0), and its identifier, for error messages."""
     identifier = item.get("id") if isinstance(item, dict) else None
-    return f"{path}: {key}[{index}] (id {identifier})"
+    return f"{path}: {key}[{index}] (id {short_repr(identifier)})"

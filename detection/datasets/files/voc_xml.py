@@ -8,9 +8,12 @@ from xml.parsers import expat
 
 from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.datasets.files.text_file import read_text, whole_number
+from detection.errors import InputError, short_repr, shorten
 from detection.image import read_image_size
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
+
+DECLARED_ENCODING = r"""\s*<\?xml[^>]*?encoding\s*=\s*["']([^"'>]+)"""
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -54,9 +57,7 @@ def read_voc_names(path: Path) -> set[str]:
 
 def _parse(path: Path) -> ElementTree.Element:
     try:
-        return ElementTree.fromstring(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: expected an annotation in the XML of PASCAL VOC: {error.strerror}") from None
+        return ElementTree.fromstring(_read_xml(path))  # of decoded text, whose declared encoding it does not look at
     except ElementTree.ParseError as error:
         raise InputError(f"{path}:{error.position[0]}: expected XML: {error}") from None
 
@@ -65,26 +66,32 @@ def _states_size(root: ElementTree.Element) -> bool:
     return all(root.findtext(f"size/{side}", "").strip() not in ("", "0") for side in ("width", "height"))
 
 
+def _read_xml(path: Path) -> str:
+    return read_text(path, expected="an annotation in the XML of PASCAL VOC", declared=DECLARED_ENCODING)
+
+
 def _size(root: ElementTree.Element) -> tuple[int, int]:
-    width, height = (root.findtext(f"size/{side}", "").strip() for side in ("width", "height"))
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise InputError(f"expected the size of the image in pixels, got width '{width}' and height '{height}'")
-    return int(height), int(width)
+    texts = [root.findtext(f"size/{side}", "").strip() for side in ("width", "height")]
+    width, height = (whole_number(text) or 0 for text in texts)
+    if width <= 0 or height <= 0:
+        expected = "expected the size of the image in pixels"
+        raise InputError(f"{expected}, got width {short_repr(texts[0])} and height {short_repr(texts[1])}")
+    return height, width
 
 
 def _read_object(element: ElementTree.Element, labels: Mapping[str, int], size: tuple[int, int]) -> AnnotatedObject:
     name = element.findtext("name", "").strip()
     if name not in labels:
-        raise InputError(f"expected a class of the data set, got '{name}'")
+        raise InputError(f"expected a class of the data set, got {short_repr(name)}")
     texts = [element.findtext(f"bndbox/{corner}", "").strip() for corner in CORNERS]
     stated = " ".join(f"{corner}={text}" for corner, text in zip(CORNERS, texts, strict=True))
     try:
         x1, y1, x2, y2 = map(float, texts)
     except ValueError:
-        raise InputError(f"expected a bndbox with four numbers, got {stated}") from None
+        raise InputError(f"expected a bndbox with four numbers, got {shorten(stated)}") from None
     difficult = element.findtext("difficult", "0").strip()
     if difficult not in ("0", "1"):
-        raise InputError(f"expected 0 or 1 for difficult, got '{difficult}'")
+        raise InputError(f"expected 0 or 1 for difficult, got {short_repr(difficult)}")
     # Pixel n covers n - 1 to n when pixels are counted from 1.
     box = check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated)
     return AnnotatedObject(box, labels[name], ignored=difficult == "1")
@@ -103,5 +110,5 @@ def _place_of_object(path: Path, index: int) -> str:
 
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: open_elements.pop()
-    parser.Parse(path.read_bytes(), True)
+    parser.Parse(_read_xml(path), True)
     return f"{path}:{lines[index]}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.structures.arrays import BoolArray, Float64Array, IntArray
 from detection.structures.split_columns import SplitDetections, SplitIndex
 
@@ -43,7 +43,7 @@ def find_positions(names: Sequence[Any], known: Mapping[Any, int], place: Place,
     if (result < 0).any():
         first = int((result < 0).argmax())
         # Numbers of a text file are read as floats: 8.0 stands in it as 8.
-        raise InputError(f"{place(first)}: expected {expected}, got {names[first]!r}".removesuffix(".0"))
+        raise InputError(f"{place(first)}: expected {expected}, got {short_repr(names[first]).removesuffix('.0')}")
     return result
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from detection.datasets.files.json_text import line_at, naming_lines
 from detection.datasets.files.text_file import read_text
-from detection.errors import InputError
+from detection.errors import InputError, shorten
 from detection.runtime.atomic_write import write_atomically
 
 ITEMS_AT_ONCE = 20_000
@@ -30,7 +31,7 @@ class JsonItems(NamedTuple):
 
     def place(self, position: int) -> str:
         """Return the file and line of an item, and its position in the list, counted from 0."""
-        return f"{self.path}:{_line(self.text, self.starts[position])}: [{self.first + position}]"
+        return f"{self.path}:{line_at(self.text, self.starts[position])}: [{self.first + position}]"
 
 
 def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
@@ -47,7 +48,7 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
     separator = _OPENING.match(text)
     if separator is None:
         start = text.lstrip()
-        line = _line(text, len(text) - len(start))
+        line = line_at(text, len(text) - len(start))
         raise InputError(f"{path}:{line}: expected {expected}, a json list, got '{start[:20]}'")
     items = JsonItems(path, text, 0, [], [])
     while "]" not in separator[0]:
@@ -55,16 +56,14 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
             yield items
             items = JsonItems(path, text, items.first + ITEMS_AT_ONCE, [], [])
         items.starts.append(separator.end())
-        try:
+        with naming_lines(path, text, start=separator.end()):
             value, end = _DECODER.raw_decode(text, separator.end())
             separator = _SEPARATOR.match(text, end)
             if separator is None:
                 raise json.JSONDecodeError("Expecting ',' or ']' behind an item", text, end)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{error.lineno}: expected json: {error.msg} in column {error.colno}") from None
         items.values.append(value)
     if text[separator.end() :].strip():
-        raise InputError(f"{path}:{_line(text, separator.end())}: expected the end of the file behind the list")
+        raise InputError(f"{path}:{line_at(text, separator.end())}: expected the end of the file behind the list")
     if items.values:
         yield items
 
@@ -76,9 +75,4 @@ def write_json_list(path: Path, items: Sequence[Any]) -> None:
 
 def short_json(item: Any) -> str:
     """Return the JSON of an item, shortened to 120 characters for error messages."""
-    text = json.dumps(item)
-    return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
+    return shorten(json.dumps(item))

@@ -4,7 +4,6 @@ A row ends with a score and the corners `xmin ymin xmax ymax`. The corners are w
 and the pixels xmax and ymax still belong to the box.
 """
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.datasets.files.text_file import read_lines
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.formats.parts.checked_rows import Place
 from detection.structures.arrays import Float64Array
 from detection.structures.split_columns import SplitDetections
@@ -40,10 +39,10 @@ def read_rows(path: Path, columns: np.dtype[Any], *, fields: str) -> tuple[NDArr
 
     try:
         # `loadtxt` parses the numbers in C, which is several times as fast as a loop in Python.
-        with path.open(encoding="utf-8") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it warns of an empty file, which is valid
-            return np.loadtxt(file, columns, comments=None, ndmin=1), place
-    except (OSError, ValueError):
+        lines = read_lines(path, expected=f"lines '{fields}'")
+        rows = np.loadtxt(lines, columns, comments=None, ndmin=1) if lines else np.zeros(0, columns)
+        return rows, place
+    except ValueError:
         raise _first_error(path, columns, fields) from None
 
 
@@ -53,7 +52,7 @@ def _first_error(path: Path, columns: np.dtype[Any], fields: str) -> InputError:
             if line.strip():
                 np.loadtxt([line], columns, comments=None)
         except ValueError:
-            return InputError(f"{path}:{number}: expected '{fields}', got '{line[:80]}'")
+            return InputError(f"{path}:{number}: expected '{fields}', got {short_repr(line)}")
     return InputError(f"{path}: expected lines '{fields}'")
 
 

@@ -35,6 +35,10 @@ GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
         ({"bbox": [1, 2, 3, float("inf")]}, "expected finite numbers"),
         ({"bbox": 5}, "expected a field 'bbox' of type list, got 5"),
         ({"id": 1}, "expected each id once, got 1 again"),
+        ({"id": [1]}, "expected a number or text as id, got"),
+        ({"score": [0.5]}, "expected a bbox of four numbers and a score"),
+        ({"score": 10**400}, "expected a bbox of four numbers and a score"),
+        ({"image_id": 10**400}, "expected an image_id of the ground truth, got 1000"),
     ],
 )
 def test_bad_coco_results_are_named_with_their_line(
@@ -56,6 +60,9 @@ def test_bad_coco_results_are_named_with_their_line(
         ("[\n{} {}]", ":2: expected json: Expecting ',' or ']' behind an item in column 3"),
         ("[{}, ]", ":1: expected json: "),
         ("[]\n[]", ":2: expected the end of the file behind the list"),
+        ("[\n" + "[" * 100_000, ":2: expected json, got lists or objects that are nested too deeply"),
+        ('[\n["[[[[\\"' + "[" * 200 + '",\n' + '{"a":[' * 9_000, ":3: expected json, got lists or objects that are"),
+        ("[\n" + "9" * 5000 + "]", ":2: expected json, got a number of thousands of digits"),
         (
             '{"annotations": []}',
             ":1: expected detections as COCO's results or detect --json have them, a json list, got",

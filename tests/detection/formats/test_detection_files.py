@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,24 @@ def test_random_numbers_are_read_as_written(file_format: str, truth: SplitObject
     again = read_detections(tmp_path / "file", truth)
     np.testing.assert_allclose(rows_of(again), rows_of(detections), rtol=0, atol=1e-12)
     assert sorted(again.scores) == sorted(scores)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_files_in_other_encodings(file_format: str, encoding: str, truth: SplitObjects, tmp_path: Path) -> None:
+    detections = example_detections(truth)
+    write_detections(tmp_path / "file", detections, file_format=file_format, split="val")
+    files = [path for path in (tmp_path, *tmp_path.glob("*"), *tmp_path.glob("file/*")) if path.is_file()]
+    for path in files:
+        path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert files
+    assert rows_of(read_detections(tmp_path / "file", truth)) == rows_of(detections)
+
+
+def test_pipe_is_refused(truth: SplitObjects, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"pipe: expected a file of detections, which is read twice, got a pipe"):
+        read_detections(tmp_path / "pipe", truth)
 
 
 def test_no_detections_are_read_as_written(truth: SplitObjects, tmp_path: Path) -> None:

@@ -99,6 +99,12 @@ def changed(key: str, position: int, **values: object) -> Record:
         (changed("categories", 0, name="person"), "expected each category once, got its name 'person' again"),
         (CONTENT | {"annotations": None}, "expected a list 'annotations', got NoneType"),
         ([], "expected a json object"),
+        (changed("images", 0, id=10**400), "images[0] (id 1000000"),
+        (changed("images", 0, height=[100]), "images[0] (id 30): expected a field 'height' of type int, got [100]"),
+        (changed("annotations", 3, bbox=[10**400] * 4), "annotations[3] (id 8): expected a bbox of four numbers"),
+        (changed("annotations", 0, area=float("inf")), "annotations[0] (id 0): expected an area of 0 or more, got inf"),
+        (changed("annotations", 0, iscrowd=[0]), "annotations[0] (id 0): expected 0 or 1 for iscrowd, got [0]"),
+        (changed("categories", 0, name=["cat"]), "expected a field 'name' of type str, got ['cat']"),
     ],
 )
 def test_bad_file_is_named_with_the_place(content: Any, message: str, tmp_path: Path) -> None:
@@ -107,6 +113,7 @@ def test_bad_file_is_named_with_the_place(content: Any, message: str, tmp_path: 
         read_coco_ground_truth(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_coco_folder_is_read_as_its_file(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 
-from detection.errors import InputError
+from detection.datasets.files.text_file import read_lines, whole_number
+from detection.errors import InputError, short_repr
 
 LOSS, ACCURACY = "train_loss", "val_top1"
 
@@ -74,9 +75,8 @@ def _version(path: Path) -> int:
 
 def _read_rows(path: Path) -> list[dict[str, str | None]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
+        return list(csv.DictReader(read_lines(path, expected="the CSV log of a training run")))
+    except csv.Error as error:
         raise InputError(f"{path}: expected the CSV log of a training run, cannot read it: {error}") from None
 
 
@@ -88,10 +88,12 @@ def _curve(rows: Sequence[dict[str, str | None]], column: str, path: Path) -> Cu
         if not text:
             continue
         try:
-            step, value = int(row.get("step") or ""), float(text)
+            step, value = whole_number(row.get("step") or ""), float(text)
         except ValueError:
-            found = f"step {row.get('step')!r} and {column} {text!r}"
-            raise InputError(f"{path}: expected numbers in row {number}, got {found}") from None
+            step = None
+        if step is None:
+            found = f"step {short_repr(row.get('step'))} and {column} {short_repr(text)}"
+            raise InputError(f"{path}: expected numbers in row {number}, got {found}")
         if math.isfinite(value):
             curve.append((step + 1, value))  # the log counts steps from 0
     return curve

@@ -47,3 +47,10 @@ def test_faults_of_the_program_are_none_of_the_data(keep: bool) -> None:
     with pytest.raises(ZeroDivisionError), faults.at("a.txt"):
         _ = 1 / 0
     assert faults.errors == []
+
+
+def test_message_is_one_line_also_from_a_loader_process() -> None:
+    error = InputError("a\nb.jpg: expected a file")
+    traceback = f"Original Traceback:\n  raise error\n{InputError.__module__}.InputError: {error}\n"
+    wrapped = InputError(f"Caught InputError in DataLoader worker process 0.\n{traceback}")
+    assert error.line == wrapped.line == "a b.jpg: expected a file"

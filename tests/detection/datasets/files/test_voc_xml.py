@@ -106,6 +106,46 @@ def test_unusable_file_is_named(tmp_path: Path, content: bytes, message: str) ->
     assert str(caught.value) == f"{path}{message}"
 
 
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [
+        *(("gb2312", "gbk"), ("GBK", "gbk"), ("GB18030", "gb18030"), ("big5", "big5"), ("Shift_JIS", "cp932")),
+        *(("UTF-16", "utf-16"), ("UTF-16LE", "utf-16-le"), ("utf-8", "utf-8-sig")),
+        *(("utf-16", "utf-8"), ("ANSI", "utf-8"), ("base64", "utf-8"), ("idna", "utf-8")),  # false or unknown names
+    ],
+)
+def test_declared_encodings(tmp_path: Path, write_xml: Callable[..., Path], declared: str, encoding: str) -> None:
+    path = write_xml(tmp_path / "a.xml", [("人体", (1, 1, 5, 5)), ("cow", (1, 1, 5, 5))])
+    text = path.read_text(encoding="utf-8")
+    path.write_bytes(f"<?xml version='1.0' encoding='{declared}'?>{text}".encode(encoding))
+    faults = Faults(keep=True)
+    _, (boxes, labels, _) = read_voc_xml(path, {"人体": 7}, faults)
+    assert (boxes.tolist(), labels.tolist()) == ([[0, 0, 5, 5]], [7])
+    assert list(map(str, faults.errors)) == [f"{path}:8: expected a class of the data set, got 'cow'"]
+
+
+def test_wrong_encoding_is_named_with_its_line(tmp_path: Path, write_xml: Callable[..., Path]) -> None:
+    path = write_xml(tmp_path / "a.xml", [("人体", (1, 1, 5, 5))])
+    path.write_bytes(path.read_text(encoding="utf-8").encode("gbk"))
+    with pytest.raises(
+        InputError, match=r"a\.xml:5: expected an annotation in the XML of PASCAL VOC in utf-8: invalid"
+    ):
+        read_voc_xml(path, LABELS, Faults(keep=True))
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_numbers_of_many_digits(tmp_path: Path, write_xml: Callable[..., Path], digits: int) -> None:
+    path = write_xml(tmp_path / "a.xml", [("dog", (1, 1, "9" * digits, 5))])
+    with pytest.raises(InputError, match=r"a\.xml:4: expected (finite numbers|a box within the image)") as caught:
+        read_voc_xml(path, LABELS, Faults())
+    assert len(str(caught.value)) < 300
+    path.write_text(f"<annotation><size><width>{'9' * digits}</width><height>5</height></size></annotation>")
+    with pytest.raises(
+        InputError, match=r"a\.xml: expected the size of the image in pixels, got width '999\S+\.\.\. and"
+    ):
+        read_voc_xml(path, LABELS, Faults())
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.xml: expected an annotation in the XML of PASCAL VOC: No such file"):
         read_voc_xml(tmp_path / "a.xml", LABELS, Faults(keep=True))

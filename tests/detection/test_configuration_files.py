@@ -1,0 +1,47 @@
+"""Files of a detector: faults in YAML, and names of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detection.configuration import build_detector, load_detector, read_yaml
+from detection.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: 1\nb: " + "[" * 100_000, "expected values that are nested less deeply at line 2, column "),
+        (
+            "\n".join(" " * depth + "a:" for depth in range(2000)),
+            "expected values that are nested less deeply at line ",
+        ),
+        ("a: 1\nb: " + "9" * 400, "expected a number of at most 18 digits at line 2, column 4"),
+        (
+            "a: 1\nb: " + "9" * 5000,
+            "value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit at line 2",
+        ),
+        ("a: 1\nb: 2001-02-30", "day is out of range for month at line 2, column 4"),
+        ("a: 1\nb: \0", "unacceptable character #x0000"),
+        ("a: 1\n? [b]\n: 1", "found unhashable key at line 2, column 3"),
+    ],
+)
+def test_faults_in_yaml_are_named_with_their_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError) as caught:
+        read_yaml(path)
+    assert str(caught.value).startswith(f"{path}: expected YAML: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_name_that_no_file_can_have(detector_settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"a: expected a YAML file: File name too long"):
+        load_detector("a" * 5000)
+    detector_settings["classify"]["init_args"]["weights"] = "a" * 5000
+    with pytest.raises(InputError, match=r"a: no such weights file"):
+        build_detector(detector_settings, source="test")

@@ -1,16 +1,17 @@
-"""Reads image files, and finds them: `read_image` returns RGB uint8 [H, W, 3] whatever the file holds.
+"""Reads image files: `read_image` returns RGB uint8 [H, W, 3] whatever the file holds.
 
-`as_image` also accepts Pillow images and arrays, and `find_images` expands folders and patterns.
+`as_image` also accepts Pillow images and arrays. `image_sources` finds the files in folders and patterns.
 """
 
-import glob
+import io
+import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import PIL.Image
@@ -22,15 +23,12 @@ from PIL.ExifTags import Base as ExifTag
 from detection.errors import InputError
 from detection.structures.arrays import Image
 
-IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
-look at the suffix but at the content."""
-
 MAX_PIXELS = 178_956_970
 """The largest number of pixels in an image, such as 20,000 x 8,947; it is also Pillow's limit. The array takes 0.5 GB,
 and decoding takes about three times that."""
 
-Read = TypeVar("Read")
+MAX_PIPE_BYTES = 1 << 30
+"""The largest image that is read from a pipe, which has no size."""
 
 _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -40,6 +38,14 @@ _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
 }
 
+_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\.|detection\.image"), 0)
+"""The warnings filter for Pillow, as `warnings.filters` has them."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # otherwise Pillow's messages go to standard error
+
+_GREY_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+"""The difference between two grey values of a PNG file of 1, 2 or 4 bits, once Pillow has read them as 8 bits."""
+
 _SIDEWAYS = (5, 6, 7, 8)
 """The EXIF orientations that swap width and height."""
 
@@ -48,14 +54,14 @@ def read_image(path: str | os.PathLike[str]) -> Image:
     """Return the first frame of a JPEG, PNG, WebP, BMP or TIFF file as RGB uint8 [H, W, 3], contiguous and writable.
 
     The EXIF orientation is applied, transparency is laid over white, and 16-bit grey is scaled so that 65535 becomes
-    255. Colour profiles are ignored.
+    255. Colour profiles are ignored. The file may also be a pipe.
 
     Raises:
         InputError: if the file cannot be opened, is damaged or truncated, has another format, more than `MAX_PIXELS`
-            pixels, or values that are not 8 or 16 bits wide.
+            pixels, or values whose range is not known, or which Pillow would read wrongly.
     """
-    with _naming(os.fspath(path)), Path(path).open("rb") as file:
-        return _ignoring_warnings_as_errors(lambda: _to_array(_open(file)))
+    with _naming(os.fspath(path)), Path(path).open("rb") as file, _without_warnings():
+        return _to_array(_open(_seekable(file)))
 
 
 def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -66,8 +72,8 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         InputError: as `read_image`, except that damage after the header may not be noticed.
     """
-    with _naming(os.fspath(path)), Path(path).open("rb") as file:
-        return _ignoring_warnings_as_errors(lambda: _upright_size(_open(file)))
+    with _naming(os.fspath(path)), Path(path).open("rb") as file, _without_warnings():
+        return _upright_size(_open(_seekable(file)))
 
 
 def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Image:
@@ -83,47 +89,11 @@ def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> 
     if isinstance(image, str | os.PathLike):
         return read_image(image)
     if isinstance(image, PIL.Image.Image):
-        with _naming(str(getattr(image, "filename", "")) or "Pillow image"):
-            return _ignoring_warnings_as_errors(lambda: _to_array(image))
+        with _naming(str(getattr(image, "filename", "")) or "Pillow image"), _without_warnings():
+            return _to_array(image)
     if isinstance(image, np.ndarray):
         return _from_array(image)
     raise ValueError(f"expected a path, a Pillow image or an array uint8 [H, W, 3], got {type(image).__qualname__}")
-
-
-def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
-    """Return the image files of files, folders and glob patterns, and an error for each source without any.
-
-    Errors are returned and not raised, so that a wrong source does not stop the others. A file may have any suffix. A
-    folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches, by suffix
-    and sorted. The order of the sources is kept, and a file that is named twice is returned once.
-    """
-    images: dict[Path, Path] = {}
-    errors = []
-    for source in sources:
-        try:
-            for path in _expand(source):
-                images.setdefault(path.absolute(), path)
-        except InputError as error:
-            errors.append(error)
-        except OSError as error:
-            errors.append(InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}"))
-    return list(images.values()), errors
-
-
-def _expand(source: str) -> list[Path]:
-    path = Path(source)
-    is_folder = source != "" and path.is_dir()  # Path("") would be the working directory
-    if not is_folder and path.is_file():
-        return [path]
-    # `Path.glob` refuses absolute patterns.
-    matches = path.iterdir() if is_folder else map(Path, glob.glob(source, recursive=True))  # noqa: PTH207
-    images = sorted(match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES and match.is_file())
-    if not images:
-        raise InputError(
-            f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
-            f"({' '.join(IMAGE_SUFFIXES)}), got {'a folder without any' if is_folder else 'no such file'}"
-        )
-    return images
 
 
 @contextmanager
@@ -136,25 +106,35 @@ def _naming(source: str) -> Iterator[None]:
         raise InputError(f"{source}: expected a readable image, got: {text}") from error
 
 
-def _ignoring_warnings_as_errors(read: Callable[[], Read]) -> Read:
-    """Call `read`, and once more without warnings if a warning was raised as an error.
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore the warnings of Pillow within the block, also where `python -W error` turns them into errors.
 
-    Pillow warns of damage that does not affect the pixels, such as a corrupt EXIF block, and `python -W error` must not
-    make such a file unreadable. `catch_warnings` changes state that threads share, so it is only used if necessary.
+    Pillow warns of damage that does not affect the pixels, such as a corrupt EXIF block. Several threads may be within
+    such a block, for which `catch_warnings` is not made, so each adds a filter and removes one again.
     """
+    filters = cast(list[Any], warnings.filters)
+    filters.insert(0, _IGNORED)
     try:
-        return read()
-    except Warning:
-        with warnings.catch_warnings(action="ignore"):
-            return read()
+        yield
+    finally:
+        filters.remove(_IGNORED)
+
+
+def _seekable(file: BinaryIO) -> BinaryIO:
+    """Return the file, or its content in memory if it is a pipe."""
+    if file.seekable():
+        return file
+    content = file.read(MAX_PIPE_BYTES + 1)
+    if len(content) > MAX_PIPE_BYTES:
+        raise ValueError(f"more than {MAX_PIPE_BYTES} bytes from a pipe")
+    return io.BytesIO(content)
 
 
 def _open(file: BinaryIO) -> PIL.Image.Image:
     """Open an image of which only the header is read.
 
-    `PIL.Image.open` warns of images above 89 million pixels. Neither way to prevent this, the global `MAX_IMAGE_PIXELS`
-    and `catch_warnings`, is safe with threads. So the class of the format is called, which does not check the size (but
-    a TIFF of that size still causes a warning when it is decoded).
+    `PIL.Image.open` refuses images above its global limit `MAX_IMAGE_PIXELS`, so the class of the format is called.
     """
     file.seek(0)
     header = file.read(12)
@@ -174,7 +154,11 @@ def _open(file: BinaryIO) -> PIL.Image.Image:
 def _to_array(image: PIL.Image.Image) -> Image:
     if 0 in image.size:
         raise ValueError("an image without pixels")
+    coding = _raw_mode(image)
     image.load()  # since the orientation may come after the pixels, see `_upright_size`
+    _check_coding(image, coding)
+    inverted = _tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+    transparent = image.info.get("transparency")
     if (orientation := _orientation(image)) != 1:
         image = image.copy()
         # `exif_transpose` fails where the rest of the EXIF block is damaged, so it gets the orientation alone.
@@ -182,14 +166,40 @@ def _to_array(image: PIL.Image.Image) -> Image:
         image.getexif()[ExifTag.Orientation] = orientation
         image = PIL.ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        return _from_grey16(np.asarray(image))
+        return _from_grey(np.asarray(image), 4095 if coding == "I;12" else 65535, transparent, inverted=inverted)
     if image.mode == "F":
         raise ValueError("floating-point values, whose range is not defined; convert them to 8 bits first")
+    if coding in _GREY_STEPS and isinstance(transparent, int):
+        return _from_grey(np.asarray(image.convert("L")), 255, transparent * _GREY_STEPS[coding])
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = PIL.Image.new("RGB", image.size, "white")
         image.paste(rgba, mask=rgba)
     return _copy(image.convert("RGB") if image.mode != "RGB" else image)
+
+
+def _raw_mode(image: PIL.Image.Image) -> str:
+    """Return Pillow's name for how a file that is not loaded yet codes its pixels, such as "L;4"; otherwise ""."""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def _check_coding(image: PIL.Image.Image, coding: str) -> None:
+    """Raise a `ValueError` for an image that Pillow reads wrongly."""
+    if coding.startswith("RGB;16") and "transparency" in image.info:
+        raise ValueError("16-bit colours of which one is transparent; convert them to 8 bits first")
+    bits = np.ravel(_tag(image, TiffImagePlugin.BITSPERSAMPLE) or 8).max()
+    separate = _tag(image, TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and image.info.get("compression") == "raw"
+    if bits > 8 and separate:
+        raise ValueError("16-bit colours in separate planes; convert them to 8 bits first")
+    if bits == 8 and np.ravel(_tag(image, TiffImagePlugin.SAMPLEFORMAT) or 1)[0] == 2:
+        raise ValueError("signed 8-bit values, whose range is not defined; convert them to unsigned ones first")
+
+
+def _tag(image: PIL.Image.Image, number: int) -> Any:
+    """Return the value of a tag of a TIFF file, or None."""
+    return image.tag_v2.get(number) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
 
 
 def _upright_size(image: PIL.Image.Image) -> tuple[int, int]:
@@ -204,8 +214,6 @@ def _orientation(image: PIL.Image.Image) -> int:
     """Return the EXIF orientation, or 1 (upright) where the EXIF block is damaged."""
     try:
         orientation: int = image.getexif().get(ExifTag.Orientation, 1)
-    except Warning:
-        raise
     except Exception:  # Pillow raises nearly anything for a damaged block; it says nothing about the pixels
         return 1
     return orientation
@@ -224,12 +232,24 @@ def _copy(image: PIL.Image.Image) -> Image:
     return array
 
 
-def _from_grey16(grey: NDArray[Any]) -> Image:
-    """Convert 0-65535 [H, W] to 0-255 [H, W, 3], rounded; Pillow's own conversion cuts values off at 255."""
+def _from_grey(grey: NDArray[Any], white: int, transparent: Any = None, *, inverted: bool = False) -> Image:
+    """Convert grey values [H, W] to 0-255 [H, W, 3], rounded; Pillow's own conversion cuts values off at 255.
+
+    Args:
+        grey: the values, 0 to `white`.
+        white: the value of white.
+        transparent: the value of transparent pixels, which become white.
+        inverted: True if 0 is white, and `white` is black.
+    """
     low, high = int(grey.min()), int(grey.max())
-    if low < 0 or high > 65535:
+    if low < 0 or high > white:
         raise ValueError(f"grey values of {low} to {high}, which do not fit 16 bits; convert them to 8 bits first")
-    return _from_array(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8))  # 257 = 65535 / 255
+    levels = ((grey.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    if inverted:
+        levels = 255 - levels
+    if isinstance(transparent, int):
+        levels[grey == transparent] = 255
+    return _from_array(levels)
 
 
 def _from_array(array: NDArray[Any]) -> Image:

@@ -25,7 +25,7 @@ from detection.cli.many_images import ImageResult, detect_in_images, find_parall
 from detection.cli.records import Record, are_records, format_table, write_records
 from detection.configuration import DEFAULT_CONFIG, find_compiled_modules, find_config, load_detector, read_yaml
 from detection.errors import InputError
-from detection.image import find_images
+from detection.image_sources import find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.command_end import end_of_command
 from detection.runtime.ordered_map import available_cores
@@ -132,7 +132,7 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
     Raises:
         InputError: if nothing can be done at all, for example because the configuration is broken.
     """
-    paths = _find_images(options.images, records)
+    paths = _find_images(options.images, records, quiet=options.quiet)
     inputs = identify(paths)
     if options.json not in (None, "-"):
         _prepare_json(Path(options.json), inputs, options)
@@ -177,10 +177,11 @@ def _prepare_json(target: Path, inputs: Inputs, options: argparse.Namespace) -> 
     require_writable(target)
 
 
-def _find_images(sources: Sequence[str], records: list[Record]) -> list[Path]:
+def _find_images(sources: Sequence[str], records: list[Record], *, quiet: bool) -> list[Path]:
     """Return the images to read; a source without any adds a record with the error.
 
-    Annotated pictures that an earlier run has left in a folder are skipped, unless the user names them.
+    What is passed over in folders and patterns is printed, unless `quiet`. Annotated pictures that an earlier run has
+    left in a folder are skipped, unless the user names them.
     """
     images: dict[Path, Path] = {}
     for source in sources:
@@ -188,6 +189,8 @@ def _find_images(sources: Sequence[str], records: list[Record]) -> list[Path]:
         kept = [path for path in paths if path == Path(source) or not path.name.endswith(ANNOTATED_SUFFIX)]
         if paths and not kept:
             errors = [InputError(f"{source}: expected images, got only annotated ones (*{ANNOTATED_SUFFIX})")]
+        if kept and not quiet and (passed_over := find_passed_over(source)):
+            print(f"detect: {source}: passed over {passed_over}", file=sys.stderr)
         images.update({path.absolute(): path for path in kept})
         records.extend({"image": source, "error": str(error)} for error in errors)
     return list(images.values())
@@ -207,7 +210,8 @@ def _picture_paths(paths: list[Path], folder: Path | None, inputs: Inputs) -> di
     targets: dict[Path, Path] = {}
     taken: set[Path] = set()
     for path in paths:
-        parent = path.parent if folder is None else folder
+        beside = Path() if path.is_fifo() else path.parent  # a pipe lies in a folder of the system
+        parent = beside if folder is None else folder
         names = (f"{path.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
         places = (parent / name for name in names)
         targets[path] = next(place for place in places if place not in taken and not identify([place]).keys() & inputs)

@@ -1,5 +1,6 @@
 """Images in one folder for each class, for the classification of whole images."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,15 +9,19 @@ import numpy as np
 from detection.datasets.dataset import DataSet, Entry, LabelledImage
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
-from detection.image import IMAGE_SUFFIXES, read_image_size
+from detection.image import read_image_size
+from detection.image_sources import IMAGE_SUFFIXES, describe_passed_over
 from detection.structures.ground_truth import GroundTruth
+
+logger = logging.getLogger(__name__)
 
 
 class ImageFolder(DataSet):
     """Reader of folders `<split>/<class>/<image>`. Each image has one object, whose box is the whole image.
 
     The classes are the sorted names of the folders in all splits, so that a class has the same label in each split.
-    Hidden files and folders are skipped, and in the folder of a class also files without the suffix of an image.
+    Hidden files and folders are skipped, and in the folder of a class also files without the suffix of an image; a
+    warning is logged for pictures in other formats.
 
     Args:
         root: the folder that contains the splits.
@@ -49,6 +54,7 @@ class ImageFolder(DataSet):
 
     def _images(self, split: str, faults: Faults) -> Iterator[LabelledImage]:
         labels = {name: label for label, name in enumerate(self.class_names)}
+        skipped: list[Path] = []
         for folder in _visible(self.root / split):
             if not folder.is_dir():
                 faults.report(InputError(f"{folder}: expected a folder of a class, got a file"))
@@ -58,6 +64,10 @@ class ImageFolder(DataSet):
                     yield LabelledImage(path, labels[folder.name])
                 elif path.is_dir():
                     faults.report(InputError(f"{path}: expected an image, got a folder within that of a class"))
+                else:
+                    skipped.append(path)
+        if passed_over := describe_passed_over(skipped):
+            logger.warning(f"{self.root / split}: passed over {passed_over}")
 
 
 def _visible(folder: Path) -> list[Path]:

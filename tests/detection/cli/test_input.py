@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -21,6 +22,30 @@ def test_folder_and_glob(detect: Detect, folder: Path, source: str) -> None:
     status, out, err = detect(folder / source, "--no-image")
     assert (status, err) == (0, "")
     assert images_done(out) == ["a.JPG", "b.png"]
+
+
+def test_what_a_folder_passes_over_is_told_in_a_line(detect: Detect, folder: Path) -> None:
+    for name in ("x.heic", "y.heic", "z.gif", "._b.png"):
+        (folder / name).write_text("no image")
+    status, out, err = detect(folder, "--no-image")
+    assert (status, err) == (0, f"detect: {folder}: passed over .gif (1), .heic (2)\n")
+    assert images_done(out) == ["a.JPG", "b.png"]
+    assert detect(folder, "--no-image", "--quiet").err == ""
+
+
+def test_picture_of_a_pipe_is_written_into_the_working_folder(
+    detect: Detect, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    os.mkfifo(tmp_path / "63")
+    writer = threading.Thread(target=(tmp_path / "63").write_bytes, args=(photo.read_bytes(),))
+    writer.start()
+    status, out, err = detect(tmp_path / "63")
+    writer.join()
+    assert (status, err) == (0, "")
+    assert images_done(out) == ["63"]
+    assert names_in(tmp_path / "work") == ["63.detections.png"]
 
 
 def test_several_sources_keep_their_order_and_give_each_image_once(detect: Detect, folder: Path, photo: Path) -> None:

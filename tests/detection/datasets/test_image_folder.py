@@ -41,6 +41,13 @@ def test_box_is_the_whole_image(root: Path) -> None:
     assert [record.labels.tolist() for record in ImageFolder(str(root)).read("val")] == [[0], [2]]
 
 
+def test_pictures_in_other_formats_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train/dog/c.heic", "train/cat/d.heic", "train/cat/notes.txt", "train/cat/.e.heic", "val/cat/f.gif"):
+        (root / name).touch()
+    assert len(ImageFolder(root).read("train")) == 3
+    assert [record.getMessage() for record in caplog.records] == [f"{root / 'train'}: passed over .heic (2)"]
+
+
 def test_box_of_a_photo_taken_upright(root: Path) -> None:
     exif = PIL.Image.Exif()
     exif[ExifTag.Orientation] = 6

@@ -12,6 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from numpy.typing import ArrayLike, NDArray
+from PIL import TiffImagePlugin
 from PIL.ExifTags import Base as ExifTag
 
 from detection.errors import InputError
@@ -56,6 +57,46 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
 def png_header(width: int, height: int, bits: int = 8) -> bytes:
     """Return the signature and the IHDR chunk of an RGB file."""
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
+
+
+def png(colour_type: int, bits: int, values: ArrayLike, transparent: ArrayLike | None = None) -> bytes:
+    """Return a PNG file with the values [H, W, C] in its own coding; `transparent` is the colour of its tRNS chunk."""
+    pixels = np.array(values)
+    height, width, _ = pixels.shape
+    digits = (pixels[..., None] >> np.arange(bits)[::-1]) & 1
+    rows = [b"\0" + np.packbits(row.astype(np.uint8).ravel()).tobytes() for row in digits]
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+    if transparent is not None:
+        content += png_chunk(b"tRNS", np.array(transparent, ">u2").tobytes())
+    return content + png_chunk(b"IDAT", zlib.compress(b"".join(rows))) + png_chunk(b"IEND", b"")
+
+
+def tiff(pixels: bytes, size: tuple[int, int], **tags: list[int]) -> bytes:
+    """Return an uncompressed TIFF file of one strip for each sample; tags with the names of Pillow come on top."""
+    height, width = size
+    samples = len(tags["BITSPERSAMPLE"])
+    strips = samples if tags.get("PLANAR_CONFIGURATION") == [2] else 1
+    tags = {"IMAGEWIDTH": [width], "IMAGELENGTH": [height], "COMPRESSION": [1], "SAMPLESPERPIXEL": [samples],
+            "ROWSPERSTRIP": [height], "STRIPBYTECOUNTS": [len(pixels) // strips] * strips, **tags}  # fmt: skip
+    tags["STRIPOFFSETS"] = [8 + index * len(pixels) // strips for index in range(strips)]
+    entries, extra = b"", b""
+    start = 8 + len(pixels)
+    end = start + 2 + 12 * len(tags) + 4
+    for number, values in sorted((getattr(TiffImagePlugin, name), values) for name, values in tags.items()):
+        packed = struct.pack(f"<{len(values)}I", *values)
+        entries += struct.pack("<HHI", number, 4, len(values))
+        entries += packed if len(values) == 1 else struct.pack("<I", end + len(extra))
+        extra += packed if len(values) > 1 else b""
+    return struct.pack("<2sHI", b"II", 42, start) + pixels + struct.pack("<H", len(tags)) + entries + bytes(4) + extra
+
+
+def jpeg_with_exif(*entries: tuple[int, int, int, int], count: int | None = None) -> bytes:
+    """Return a red JPEG of 8x4 pixels with the EXIF entries (tag, type, number of values, value or place)."""
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries) if count is None else count) + directory
+    content = encode(PIL.Image.new("RGB", (8, 4), "red"), "JPEG")
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:]
 
 
 # Where the stored rows AB, CD, EF belong. Orientation 6, for one: "the 0th row is the visual right-hand side, the 0th

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detection.errors import InputError
-from detection.image import IMAGE_SUFFIXES, find_images
+from detection.image_sources import IMAGE_SUFFIXES, find_images, find_passed_over
 
 
 @pytest.fixture
@@ -94,6 +94,38 @@ def test_bad_sources_do_not_stop_the_others() -> None:
         "no such file",
     ]
     assert all(".bmp .jfif .jpe .jpeg .jpg .png .tif .tiff .webp" in message for message in messages)
+
+
+def test_hidden_files_are_passed_over(photos: Path) -> None:
+    for name in ("._b.jpg", ".hidden.png", "sub/._d.webp"):
+        (photos / name).touch()
+    assert found_names(["."]) == found_names(["*"]) == ["[x].bmp", "a.PNG", "b.jpg", "c.JPEG"]
+    assert found_names(["**/*.webp"]) == ["sub/d.webp"]
+    assert found_names(["._b.jpg"]) == ["._b.jpg"]
+
+
+def test_brackets_stand_for_themselves_where_a_pattern_matches_nothing(photos: Path) -> None:
+    (photos / "trip [1]").mkdir()
+    for name in ("trip [1]/a [b].jpg", "trip [1]/c.jpg"):
+        (photos / name).touch()
+    assert found_names(["trip [1]/*.jpg"]) == ["trip [1]/a [b].jpg", "trip [1]/c.jpg"]
+    assert found_names(["trip ?1?/*[b].*"]) == ["trip [1]/a [b].jpg"]
+    assert found_names(["[x].*"]) == ["[x].bmp"]
+    assert found_names(["[b].*"]) == ["b.jpg"]
+
+
+def test_kinds_that_are_passed_over(photos: Path) -> None:
+    for name in ("a.heic", "b.HEIC", "c.gif", "._d.gif", "e.mp4"):
+        (photos / name).touch()
+    (photos / "lost.png").symlink_to("nowhere")
+    os.mkfifo(photos / "pipe.jpg")
+    told = ".gif (1), .heic (2), broken links (1), folders with images (1), special files (1)"
+    assert find_passed_over(".") == find_passed_over("*") == told
+    assert find_passed_over("b.jpg") == find_passed_over("missing.jpg") == find_passed_over("sub/**/*.tif") == ""
+    assert find_passed_over("*.heic") == ".heic (1)"
+    paths, (error,) = find_images(["c.*g*f"])
+    assert paths == []
+    assert str(error).endswith("got only .gif (1)")
 
 
 def test_folder_that_cannot_be_listed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

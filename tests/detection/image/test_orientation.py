@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.detection.image.image_files import (
     STORED,
     UPRIGHT,
     encode,
+    jpeg_with_exif,
     oriented,
     png_chunk,
     refusal,
@@ -145,6 +147,37 @@ def test_orientation_survives_damage_behind_it(suffix: str, action: Any, tmp_pat
         image = read_image(path)
 
     assert image.shape == (32, 48, 3)
+
+
+SHORT, RATIONAL, ASCII = 3, 5, 2
+
+
+@pytest.mark.parametrize(
+    ("content", "upright"),
+    [
+        (jpeg_with_exif((ExifTag.Orientation, SHORT, 1, 6)), True),
+        (jpeg_with_exif((ExifTag.Orientation, SHORT, 2, 0x60006)), True),  # two values
+        (jpeg_with_exif((ExifTag.Orientation, ASCII, 2, ord("6"))), False),
+        (jpeg_with_exif((ExifTag.Orientation, RATIONAL, 1, 100_000)), False),  # outside
+        (jpeg_with_exif((ExifTag.Orientation, 99, 1, 6)), False),  # no such type
+        (jpeg_with_exif((ExifTag.Make, ASCII, 2**32 - 1, 8), (ExifTag.Orientation, SHORT, 1, 6)), True),
+        (jpeg_with_exif((ExifTag.XResolution, RATIONAL, 3, 8), (ExifTag.Orientation, SHORT, 1, 6)), True),
+        (jpeg_with_exif((ExifTag.ExifOffset, 4, 1, 8), (ExifTag.Orientation, SHORT, 1, 6)), True),  # a loop
+        (jpeg_with_exif((ExifTag.Orientation, SHORT, 1, 6), count=500), True),
+    ],
+)
+def test_odd_exif_gives_no_warnings(content: bytes, upright: bool, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(4) as threads:
+            images = list(threads.map(read_image, [path] * 20))
+        sizes = {read_image_size(path), *(image.shape[:2] for image in images)}
+        assert warnings.filters == before
+    assert sizes == {(8, 4) if upright else (4, 8)}
+    assert caught == []
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -14,7 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from detection.image import read_image
-from tests.detection.image.image_files import LOSSLESS, PIXELS, encode, picture_of, png_chunk, png_header, refusal, save
+from tests.detection.image.image_files import (
+    LOSSLESS,
+    PIXELS,
+    encode,
+    picture_of,
+    png_chunk,
+    png_header,
+    refusal,
+    save,
+)
 
 
 def test_pixels_is_what_it_takes_to_tell_channels_and_axes_apart() -> None:

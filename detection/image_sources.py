@@ -1,0 +1,108 @@
+"""Finds the images that a user names, by files, folders, patterns and pipes, and tells which it passes over."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from detection.errors import InputError
+
+IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
+look at the suffix but at the content."""
+
+OTHER_SUFFIXES = (
+    *(".apng", ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".hif"),
+    *(".ico", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".pbm", ".pcx", ".pef", ".pgm"),
+    *(".pnm", ".ppm", ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga", ".xcf"),
+)
+"""The suffixes of pictures in other formats, which are not read."""
+
+
+def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
+    """Return the image files of files, folders and glob patterns, and an error for each source without any.
+
+    Errors are returned and not raised, so that a wrong source does not stop the others. A file or a pipe may have any
+    name. A folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches,
+    by suffix and sorted, without hidden files. Where a pattern with brackets matches nothing, the brackets stand for
+    themselves. The order of the sources is kept, and a file that is named twice is returned once.
+    """
+    images: dict[Path, Path] = {}
+    errors = []
+    for source in sources:
+        try:
+            for path in _expand(source):
+                images.setdefault(path.absolute(), path)
+        except InputError as error:
+            errors.append(error)
+        except OSError as error:
+            errors.append(InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}"))
+    return list(images.values()), errors
+
+
+def describe_passed_over(paths: Iterable[Path]) -> str:
+    """Return the kinds and numbers of those paths that look like images but are not taken, or "" without any.
+
+    For example ".heic (2), broken links (1)". Hidden files and files of other kinds are not counted.
+    """
+    kinds = Counter(filter(None, map(_kind_passed_over, paths)))
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+
+
+def find_passed_over(source: str) -> str:
+    """Return what is passed over in a folder or pattern, as `describe_passed_over` does; "" for a file."""
+    try:
+        return "" if _is_single(Path(source)) else describe_passed_over(_matches(source))
+    except OSError:
+        return ""  # `find_images` has told this
+
+
+def _expand(source: str) -> list[Path]:
+    path = Path(source)
+    if source and _is_single(path):
+        return [path]
+    matches = _matches(source)
+    images = sorted(match for match in matches if _has_suffix(match) and match.is_file())
+    if not images:
+        raise InputError(
+            f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
+            f"({' '.join(IMAGE_SUFFIXES)}), got {_describe_failure(source, matches)}"
+        )
+    return images
+
+
+def _describe_failure(source: str, matches: Sequence[Path]) -> str:
+    if passed_over := describe_passed_over(matches):
+        return f"only {passed_over}"
+    if source and Path(source).is_dir():
+        return "a folder without any"
+    return "a device" if source and Path(source).exists() else "no such file"
+
+
+def _is_single(path: Path) -> bool:
+    return path.is_file() or path.is_fifo()
+
+
+def _matches(source: str) -> list[Path]:
+    """Return the visible entries of a folder, or what a pattern matches."""
+    if source and Path(source).is_dir():  # Path("") would be the working directory
+        return [path for path in Path(source).iterdir() if not path.name.startswith(".")]
+    # `Path.glob` refuses absolute patterns.
+    names = glob.glob(source, recursive=True) or glob.glob(source.replace("[", "[[]"), recursive=True)  # noqa: PTH207
+    return list(map(Path, names))
+
+
+def _kind_passed_over(path: Path) -> str:
+    """Return the kind of a path that looks like an image but is not taken, or "" for any other."""
+    if path.is_dir():
+        with suppress(OSError):  # a folder that cannot be listed is no folder with images
+            return "folders with images" if any(map(_has_suffix, path.iterdir())) else ""
+        return ""
+    if _has_suffix(path) and not path.is_file():
+        return "broken links" if path.is_symlink() else "special files"
+    return path.suffix.lower() if path.suffix.lower() in OTHER_SUFFIXES else ""
+
+
+def _has_suffix(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES

@@ -19,6 +19,7 @@ from classifier.layers.device_constant import device_constant
 from classifier.warp.matrices import Interpolation
 from detection.runtime.pixels import MEAN_RGB
 from detection.structures.arrays import BoolArray, FloatArray
+from detection.structures.ranges import require_range
 from detection.training.sample_order import normal_numbers
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -85,12 +86,21 @@ class Augmentation:
         interpolations: one of these is chosen for each region, with equal probability (GoogLeNet, section 6)
         photometric: half the range of the factors on brightness, contrast and saturation (Howard 2013: 0.5 to 1.5)
         lighting: standard deviation of the shifts along the principal colours (AlexNet, section 4.1)
+
+    Raises:
+        ValueError: for numbers out of range.
     """
 
     mirror: float = 0.5
     interpolations: tuple[Interpolation, ...] = tuple(Interpolation)
     photometric: float = 0.5
     lighting: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_range(0, 1, mirror=self.mirror, photometric=self.photometric)
+        require_range(0, 100, lighting=self.lighting)
+        if not self.interpolations:
+            raise ValueError("interpolations must be one or more, got none")
 
     def draw(self, numbers: NDArray[np.float64]) -> Draws:
         """Return the distortions of R regions, made from uniform random numbers in 0-1 [R, NUMBERS]."""

@@ -19,6 +19,7 @@ from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
 from classifier.warp import warp_regions
 from detection.runtime.pixels import SCALE
+from detection.structures.ranges import require_range
 from detection.training.module import SupervisedTraining
 from detection.training.options import TrainingOptions
 
@@ -47,6 +48,9 @@ class ClassifierTraining(SupervisedTraining):
         context: pixels of the input that show the surroundings of a box on each side
         label_smoothing: share of the target that is spread over all classes, 0-1
         box_weight: weight of the loss of refined boxes, if the network has a head for them
+
+    Raises:
+        ValueError: for numbers out of range.
     """
 
     def __init__(
@@ -63,6 +67,10 @@ class ClassifierTraining(SupervisedTraining):
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
     ) -> None:
+        require_range(1, 10_000, input_size=input_size)
+        require_range(0, (input_size - 1) // 2, context=context)
+        require_range(0, 1, label_smoothing=label_smoothing)
+        require_range(0, 1e6, box_weight=box_weight)
         super().__init__(network, options)
         self.training_sizes = self.training_sizes or (input_size,)
         self.network: RegionNetwork

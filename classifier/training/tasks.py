@@ -22,6 +22,7 @@ from detection.datasets import DataSet
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
 from detection.structures.contracts import CachedProposals
+from detection.structures.ranges import require_range
 
 
 class Task(ABC):
@@ -79,6 +80,14 @@ class WholeImages(Task):
 
     background = False
 
+    def __post_init__(self) -> None:
+        (least, most), (narrow, wide) = self.crop_area, self.crop_aspect
+        require_range(0.0001, 1, validation_crop=self.validation_crop)
+        require_range(0.0001, most, **{"crop_area[0]": least})
+        require_range(least, 1, **{"crop_area[1]": most})
+        require_range(0.01, wide, **{"crop_aspect[0]": narrow})
+        require_range(narrow, 100, **{"crop_aspect[1]": wide})
+
     def training_samples(
         self, dataset: DataSet, split: str, *, proposals: CachedProposals | None, augmentation: Augmentation, seed: int
     ) -> Samples:
@@ -120,6 +129,10 @@ class Regions(Task):
     rare_share: float = 0.0
 
     background = True
+
+    def __post_init__(self) -> None:
+        require_range(1, 10_000, per_image=self.per_image)
+        require_range(0, 1, foreground_fraction=self.foreground_fraction, rare_share=self.rare_share)
 
     def label_sets(self, class_names: Sequence[str]) -> LabelSets:
         return () if self.photographs is None else self.photographs.label_sets(class_names)

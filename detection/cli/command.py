@@ -27,7 +27,7 @@ from detection.configuration import DEFAULT_CONFIG, find_compiled_modules, find_
 from detection.errors import InputError
 from detection.image_sources import find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
-from detection.runtime.command_end import end_of_command
+from detection.runtime.command_end import drop_output, end_of_command
 from detection.runtime.ordered_map import available_cores
 from detection.runtime.output_file import (
     OVERWRITE_HELP,
@@ -118,6 +118,7 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
             sys.stdout.flush()
     except BaseException as error:  # a fault of the program is raised again
         status, stopped_by = end_of_command(error)
+        drop_output()
     problems = [record.get("error", "") for record in records] + [stopped_by]
     for problem in filter(None, problems):
         print(f"detect: {' '.join(problem.splitlines())}", file=sys.stderr)

@@ -14,7 +14,8 @@ from detection.datasets.files.annotated_objects import AnnotatedObject, Corners,
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines, read_text
 from detection.errors import InputError
-from detection.image import IMAGE_SUFFIXES, read_image_size
+from detection.image import read_image_size
+from detection.image_sources import IMAGE_SUFFIXES
 from detection.structures.ground_truth import GroundTruth
 
 SPLIT_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}

@@ -15,26 +15,27 @@ def end_of_command(error: BaseException) -> tuple[int, str]:
     The status is 1, or 128 and the number of the signal that stopped the command, so 130 after Ctrl-C. A fault of the
     program is raised again, for its traceback.
     """
-    match error:
-        case InputError():
-            return 1, error.line
-        case Stopped():
-            return 128 + error.number, str(error)
-        case KeyboardInterrupt():
-            return 128 + signal.SIGINT, "interrupted"
-        case BrokenPipeError():  # the program that reads the output, such as `head`, has ended
-            drop_output()
-            return 1, ""
-        case OSError():
-            drop_output()
-            return 1, f"{error.filename or 'output'}: expected to read or write it, got: {error.strerror or error}"
-        case _ if is_out_of_memory(error):
-            reason = " ".join(str(error).split()).rpartition(": ")[2]
-            return (
-                1,
-                f"expected less work at once, such as a smaller size or number, got: out of memory {reason}".rstrip(),
-            )
-    raise error
+    if isinstance(error, KeyboardInterrupt):
+        return (128 + error.number, str(error)) if isinstance(error, Stopped) else (128 + signal.SIGINT, "interrupted")
+    reason = _line(error)
+    if reason is None:
+        raise error
+    return 1, reason
+
+
+def _line(error: BaseException) -> str | None:
+    """Return the line about an error that is no fault of the program, or None."""
+    if isinstance(error, InputError):
+        return error.line
+    if isinstance(error, BrokenPipeError):  # the program that reads the output, such as `head`, has ended
+        return ""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'output'}: expected to read or write it, got: {error.strerror or error}"
+    if is_out_of_memory(error):
+        return "expected less work at once, such as smaller sizes or numbers, got: out of memory"
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return "expected names of files without a null character, got one with it"
+    return None
 
 
 def drop_output() -> None:

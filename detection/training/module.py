@@ -176,6 +176,8 @@ class SupervisedTraining(LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
+        if steps < 1:
+            raise InputError(f"trainer: expected max_epochs or max_steps of at least one step, got {steps:g}")
         self._steps = int(steps)
         schedule = self.options.schedule or CosineSchedule()
         scheduler = schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)

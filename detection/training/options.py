@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from detection.structures.ranges import require_range
 from detection.training.schedules import Schedule
 
 
@@ -40,3 +41,13 @@ class TrainingOptions:
     training_sizes: Sequence[int] | None = None
     frozen: Sequence[str] = ()
     cuda_graphs: bool = True
+
+    def __post_init__(self) -> None:
+        require_range(0, 1000, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+        require_range(0, 1, momentum=self.momentum)
+        require_range(0, 1e6, new_layer_factor=self.new_layer_factor)
+        require_range(
+            1, 10_000, **{f"training_sizes[{row}]": size for row, size in enumerate(self.training_sizes or ())}
+        )
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov must come with a momentum above 0, got momentum 0")

@@ -9,6 +9,8 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from detection.structures.ranges import require_range
+
 
 class Schedule(ABC):
     """The way in which the learning rate changes during a run.
@@ -35,6 +37,9 @@ class CosineSchedule(Schedule):
 
     warmup_fraction: float = 0.1
 
+    def __post_init__(self) -> None:
+        require_range(0, 1, warmup_fraction=self.warmup_fraction)
+
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:  # noqa: ARG002
         return {"scheduler": LambdaLR(optimizer, lambda step: self.factor(step / steps)), "interval": "step"}
 
@@ -42,7 +47,9 @@ class CosineSchedule(Schedule):
         """Return the factor on the highest rate, 0-1, when the share `progress` (0-1) of the run is done."""
         if progress < self.warmup_fraction:
             return max(progress / self.warmup_fraction, 0.01)
-        return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (progress - self.warmup_fraction) / (1 - self.warmup_fraction)))
+        return 0.5 + 0.5 * math.cos(
+            math.pi * min(1.0, (progress - self.warmup_fraction) / max(1 - self.warmup_fraction, 1e-9))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,10 @@ class ExponentialSchedule(Schedule):
 
     decrease: float = 0.04
     every_epochs: int = 8
+
+    def __post_init__(self) -> None:
+        require_range(0, 1, decrease=self.decrease)
+        require_range(1, 1e9, every_epochs=self.every_epochs)
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:
         steps_apart = self.every_epochs * steps / epochs
@@ -78,6 +89,9 @@ class PlateauSchedule(Schedule):
 
     patience: int = 3
     reductions: int = 3
+
+    def __post_init__(self) -> None:
+        require_range(0, 1e9, patience=self.patience, reductions=self.reductions)
 
     def build(self, optimizer: Optimizer, *, steps: int, epochs: float) -> LRSchedulerConfigType:  # noqa: ARG002
         lowest = [group["lr"] * 0.1**self.reductions for group in optimizer.param_groups]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -34,6 +35,8 @@ def command(name: str) -> Callable[[Callable[[Sequence[str]], int | None]], Main
     def decorate(run: Callable[[Sequence[str]], int | None]) -> Main:
         @functools.wraps(run)
         def main(arguments: Sequence[str] | None = None) -> int:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
             try:
                 with raising_stopped():
                     status = run(sys.argv[1:] if arguments is None else arguments) or 0

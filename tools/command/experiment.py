@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 from lightning.pytorch import Trainer
 from torch import nn
 
@@ -20,7 +20,7 @@ from classifier.training.tasks import Task
 from detection.detector import Detector
 from detection.structures.contracts import Classifier, Proposer
 from detection.training.options import TrainingOptions
-from tools.command.options import add_config_option, add_dataset_options
+from tools.command.options import Count, Seed, Workers, add_config_option, add_dataset_options
 
 SET_BY_THE_TOOL = {"network", "options", "class_names", "background", "label_sets", "seed"}
 """Arguments of `ClassifierTraining` that follow from other options."""
@@ -53,21 +53,27 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
 def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
     """Add `--config` and the options that training runs have in common, but for the `TrainingOptions` in `skip`."""
     add_config_option(parser)
-    parser.add_argument("--seed", type=int, default=1, help="seed of the order of the samples and of all random draws")
-    parser.add_argument("--initial_seed", type=int, default=1, help="seed of the weights; one for all of an ensemble")
+    parser.add_argument("--seed", type=Seed, default=1, help="seed of the order of the samples and of all random draws")
+    parser.add_argument("--initial_seed", type=Seed, default=1, help="seed of the weights; one for all of an ensemble")
     add_dataset_options(parser)
     parser.add_argument("--train_split", type=str, default="train", help="split to train on")
     parser.add_argument("--validation_split", type=str, default="val", help="split that is measured during the run")
     parser.add_argument("--initial_weights", type=str | None, help="safetensors file to start from")
-    parser.add_argument("--batch_size", type=PositiveInt, default=128, help="images in a batch of one process")
-    parser.add_argument("--workers", type=int, default=1, help="processes (in evaluation: threads) that load images")
+    parser.add_argument("--batch_size", type=Count, default=128, help="images in a batch of one process")
+    parser.add_argument(
+        "--workers", type=Workers, default=1, help="processes (in evaluation: threads) that load images"
+    )
     parser.add_argument(
         "--decoded_images", type=str | None, help="file of decoded small images; the first run writes it"
     )
     parser.add_class_arguments(TrainingOptions, skip=set(skip), instantiate=False)
-    parser.add_argument("--average_decay", type=float, default=0.999, help="decay of the weights' average; 0 for none")
+    parser.add_argument(
+        "--average_decay", type=ClosedUnitInterval, default=0.999, help="decay of the weights' average; 0 for none"
+    )
     parser.add_argument("--checkpoint_steps", type=PositiveInt, default=500, help="steps between writes of last.ckpt")
-    parser.add_argument("--early_stopping", type=int | None, help="stop after this many validations without progress")
+    parser.add_argument(
+        "--early_stopping", type=NonNegativeInt | None, help="stop after this many validations without progress"
+    )
     loggers = "where to log besides a CSV file, such as [wandb, mlflow]; default: TensorBoard if it is installed"
     parser.add_argument("--loggers", type=list[LoggerName] | None, help=loggers)
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
@@ -76,6 +82,5 @@ def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
 
 def training_options(built: Namespace) -> TrainingOptions:
     """Return the options of the optimiser among the options of a command."""
-    return TrainingOptions(
-        **{field.name: built[field.name] for field in fields(TrainingOptions) if field.name in built}
-    )
+    names = [field.name for field in fields(TrainingOptions) if field.name in built]
+    return TrainingOptions(**{name: built[name] for name in names})

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 
-from detection.errors import InputError
+from detection.errors import InputError, is_out_of_memory
 
 LONGEST = 600
 """The largest number of characters of a line; types with many alternatives are described at length."""
@@ -38,12 +38,20 @@ class OptionParser(ArgumentParser):
 
 @contextmanager
 def refusing(option: str = "") -> Iterator[None]:
-    """Turn the errors of classes that refuse values of options into an `InputError`, which begins with `option`."""
+    """Turn the errors of classes that refuse values of options into an `InputError`, which begins with `option`.
+
+    Libraries refuse values by nearly any type of error. Errors that are about files or memory pass.
+    """
     try:
         yield
-    except (ArgumentError, ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         start = f"{option}: " if option else ""
-        raise InputError(f"{start}expected values that can be used, got: {one_line(str(error))}") from error
+        reason = one_line(str(error)) or type(error).__name__
+        raise InputError(f"{start}expected values that can be used, got: {reason}") from error
 
 
 def one_line(message: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import PositiveInt, restricted_number_type
 
 from detection.configuration import find_config, read_yaml
 from detection.datasets import DataSet
@@ -14,6 +14,32 @@ from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
 
 Item = TypeVar("Item")
+
+
+def whole(low: int, high: int) -> Any:
+    """Return the type of an option that takes whole numbers from `low` to `high`."""
+    return restricted_number_type(None, int, [(">=", low), ("<=", high)])
+
+
+def real(low: float, high: float) -> Any:
+    """Return the type of an option that takes numbers from `low` to `high`, and so neither nan nor infinity."""
+    return restricted_number_type(None, float, [(">=", low), ("<=", high)])
+
+
+Count = whole(1, 1_000_000)
+"""A number of things, at least one."""
+
+Resamples = whole(0, 100_000)
+"""A number of resamples of the bootstrap; 0 for no bootstrap."""
+
+Seed = whole(0, 2**63 - 1)
+"""A seed that NumPy and PyTorch both take."""
+
+Side = whole(1, 10_000)
+"""The side of an image in pixels."""
+
+Workers = whole(0, 1_000)
+"""A number of processes or threads; with 0, the process itself does the work."""
 
 RuleName = Literal["ilsvrc", "voc2007", "voc", "coco"]
 

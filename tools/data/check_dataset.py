@@ -9,7 +9,6 @@ detect-check-dataset --dataset detection.datasets.PascalVOC --data FOLDER --spli
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,8 +59,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = build_parser()
     settings = parser.parse_args(name_data_folder(arguments))
     choose_layout(settings)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
     dataset = parser.instantiate(settings).dataset
     checked = (
         check_folder(dataset, settings.split)

@@ -20,7 +20,7 @@ from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import identify, require_replaceable, require_writable
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_split_options
+from tools.command.options import Seed, add_split_options
 from tools.command.output_file import add_overwrite_option
 
 
@@ -29,7 +29,7 @@ def build_parser() -> OptionParser:
     parser = OptionParser(prog="detect-split-dataset", description="Split a set of images into halves.")
     add_split_options(parser)
     parser.add_argument("--output", type=str, required=True, help="folder for the lists <split>1.txt and <split>2.txt")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the random search for even halves")
+    parser.add_argument("--seed", type=Seed, default=1, help="seed of the random search for even halves")
     add_overwrite_option(parser)
     return parser
 

@@ -37,7 +37,7 @@ from detection.evaluation.analysis.reliability import (
 )
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_limit_option
+from tools.command.options import add_limit_option, real
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_scored_options, parse
 from tools.measure.evaluate.score import score_settings
@@ -55,7 +55,7 @@ def build_parser() -> OptionParser:
     parser = OptionParser(prog=NAME, description="Turn scores into shares of right detections.")
     add_scored_options(parser)
     parser.add_argument(
-        "--area", type=float | None, default=0.0, help="preference for larger boxes; null: the likeliest"
+        "--area", type=real(-1000, 1000) | None, default=0.0, help="preference for larger boxes; null: the likeliest"
     )
     add_limit_option(parser)
     add_output_options(parser, "json")

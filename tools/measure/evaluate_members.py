@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jsonargparse.typing import PositiveInt
 from numpy.typing import NDArray
 
 from classifier.ensemble import Ensemble
@@ -34,6 +33,7 @@ from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
+from tools.command.options import whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
 from tools.report.json_values import json_interval, json_number, write_json
@@ -52,7 +52,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-evaluate-members", description="Measure the members of an ensemble.")
     add_measured_split(parser)
-    parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="bootstrap resamples")
+    parser.add_argument("--resamples", type=whole(1, 100_000), default=RESAMPLES, help="bootstrap resamples")
     add_output_options(parser, "json")
     return parser
 

@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
@@ -32,6 +31,7 @@ from detection.runtime.pixels import SCALE
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
+from tools.command.options import Count, Seed, Side
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 from tools.train.import_caffe import CLASS_NAMES, add_source_option, load_source
 
@@ -61,11 +61,11 @@ def build_parser() -> OptionParser:
     parser.add_argument("--images", type=str, required=True, help="folder of photographs, or a pattern such as 'a/**'")
     parser.add_argument("--weights", type=str, required=True, help="safetensors file to write")
     add_overwrite_option(parser)
-    parser.add_argument("--input_size", type=PositiveInt, default=112, help="side of the network's input in pixels")
-    parser.add_argument("--batch_size", type=PositiveInt, default=64, help="number of crops in a batch")
-    parser.add_argument("--stem_steps", type=PositiveInt, default=250, help="number of steps for the stem alone")
-    parser.add_argument("--steps", type=PositiveInt, default=300, help="number of steps for all layers after that")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the crops")
+    parser.add_argument("--input_size", type=Side, default=112, help="side of the network's input in pixels")
+    parser.add_argument("--batch_size", type=Count, default=64, help="number of crops in a batch")
+    parser.add_argument("--stem_steps", type=Count, default=250, help="number of steps for the stem alone")
+    parser.add_argument("--steps", type=Count, default=300, help="number of steps for all layers after that")
+    parser.add_argument("--seed", type=Seed, default=1, help="seed of the crops")
     return parser
 
 
@@ -75,10 +75,10 @@ def main(arguments: Sequence[str]) -> None:
     parser = build_parser()
     settings = parser.parse_args(arguments)
     paths, errors = find_images([settings.images])
-    if errors:
-        raise errors[0]
     settings.read = paths  # what the pattern stands for, none of which may be written to
     weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
+    if errors:
+        raise errors[0]
     published, origin = load_source(settings.source)
     published = published.to(memory_format=torch.channels_last)
     batches = crops([read_image(path) for path in paths], settings)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from detection.structures.ranges import require_range
+
 Rectangle = tuple[float, float, float, float]
 """x1, y1, x2, y2 as shares of the width and the height, 0-1."""
 
@@ -54,8 +56,9 @@ class Layout:
     mirror: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.cells < 1 or self.insets < 0 or self.stretch < 1:
-            raise ValueError(f"cells and stretch must be at least 1, and insets at least 0, got {self}")
+        require_range(1, 1000, cells=self.cells, stretch=self.stretch)
+        require_range(0, 1000, insets=self.insets)
+        require_range(0, 1, mirror=self.mirror)
         for name, share in (("crop_area", self.crop_area), ("cover", self.cover), ("inset_sides", self.inset_sides[0])):
             if not 0 < share <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {share}")

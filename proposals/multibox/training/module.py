@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from detection.structures.ranges import require_range
 from detection.training.module import SupervisedTraining
 from detection.training.options import TrainingOptions
 from proposals.coverage import AVERAGED_THRESHOLDS, best_overlaps
@@ -23,6 +24,9 @@ class MultiBoxTraining(SupervisedTraining):
         alpha: the weight of the loss of the boxes, relative to that of the confidences.
         max_boxes: the number of best boxes per image that count for the recall.
         nms_iou_threshold: of the suppression before the recall is measured.
+
+    Raises:
+        ValueError: for numbers out of range.
     """
 
     def __init__(
@@ -34,6 +38,9 @@ class MultiBoxTraining(SupervisedTraining):
         max_boxes: int = MAX_BOXES,
         nms_iou_threshold: float = NMS_IOU_THRESHOLD,
     ) -> None:
+        require_range(0, 1e6, alpha=alpha)
+        require_range(1, 1e6, max_boxes=max_boxes)
+        require_range(0, 1, nms_iou_threshold=nms_iou_threshold)
         super().__init__(network, options)
         self.network: MultiBox
         self.alpha = alpha

@@ -29,6 +29,7 @@ from detection.structures.split_columns import (
     split_index,
 )
 from tools.command.option_parser import OptionParser
+from tools.command.options import Count, Resamples, Seed, whole
 from tools.measure.benchmark.timing import time_run
 from tools.report.analysis import analyse
 
@@ -42,12 +43,14 @@ DETECTIONS_AN_OBJECT = 8
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark evaluation", description="Time scoring, on synthetic detections.")
-    parser.add_argument("--images", type=int, default=20_000, help="number of images")
-    parser.add_argument("--detections", type=int, default=100, help="number of detections in each image")
-    parser.add_argument("--classes", type=int, default=200, help="number of classes")
-    parser.add_argument("--compared-images", type=int, default=2_000, help="images that pycocotools scores too")
-    parser.add_argument("--resamples", type=int, default=1_000, help="resamples of the bootstrap; 0 for no bootstrap")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the synthetic split")
+    parser.add_argument("--images", type=Count, default=20_000, help="number of images")
+    parser.add_argument("--detections", type=whole(0, 10_000), default=100, help="number of detections in each image")
+    parser.add_argument("--classes", type=whole(1, 100_000), default=200, help="number of classes")
+    parser.add_argument("--compared-images", type=Count, default=2_000, help="images that pycocotools scores too")
+    parser.add_argument(
+        "--resamples", type=Resamples, default=1_000, help="resamples of the bootstrap; 0 for no bootstrap"
+    )
+    parser.add_argument("--seed", type=Seed, default=0, help="seed of the synthetic split")
     return parser
 
 

@@ -25,7 +25,7 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option
+from tools.command.options import Count, Side, add_device_option, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.photos import describe_machine, networks_of
 from tools.measure.benchmark.proposals import mosaic
@@ -59,11 +59,13 @@ def build_parser() -> OptionParser:
     parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
     add_device_option(parser)
     sides = "sides of square images, in pixels"
-    parser.add_argument("--sides", nargs="*", type=int, default=[250, 500, 1000, 2000], help=sides)
-    parser.add_argument("--regions", nargs="*", type=int, default=[125, 250, 500, 1000], help="numbers of regions")
-    parser.add_argument("--members", nargs="*", type=int, help="numbers of networks; default: 1, 2, 4 and all")
-    parser.add_argument("--classes", nargs="*", type=int, default=[20, 200, 1000], help="numbers of classes")
-    parser.add_argument("--repeat", type=int, default=3, help="measured runs, after warm-up runs")
+    parser.add_argument("--sides", nargs="*", type=Side, default=[250, 500, 1000, 2000], help=sides)
+    parser.add_argument("--regions", nargs="*", type=Count, default=[125, 250, 500, 1000], help="numbers of regions")
+    parser.add_argument("--members", nargs="*", type=Count, help="numbers of networks; default: 1, 2, 4 and all")
+    parser.add_argument(
+        "--classes", nargs="*", type=whole(1, 100_000), default=[20, 200, 1000], help="numbers of classes"
+    )
+    parser.add_argument("--repeat", type=Count, default=3, help="measured runs, after warm-up runs")
     add_output_options(parser, "json")
     return parser
 

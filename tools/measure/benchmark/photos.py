@@ -27,7 +27,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option
+from tools.command.options import Count, add_device_option, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.baselines import BASELINES, build_baseline
 from tools.measure.benchmark.timing import HEADER, format_row, time_run, time_runs
@@ -48,10 +48,12 @@ def build_parser() -> OptionParser:
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
     add_device_option(parser)
-    parser.add_argument("--repeat", type=int, default=5, help="measured runs of each image, after a warm-up run")
+    parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
-    parser.add_argument("--sampled", type=int, default=50, help="number of regions that the plain loop times")
-    parser.add_argument("--folder", type=int, default=8, help="number of photos in the folder, 0 for no folder")
+    parser.add_argument("--sampled", type=Count, default=50, help="number of regions that the plain loop times")
+    parser.add_argument(
+        "--folder", type=whole(0, 1_000_000), default=8, help="number of photos in the folder, 0 for no folder"
+    )
     add_output_options(parser, "json")
     return parser
 

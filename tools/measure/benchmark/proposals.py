@@ -25,6 +25,7 @@ from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch
 from proposals.selective_search.proposer import ENGINES
 from tools.command.option_parser import OptionParser
+from tools.command.options import Count, Side
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, time_run
 from tools.report.json_values import write_json
@@ -40,12 +41,12 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark proposals", description="Time the engines of selective search.")
     parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
-    parser.add_argument("--width", type=int, default=500, help="width at which the images are searched")
+    parser.add_argument("--width", type=Side, default=500, help="width at which the images are searched")
     parser.add_argument(
-        "--sizes", nargs="*", type=int, default=[1500], help="sides of square images made of photos side by side"
+        "--sizes", nargs="*", type=Side, default=[1500], help="sides of square images made of photos side by side"
     )
-    parser.add_argument("--scales", nargs="+", type=int, default=[100, 200], help="values of k of the superpixels")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds, in each of which every proposer has a turn")
+    parser.add_argument("--scales", nargs="+", type=Count, default=[100, 200], help="values of k of the superpixels")
+    parser.add_argument("--repeat", type=Count, default=3, help="rounds, in each of which every proposer has a turn")
     add_output_options(parser, "json")
     return parser
 

@@ -30,8 +30,9 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.warp.crop import upload
 from detection.runtime.device import Precision, find_device, number_type
 from detection.structures.arrays import FloatArray, Image
-from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option
+from detection.structures.ranges import require_range
+from tools.command.option_parser import OptionParser, refusing
+from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, now, time_runs
 from tools.report.json_values import write_json
@@ -52,20 +53,20 @@ KERNEL_ROWS = 25
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark scoring", description="Time the scoring of regions by GoogLeNets.")
-    parser.add_argument("--regions", type=int, default=1400, help="number of regions")
-    parser.add_argument("--networks", type=int, default=6, help="number of networks")
-    parser.add_argument("--input_size", type=int, default=224, help="side of the input, in pixels")
-    parser.add_argument("--context", type=int, default=16, help="pixels of the input around a region")
-    parser.add_argument("--classes", type=int, default=200, help="number of classes")
-    parser.add_argument("--width_multiplier", type=float, default=1.0, help="of the GoogLeNets")
+    parser.add_argument("--regions", type=Count, default=1400, help="number of regions")
+    parser.add_argument("--networks", type=whole(1, 1_000), default=6, help="number of networks")
+    parser.add_argument("--input_size", type=Side, default=224, help="side of the input, in pixels")
+    parser.add_argument("--context", type=whole(0, 10_000), default=16, help="pixels of the input around a region")
+    parser.add_argument("--classes", type=whole(1, 100_000), default=200, help="number of classes")
+    parser.add_argument("--width_multiplier", type=real(0.01, 100), default=1.0, help="of the GoogLeNets")
     parser.add_argument("--stem_stride", type=int, default=8, choices=(4, 8), help="of the GoogLeNets")
     parser.add_argument("--batch_norm", action="store_true", help="in place of local response normalisation")
     parser.add_argument("--box_regression", action="store_true", help="the networks also refine boxes")
     add_device_option(parser)
     parser.add_argument("--precision", choices=get_args(Precision), help="default: the fastest one")
-    parser.add_argument("--batch_size", type=int, help="of all engines but the baseline")
+    parser.add_argument("--batch_size", type=Count, help="of all engines but the baseline")
     parser.add_argument("--engines", nargs="*", choices=EXECUTIONS, help="default: the engine that is used")
-    parser.add_argument("--repeat", type=int, default=10, help="measured runs")
+    parser.add_argument("--repeat", type=Count, default=10, help="measured runs")
     parser.add_argument("--profile", action="store_true", help="print which kernels take the time of each engine")
     add_output_options(parser, "json")
     return parser
@@ -78,7 +79,9 @@ def main(arguments: Sequence[str]) -> None:
     (json_file,) = prepare_outputs(parser, options, "json")
     device = find_device(options.device)
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        write_json(json_file, measure(save_networks(Path(folder), options), device, options))
+        with refusing("network"):
+            files = save_networks(Path(folder), options)
+        write_json(json_file, measure(files, device, options))
 
 
 def describe(options: Namespace) -> NetworkDescription:
@@ -96,6 +99,7 @@ def describe(options: Namespace) -> NetworkDescription:
 
 def save_networks(folder: Path, options: Namespace) -> list[str]:
     """Write the weights files of networks with different random weights, and return their paths."""
+    require_range(0, (options.input_size - 1) // 2, context=options.context)
     paths = [folder / f"{seed}.safetensors" for seed in range(options.networks)]
     for seed, path in enumerate(paths):
         torch.manual_seed(seed)
@@ -104,6 +108,8 @@ def save_networks(folder: Path, options: Namespace) -> list[str]:
             cast(nn.Linear, network.trunk.linear).weight *= 10  # or the probabilities would hardly differ
             if options.batch_norm:  # the scales of int8 depend on its statistics
                 network.train()(torch.randn(32, 3, options.input_size, options.input_size))
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, options.input_size, options.input_size))  # fails if that is too small
         save_weights(path, network, describe(options))
     return [str(path) for path in paths]
 

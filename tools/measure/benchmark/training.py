@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
@@ -24,6 +23,7 @@ from torch.nn import functional
 from classifier.training.samples.region_batch import RegionBatch
 from tools.command.experiment import add_experiment_options
 from tools.command.option_parser import OptionParser
+from tools.command.options import Count
 from tools.measure.benchmark.timing import now
 from tools.train.runs.classifier_run import ClassifierRun
 from tools.train.runs.trainer import build_trainer
@@ -63,8 +63,8 @@ def build_parser() -> OptionParser:
     """Return the parser of the options: those of the experiment, and the number of steps and rounds."""
     parser = OptionParser(prog="detect-benchmark training", description="Time a training run.")
     add_experiment_options(parser, detector_required=False)
-    parser.add_argument("--steps", type=PositiveInt, default=50, help="measured steps of a round")
-    parser.add_argument("--repeat", type=PositiveInt, default=3, help="rounds")
+    parser.add_argument("--steps", type=Count, default=50, help="measured steps of a round")
+    parser.add_argument("--repeat", type=Count, default=3, help="rounds")
     return parser
 
 

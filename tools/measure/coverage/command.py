@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 from tqdm import tqdm
 
 from detection.datasets.annotated_images import require_stated_sizes
@@ -27,7 +27,7 @@ from proposals.coverage import Coverage
 from tools.command.entry_point import command
 from tools.command.image_proposals import one_by_one
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_config_option, add_limit_option, add_split_options, evenly_spaced
+from tools.command.options import Workers, add_config_option, add_limit_option, add_split_options, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.coverage.report import COLUMNS, CoverageReport, format_report, write_csv
 from tools.measure.coverage.sources import ImageOverlaps, MeasuredImages, Source, open_source
@@ -44,7 +44,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--sources", type=dict[str, Any], required=True, help="proposer, its file, or a cache, by name")
     parser.add_argument("--counts", type=list[PositiveInt], default=COUNTS, help="numbers of proposals to measure at")
     add_output_options(parser, "csv", "plot")
-    parser.add_argument("--workers", type=NonNegativeInt, default=1, help="processes that make proposals")
+    parser.add_argument("--workers", type=Workers, default=1, help="processes that make proposals")
     return parser
 
 

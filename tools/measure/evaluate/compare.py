@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import PositiveInt
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
@@ -23,6 +22,7 @@ from detection.evaluation.uncertainty.comparison import Comparison, compare
 from detection.formats.ground_truth import read_coco_ground_truth
 from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, read_results, select_results
 from tools.command.option_parser import OptionParser
+from tools.command.options import whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_ground_truth_options, parse, print_warnings
 from tools.measure.evaluate.score import score_settings
@@ -39,7 +39,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("second", type=str, help="the result to compare with the first")
     add_ground_truth_options(parser, required=False)
     add_output_options(parser, "json")
-    parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="bootstrap resamples")
+    parser.add_argument("--resamples", type=whole(1, 100_000), default=RESAMPLES, help="bootstrap resamples")
     return parser
 
 

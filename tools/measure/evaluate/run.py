@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
 
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
 from detection.structures.split_columns import split_detections
 from tools.command.option_parser import OptionParser
+from tools.command.options import Resamples
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import print_warnings
 from tools.measure.evaluate.kept_results import complete_results
@@ -36,7 +36,7 @@ def build_parser() -> OptionParser:
     add_measured_split(parser)
     parser.add_argument("--results", type=str | None, help="folder to keep the detections in; default: below --output")
     add_output_options(parser, "json", "html")
-    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="bootstrap resamples; 0 for none")
+    parser.add_argument("--resamples", type=Resamples, default=RESAMPLES, help="bootstrap resamples; 0 for none")
     return parser
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import NonNegativeInt
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
@@ -18,7 +17,7 @@ from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.detections import read_detections
 from detection.structures.split_columns import select_images
 from tools.command.option_parser import OptionParser
-from tools.command.options import evenly_spaced
+from tools.command.options import Resamples, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
 from tools.report.gallery import image_finder
@@ -34,7 +33,7 @@ def build_parser() -> OptionParser:
     add_scored_options(parser)
     add_output_options(parser, "json", "html")
     parser.add_argument("--images", type=str | None, help="folder of the images that --html shows; default: only boxes")
-    parser.add_argument("--resamples", type=NonNegativeInt, default=RESAMPLES, help="bootstrap resamples; 0 for none")
+    parser.add_argument("--resamples", type=Resamples, default=RESAMPLES, help="bootstrap resamples; 0 for none")
     return parser
 
 

@@ -44,7 +44,7 @@ from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
 from tools.command.image_proposals import ImageProposals, cache_settings
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option, add_limit_option, add_split_options
+from tools.command.options import Workers, add_device_option, add_limit_option, add_split_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.kept_results import add_results, missing_records, named_folder, relevant_settings
 from tools.measure.evaluate.measured_split import Split, read_split
@@ -71,8 +71,8 @@ def build_parser() -> OptionParser:
     parser.add_argument("--best", type=PositiveInt, default=3, help="number of detections that count, best first")
     parser.add_argument("--list", action="store_true", help="print the photos without a right answer")
     add_output_options(parser, "json", "sheet")
-    parser.add_argument("--sheet_rows", type=PositiveInt, default=4, help="number of rows of --sheet")
-    parser.add_argument("--workers", type=NonNegativeInt, default=1, help="threads that read images and propose")
+    parser.add_argument("--sheet_rows", type=whole(1, 1_000), default=4, help="number of rows of --sheet")
+    parser.add_argument("--workers", type=Workers, default=1, help="threads that read images and propose")
     parser.add_argument("--output", type=str, default="runs/photos", help="folder to keep the detections in")
     return parser
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 
 from detection.detector import Detector
 from detection.errors import InputError
@@ -24,7 +24,14 @@ from detection.evaluation.uncertainty.bootstrap import RESAMPLES, draw_images
 from tools.command.entry_point import command
 from tools.command.image_proposals import open_cache
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_config_option, add_limit_option, add_rule_option, add_split_options
+from tools.command.options import (
+    Workers,
+    add_config_option,
+    add_limit_option,
+    add_rule_option,
+    add_split_options,
+    whole,
+)
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.kept_results import complete_results
 from tools.measure.evaluate.measured_split import Split, build_detector, read_split
@@ -52,9 +59,9 @@ def build_parser() -> OptionParser:
     add_limit_option(parser)
     parser.add_argument("--variants", type=dict[str, Any], required=True, help="settings of each detector by its name")
     add_rule_option(parser)
-    parser.add_argument("--resamples", type=PositiveInt, default=RESAMPLES, help="bootstrap resamples")
+    parser.add_argument("--resamples", type=whole(1, 100_000), default=RESAMPLES, help="bootstrap resamples")
     parser.add_argument("--timed", type=PositiveInt, default=20, help="number of images to time one by one")
-    parser.add_argument("--workers", type=NonNegativeInt, default=1, help="threads that read images and propose")
+    parser.add_argument("--workers", type=Workers, default=1, help="threads that read images and propose")
     parser.add_argument("--output", type=str, default="runs/experiments", help="folder to keep the detections in")
     add_output_options(parser, "csv", "json")
     return parser

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from classifier.scoring.weights_file import find_weights, load_weights
@@ -27,6 +26,7 @@ from proposals.multibox.training.mosaics import MeasuredMosaics, Mosaics, as_fil
 from proposals.multibox.training.priors import kmeans_priors
 from proposals.multibox.weights_file import MultiBoxDescription, save_multibox
 from tools.command.experiment import add_run_options, training_options
+from tools.command.options import Count, Side
 from tools.train.runs.training_run import TrainingRun, require_no_difference
 
 PRIORS = "network.priors"
@@ -37,15 +37,15 @@ def add_multibox_options(parser: ArgumentParser) -> None:
     """Add `--config`, a YAML file with any of the options, and the options themselves."""
     add_run_options(parser, skip={"new_layer_factor"})  # no layer is known to be new
     parser.set_defaults(batch_size=32, learning_rate=0.01, nesterov=True, output="runs/multibox")
-    parser.add_argument("--validation_count", type=PositiveInt, default=500, help="number of mosaics to validate with")
+    parser.add_argument("--validation_count", type=Count, default=500, help="number of mosaics to validate with")
     parser.add_class_arguments(Layout, "layout", help="layout of the mosaics to train on")
     parser.add_class_arguments(Layout, "validation_layout", help="layout of the mosaics to validate with")
-    parser.add_argument("--input_size", type=PositiveInt, default=192, help="side of the network's input, in pixels")
+    parser.add_argument("--input_size", type=Side, default=192, help="side of the network's input, in pixels")
     parser.add_argument("--trunk", type=Callable[[], nn.Module], help="the network below the head")
     parser.add_class_arguments(MultiBox, "head", skip={"trunk", "priors"}, instantiate=False)
-    parser.add_argument("--priors", type=PositiveInt, default=1200, help="number of boxes that the network predicts")
+    parser.add_argument("--priors", type=Count, default=1200, help="number of boxes that the network predicts")
     parser.add_argument(
-        "--prior_mosaics", type=PositiveInt, default=4000, help="number of mosaics whose objects give the priors"
+        "--prior_mosaics", type=Count, default=4000, help="number of mosaics whose objects give the priors"
     )
     parser.add_class_arguments(MultiBoxTraining, skip={"network", "options"}, instantiate=False)
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from detection.errors import InputError
+from detection.runtime.stop_signals import Stopped
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints
 from detection.training.module import SupervisedTraining
+from tools.command.option_parser import one_line, refusing
 
 PROGRESS_STEPS = 20
 """Steps between two updates of the progress bar; at each update, the host waits for the loss on a GPU."""
@@ -69,7 +76,11 @@ def build_trainer(
         options: arguments of Lightning's `Trainer`.
         extra: further callbacks.
         metric: name of the measure in validation whose highest value makes the best checkpoint.
+
+    Raises:
+        InputError: if Lightning refuses an option.
     """
+    require_steps(options)
     output = Path(settings.output)
     callbacks: list[Callback] = [
         Checkpoints(output, metric=metric, every_steps=settings.checkpoint_steps),
@@ -82,13 +93,14 @@ def build_trainer(
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(metric, mode="max", patience=settings.early_stopping, strict=False))
-    return Trainer(
-        **options,
-        callbacks=callbacks,
-        logger=build_loggers(settings.loggers, output),
-        default_root_dir=output,
-        use_distributed_sampler=False,  # the order of the samples is decided by `detection.training.sample_order`
-    )
+    with refusing("trainer"):
+        return Trainer(
+            **options,
+            callbacks=callbacks,
+            logger=build_loggers(settings.loggers, output),
+            default_root_dir=output,
+            use_distributed_sampler=False,  # the order of the samples is decided by `detection.training.sample_order`
+        )
 
 
 def build_loggers(names: Sequence[str] | None, output: Path) -> list[Logger]:
@@ -114,3 +126,41 @@ def build_loggers(names: Sequence[str] | None, output: Path) -> list[Logger]:
         except ModuleNotFoundError as error:
             raise InputError(f"loggers: expected the package {name} to be installed: {error}") from None
     return loggers
+
+
+def require_steps(options: dict[str, Any]) -> None:
+    """Check the numbers that Lightning accepts but then divides by, or with which it would do nothing.
+
+    Raises:
+        InputError: naming the option.
+    """
+    for name in ("max_epochs", "max_steps"):
+        if options.get(name) == 0:
+            raise InputError(f"trainer.{name}: expected a number above 0, or -1 for no limit, got 0")
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if (value := options.get(name)) is not None and value < 1:
+            raise InputError(f"trainer.{name}: expected a number above 0, got {value}")
+    if (options.get("log_every_n_steps") or 0) < 0:
+        raise InputError(f"trainer.log_every_n_steps: expected at least 0, got {options['log_every_n_steps']}")
+
+
+@contextmanager
+def naming_lightnings_errors() -> Iterator[None]:
+    """Turn errors that Lightning's own code raises into an `InputError`: they are about options of the trainer.
+
+    Lightning ends a process when it is interrupted; that becomes the interrupt again, so that the command can tell.
+    """
+    try:
+        yield
+    except SIGTERMException as ended:
+        raise Stopped(signal.SIGTERM) from ended
+    except SystemExit as ended:
+        raise ended.__context__ if isinstance(ended.__context__, KeyboardInterrupt) else ended from None
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        last = traceback.walk_tb(error.__traceback__)
+        module = [frame.f_globals.get("__name__", "") for frame, _ in last][-1]
+        if not module.startswith("lightning.") and not isinstance(error, MisconfigurationException):
+            raise
+        raise InputError(f"trainer: expected values that can be used, got: {one_line(str(error))}") from error

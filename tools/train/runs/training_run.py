@@ -24,9 +24,10 @@ from detection.training.checkpoints import BEST, LAST, read_checkpoint
 from detection.training.data_module import TrainingData
 from detection.training.module import RUN_SETTINGS_KEY, SupervisedTraining
 from tools.command.killed_loaders import naming_killed_loaders
+from tools.command.option_parser import refusing
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 from tools.train.runs.resumed_run import require_same_run, settings_of_run
-from tools.train.runs.trainer import build_trainer
+from tools.train.runs.trainer import build_trainer, naming_lightnings_errors
 
 
 def add_action_options(parser: ArgumentParser, *actions: str) -> None:
@@ -93,10 +94,8 @@ class TrainingRun(ABC):
         if not isinstance(configured, Namespace):
             expected = f"{self.network_option}: expected a network of the package classifier"
             raise InputError(f"{expected}, got {configured}")
-        try:
+        with refusing(self.network_option):
             return self.describe()
-        except ValueError as error:
-            raise InputError(f"{self.network_option}: {error}") from None
 
     @cached_property
     def checkpoint(self) -> dict[str, Any] | None:
@@ -111,7 +110,9 @@ class TrainingRun(ABC):
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.initial_seed)
-            module = self.build_module()
+            with refusing():
+                module = self.build_module()
+                require_computable(module.network, min(self.settings.training_sizes or [self.settings.input_size]))
         if self.checkpoint is not None:
             require_same_tensors(self.settings.ckpt_path, self.checkpoint, module)
         return module
@@ -135,7 +136,8 @@ class TrainingRun(ABC):
                 module.run_settings = settings_of_run(self.built, settings, trainer, data.training)
                 if settings.ckpt_path is not None:
                     require_same_run(settings.ckpt_path, stored, module.run_settings)
-            getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
+            with naming_lightnings_errors():
+                getattr(trainer, settings.action)(module, datamodule=data, ckpt_path=settings.ckpt_path)
 
     def _export(self) -> None:
         settings = self.settings
@@ -179,6 +181,21 @@ class TrainingRun(ABC):
                 "--output"
             )
         require_writable(last)
+
+
+def require_computable(network: nn.Module, size: int) -> None:
+    """Check that a network can compute pictures of the smallest size; it is left as it was.
+
+    Raises:
+        RuntimeError: if its layers need larger ones.
+    """
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, size, size))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def require_same_tensors(path: str, checkpoint: dict[str, Any], module: nn.Module) -> None:

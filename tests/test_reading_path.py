@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MAX_FILES = 25
+MAX_FILES = 26
 
 CONFIG = """
 propose:
@@ -65,4 +65,4 @@ def test_one_photo_passes_through_few_files(photo: Path, tiny_weights: Path, tmp
     status, files = json.loads(output)
     assert status == 0
     assert {"detection/detector.py", "proposals/merge.py", "classifier/ensemble.py"} <= set(files)
-    assert len(files) <= MAX_FILES, files
+    assert len(files) <= MAX_FILES, "\n".join(files)

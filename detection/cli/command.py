@@ -138,7 +138,8 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
     if options.json not in (None, "-"):
         _prepare_json(Path(options.json), inputs, options)
     if not paths:
-        write_records(options.json, records)
+        if options.json is not None:
+            write_records(options.json, records)
         return
     saves_time = second_process and len(paths) == 1 and available_cores() > 1
     with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
@@ -164,7 +165,7 @@ def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list
                 progress.update()
                 gc.enable()  # `run` has disabled it
     finally:
-        if records or options.json == "-" or not (options.json and Path(options.json).exists()):
+        if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
             with holding_signals():
                 write_records(options.json, records)
 

@@ -23,8 +23,8 @@ def are_records(beginning: bytes) -> bool:
     return _FIRST_RECORD.match(beginning) is not None
 
 
-def write_records(target: str | None, records: list[Record]) -> None:
-    """Write the records as JSON to a file, to standard output if `target` is "-", or nowhere if it is None.
+def write_records(target: str, records: list[Record]) -> None:
+    """Write the records as JSON to a file, or to standard output if `target` is "-".
 
     Raises:
         InputError: naming the file, if it cannot be written; then an earlier file is left as it was.
@@ -32,7 +32,7 @@ def write_records(target: str | None, records: list[Record]) -> None:
     text = json.dumps(records, indent=2)
     if target == "-":
         print(text)
-    elif target is not None:
+    else:
         write_atomically(Path(target), f"{text}\n".encode())
 
 

@@ -1,12 +1,14 @@
-"""Train a region classifier with Lightning, and export its weights.
+"""Train a detector of your own classes, or a region classifier with all its settings, with Lightning.
 
+detect-train DATA --time 10m
 detect-train fit --config tiny_imagenet.yaml --data FOLDER
 detect-train fit --config ... --data FOLDER --ckpt_path runs/tiny_imagenet/last.ckpt   # resume
 detect-train validate --config ... --data FOLDER --ckpt_path runs/tiny_imagenet/last.ckpt
 detect-train test --config ... --data FOLDER --ckpt_path ... --test_split test
 detect-train export --config ... --data FOLDER --ckpt_path ... --weights my.safetensors
 
-The actions are in `tools.train.runs.training_run`, the network and its data in `tools.train.runs.classifier_run`.
+The first form is in `tools.train.own_classes`. The actions are in `tools.train.runs.training_run`, the network and its
+data in `tools.train.runs.classifier_run`.
 """
 
 from __future__ import annotations
@@ -14,30 +16,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from detection.runtime.tensor_file import Storage
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options
-from tools.command.option_parser import OptionParser
-from tools.train.runs.classifier_run import ClassifierRun
-from tools.train.runs.training_run import add_action_options
+from tools.train.own_classes.command import train_own_classes
+from tools.train.runs.classifier_run import ACTIONS, ClassifierRun, build_parser
 
-ACTIONS = frozenset(("fit", "validate", "test", "export"))
+__all__ = ["build_parser", "main"]
 
-
-def build_parser() -> OptionParser:
-    """Return the parser of all actions; every option but the action can stand in the YAML file of `--config`."""
-    parser = OptionParser(prog="detect-train", description="Train a region classifier.")
-    add_action_options(parser, *sorted(ACTIONS))
-    add_experiment_options(parser, detector_required=False)
-    parser.add_argument(
-        "--stored_as", type=Storage, default="float16", help="number type of the exported weights; int8 halves the file"
-    )
-    return parser
+MODULE = "tools.train.train_classifier"
+"""The import path of this module, which a training of own classes runs in a process of its own."""
 
 
 @command("detect-train")
 def main(arguments: Sequence[str]) -> None:
-    """Run one action of a training run of a classifier."""
+    """Run the action that the arguments name, or else train a detector of own classes."""
+    if set(ACTIONS).isdisjoint(arguments):
+        train_own_classes(arguments, fit_module=MODULE)
+        return
     parser = build_parser()
     ClassifierRun(parser, parser.parse_args(arguments)).act()
 

@@ -1,10 +1,8 @@
-"""The command `detect-train DATA`: from a folder of pictures with boxes to a detector of their classes.
+"""`detect-train DATA`: from a folder of pictures with boxes to a detector of their classes.
 
 detect-train DATA
 detect-train DATA --time 10m --output my-detector
 detect-train DATA --members 3 --size large --time 2h
-
-`detect-train fit`, `validate`, `test` and `export` are the actions of `tools.train.train_classifier`, for experiments.
 
 The folder that it writes is a detector: `detect --config my-detector photo.jpg`. If the command is interrupted, the
 same command goes on where it stopped. `--dry-run` only checks the data and writes training.yaml, whose settings can be
@@ -34,10 +32,8 @@ from detection.datasets import LabelledFolder
 from detection.datasets.layouts.summary import summarise
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
-from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import LayoutName
-from tools.train import train_classifier
 from tools.train.own_classes.choice import choose_settings
 from tools.train.own_classes.detector_file import build_stages, detector_yaml
 from tools.train.own_classes.folder import DetectorFolder
@@ -89,16 +85,12 @@ def duration(text: str | float) -> float:
     return seconds
 
 
-@command("detect-train")
-def main(arguments: Sequence[str]) -> int:
-    """Train a detector of own classes, or run the action of `train_classifier` that the arguments name."""
-    if not train_classifier.ACTIONS.isdisjoint(arguments):
-        return train_classifier.main(arguments)
+def train_own_classes(arguments: Sequence[str], *, fit_module: str) -> None:
+    """Read the options, and run all steps; `fit_module` is the module whose command has the action `fit`."""
     settings = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # the commands of the steps write to it too
-    OwnClasses(settings).run()
-    return 0
+    OwnClasses(settings, fit_module=fit_module).run()
 
 
 class OwnClasses:
@@ -106,13 +98,15 @@ class OwnClasses:
 
     Args:
         options: the options of `build_parser`.
+        fit_module: the module whose command trains a network.
 
     Raises:
         InputError: naming the folder, if there is no data that can be used.
     """
 
-    def __init__(self, options: Namespace) -> None:
+    def __init__(self, options: Namespace, *, fit_module: str) -> None:
         self.options = options
+        self.fit_module = fit_module
         self.started = time.monotonic()
         self.data = Path(options.data)
         self.dataset = read_data(self.data, options)
@@ -135,7 +129,8 @@ class OwnClasses:
         print(f"4/5 training: {options.members} network{'s' if options.members > 1 else ''}")
         decode = fits_decoded(self.dataset.read_entries("train"))
         for member in range(1, options.members + 1):
-            train_member(folder, self.data, member, seed=options.seed + member - 1, decode=decode)
+            seed = options.seed + member - 1
+            train_member(folder, self.data, member, seed=seed, decode=decode, fit_module=self.fit_module)
         print("5/5 figures: the thresholds are chosen, and the detector is measured")
         figures = self.measure()
         write_summary(folder, figures, data_lines=summary, options=vars(options))

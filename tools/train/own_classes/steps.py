@@ -16,9 +16,8 @@ from detection.errors import InputError
 from detection.image import read_image_size
 from detection.runtime.second_process import module_command, own_environment
 from proposals.cache.reader import ProposalCache
-from tools.train import train_classifier
 from tools.train.own_classes.folder import DetectorFolder
-from tools.train.runs.classifier_run import ClassifierRun
+from tools.train.runs.classifier_run import ClassifierRun, build_parser
 
 MOST_DECODED = 4 * 2**30
 """Bytes of decoded pictures that are kept on the disk, so that no step decodes a file; larger sets are decoded anew."""
@@ -31,7 +30,7 @@ def make_proposals(folder: DetectorFolder, data: Path) -> None:
         ProposalCache(folder.proposals)  # raises an error if more is wrong than that pictures were left out
 
 
-def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool) -> None:
+def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool, fit_module: str) -> None:
     """Train the weights of a member, unless they are there.
 
     Args:
@@ -40,6 +39,7 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
         member: number of the member, from 1.
         seed: seed of the order of the samples.
         decode: True to keep the decoded pictures in a file.
+        fit_module: the module whose command trains a network.
 
     Raises:
         InputError: if the training ends with an error, which it has printed.
@@ -54,10 +54,10 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
         fit.append(f"--decoded_images={folder.work / 'train.decoded'}")
     if last.exists():
         fit.append(f"--ckpt_path={last}")
-    status = run("tools.train.train_classifier", "fit", *common, *fit)
+    status = run(fit_module, "fit", *common, *fit)
     if status:
         raise InputError(f"{folder.root}: expected the training to end well, got exit status {status}")
-    parser = train_classifier.build_parser()
+    parser = build_parser()
     export = ["export", *common, f"--ckpt_path={last}", f"--weights={weights}", "--stored_as=int8"]
     ClassifierRun(parser, parser.parse_args(export)).act()
 

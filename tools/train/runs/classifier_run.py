@@ -14,11 +14,13 @@ from classifier.training.module import CLASS_NAMES_KEY, NEW_LAYERS_KEY, Classifi
 from classifier.training.samples.region_batch import RegionCollation, uncounted
 from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
+from detection.runtime.tensor_file import Storage
 from detection.training.data_module import TrainingData
 from detection.training.decoded_images import open_or_decode
-from tools.command.experiment import SET_BY_THE_TOOL, training_options
+from tools.command.experiment import SET_BY_THE_TOOL, add_experiment_options, training_options
 from tools.command.image_proposals import open_cache
-from tools.train.runs.training_run import TrainingRun, require_no_difference
+from tools.command.option_parser import OptionParser
+from tools.train.runs.training_run import TrainingRun, add_action_options, require_no_difference
 
 CLASS_LAYERS = ("trunk.linear.", "box_head.")
 """First parts of the names of parameters that belong to the classes."""
@@ -27,8 +29,22 @@ HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
 """First parts of the names of parameters that may start from random weights while the others are pre-trained."""
 
 
+ACTIONS = ("export", "fit", "test", "validate")
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of all actions; every option but the action can stand in the YAML file of `--config`."""
+    parser = OptionParser(prog="detect-train", description="Train a region classifier.")
+    add_action_options(parser, *ACTIONS)
+    add_experiment_options(parser, detector_required=False)
+    parser.add_argument(
+        "--stored_as", type=Storage, default="float16", help="number type of the exported weights; int8 halves the file"
+    )
+    return parser
+
+
 class ClassifierRun(TrainingRun):
-    """One run of `detect-train`; see `TrainingRun`."""
+    """One action of `detect-train`; see `TrainingRun`."""
 
     metric = "val_top1"
     network_option = "network"

@@ -11,7 +11,8 @@ import pytest
 from detection.configuration import load_detector
 from tools.measure.evaluate.command import main as evaluate
 from tools.train.own_classes import plan
-from tools.train.own_classes.command import duration, main
+from tools.train.own_classes.command import duration
+from tools.train.train_classifier import main
 
 SHORT = {
     "max_steps: ": "max_steps: 3",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import signal
 import subprocess
@@ -112,6 +114,34 @@ def test_finished_cache_takes_more_images(whole: Contents, tmp_path: Path) -> No
     assert CacheWriter(path, SETTINGS).finished
     fill(path)
     assert contents(path) == whole
+
+
+def test_a_cache_of_version_2_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "some.proposals"
+    with CacheWriter(path, SETTINGS) as writer:
+        writer.add(image_record("a", path), SIZE, proposals(2))
+    first, image = [json.loads(line) for line in index_path(path).read_text().splitlines()]
+    index_path(path).write_text(f"{json.dumps(first | {'version': 2})}\n{json.dumps(image[:6])}\n")
+    fill(path)
+    records = [image_record(image_id, path) for image_id in IMAGE_IDS]
+    for record in records:
+        record.path.write_bytes(b"another")
+    capsys.readouterr()
+    cache = ProposalCache(path)
+    cache.require(records[:1])
+    assert "an older version made the proposals of 1 images" in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"expected proposals of {records[1].path}, got those of a file with the same"):
+        cache.require(records)
+
+
+def test_times_that_no_int64_holds(tmp_path: Path) -> None:
+    path = tmp_path / "some.proposals"
+    record = image_record("a", path)
+    os.utime(record.path, ns=(0, 10**19))
+    with CacheWriter(path, SETTINGS) as writer:
+        writer.add(record, SIZE, proposals(2))
+        writer.finish()
+    ProposalCache(path).require([record])
 
 
 def test_nothing_is_written_before_the_block(tmp_path: Path) -> None:

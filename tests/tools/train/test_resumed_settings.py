@@ -153,6 +153,10 @@ def test_batches_may_be_shared_out(batch_size: int, world_size: int, difference:
         require_same_run("last.ckpt", STORED, current)
 
 
+def test_options_of_later_versions_are_not_compared() -> None:
+    require_same_run("last.ckpt", STORED, STORED | {"new_option": 1})
+
+
 def test_a_data_set_that_is_smaller_than_a_batch() -> None:
     """13 images are one batch of 13 in one process, but of 12 in two."""
     large = STORED | {"batch_size": 100}

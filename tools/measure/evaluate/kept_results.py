@@ -102,15 +102,10 @@ def missing_records(writer: ResultsWriter, records: Sequence[GroundTruth]) -> li
     are used if the names are the same.
 
     Raises:
-        InputError: naming an image that has another size than its annotation, or had when its results were made.
+        InputError: naming an image without results that has another size than its annotation.
     """
     kept = [(record, writer.images[record.image_id]) for record in records if record.image_id in writer.images]
-    replaced = {
-        record.image_id for record, result in kept if result.file is not None and not result.file.matches(record.path)
-    }
-    for record, result in kept:
-        if record.image_id not in replaced:
-            record.require_size(result.size)
+    replaced = {record.image_id for record, result in kept if _is_of_another_file(record, result)}
     unknown = sum(result.file is None for _, result in kept)
     for count, reason in (
         (len(replaced), "are done anew, because their files have changed"),
@@ -122,6 +117,13 @@ def missing_records(writer: ResultsWriter, records: Sequence[GroundTruth]) -> li
     missing = [record for record in records if record.image_id not in writer.images]
     require_stated_sizes(missing)
     return missing
+
+
+def _is_of_another_file(record: GroundTruth, result: ImageResult) -> bool:
+    """Return True if a result is certainly of another file than the image has now; older results only have a size."""
+    if result.file is not None:
+        return not result.file.matches(record.path)
+    return record.stated_size is not None and record.stated_size[:2] != result.size
 
 
 def add_results(

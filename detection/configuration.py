@@ -8,15 +8,13 @@ import re
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from detection.datasets.files.text_file import read_text
+from detection.datasets.files.text_file import is_file, read_text
 from detection.detector import Detector
 from detection.errors import InputError
-
-WEIGHTS_SUFFIX = ".safetensors"
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
@@ -48,29 +46,7 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
             weights or a device cannot be used.
     """
     path = find_config(config or DEFAULT_CONFIG)
-    return build_detector(read_detector(path), source=str(path), device=device)
-
-
-def read_detector(path: Path) -> dict[str, Any]:
-    """Return the settings in the YAML file of a detector; weights beside the file are named by their full paths.
-
-    So a detector's folder can be moved. Other names of weights are left as they are: they are looked for in the working
-    directory and among the shipped weights.
-
-    Raises:
-        InputError: as `read_yaml` does.
-    """
-    settings: dict[str, Any] = _name_files_beside(read_yaml(path), path.parent.absolute())
-    return settings
-
-
-def _name_files_beside(settings: Any, folder: Path) -> Any:
-    if isinstance(settings, dict):
-        return {key: _name_files_beside(value, folder) for key, value in settings.items()}
-    if isinstance(settings, list):
-        return [_name_files_beside(value, folder) for value in settings]
-    is_beside = isinstance(settings, str) and settings.endswith(WEIGHTS_SUFFIX) and (folder / settings).is_file()
-    return str(folder / settings) if is_beside else settings
+    return build_detector(read_yaml(path), source=str(path), device=device)
 
 
 def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[str]:
@@ -92,6 +68,8 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 
+    In `init_args`, the name of a file that lies beside the YAML file, such as weights, becomes the path of this file.
+
     Raises:
         InputError: if the file is missing or holds something else.
     """
@@ -105,7 +83,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a mapping with keys like propose and classify, got {type(content).__name__}"
         )
-    return content
+    try:
+        return cast(dict[str, Any], _find_beside(content, path.parent))
+    except RecursionError:
+        raise InputError(f"{path}: expected values that do not contain themselves") from None
+
+
+def _find_beside(content: Any, folder: Path, *, arguments: bool = False) -> Any:
+    """Return the content with the paths of files in `folder` for their names, where the content is within arguments."""
+    if isinstance(content, dict):
+        return {
+            key: _find_beside(value, folder, arguments=arguments or key == "init_args")
+            for key, value in content.items()
+        }
+    if isinstance(content, list):
+        return [_find_beside(value, folder, arguments=arguments) for value in content]
+    is_name = arguments and isinstance(content, str) and Path(content).suffix != ""
+    return str(folder / content) if is_name and is_file(folder / content) else content
 
 
 class _Loader(yaml.SafeLoader):

@@ -73,6 +73,9 @@ class BatchGraphs:
         self.captured: dict[tuple[str, torch.Size], _Captured | None] = {}
         self.usable = True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BatchGraphs, ()  # a graph belongs to its process, so a copy captures its own
+
     def clear(self) -> None:
         """Release all graphs and their memory."""
         self.captured.clear()

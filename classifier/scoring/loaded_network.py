@@ -30,6 +30,7 @@ from detection.runtime.device import (
     number_type,
 )
 from detection.runtime.int8 import QuantisedInput
+from detection.runtime.other_processes import Portable
 from detection.runtime.pixels import SCALE
 
 Output = TypeVar("Output")
@@ -109,7 +110,7 @@ class InputFormat:
         return inputs.flip(3)
 
 
-class LoadedNetwork:
+class LoadedNetwork(Portable):
     """A network of a weights file, on its device and prepared to compute fast.
 
     If a batch does not fit into the memory of the device, the batch size is halved for it and for all later batches.

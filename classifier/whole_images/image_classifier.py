@@ -8,12 +8,20 @@ from torch import Tensor
 
 from classifier.scoring.weights_file import find_weights, load_weights
 from detection.errors import InputError
-from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
+from detection.runtime.device import (
+    Precision,
+    find_device,
+    find_precision,
+    naming_failed_device,
+    number_type,
+    to_device,
+)
 from detection.runtime.int8 import can_quantise
+from detection.runtime.other_processes import Portable
 from detection.runtime.pixels import SCALE
 
 
-class ImageClassifier:
+class ImageClassifier(Portable):
     """A network of a weights file on a device, as a classifier of whole images.
 
     Args:
@@ -54,7 +62,8 @@ class ImageClassifier:
     @torch.inference_mode()
     def probabilities(self, crops: Tensor) -> Tensor:
         """Class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C]."""
-        logits = [self.network(batch).float() for batch in self._batches(crops)]
+        with naming_failed_device(self.device):
+            logits = [self.network(batch).float() for batch in self._batches(crops)]
         return torch.cat(logits)[:, int(self.description.background) :].softmax(dim=1)
 
     @torch.inference_mode()

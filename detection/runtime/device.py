@@ -10,6 +10,7 @@ from torch import nn
 from detection.errors import DeviceError, InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
+from detection.runtime.other_processes import prepare_forked
 
 Precision = Literal["float32", "bfloat16", "int8"]
 """The number type of a network. With int8, convolutions compute in bytes (`detection.runtime.int8`), and the rest in
@@ -82,7 +83,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 @contextmanager
 def naming_failed_device(device: torch.device) -> Iterator[None]:
-    """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU was lost."""
+    """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU was lost.
+
+    Within this context a network may be used in a fork; see `prepare_forked`.
+    """
+    prepare_forked(device)
     try:
         yield
     except RuntimeError as error:

@@ -10,7 +10,7 @@ the mean and the standard deviation of each channel (Nagel et al., "Data-free qu
 """
 
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +106,8 @@ class QuantisedConvolution(nn.Module):
         self, convolution: nn.Conv2d, *, input_scale: float, output_scale: float | None, input_zero: int = 0
     ) -> None:
         super().__init__()
-        weights, self.weight_scale = quantise_weights(convolution.weight.detach())
-        self.zero_points = torch.zeros(len(weights), dtype=torch.int64)
+        self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach())
+        self.zero_points = torch.zeros(len(self.weight_bytes), dtype=torch.int64)
         self.bias = None if convolution.bias is None else convolution.bias.detach()
         self.geometry = (
             list(convolution.stride),
@@ -117,9 +117,19 @@ class QuantisedConvolution(nn.Module):
         )
         self.input_scale, self.input_zero = input_scale, input_zero
         self.output_scale = output_scale
-        self.weight = torch.ops.onednn.qconv_prepack(
-            weights, self.weight_scale, input_scale, input_zero, *self.geometry
-        )
+        self.weight = self._packed()
+
+    def _packed(self) -> Tensor:
+        """Return the weights in the layout that oneDNN chooses for this processor, which cannot be copied."""
+        scales = (self.weight_scale, self.input_scale, self.input_zero)
+        return cast(Tensor, torch.ops.onednn.qconv_prepack(self.weight_bytes, *scales, *self.geometry))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "weight"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.weight = self._packed()
 
     def forward(self, features: Tensor) -> Tensor:
         to_bytes = self.output_scale is not None

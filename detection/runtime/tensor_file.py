@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
+from detection.runtime.other_processes import prepare_forked
 
 Built = TypeVar("Built")
 
@@ -74,6 +75,7 @@ def read_tensors(
     Raises:
         InputError: naming the file, if it is missing, broken, of another kind, or `build` raised an error.
     """
+    prepare_forked(torch.device("cpu"))
     if not os.path.isfile(path):  # noqa: PTH113  also for names that no file can have
         raise InputError(f"{path}: no such weights file; expected safetensors of {content}")
     try:

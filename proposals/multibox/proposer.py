@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import torch
 
-from detection.runtime.device import Precision, find_device, find_precision, number_type, to_device
+from detection.runtime.device import (
+    Precision,
+    find_device,
+    find_precision,
+    naming_failed_device,
+    number_type,
+    to_device,
+)
+from detection.runtime.other_processes import Portable
 from detection.runtime.tensor_file import find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms
@@ -24,7 +32,7 @@ NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
 
 
-class MultiBoxProposer:
+class MultiBoxProposer(Portable):
     """Returns the best boxes of MultiBox in an image, which the network sees as a whole: `image -> Proposals`.
 
     The score of a box is its confidence, or its product with a power of the box's area, see `size_exponent`. The
@@ -94,10 +102,11 @@ class MultiBoxProposer:
     @torch.inference_mode()
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
         """Return all boxes [K, 4] of an image, normalised, and their confidences [K]."""
-        pixels = torch.from_numpy(resize(image, (self.input_size, self.input_size))).to(self.device)
-        outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
-        boxes, confidences = self.network.predictions(outputs)
-        return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
+        with naming_failed_device(self.device):
+            pixels = torch.from_numpy(resize(image, (self.input_size, self.input_size))).to(self.device)
+            outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
+            boxes, confidences = self.network.predictions(outputs)
+            return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
 
 
 def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, nms_iou_threshold: float) -> IntArray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detection.configuration import build_detector, load_detector, read_yaml
 from detection.errors import InputError
@@ -45,3 +47,41 @@ def test_name_that_no_file_can_have(detector_settings: dict[str, Any]) -> None:
     detector_settings["classify"]["init_args"]["weights"] = "a" * 5000
     with pytest.raises(InputError, match=r"a: no such weights file"):
         build_detector(detector_settings, source="test")
+
+
+def test_weights_are_found_beside_the_file_first(
+    tmp_path: Path, tiny_weights: Path, detector_settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector_settings["classify"]["init_args"]["weights"] = "everyday.safetensors"  # also the name of a shipped file
+    (tmp_path / "mine").mkdir()
+    config = tmp_path / "mine" / "my.yaml"
+    config.write_text(yaml.safe_dump(detector_settings), encoding="utf-8")
+    assert len(load_detector(config).class_names) == 80
+    beside = tmp_path / "mine" / "everyday.safetensors"
+    shutil.copy(tiny_weights, beside)
+    shutil.copy(tiny_weights, tmp_path / "moved.safetensors")
+    assert load_detector(config).class_names == ("cat", "cup", "rocket")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_detector("my.yaml").class_names == ("cat", "cup", "rocket")
+
+    detector_settings["classify"] = {
+        "class_path": "classifier.ensemble.Ensemble",
+        "init_args": {"members": ["everyday.safetensors", "../moved.safetensors", str(tiny_weights)], "device": "cpu"},
+    }
+    config.write_text(yaml.safe_dump(detector_settings), encoding="utf-8")
+    monkeypatch.chdir("/")
+    classifier: Any = load_detector(config).classify
+    paths = [network.path for network in classifier.networks]
+    assert paths == [beside, tmp_path / "mine" / ".." / "moved.safetensors", tiny_weights]
+
+
+def test_only_arguments_of_classes_name_files_beside(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").touch()
+    (tmp_path / "cpu").touch()
+    path = tmp_path / "a.yaml"
+    path.write_text("csv: x.csv\ndetector: {init_args: {a: [x.csv, y.csv], b: {device: cpu, number: 1.5}}}")
+    arguments = {"a": [str(tmp_path / "x.csv"), "y.csv"], "b": {"device": "cpu", "number": 1.5}}
+    assert read_yaml(path) == {"csv": "x.csv", "detector": {"init_args": arguments}}
+    path.write_text("a: &a [*a]")
+    with pytest.raises(InputError, match=r"a\.yaml: expected values that do not contain themselves"):
+        read_yaml(path)

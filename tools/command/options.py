@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 from jsonargparse.typing import PositiveInt, restricted_number_type
 
 from detection.configuration import find_config, read_yaml
 from detection.datasets import DataSet
-from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
 
 Item = TypeVar("Item")
@@ -57,8 +57,7 @@ class ConfigFile(ActionConfigFile):
         """Take the options in the file over into `cfg`."""
         path = find_config(values, "training.yaml")
         if path.is_file():  # otherwise jsonargparse says what is wrong
-            read_yaml(path)  # raises an error that names the line
-            values = read_text(path, expected="a YAML file")
+            values = yaml.safe_dump(read_yaml(path), sort_keys=False)
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 

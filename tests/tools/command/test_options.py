@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+from detection.errors import InputError
 from tools.command.options import add_config_option, evenly_spaced
 from tools.measure.evaluate import run as evaluate_run
 from tools.train import train_classifier
@@ -50,3 +51,36 @@ def test_later_files_and_options_override(tmp_path: Path) -> None:
     second.write_text("seed: 2\n")
     settings = small_parser().parse_args(["--config", str(first), "--config", str(second), "--batch_size", "9"])
     assert (settings.seed, settings.batch_size) == (2, 9)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_configuration_in_other_encodings(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes("seed: 3  # 猫\n".encode(encoding))
+    assert small_parser().parse_args(["--config", str(path)]).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("seed: 1\nbatch_size: [", r"a\.yaml: expected YAML: .* line 2"),
+        ("seed: 1\nbatch_size: " + "9" * 400, r"a\.yaml: expected YAML: .* line 2"),
+        ("a: " + "[" * 100_000, r"a\.yaml: expected YAML: expected values that are nested less deeply at line 1"),
+    ],
+)
+def test_broken_configuration_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        small_parser().parse_args(["--config", str(path)])
+
+
+def test_weights_beside_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "everyday.safetensors").touch()
+    path = tmp_path / "a.yaml"
+    classify = "{class_path: classifier.region_classifier.RegionClassifier, init_args: {weights: everyday.safetensors}}"
+    path.write_text(f"detector: {{classify: {classify}}}")
+    settings = evaluate_run.build_parser().parse_args(
+        ["--config", "tiny_imagenet.yaml", "--config", str(path), "--data", "anywhere"]
+    )
+    assert settings.detector.classify.init_args.weights == str(tmp_path / "everyday.safetensors")

@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from detection.configuration import read_detector
+from detection.configuration import read_yaml
 from detection.errors import InputError
 from tools.command.entry_point import command, run_action
 from tools.command.option_parser import OptionParser
@@ -60,7 +60,7 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
             raise InputError(f"{folder}: expected the folder of a detector of detect-train, got none with {name}")
     named = {
         "config": folder / "training.yaml",
-        "detector": json.dumps(read_detector(folder / "detector.yaml")),
+        "detector": json.dumps(read_yaml(folder / "detector.yaml")),
         # Average precision takes all detections into account, also those below the score from which on they are shown.
         "detector.score_threshold": SMALLEST_SCORE,
         "rule": "voc",

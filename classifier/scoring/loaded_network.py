@@ -30,8 +30,8 @@ from detection.runtime.device import (
     number_type,
 )
 from detection.runtime.int8 import QuantisedInput
-from detection.runtime.other_processes import Portable
 from detection.runtime.pixels import SCALE
+from detection.runtime.portable import Portable
 
 Output = TypeVar("Output")
 

@@ -17,8 +17,8 @@ from detection.runtime.device import (
     to_device,
 )
 from detection.runtime.int8 import can_quantise
-from detection.runtime.other_processes import Portable
 from detection.runtime.pixels import SCALE
+from detection.runtime.portable import Portable
 
 
 class ImageClassifier(Portable):

@@ -1,5 +1,9 @@
-"""Chooses the device and the number type of a network, moves the network there, and names a device that fails."""
+"""Chooses the device and the number type of a network, moves the network there, and names a device that fails.
 
+`prepare_forked` lets a network be used in a process that was forked.
+"""
+
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast
@@ -10,11 +14,13 @@ from torch import nn
 from detection.errors import DeviceError, InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
-from detection.runtime.other_processes import prepare_forked
 
 Precision = Literal["float32", "bfloat16", "int8"]
 """The number type of a network. With int8, convolutions compute in bytes (`detection.runtime.int8`), and the rest in
 float32."""
+
+_PROCESS = os.getpid()
+"""The process that imported this module; a fork of it has another number."""
 
 
 def find_device(name: str | None) -> torch.device:
@@ -73,6 +79,23 @@ def to_device(network: nn.Module, device: torch.device, precision: Precision) ->
         cast(Quantisable, network).quantise()
     fold_batch_norm(network)
     return cast(nn.Module, network.to(device, number_type(precision), memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def prepare_forked(device: torch.device) -> None:
+    """Let a network be used in a process that was forked; in other processes this does nothing.
+
+    A fork has none of the threads that PyTorch started before, and would wait for them for ever. So it uses one thread.
+
+    Raises:
+        InputError: if the device is a GPU, which a fork cannot use.
+    """
+    if os.getpid() == _PROCESS:
+        return
+    if device.type == "cuda" and not torch.cuda.is_initialized():
+        expected = "expected a process that loads its own detector, or that is started by 'spawn'"
+        raise InputError(f"device {device}: {expected}, got a fork of one that uses the GPU")
+    if torch.get_num_threads() > 1:  # in each thread of the process, as each has a number of its own
+        torch.set_num_threads(1)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

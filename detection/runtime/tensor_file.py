@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.other_processes import prepare_forked
+from detection.runtime.device import prepare_forked
 
 Built = TypeVar("Built")
 

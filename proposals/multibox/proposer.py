@@ -14,7 +14,7 @@ from detection.runtime.device import (
     number_type,
     to_device,
 )
-from detection.runtime.other_processes import Portable
+from detection.runtime.portable import Portable
 from detection.runtime.tensor_file import find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import runpy
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ import pytest
 
 import tools
 from detection.errors import DeviceError, InputError
+from detection.runtime.stop_signals import Stopped
 from tools.command.entry_point import Main, command, run_action
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,6 +99,14 @@ def ending_with(result: int | BaseException | None, received: list[str] | None =
         (InputError("file: expected this, got that"), 1, "detect-nothing: file: expected this, got that\n"),
         (DeviceError("device cuda:0: lost"), 1, "detect-nothing: device cuda:0: lost\n"),
         (KeyboardInterrupt(), 130, "detect-nothing: interrupted\n"),
+        (Stopped(signal.SIGTERM), 143, "detect-nothing: stopped by SIGTERM\n"),
+        (BrokenPipeError(), 1, ""),
+        (OSError(28, "Full", "a"), 1, "detect-nothing: a: expected to read or write it, got: Full\n"),
+        (
+            MemoryError(),
+            1,
+            "detect-nothing: expected less work at once, such as smaller sizes or numbers, got: out of memory\n",
+        ),
     ],
 )
 def test_exit_status(
@@ -107,6 +117,17 @@ def test_exit_status(
     assert received == ["a", "b"]
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", error)
+
+
+def test_a_signal_stops_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    @command("detect-nothing")
+    def main(arguments: Sequence[str]) -> None:  # noqa: ARG001
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == 143
+    assert capsys.readouterr().err == "detect-nothing: stopped by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_other_exceptions_are_faults_of_the_program() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from detection.errors import InputError
 from tests.tools.command.all_commands import all_commands, required
+from tools.measure.evaluate.kept_results import write_once
 
 OUTPUTS = {
     "detect": ["json"],
@@ -107,6 +109,15 @@ def test_two_outputs_are_two_files(action: str, data: Path, tmp_path: Path, caps
     both = ["--json", tmp_path / "a", "--html", tmp_path / "b" / ".." / "a"]
     assert all_commands()[name].run(*required(name, data), *both) == 1
     assert "expected another file for --html" in capsys.readouterr().err
+
+
+def test_a_ground_truth_of_others_stays(tmp_path: Path) -> None:
+    path = tmp_path / "ground_truth.json"
+    for _ in range(2):
+        write_once(path, b"of this run")
+    with pytest.raises(InputError, match="ground truth of this run"):
+        write_once(path, b"of another run")
+    assert path.read_bytes() == b"of this run"
 
 
 def test_files_of_voc_stay(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

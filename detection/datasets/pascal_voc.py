@@ -57,7 +57,7 @@ class PascalVOC(DataSet):
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:
         path = self.root / "ImageSets" / "Main" / f"{split}.txt"
         for number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
-            place, name = f"{path}:{number}", line.strip()
+            place, name = f"{path}:{number}", self._image_name(line)
             xml = self.root / "Annotations" / f"{name}.xml"
             if len(name.split()) != 1 and not is_file(xml):  # a name may have spaces
                 faults.report(_wrong_line(place, name))
@@ -65,6 +65,13 @@ class PascalVOC(DataSet):
             with faults.at():
                 size, objects = read_voc_xml(xml, self._labels, faults)
                 yield Entry(place, GroundTruth(name, self._image_path(name), *objects), size)
+
+    def _image_name(self, line: str) -> str:
+        """Return the name in a line, which some programs quote, or write with the suffix of the image."""
+        name = line.strip().strip('"')
+        stem, _, suffix = name.rpartition(".")
+        has_suffix = f".{suffix.lower()}" in IMAGE_SUFFIXES and is_file(self.root / "Annotations" / f"{stem}.xml")
+        return stem if has_suffix else name
 
     def _find_classes(self, year: int) -> tuple[str, ...]:
         files = sorted((self.root / "Annotations").rglob("*.xml"))

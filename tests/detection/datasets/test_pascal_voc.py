@@ -152,6 +152,11 @@ def test_given_suffix_is_the_only_one(root: Path, suffix: str) -> None:
         PascalVOC(root, image_suffix=suffix).read("val")
 
 
+def test_names_in_quotes_and_with_a_suffix(root: Path) -> None:
+    write(root / "ImageSets" / "Main" / "train.txt", '"000005"\n000009.jpg\n')
+    assert [record.image_id for record in PascalVOC(root).read("train")] == ["000005", "000009"]
+
+
 def test_name_with_spaces_and_a_number(root: Path) -> None:
     for folder, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
         (root / folder / f"000005{suffix}").rename(root / folder / f"a photo 1{suffix}")

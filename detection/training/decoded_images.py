@@ -111,17 +111,17 @@ def open_or_decode(file: str | None, images: Sequence[Path], *, workers: int) ->
     if file is None:
         return read_image
     path = Path(file)
-    if not _index_path(path).exists():
-        if path.exists():
-            raise InputError(f"{path}: expected its index {_index_path(path).name} beside it, or no file; {REMEDY}")
+    if not path.exists():
         decode_images(path, images, workers=workers)
+    elif not _index_path(path).exists():  # the index is written first, so this file is not one of ours
+        raise InputError(f"{path}: expected its index {_index_path(path).name} beside it, or no file; {REMEDY}")
     decoded = DecodedImages(path)
     decoded.require(images)
     return decoded
 
 
 def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
-    """Write the pixels of `images` to a file, and then its index.
+    """Write the index of the pixels of `images`, and then the file of the pixels.
 
     Several processes may do this at once, as those of a distributed run do: each writes a temporary file of its own,
     all of these are equal, and the last one replaces the others.
@@ -141,8 +141,8 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
             height, width = pixels.shape[:2]
             entries[str(image.absolute())] = _Entry(file, height, width, start)
             start += output.write(pixels.data)
-    index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
-    write_atomically(_index_path(path), json.dumps(index).encode())
+        index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
+        write_atomically(_index_path(path), json.dumps(index).encode())
 
 
 @contextmanager

@@ -22,7 +22,7 @@ PATHS = {path.name: path for path in sorted(CONFIGS.rglob("*.yaml"))}
 MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
 DETECTORS = {"detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
 OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
-MERGING = {MEMBER, "photographs.yaml"}
+MERGING = {MEMBER, "photographs.yaml", "own_classes.yaml"}
 """Experiments whose detector also sees the boxes of MultiBox."""
 
 EXPERIMENTS = [name for name in PATHS if name not in OTHERS]

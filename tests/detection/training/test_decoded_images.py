@@ -71,8 +71,9 @@ def test_a_broken_image_is_named_and_nothing_is_left(tmp_path: Path, images: lis
         assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_run_that_was_killed_before_the_index_begins_again(tmp_path: Path, images: list[Path]) -> None:
-    (tmp_path / "d").write_bytes(b"half of it")
+def test_a_run_that_was_killed_after_the_index_begins_again(tmp_path: Path, images: list[Path]) -> None:
+    decode_images(tmp_path / "d", images[:1], workers=0)
+    (tmp_path / "d").unlink()
     assert np.array_equal(open_or_decode(str(tmp_path / "d"), images, workers=0)(images[0]), read_image(images[0]))
 
 

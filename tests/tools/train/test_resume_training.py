@@ -204,7 +204,8 @@ def test_file_that_is_no_checkpoint(
         torch.save({"weights": torch.zeros(3)}, path)
     elif isinstance(content, bytes):
         path.write_bytes(content)
-    assert train_classifier.main(["fit", *experiment, "--ckpt_path", str(path)]) == 1
+    options = ["fit", *experiment, "--output", str(tmp_path / "run")]
+    assert train_classifier.main([*options, "--ckpt_path", str(path)]) == 1
     message = capsys.readouterr().err.strip()
     assert message.startswith(f"detect-train: {path}: ")
     assert "expected a" in message

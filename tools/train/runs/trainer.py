@@ -92,7 +92,7 @@ def build_trainer(
     if settings.average_decay:
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
-        callbacks.append(EarlyStopping(metric, mode="max", patience=settings.early_stopping, strict=False))
+        callbacks.append(EarlyStopping(metric, mode="max", patience=int(settings.early_stopping), strict=False))
     with refusing("trainer"):
         return Trainer(
             **options,

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from jsonargparse import ArgumentParser
 
 from tools.command.entry_point import Main
+from tools.train import train_classifier
+from tools.train.own_classes import command as own_classes
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
@@ -40,12 +42,15 @@ def all_commands() -> dict[str, Command]:
     for script, target in SCRIPTS.items():
         module = importlib.import_module(target.partition(":")[0])
         add = partial(_add, found, script, module.main)
-        actions: dict[str, str] = getattr(module, "ACTIONS", getattr(module, "BENCHMARKS", {}))
+        actions = getattr(module, "ACTIONS", getattr(module, "BENCHMARKS", {}))
+        if not isinstance(actions, dict):  # the actions of training share a parser
+            actions = {}
         for action, path in actions.items():
             add([action], importlib.import_module(path).build_parser())
         if not actions:
             parser = importlib.import_module("detection.cli.command" if script == "detect" else module.__name__)
             _add_with_subcommands(add, parser.build_parser())
+    found["detect-train DATA"] = Command("detect-train DATA", [], train_classifier.main, own_classes.build_parser())
     return found
 
 
@@ -103,6 +108,7 @@ def required(name: str, data: Path) -> list[str]:
             str(data / "made.safetensors"),
         ],
         "detect-train": ["export", *experiment, "--ckpt_path", missing, "--weights", str(data / "made.safetensors")],
+        "detect-train DATA": [missing],
         "detect-train-multibox": [
             *("export", "--config", "multibox.yaml", "--data", str(data)),
             *("--ckpt_path", missing, "--weights", str(data / "made.safetensors")),

@@ -27,9 +27,10 @@ def find_config(name: str | os.PathLike[str], file_in_folder: str = "detector.ya
     neither exists, the path is returned as it was given.
     """
     path = Path(name)
-    if path.is_dir():
+    # os.path also answers for names that no file can have.
+    if os.path.isdir(path):  # noqa: PTH112
         return path / file_in_folder
-    if os.path.exists(path) or path.parent != Path():  # noqa: PTH110  also for names that no file can have
+    if os.path.exists(path) or path.parent != Path():  # noqa: PTH110
         return path
     return next((shipped for shipped in DEFAULT_CONFIG.parent.rglob("*") if shipped.name == path.name), path)
 

@@ -226,7 +226,7 @@ def test_not_a_yaml_mapping(tmp_path: Path, content: bytes, named: str) -> None:
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     assert_refused(lambda: load_detector(tmp_path / "a.yaml"), f"{tmp_path / 'a.yaml'}: expected", "No such file")
-    assert_refused(lambda: load_detector(tmp_path), f"{tmp_path}: expected", "directory")
+    assert_refused(lambda: load_detector(tmp_path), f"{tmp_path / 'detector.yaml'}: expected", "No such file")
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path, detector_settings: Settings) -> None:

@@ -79,6 +79,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-benchmark proposals": ["--images", missing],
         "detect-benchmark growth": ["--config", missing],
         "detect-benchmark scoring": ["--device", "missing"],
+        "detect-benchmark training": ["--config", "tiny_imagenet.yaml", "--data", missing],
         "detect-benchmark evaluation": ["--images", "2", "--classes", "2", "--resamples", "2"],
         "detect-calibrate-scores": scored,
         "detect-coverage": [*dataset, "--sources.missing", missing],
@@ -120,4 +121,4 @@ def required(name: str, data: Path) -> list[str]:
         "detect-propose": [*experiment, "--output", str(data / "made.proposals")],
         "detect-check-dataset": [*dataset, "--split", "missing"],
     }
-    return arguments.get(name, [*experiment, "--split", "missing"] if "training" not in name else experiment)
+    return arguments.get(name, [*experiment, "--split", "missing"])

@@ -59,17 +59,18 @@ def report_end(name: str, error: BaseException) -> int:
     return status
 
 
-def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str]) -> int | None:
+def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str], *, more: str = "") -> int | None:
     """Run the action of the command `name` that the first argument names; return its exit status.
 
     `modules` has the import path of each action's module, whose `main` gets the other arguments. Only the module of
-    the action that runs is imported. Without the name of an action the usage is printed, and the status is 2.
+    the action that runs is imported. Without the name of an action the usage is printed, with `more` at
+    its end, and the status is 2.
     """
     action, *options = arguments or [""]
     if action in modules:
         status: int | None = importlib.import_module(modules[action]).main(options)
         return status
     asked = action in ("-h", "--help")
-    usage = f"usage: {name} {{{','.join(modules)}}} ...; each of them has a --help"
+    usage = f"usage: {name} {{{','.join(modules)}}} ...; each of them has a --help{more}"
     print(usage, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

@@ -29,7 +29,8 @@ MODULE = "tools.train.train_classifier"
 @command("detect-train")
 def main(arguments: Sequence[str]) -> None:
     """Run the action that the arguments name, or else train a detector of own classes."""
-    if set(ACTIONS).isdisjoint(arguments):
+    names_folder = bool(arguments) and not arguments[0].startswith("-") and arguments[0] not in ACTIONS
+    if names_folder or set(ACTIONS).isdisjoint(arguments):
         train_own_classes(arguments, fit_module=MODULE)
         return
     parser = build_parser()

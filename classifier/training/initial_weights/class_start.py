@@ -13,15 +13,16 @@ from torch import Tensor
 
 from classifier.region_network import RegionNetwork
 from classifier.scoring.weights_file import NetworkDescription, load_region_network
+from detection.datasets.layouts.class_names import spelling_key
 from detection.errors import InputError
 
 
 def start_for_classes(path: Path, class_names: Sequence[str]) -> tuple[RegionNetwork, NetworkDescription]:
     """Return the network of a weights file, with a class layer and a box head for other classes, and its description.
 
-    A class that the trained network also has, by its name in any case, keeps its rows of both layers. Any other class
-    starts with the mean of the rows of all trained classes, so all such classes score alike until they are trained.
-    Background keeps its row.
+    A class whose name the trained network also has, whatever its case and spaces, keeps its rows of both layers. Any
+    other class starts with the mean of the rows of all trained classes, so all such classes score alike until they are
+    trained. Background keeps its row.
 
     Args:
         path: weights file of a network of regions with softmax and box regression.
@@ -36,8 +37,8 @@ def start_for_classes(path: Path, class_names: Sequence[str]) -> tuple[RegionNet
     description = replace(old, class_names=tuple(class_names), training={"started_from": path.name})
     network = description.build_region_network()
     state = source.state_dict()
-    known = {name.casefold(): label for label, name in enumerate(old.class_names)}
-    labels = [known.get(name.casefold()) for name in class_names]
+    known = {spelling_key(name): label for label, name in enumerate(old.class_names)}
+    labels = [known.get(spelling_key(name)) for name in class_names]
     for part in ("weight", "bias"):
         classes, boxes = state[f"trunk.linear.{part}"], state[f"box_head.{part}"]
         state[f"trunk.linear.{part}"] = torch.cat([classes[:1], _rows_for(classes[1:], labels)])

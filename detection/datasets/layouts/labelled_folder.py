@@ -22,6 +22,9 @@ from detection.structures.ground_truth import GroundTruth
 
 logger = logging.getLogger(__name__)
 
+EVERY_SPLIT = "all"
+"""The name that stands for the pictures of all splits."""
+
 VALIDATION_SHARE = 0.2
 """The share of the pictures that are held out for validation where there is no such split (our choice)."""
 
@@ -86,7 +89,11 @@ class LabelledFolder(DataSet):
             logger.warning(f"{self.root}: left out {len(self.left_out)} {what}")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
-        """Yield the usable images of a split; what was left out is not reported again."""
+        """Yield the usable images of a split, or of all splits for "all"; what was left out is not reported again."""
+        if split == EVERY_SPLIT:
+            for name in self.splits:
+                yield from self._entries[name]
+            return
         if split not in self._entries:
             raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")
         yield from self._entries[split]

@@ -27,15 +27,17 @@ from tools.command.output_file import add_output_options
 SMALLEST_SCORE = 0.001
 """Detections with a lower score do not change average precision, and there are very many of them."""
 
+OWN_CLASSES = "; or: detect-evaluate DATA --config FOLDER, for a detector of detect-train"
+
 ACTIONS = {action: f"tools.measure.evaluate.{action}" for action in ("run", "score", "compare", "convert")}
 
 
 @command("detect-evaluate")
 def main(arguments: Sequence[str]) -> int | None:
     """Run the action that the first argument names."""
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in ACTIONS:
-        arguments = ["run", *own_data_arguments(arguments)]
-    return run_action("detect-evaluate", ACTIONS, arguments)
+    if arguments[:1] in ([], ["-h"], ["--help"]) or arguments[0] in ACTIONS:
+        return run_action("detect-evaluate", ACTIONS, arguments, more=OWN_CLASSES)
+    return run_action("detect-evaluate", ACTIONS, ["run", *own_data_arguments(arguments)])
 
 
 def own_data_arguments(arguments: Sequence[str]) -> list[str]:
@@ -47,13 +49,11 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     parser = OptionParser(prog="detect-evaluate", description="Measure a detector of detect-train on a folder.")
     parser.add_argument("data", type=str, help="folder of pictures with boxes, in any usual layout")
     parser.add_argument("--config", type=str, required=True, help="folder that detect-train has written")
-    parser.add_argument(
-        "--split", type=str, default="val", help="split to measure on: train, val or test (default: val)"
-    )
+    parser.add_argument("--split", type=str, default="val", help="split to measure on: train, val, test or all")
     add_output_options(parser, "json", "html")
+    if not arguments[0].startswith("-") and not Path(arguments[0]).is_dir():
+        raise InputError(f"{arguments[0]}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
     settings = parser.parse_args(arguments)
-    if not Path(settings.data).is_dir():
-        raise InputError(f"{settings.data}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
     folder = Path(settings.config)
     for name in ("training.yaml", "detector.yaml"):
         if not (folder / name).is_file():

@@ -16,7 +16,7 @@ AREAS = (0.0, 0.15, 0.3, 0.45)
 """Preferences for larger boxes (`BetaCalibration.area`)."""
 
 USUAL_THRESHOLD = 0.3
-"""The score threshold where no object was found, so that there is no best F1."""
+"""The score threshold if the detector finds no object."""
 
 
 def choose_settings(detector: Detector, split: ScoredSplit, rule: str) -> Detector:

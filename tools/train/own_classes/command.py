@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import Namespace
@@ -30,23 +30,30 @@ from classifier.training.initial_weights.class_start import start_for_classes
 from detection.configuration import read_yaml
 from detection.datasets import LabelledFolder
 from detection.datasets.layouts.summary import summarise
+from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
+from detection.structures.ground_truth import checksum_of
 from tools.command.option_parser import OptionParser
 from tools.command.options import LayoutName
 from tools.train.own_classes.choice import choose_settings
 from tools.train.own_classes.detector_file import build_stages, detector_yaml
 from tools.train.own_classes.folder import DetectorFolder
-from tools.train.own_classes.plan import SIZES, measure_speed, plan_steps, write_settings
+from tools.train.own_classes.plan import SIZES, measure_speed, plan_steps, settings_text
 from tools.train.own_classes.scored_split import score_split
 from tools.train.own_classes.steps import fits_decoded, make_proposals, train_member
-from tools.train.own_classes.summary import Figures, closing_lines, write_summary
+from tools.train.own_classes.summary import SplitResult, next_commands, write_summary
 
 START = "everyday.safetensors"
 """The shipped network that training starts from."""
 
 RULE = "voc"
 """The scoring rule of the figures: average precision as PASCAL VOC defines it, at an IoU of 0.5."""
+
+
+DURATION = r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
+
+SizeName = Literal["small", "medium", "large"]
 
 
 def build_parser() -> OptionParser:
@@ -60,8 +67,8 @@ def build_parser() -> OptionParser:
     parser.add_argument(
         "--output", type=str | None, help="folder of the new detector; default: <name of DATA>-detector"
     )
-    parser.add_argument("--time", type=duration, default=600.0, help="time for everything, such as 90s, 10m or 1h30m")
-    parser.add_argument("--size", type=str, choices=SIZES, default="medium", help="larger is slower and finds more")
+    parser.add_argument("--time", type=str, default="10m", help="time for everything, such as 90s, 10m or 1h30m")
+    parser.add_argument("--size", type=SizeName, default="medium", help="larger is slower and finds more")
     parser.add_argument("--members", type=PositiveInt, default=1, help="number of networks; more are slower and better")
     parser.add_argument("--seed", type=NonNegativeInt, default=1, help="seed of the training")
     parser.add_argument(
@@ -71,17 +78,17 @@ def build_parser() -> OptionParser:
     return parser
 
 
-def duration(text: str | float) -> float:
+def seconds_of(text: str) -> float:
     """Return the seconds of "90s", "10m" or "1h30m"; a number alone is in seconds.
 
     Raises:
-        ValueError: for anything else, or if it is not above 0.
+        InputError: for another text, or if the time is not above 0.
     """
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", str(text).strip())
-    parts = [float(part or 0) for part in match.groups()] if match else [0.0]
+    match = re.fullmatch(DURATION, text)
+    parts = [float(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     if not seconds:
-        raise ValueError(f"expected a time such as 90s, 10m or 1h30m, got '{text}'")
+        raise InputError(f"--time: expected a time above 0, such as 90s, 10m or 1h30m, got '{text}'")
     return seconds
 
 
@@ -108,6 +115,7 @@ class OwnClasses:
         self.options = options
         self.fit_module = fit_module
         self.started = time.monotonic()
+        self.seconds = seconds_of(options.time)
         self.data = Path(options.data)
         self.dataset = read_data(self.data, options)
         self.folder = DetectorFolder(Path(options.output or f"{self.data.resolve().name}-detector"))
@@ -118,13 +126,16 @@ class OwnClasses:
         print("1/5 data")
         summary = summarise(self.dataset).lines()
         print("\n".join(f"    {line}" for line in summary))
-        kept = ("time", "size", "members", "seed", "layout")
-        folder.claim({"data": str(self.data.resolve()), **{name: options[name] for name in kept}})
+        kept = {name: options[name] for name in ("time", "size", "members", "seed", "layout")}
+        folder.claim(kept, data_checksum(self.dataset))
+        if folder.detector_file.exists():
+            print("\n".join([f"{folder.root}: this detector is finished", *next_commands(folder, self.data)]))
+            return
         print(f"2/5 settings: {self.plan()}")
         if options.dry_run:
-            print(f"{folder.training}: change it if you like, and run the command again without --dry-run")
+            print(f"{folder.training_file}: change it if you like, and run the command again without --dry-run")
             return
-        print("3/5 proposals: the boxes of every training picture that may hold an object")
+        print("3/5 proposals: finding boxes that may hold an object in each training picture")
         make_proposals(folder, self.data)
         print(f"4/5 training: {options.members} network{'s' if options.members > 1 else ''}")
         decode = fits_decoded(self.dataset.read_entries("train"))
@@ -132,48 +143,64 @@ class OwnClasses:
             seed = options.seed + member - 1
             train_member(folder, self.data, member, seed=seed, decode=decode, fit_module=self.fit_module)
         print("5/5 figures: the thresholds are chosen, and the detector is measured")
-        figures = self.measure()
-        write_summary(folder, figures, data_lines=summary, options=vars(options))
-        print("\n".join(closing_lines(folder, figures, self.data)))
+        results = self.measure()
+        write_summary(folder, results, data_lines=summary, options=vars(options))
+        self.write_detector(results["val"].detector)
+        for split, result in results.items():
+            print(f"{folder.root}: {result.line(split)}")
+        print("\n".join([f"{folder.root}: report.html has all figures", *next_commands(folder, self.data)]))
 
     def plan(self) -> str:
         """Write the start weights and the settings, unless they are there; return a line about them."""
         folder, options, size = self.folder, self.options, SIZES[self.options.size]
-        if folder.training.exists():
-            return f"those in {folder.training}"
+        if folder.training_file.exists():
+            return f"those in {folder.training_file}"
         network, description = start_for_classes(find_weights(START), self.dataset.class_names)
-        save_weights(folder.start, network, replace(description, input_size=size.input_size, context=size.context))
+        save_weights(
+            folder.start_weights, network, replace(description, input_size=size.input_size, context=size.context)
+        )
         values: dict[str, Any] = {"seed": options.seed, "input_size": size.input_size, "context": size.context}
         values |= {"budget": size.proposals, "class_names": json.dumps(self.dataset.class_names, ensure_ascii=False)}
         values |= {"layout": self.dataset.layout}
-        detector = build_stages(yaml.safe_load(write_settings(values)), [str(folder.start)])
+        detector = build_stages(yaml.safe_load(settings_text(values)), [str(folder.start_weights)])
         speed = measure_speed(network, detector, self.dataset.read("train"), size)
         counts = {split: len(self.dataset.read(split)) for split in self.dataset.splits}
         steps = plan_steps(
             speed,
-            seconds=options.time - (time.monotonic() - self.started),
+            seconds=self.seconds - (time.monotonic() - self.started),
             pictures=sum(counts.values()),
             measured=sum(counts.values()) - counts["train"],
             members=options.members,
         )
         values |= {"max_steps": steps, "precision": speed.precision}
-        write_atomically(folder.training, write_settings(values).encode("utf-8"))
-        return f"{steps} steps of {speed.step:.2f} s for each network, written to {folder.training}"
+        write_atomically(folder.training_file, settings_text(values).encode("utf-8"))
+        return f"{steps} steps of {speed.step:.2f} s for each network, written to {folder.training_file}"
 
-    def measure(self) -> dict[str, Figures]:
-        """Choose the settings of the detector on "val", and return its figures on "val", and on "test" if there is one.
-
-        The file detector.yaml is written here.
-        """
-        folder, settings = self.folder, read_yaml(self.folder.training)
-        names = [folder.member_name(member) for member in range(1, self.options.members + 1)]
-        detector = build_stages(settings, [str(folder.root / name) for name in names])
+    def measure(self) -> dict[str, SplitResult]:
+        """Choose the settings of the detector on "val"; return its results on "val", and on "test" if there is one."""
+        folder = self.folder
+        weights = [str(folder.root / name) for name in self.weights()]
+        detector = build_stages(read_yaml(folder.training_file), weights)
         scored = {
             split: score_split(detector, self.dataset, split) for split in self.dataset.splits if split != "train"
         }
         chosen = choose_settings(detector, scored["val"], RULE)
-        write_atomically(folder.detector, detector_yaml(settings, names, chosen).encode("utf-8"))
-        return {split: Figures.of(chosen, images, RULE) for split, images in scored.items()}
+        return {split: SplitResult.of(chosen, images, RULE) for split, images in scored.items()}
+
+    def weights(self) -> list[str]:
+        """Return the names of the weights of all members."""
+        return [self.folder.member_name(member) for member in range(1, self.options.members + 1)]
+
+    def write_detector(self, chosen: Detector) -> None:
+        """Write detector.yaml, which says that the detector is finished."""
+        text = detector_yaml(read_yaml(self.folder.training_file), self.weights(), chosen)
+        write_atomically(self.folder.detector_file, text.encode("utf-8"))
+
+
+def data_checksum(dataset: LabelledFolder) -> str:
+    """Return a text that differs between data of different pictures, boxes or classes."""
+    checksums = [f"{split} {checksum_of(dataset.read(split)):08x}" for split in dataset.splits]
+    return ", ".join([*dataset.class_names, *checksums])
 
 
 def read_data(data: Path, options: Namespace) -> LabelledFolder:

@@ -21,10 +21,8 @@ HEADER = """\
 
 def build_stages(settings: dict[str, Any], weights: Sequence[str]) -> Detector:
     """Return a detector with the proposer of a training's settings and these weights, without calibration."""
-    limits = ("score_threshold", "nms_iou_threshold", "max_detections")
-    detector = settings["detector"]
-    stages = {"propose": detector["propose"], "classify": classify(weights)}
-    return build_detector(stages | {name: detector[name] for name in limits}, source="training.yaml")
+    stages = settings["detector"] | {"classify": classify(weights)}
+    return build_detector(stages, source="training.yaml")
 
 
 def detector_yaml(settings: dict[str, Any], weights: Sequence[str], chosen: Detector) -> str:
@@ -33,8 +31,7 @@ def detector_yaml(settings: dict[str, Any], weights: Sequence[str], chosen: Dete
     if isinstance(chosen.calibrate, BetaCalibration):
         path = f"{BetaCalibration.__module__}.{BetaCalibration.__qualname__}"
         content["calibrate"] = {"class_path": path, "init_args": asdict(chosen.calibrate)}
-    limits = ("score_threshold", "nms_iou_threshold", "max_detections")
-    content |= {name: getattr(chosen, name) for name in limits}
+    content |= {name: getattr(chosen, name) for name in ("score_threshold", "nms_iou_threshold", "max_detections")}
     return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

@@ -16,17 +16,19 @@ class DetectorFolder:
     """The paths in the folder `root` of a detector.
 
     `work/` holds what only the training needs; it may be deleted when the detector is finished.
+
+    All files in the folder belong to the command, which replaces them until the detector is finished.
     """
 
     root: Path
 
     @property
-    def training(self) -> Path:
+    def training_file(self) -> Path:
         """The settings of the training, which the user may change."""
         return self.root / "training.yaml"
 
     @property
-    def detector(self) -> Path:
+    def detector_file(self) -> Path:
         """The settings of the finished detector, written last."""
         return self.root / "detector.yaml"
 
@@ -35,7 +37,7 @@ class DetectorFolder:
         return self.root / "work"
 
     @property
-    def start(self) -> Path:
+    def start_weights(self) -> Path:
         """The weights that every member starts from."""
         return self.work / "start.safetensors"
 
@@ -43,7 +45,7 @@ class DetectorFolder:
         """Return the file name of the weights of member 1, 2, ..."""
         return f"member_{member}.safetensors"
 
-    def run(self, member: int) -> Path:
+    def run_folder(self, member: int) -> Path:
         """Return the folder of the checkpoints and logs of a member."""
         return self.work / f"member_{member}"
 
@@ -52,22 +54,47 @@ class DetectorFolder:
         """The cache of the proposals of the training pictures."""
         return self.work / "train.proposals"
 
-    def claim(self, options: dict[str, Any]) -> None:
-        """Record the options of a new detector, or check that they are those of the detector that is there.
+    def claim(self, options: dict[str, Any], data: str) -> None:
+        """Record the options and the data of a new detector, or check that the detector that is there has the same.
+
+        Args:
+            options: the options of the command that must not change, as the user writes them.
+            data: a text that differs between data of different pictures, boxes or classes.
 
         Raises:
-            InputError: naming the option that differs, or if the folder holds something else.
+            InputError: naming the option that differs, or if the data have changed, or if the folder holds something
+                else.
         """
-        path = self.work / "options.json"
+        path = self.root / "options.json"
         if not path.exists():
             if self.root.is_dir() and any(self.root.iterdir()):
-                raise InputError(f"{self.root}: expected a new folder, or one of an earlier detect-train; got another")
-            write_atomically(path, json.dumps(options, indent=2).encode())
-            return
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in options.items():
-            if earlier.get(name) != value:
                 raise InputError(
-                    f"{self.root}: was begun with {name} {earlier.get(name)}, got {value}; "
+                    f"{self.root}: this folder is not empty and not of detect-train; choose another --output"
+                )
+            write_atomically(path, json.dumps({"options": options, "data": data}, indent=2).encode())
+            return
+        earlier = read_claim(path)
+        for name, value in options.items():
+            if (begun := earlier["options"].get(name)) != value:
+                raise InputError(
+                    f"{self.root}: this detector was begun with --{name} {begun}, now it is {value}; "
                     "give the same options to go on, or choose another --output"
                 )
+        if earlier["data"] != data:
+            raise InputError(
+                f"{self.root}: the pictures, boxes or classes have changed since this detector was begun; "
+                "choose another --output to train on them"
+            )
+
+
+def read_claim(path: Path) -> dict[str, Any]:
+    """Return the content of options.json.
+
+    Raises:
+        InputError: naming the file, if it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        return {"options": dict(content["options"]), "data": str(content["data"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: expected the options of detect-train, cannot read them: {error}") from None

@@ -64,7 +64,7 @@ def plan_steps(speed: Speed, *, seconds: float, pictures: int, measured: int, me
     """Return the number of training steps of each member that fit into the time.
 
     Args:
-        speed: of this machine.
+        speed: the speed of this machine.
         seconds: time for everything.
         pictures: number of pictures whose proposals are needed.
         measured: number of pictures that the finished detector is measured on.
@@ -125,7 +125,7 @@ def stopwatch() -> Iterator[list[float]]:
     elapsed.append(time.perf_counter() - start)
 
 
-def write_settings(values: Mapping[str, Any]) -> str:
+def settings_text(values: Mapping[str, Any]) -> str:
     """Return the text of the template, with its comments, and with new values for the keys `values`.
 
     Of several keys with the same name, the outermost gets the value.

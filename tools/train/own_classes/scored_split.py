@@ -19,7 +19,7 @@ from tools.command.image_proposals import ImageProposals, propose_ahead
 from tools.measure.evaluate.command import SMALLEST_SCORE
 
 MOST_IMAGES = 1000
-"""The most pictures that are scored, evenly spaced in the split: enough for figures to about a point."""
+"""The most pictures that are scored, evenly spaced in the split: the mAP is accurate to about 0.01."""
 
 
 class ScoredImage(NamedTuple):
@@ -45,7 +45,7 @@ class ScoredSplit(NamedTuple):
 
 
 def all_detections(detector: Detector) -> Detector:
-    """Return the detector with a threshold so low that no detection that counts is missing from a curve."""
+    """Return the detector with the score threshold `SMALLEST_SCORE`, so that precision-recall curves are complete."""
     return replace(detector, score_threshold=SMALLEST_SCORE)
 
 
@@ -74,10 +74,5 @@ def score_split(detector: Detector, dataset: DataSet, split: str) -> ScoredSplit
         file_names=[record.path.name for record in records],
         sizes=[image.size for image in images],
     )
-    entries = [replace_size(entry, image.size) for entry, image in zip(entries, images, strict=True)]
+    entries = [entry._replace(size=image.size) for entry, image in zip(entries, images, strict=True)]
     return ScoredSplit(entries, split_objects(index, records), images)
-
-
-def replace_size(entry: Entry, size: tuple[int, int]) -> Entry:
-    """Return an entry with the size of its picture, which annotations may lack."""
-    return entry._replace(size=size)

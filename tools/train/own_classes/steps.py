@@ -27,7 +27,7 @@ def make_proposals(folder: DetectorFolder, data: Path) -> None:
     """Find the proposals of the training pictures that have none yet; the command names those that it leaves out."""
     options = ["--split=train", f"--output={folder.proposals}", f"--workers={os.cpu_count() or 1}"]
     if run("tools.data.propose", *_common(folder, data), *options):
-        ProposalCache(folder.proposals)  # raises an error if more is wrong than that pictures were left out
+        ProposalCache(folder.proposals)  # raises an error unless pictures were only left out
 
 
 def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool, fit_module: str) -> None:
@@ -44,12 +44,12 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
     Raises:
         InputError: if the training ends with an error, which it has printed.
     """
-    weights, last = folder.root / folder.member_name(member), folder.run(member) / "last.ckpt"
+    weights, last = folder.root / folder.member_name(member), folder.run_folder(member) / "last.ckpt"
     if weights.exists():
         return
     common = [*_common(folder, data), f"--seed={seed}"]
-    fit = [f"--proposals={folder.proposals}", f"--initial_weights={folder.start}"]
-    fit += [f"--output={folder.run(member)}"]
+    fit = [f"--proposals={folder.proposals}", f"--initial_weights={folder.start_weights}"]
+    fit += [f"--output={folder.run_folder(member)}"]
     if decode:
         fit.append(f"--decoded_images={folder.work / 'train.decoded'}")
     if last.exists():
@@ -76,4 +76,4 @@ def fits_decoded(entries: Sequence[Entry]) -> bool:
 
 
 def _common(folder: DetectorFolder, data: Path) -> list[str]:
-    return [f"--config={folder.training}", f"--data={data}"]
+    return [f"--config={folder.training_file}", f"--data={data}"]

@@ -16,9 +16,10 @@ from detection.detector import Detector
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.image import read_image
-from detection.runtime.atomic_write import atomic_path, write_atomically
+from detection.runtime.atomic_write import write_atomically
 from detection.structures.detections import Detections
 from tools.command.output_file import OutputFile
+from tools.command.picture_file import save_figure, save_picture
 from tools.report.json_values import write_json
 from tools.report.page import write_page
 from tools.report.report_text import format_report
@@ -38,8 +39,8 @@ SMOOTHING = 0.8
 """Weight of the next value in the average of a loss, as in detect-plot-training."""
 
 
-class Figures(NamedTuple):
-    """The figures of a detector on a split: the scored pictures, the metrics, and the report on them."""
+class SplitResult(NamedTuple):
+    """The result of a detector on a split: the scored pictures, the metrics, and the report on them."""
 
     detector: Detector
     images: ScoredSplit
@@ -47,7 +48,7 @@ class Figures(NamedTuple):
     report: dict[str, Any]
 
     @classmethod
-    def of(cls, detector: Detector, images: ScoredSplit, rule: str) -> Figures:
+    def of(cls, detector: Detector, images: ScoredSplit, rule: str) -> SplitResult:
         """Measure all detections of the pictures, also those below the detector's score threshold."""
         metrics = images.measure(all_detections(detector), rule)
         return cls(detector, images, metrics, build_report(metrics, resamples=RESAMPLES, warnings=[]))
@@ -60,24 +61,21 @@ class Figures(NamedTuple):
 
 
 def write_summary(
-    folder: DetectorFolder, figures: Mapping[str, Figures], *, data_lines: Sequence[str], options: Mapping[str, Any]
+    folder: DetectorFolder, results: Mapping[str, SplitResult], *, data_lines: Sequence[str], options: Mapping[str, Any]
 ) -> None:
     """Write all files that describe the detector. The curves need matplotlib, and are left out without it."""
-    last = list(figures)[-1]
-    write_json(
-        OutputFile(folder.root / "figures.json", COMMAND), {split: part.report for split, part in figures.items()}
-    )
-    paths = {entry.record.image_id: entry.record.path for entry in figures[last].images.entries}
+    last = list(results)[-1]
+    reports = {split: result.report for split, result in results.items()}
+    write_json(OutputFile(folder.root / "figures.json", COMMAND), reports)
+    paths = {entry.record.image_id: entry.record.path for entry in results[last].images.entries}
     page = OutputFile(folder.root / "report.html", COMMAND)
-    write_page(page, figures[last].report, figures[last].metrics, paths.get)
-    sheet = draw_sheet(figures[last])
-    with atomic_path(folder.root / "pictures.png") as temporary:
-        sheet.save(temporary)
+    write_page(page, results[last].report, results[last].metrics, paths.get)
+    save_picture(draw_sheet(results[last]), OutputFile(folder.root / "pictures.png", COMMAND))
     if importlib.util.find_spec("matplotlib") is not None:
         draw_curves(folder, options["members"])
-    class_names = figures[last].detector.class_names
+    class_names = results[last].detector.class_names
     write_atomically(folder.root / "classes.txt", "".join(f"{name}\n" for name in class_names).encode("utf-8"))
-    card = model_card(folder, figures, data_lines=data_lines, options=options)
+    card = model_card(folder, results, data_lines=data_lines, options=options)
     write_atomically(folder.root / "README.md", card.encode("utf-8"))
 
 
@@ -85,19 +83,18 @@ def draw_curves(folder: DetectorFolder, members: int) -> None:
     """Draw the losses of the members' training in curves.png."""
     from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow, and optional
 
-    runs = [read_run(str(folder.run(member))) for member in range(1, members + 1)]
-    with atomic_path(folder.root / "curves.png") as temporary:
-        draw_training(runs, smoothing=SMOOTHING).savefig(temporary)
+    runs = [read_run(str(folder.run_folder(member))) for member in range(1, members + 1)]
+    save_figure(draw_training(runs, smoothing=SMOOTHING), OutputFile(folder.root / "curves.png", COMMAND))
 
 
-def draw_sheet(figures: Figures) -> PIL.Image.Image:
+def draw_sheet(result: SplitResult) -> PIL.Image.Image:
     """Draw pictures of a split, evenly spaced, with the boxes that the detector shows at its threshold."""
-    images = list(zip(figures.images.entries, figures.images.images, strict=True))
+    images = list(zip(result.images.entries, result.images.images, strict=True))
     places = np.linspace(0, len(images) - 1, min(len(images), COLUMNS * ROWS)).round().astype(int)
     chosen = [images[place] for place in places]
     canvas = PIL.Image.new("RGB", (COLUMNS * CELL[0], -(-len(chosen) // COLUMNS) * CELL[1]), "white")
     for place, (entry, scored) in enumerate(chosen):
-        detections = figures.detector.suppress(scored.boxes, scored.scores, scored.size)
+        detections = result.detector.suppress(scored.boxes, scored.scores, scored.size)
         image = read_image(entry.record.path)
         fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), CELL))
         scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
@@ -110,14 +107,14 @@ def draw_sheet(figures: Figures) -> PIL.Image.Image:
 
 
 def model_card(
-    folder: DetectorFolder, figures: Mapping[str, Figures], *, data_lines: Sequence[str], options: Mapping[str, Any]
+    folder: DetectorFolder, results: Mapping[str, SplitResult], *, data_lines: Sequence[str], options: Mapping[str, Any]
 ) -> str:
     """Return the text of README.md."""
-    shown = " ".join(f"--{name} {options[name]:g}" for name in ("time", "members", "seed"))
+    shown = " ".join(f"--{name} {options[name]}" for name in ("time", "size", "members", "seed"))
     parts = [
         f"# {folder.root.name}",
-        f"A detector of {len(figures['val'].detector.class_names)} classes ([classes.txt](classes.txt)), made by:",
-        f"    detect-train {Path(options['data']).name} {shown} --size {options['size']}",
+        f"A detector of {len(results['val'].detector.class_names)} classes ([classes.txt](classes.txt)), made by:",
+        f"    detect-train {Path(options['data']).name} {shown}",
         "Its settings are in [training.yaml](training.yaml), its report is [report.html](report.html), and "
         "[pictures.png](pictures.png) shows what it finds. To use it:",
         "    detect --config THIS_FOLDER photo.jpg",
@@ -127,19 +124,16 @@ def model_card(
         "its pictures for non-commercial research, and from photographs of COCO.",
         "## Figures",
         "Average precision as PASCAL VOC defines it, at an IoU of 0.5, with 95% bootstrap intervals. The calibration "
-        "and the score threshold were chosen on val, so the figures of val flatter a little; those of test do not.",
+        "and the score threshold were chosen on val, so the figures of val are a little too high.",
     ]
-    for split, part in figures.items():
-        parts += [f"### {split}", "\n".join(f"    {line}" for line in format_report(part.report).splitlines())]
+    for split, result in results.items():
+        parts += [f"### {split}", "\n".join(f"    {line}" for line in format_report(result.report).splitlines())]
     return "\n\n".join(parts) + "\n"
 
 
-def closing_lines(folder: DetectorFolder, figures: Mapping[str, Figures], data: Path) -> list[str]:
-    """Return what is printed at the end: the figures, and the commands to run next."""
-    root = folder.root
+def next_commands(folder: DetectorFolder, data: Path) -> list[str]:
+    """Return the commands that use and measure the detector."""
     return [
-        *(f"{root}: {part.line(split)}" for split, part in figures.items()),
-        f"{root}: report.html has all figures, pictures.png shows what the detector finds",
-        f"detect:  detect --config {root} photo.jpg",
-        f"measure: detect-evaluate {data} --config {root}",
+        f"detect:  detect --config {folder.root} photo.jpg",
+        f"measure: detect-evaluate {data} --config {folder.root}",
     ]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from detection.configuration import load_detector
+from detection.errors import InputError
 from tools.measure.evaluate.command import main as evaluate
 from tools.train.own_classes import plan
-from tools.train.own_classes.command import duration
+from tools.train.own_classes.command import seconds_of
 from tools.train.train_classifier import main
 
 SHORT = {
@@ -75,12 +76,12 @@ def test_a_finished_training_is_not_repeated(detector: Path, shapes: Path, capsy
     before = weights.stat().st_mtime_ns
     assert main([str(shapes), "--output", str(detector), "--size", "small"]) == 0
     assert weights.stat().st_mtime_ns == before
-    assert "2/5 settings: those in" in capsys.readouterr().out
+    assert f"{detector}: this detector is finished" in capsys.readouterr().out
 
 
 def test_other_options_are_refused(detector: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(shapes), "--output", str(detector), "--size", "large"]) == 1
-    expected = f"detect-train: {detector}: was begun with size small, got large; give the same options to go on"
+    expected = f"detect-train: {detector}: this detector was begun with --size small, now it is large; give the same"
     assert expected in capsys.readouterr().err
 
 
@@ -89,8 +90,34 @@ def test_a_folder_of_something_else_is_refused(
 ) -> None:
     (tmp_path / "letter.txt").write_text("Dear reader")
     assert main([str(shapes), "--output", str(tmp_path)]) == 1
-    assert "expected a new folder" in capsys.readouterr().err
+    assert f"{tmp_path}: this folder is not empty and not of detect-train" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_changed_data_are_refused(
+    detector: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "shapes"
+    shutil.copytree(shapes, data)
+    assert main([str(data), "--output", str(detector), "--size", "small"]) == 0  # the same data in another folder
+    (data / "000.xml").write_text((data / "000.xml").read_text().replace("ball", "box"))
+    assert main([str(data), "--output", str(detector), "--size", "small"]) == 1
+    expected = f"{detector}: the pictures, boxes or classes have changed since this detector was begun"
+    assert expected in capsys.readouterr().err
+
+
+def test_interrupted_training_goes_on(
+    detector: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The detector's file is the last that is written; without it, the command measures again and writes it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(detector, copy)
+    (copy / "detector.yaml").unlink()
+    before = (copy / "member_1.safetensors").read_bytes()
+    assert main([str(shapes), "--output", str(copy), "--size", "small"]) == 0
+    assert "2/5 settings: those in" in capsys.readouterr().out
+    assert (copy / "member_1.safetensors").read_bytes() == before
+    assert (copy / "detector.yaml").read_text() == (detector / "detector.yaml").read_text()
 
 
 def test_is_measured_without_further_options(
@@ -100,6 +127,8 @@ def test_is_measured_without_further_options(
     assert evaluate([str(shapes), "--config", str(detector)]) == 0
     figures = json.loads((detector / "figures.json").read_text())
     assert f"mAP (voc): {figures['val']['mAP']:.4f}" in capsys.readouterr().out
+    assert evaluate([str(shapes), "--config", str(detector), "--split", "all"]) == 0
+    assert "10 images, 20 objects" in capsys.readouterr().out
 
 
 def test_measuring_needs_the_folder_of_a_detector(
@@ -122,10 +151,10 @@ def test_a_single_picture_cannot_be_divided(shapes: Path, tmp_path: Path, capsys
     ("text", "seconds"), [("90s", 90.0), ("10m", 600.0), ("1h30m", 5400.0), ("45", 45.0), ("0.5h", 1800.0)]
 )
 def test_duration(text: str, seconds: float) -> None:
-    assert duration(text) == seconds
+    assert seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "ten minutes", "-5m", "0s", "5 m 3 h"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a time such as 90s, 10m or 1h30m"):
-        duration(text)
+    with pytest.raises(InputError, match="--time: expected a time above 0, such as 90s, 10m or 1h30m"):
+        seconds_of(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tools.train.own_classes.plan import FEWEST_STEPS, FIXED_SECONDS, Speed, plan_steps, write_settings
+from tools.train.own_classes.plan import FEWEST_STEPS, FIXED_SECONDS, Speed, plan_steps, settings_text
 
 SPEED = Speed(step=2.0, propose=0.5, score=1.0, precision="32-true")
 
@@ -22,7 +22,7 @@ def test_a_short_time_still_gives_a_few_steps() -> None:
 
 
 def test_settings_keep_their_comments() -> None:
-    text = write_settings({"max_steps": 77, "input_size": 96, "class_names": '["cat", "hot dog"]'})
+    text = settings_text({"max_steps": 77, "input_size": 96, "class_names": '["cat", "hot dog"]'})
     content = yaml.safe_load(text)
     assert content["trainer"]["max_steps"] == 77
     assert content["input_size"] == 96
@@ -33,4 +33,4 @@ def test_settings_keep_their_comments() -> None:
 
 def test_unknown_setting() -> None:
     with pytest.raises(ValueError, match="expected the key colour"):
-        write_settings({"colour": 1})
+        settings_text({"colour": 1})

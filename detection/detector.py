@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detection.image import as_image
 from detection.structures.arrays import FloatArray, Image
-from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, nms
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
 
@@ -35,6 +35,8 @@ class Detector:
         score_threshold: detections with a lower score are dropped, 0-1.
         nms_iou_threshold: of two detections of a class with an IoU above this, the one with the lower score is dropped.
         max_detections: the largest number of detections in an image; the best are kept.
+        part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
+            its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -49,11 +51,13 @@ class Detector:
     nms_iou_threshold: float = NMS_IOU_THRESHOLD
     max_detections: int = MAX_DETECTIONS
     calibrate: Calibration | None = None
+    part_share: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "nms_iou_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0-1, got {getattr(self, name)}")
+        for name in ("score_threshold", "nms_iou_threshold", "part_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in 0-1, got {value}")
         if self.max_detections < 0:
             raise ValueError(f"max_detections must be at least 0, got {self.max_detections}")
 
@@ -110,6 +114,8 @@ class Detector:
             rows = np.flatnonzero(candidates[:, label])
             rows = rows[np.argsort(-class_scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
             kept_rows = rows[nms(class_boxes[rows, label], class_scores[rows, label], self.nms_iou_threshold)]
+            if self.part_share is not None:
+                kept_rows = kept_rows[drop_parts(class_boxes[kept_rows, label], self.part_share)]
             kept[kept_rows, label] = True
         labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
         best = np.argsort(-class_scores[rows, labels], kind="stable")[: self.max_detections]

@@ -62,14 +62,23 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
 
 def paired_iou(boxes: Floats, others: Floats) -> Floats:
     """Return the IoU of boxes [..., 4] with others [..., 4], whose shapes are broadcast: [...] in 0-1."""
-    x1, y1, x2, y2 = _columns(boxes)
-    other_x1, other_y1, other_x2, other_y2 = _columns(others)
-    width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
-    height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
-    intersection = width * height
+    columns, other_columns = _columns(boxes), _columns(others)
+    x1, y1, x2, y2 = columns
+    other_x1, other_y1, other_x2, other_y2 = other_columns
+    intersection = _intersection(columns, other_columns)
     union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - intersection
     iou: Floats = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return iou
+
+
+def _intersection(columns: Floats, others: Floats) -> Floats:
+    """Return the area of the intersection of boxes [4, ...] with others [4, ...], whose shapes are broadcast."""
+    x1, y1, x2, y2 = columns
+    other_x1, other_y1, other_x2, other_y2 = others
+    width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
+    height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
+    area: Floats = width * height
+    return area
 
 
 def _columns(boxes: Floats) -> Floats:
@@ -106,3 +115,19 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
                 dropped[row - start] = False  # the box itself; boxes before it have been decided already
                 alive[start:][dropped] = False
     return order[alive].astype(np.int64)
+
+
+def drop_parts(boxes: FloatArray, share: float) -> IntArray:
+    """Return the indices of the boxes [N, 4], xyxy and best first, that do not lie in a better and larger kept box.
+
+    A box lies in another if at least this `share` (0-1) of its area does. Suppression by IoU keeps such a box if it is
+    small: a face and the person whose face it is have a small IoU.
+    """
+    areas = box_area(boxes)
+    kept: list[int] = []
+    for index, box in enumerate(boxes):
+        larger = [other for other in kept if areas[other] >= areas[index]]
+        common = _intersection(_columns(boxes[larger]), _columns(box[None]))
+        if not (common >= share * areas[index]).any():
+            kept.append(index)
+    return np.array(kept, np.int64)

@@ -38,7 +38,8 @@ Settings = dict[str, Any]
 def test_default_is_the_detector_of_everyday_objects(photo_pixels: Image) -> None:
     detector = load_detector(device="cpu")
     assert isinstance(detector.propose, MergedProposer)
-    assert isinstance(detector.classify, RegionClassifier)
+    assert isinstance(detector.classify, Ensemble)
+    assert [network.input_format.size for network in detector.classify.networks] == [112, 224]
     assert len(detector.class_names) == 80
     detections = detector(photo_pixels)
     assert detections.class_names == detector.class_names
@@ -60,7 +61,7 @@ def test_the_detector_of_tiny_imagenet_is_a_cascade_of_seven_networks() -> None:
 
 def test_default_file_with_other_weights(tiny_weights: Path) -> None:
     settings = read_yaml(DEFAULT_CONFIG)
-    settings["classify"]["init_args"]["weights"] = str(tiny_weights)
+    settings["classify"]["init_args"] = {"members": [str(tiny_weights)]}
     detector = build_detector(settings, source="test", device="cpu")
     assert isinstance(detector.propose, MergedProposer)
     multibox, search = detector.propose.proposers

@@ -202,3 +202,12 @@ def test_suppress_refuses_scores_of_another_number_of_classes(columns: int) -> N
     scores = RegionScores(np.full((2, columns), 0.3, np.float32))
     with pytest.raises(ValueError, match=r"probabilities must have shape \[2, 4\]"):
         make_detector().suppress(APART[:2], scores, SIZE)
+
+
+def test_parts_of_a_detection_are_dropped_if_asked_for() -> None:
+    boxes = as_boxes([(0, 0, 40, 40), (0, 0, 10, 10), (0, 0, 10, 10)])
+    scores = RegionScores(np.array([[0, 0.9, 0, 0], [0, 0.8, 0, 0], [0, 0, 0.7, 0]], np.float32))
+    detector = make_detector()
+    assert detector.suppress(boxes, scores, SIZE).names == ["cat", "cat", "dog"]
+    detector.part_share = 0.8
+    assert detector.suppress(boxes, scores, SIZE).names == ["cat", "dog"]

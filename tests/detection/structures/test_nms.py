@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import nms as torchvision_nms
 
 from detection.structures import boxes as boxes_module
-from detection.structures.boxes import NMS_IOU_THRESHOLD, as_boxes, nms
+from detection.structures.boxes import NMS_IOU_THRESHOLD, as_boxes, drop_parts, nms
 from tests.detection.structures.naive_nms import naive_nms, random_boxes
 
 
@@ -144,3 +144,29 @@ def test_a_numpy_threshold_means_the_same() -> None:
     """The intersection is 10 x 6, the union 130 + 130 - 60. float32 and float64 round this IoU of 0.3 differently."""
     boxes = np.array([[0, 0, 10, 13], [0, 7, 10, 20]], np.float32)
     assert nms(boxes, np.array([0.9, 0.8], np.float32), np.float64(0.3)).tolist() == [0, 1]
+
+
+def whole_boxes(boxes: Sequence[Sequence[float]], share: float) -> list[int]:
+    return [int(index) for index in drop_parts(as_boxes(boxes), share)]
+
+
+def test_a_part_of_a_better_and_larger_box_is_dropped() -> None:
+    # Of the second box, 10 of 20 columns lie in the first: half of its area, an IoU of 200 / 10,200.
+    boxes = [(0, 0, 100, 100), (90, 0, 110, 20)]
+    assert whole_boxes(boxes, 0.5) == [0]
+    assert whole_boxes(boxes, 0.51) == [0, 1]
+
+
+def test_a_better_part_does_not_drop_the_whole() -> None:
+    assert whole_boxes([(40, 40, 60, 60), (0, 0, 100, 100)], 0.8) == [0, 1]
+
+
+def test_a_box_that_was_dropped_drops_none() -> None:
+    # The third box lies in the second one, which is a part of the first; 15 of its 20 columns lie in the first.
+    boxes = [(0, 0, 100, 100), (60, 0, 105, 40), (85, 0, 105, 20)]
+    assert whole_boxes(boxes, 0.8) == [0, 2]
+
+
+def test_boxes_apart_and_no_boxes() -> None:
+    assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30), (0, 20, 5, 25)], 0.1) == [0, 1, 2]
+    assert whole_boxes([], 0.5) == []

@@ -31,16 +31,16 @@ class OptionParser(ArgumentParser):
         Raises:
             InputError: if a class refuses its arguments, which come from the user.
         """
-        with refusing():
+        with as_input_errors():
             built: Namespace = super().instantiate(*arguments, **options)
         return built
 
 
 @contextmanager
-def refusing(option: str = "") -> Iterator[None]:
+def as_input_errors(option: str = "") -> Iterator[None]:
     """Turn the errors of classes that refuse values of options into an `InputError`, which begins with `option`.
 
-    Libraries refuse values by nearly any type of error. Errors that are about files or memory pass.
+    Libraries refuse values by nearly any type of error. `OSError` and out-of-memory errors are raised unchanged.
     """
     try:
         yield
@@ -51,10 +51,10 @@ def refusing(option: str = "") -> Iterator[None]:
             raise
         start = f"{option}: " if option else ""
         reason = one_line(str(error)) or type(error).__name__
-        raise InputError(f"{start}expected values that can be used, got: {reason}") from error
+        raise InputError(f"{start}invalid value: {reason}") from error
 
 
 def one_line(message: str) -> str:
-    """Return a message as one line, without what does not fit."""
+    """Return a message as one line, cut to `LONGEST` characters."""
     line = " ".join(message.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."

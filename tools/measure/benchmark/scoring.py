@@ -31,7 +31,7 @@ from classifier.warp.crop import upload
 from detection.runtime.device import Precision, find_device, number_type
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.ranges import require_range
-from tools.command.option_parser import OptionParser, refusing
+from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import HEADER, format_row, now, time_runs
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     (json_file,) = prepare_outputs(parser, options, "json")
     device = find_device(options.device)
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        with refusing("network"):
+        with as_input_errors("network"):
             files = save_networks(Path(folder), options)
         write_json(json_file, measure(files, device, options))
 

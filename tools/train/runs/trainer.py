@@ -23,7 +23,7 @@ from detection.runtime.stop_signals import Stopped
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints
 from detection.training.module import SupervisedTraining
-from tools.command.option_parser import one_line, refusing
+from tools.command.option_parser import as_input_errors, one_line
 
 PROGRESS_STEPS = 20
 """Steps between two updates of the progress bar; at each update, the host waits for the loss on a GPU."""
@@ -93,7 +93,7 @@ def build_trainer(
         callbacks.append(AveragedWeights(settings.average_decay))
     if settings.early_stopping is not None:
         callbacks.append(EarlyStopping(metric, mode="max", patience=int(settings.early_stopping), strict=False))
-    with refusing("trainer"):
+    with as_input_errors("trainer"):
         return Trainer(
             **options,
             callbacks=callbacks,
@@ -163,4 +163,4 @@ def naming_lightnings_errors() -> Iterator[None]:
         module = [frame.f_globals.get("__name__", "") for frame, _ in last][-1]
         if not module.startswith("lightning.") and not isinstance(error, MisconfigurationException):
             raise
-        raise InputError(f"trainer: expected values that can be used, got: {one_line(str(error))}") from error
+        raise InputError(f"trainer: invalid value: {one_line(str(error))}") from error

@@ -24,7 +24,7 @@ from detection.training.checkpoints import BEST, LAST, read_checkpoint
 from detection.training.data_module import TrainingData
 from detection.training.module import RUN_SETTINGS_KEY, SupervisedTraining
 from tools.command.killed_loaders import naming_killed_loaders
-from tools.command.option_parser import refusing
+from tools.command.option_parser import as_input_errors
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 from tools.train.runs.resumed_run import require_same_run, settings_of_run
 from tools.train.runs.trainer import build_trainer, naming_lightnings_errors
@@ -94,7 +94,7 @@ class TrainingRun(ABC):
         if not isinstance(configured, Namespace):
             expected = f"{self.network_option}: expected a network of the package classifier"
             raise InputError(f"{expected}, got {configured}")
-        with refusing(self.network_option):
+        with as_input_errors(self.network_option):
             return self.describe()
 
     @cached_property
@@ -110,7 +110,7 @@ class TrainingRun(ABC):
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.initial_seed)
-            with refusing():
+            with as_input_errors():
                 module = self.build_module()
                 require_computable(module.network, min(self.settings.training_sizes or [self.settings.input_size]))
         if self.checkpoint is not None:

@@ -21,9 +21,22 @@ from detection.training.schedules import CosineSchedule
 from proposals.cache.reader import ProposalCache
 
 MAKES_NO_DIFFERENCE = {
-    *("action", "config", "ckpt_path", "weights", "stored_as", "output", "checkpoint_steps", "early_stopping"),
-    *("data", "proposals", "decoded_images", "workers", "cuda_graphs", "test_split"),
-    *("initial_weights", "initial_seed"),  # the checkpoint has the weights
+    "action",
+    "checkpoint_steps",
+    "ckpt_path",
+    "config",
+    "cuda_graphs",
+    "data",
+    "decoded_images",
+    "early_stopping",
+    "initial_seed",  # the checkpoint has the weights
+    "initial_weights",
+    "output",
+    "proposals",
+    "stored_as",
+    "test_split",
+    "weights",
+    "workers",
 }
 """Options that may change when a run is resumed. Files and folders may be moved; what is in them is compared."""
 
@@ -68,15 +81,16 @@ def settings_of_run(
 def require_same_run(path: str, stored: dict[str, Any], current: dict[str, Any]) -> None:
     """Check that a run is resumed with the settings that it began with, which its checkpoint has stored.
 
-    Batches of all processes together may be shared out among another number of processes. Checkpoints of older versions
-    have no settings; a line on standard error says so.
+    The number of processes may change if the total batch size stays the same. Checkpoints of older versions have no
+    settings; a line on standard error says so.
 
     Raises:
         InputError: naming the checkpoint, and the first setting that differs with both values.
     """
     if not stored:
         print(
-            f"{path}: an older version wrote it, without the settings of its run; expected the same settings now",
+            f"{path}: this checkpoint of an older version does not store its settings, so they are not checked; "
+            "make sure that they are unchanged",
             file=sys.stderr,
         )
         return

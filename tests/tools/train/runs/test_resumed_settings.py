@@ -129,7 +129,7 @@ def test_a_checkpoint_of_an_older_version_is_resumed_with_a_word(
     del content[RUN_SETTINGS_KEY]
     torch.save(content, older)
     assert train_classifier.main([*three_epochs(tmp_path / "run"), "--ckpt_path", str(older)]) == 0
-    assert f"{older}: an older version wrote it, without the settings of its run" in capsys.readouterr().err
+    assert f"{older}: this checkpoint of an older version does not store its settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from detection.runtime.stop_signals import Stopped
 def end_of_command(error: BaseException) -> tuple[int, str]:
     """Return the exit status and the line that tells the user why the command ended; the line may be empty.
 
-    The status is 1, or 128 and the number of the signal that stopped the command, so 130 after Ctrl-C. A fault of the
+    The status is 1, or 128 plus the number of the signal that stopped the command, so 130 after Ctrl-C. A fault of the
     program is raised again, for its traceback.
     """
     if isinstance(error, KeyboardInterrupt):

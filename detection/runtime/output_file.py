@@ -51,7 +51,8 @@ def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, ove
     Args:
         path: the file that is to be written. A device or a pipe passes, because it cannot be replaced.
         recognise: tells the files that the command itself has written.
-        inputs: what the command reads. With `overwrite`, a file of others in one of these folders is not replaced.
+        inputs: what the command reads. In one of these folders, a file that this command did not write is never
+            replaced, even with `overwrite`.
         overwrite: True if the user allows to replace any other file.
 
     Raises:
@@ -69,12 +70,12 @@ def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, ove
         raise InputError(f"{path}: expected another file than {inputs[identity]}, which the command reads")
     if not stat.S_ISREG(found.st_mode) or found.st_size == 0 or recognise(_beginning(path)):
         return
-    other = f"{path}: expected a new file, or one that this command wrote, got another one"
+    other = f"{path}: this file exists and was not written by this command"
     if not overwrite:
-        raise InputError(f"{other}; choose another name, or replace it with --overwrite")
+        raise InputError(f"{other}; choose another name or use --overwrite")
     folder = next((folder for folder in inputs.values() if folder.is_dir() and _has_file(folder, identity)), None)
     if folder is not None:
-        raise InputError(f"{other} in {folder}, which the command reads; choose another name")
+        raise InputError(f"{other}, and is in {folder}, which the command reads; choose another name")
 
 
 def require_writable(path: Path) -> None:
@@ -141,7 +142,7 @@ def _beginning(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(BEGINNING)
     except OSError:
-        return b""  # a file that cannot be read is none that the command wrote
+        return b""  # an unreadable file counts as written by another program
 
 
 def _has_file(folder: Path, identity: Identity) -> bool:

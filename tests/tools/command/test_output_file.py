@@ -39,7 +39,7 @@ def test_reports_name_their_command(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     write_json(OutputFile(path, NAME), {"mAP": 0.5})
     prepare(path, KINDS["json"])
-    with pytest.raises(InputError, match="expected a new file, or one that this command wrote"):
+    with pytest.raises(InputError, match="this file exists and was not written by this command"):
         prepare(path, KINDS["json"], "detect-evaluate")
     path.write_text(f"[{path.read_text()}]")  # the user collects reports in a file
     with pytest.raises(InputError, match="--overwrite"):

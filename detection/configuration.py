@@ -36,10 +36,11 @@ def find_config(name: str | os.PathLike[str], file_in_folder: str = "detector.ya
 
 
 def load_detector(config: str | os.PathLike[str] | None = None, device: str | None = None) -> Detector:
-    """Return the detector that a YAML file describes; without a file, the shipped detector.
+    """Return the detector that a YAML file, or the folder of a detector, describes; by default the shipped one.
 
     Args:
-        config: a file such as `configs/detector.yaml`, or the name of a shipped file, such as "ensemble.yaml".
+        config: a file such as `configs/detector.yaml`, the folder of a detector, such as `detect-train DATA` writes, or
+            the name of a shipped file, such as "ensemble.yaml".
         device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
 
     Raises:

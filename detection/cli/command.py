@@ -79,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", metavar="FILE", help="write a record of each image as JSON; - for standard output")
     parser.add_argument(
-        "--config", metavar="FILE", help="YAML file of a detector, or the name of a shipped one; default: detector.yaml"
+        "--config",
+        metavar="FILE",
+        help="YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml",
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
     parser.add_argument("--score-threshold", type=_share, metavar="0-1", help="show detections from this score on")

@@ -56,7 +56,7 @@ Growth = list[dict[str, Any]]
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
-    parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
+    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     sides = "sides of square images, in pixels"
     parser.add_argument("--sides", nargs="*", type=Side, default=[250, 500, 1000, 2000], help=sides)

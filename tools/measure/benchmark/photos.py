@@ -46,7 +46,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark photos", description="Time a detector on photos.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--config", type=str | None, help="YAML file of a detector; default: the shipped detector")
+    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))

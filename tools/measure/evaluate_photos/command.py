@@ -61,7 +61,7 @@ them would take seconds for each photo. The best detections do not depend on it.
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-evaluate-photos", description="Measure how often a photo's content is named.")
-    parser.add_argument("--config", type=str, default=str(DEFAULT_CONFIG), help="YAML file of a detector")
+    parser.add_argument("--config", type=str, default=str(DEFAULT_CONFIG), help="YAML file or folder of a detector")
     add_device_option(parser)
     add_split_options(parser)
     add_limit_option(parser)

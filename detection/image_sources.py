@@ -25,8 +25,8 @@ def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
 
     Errors are returned and not raised, so that a wrong source does not stop the others. A file or a pipe may have any
     name. A folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches,
-    by suffix and sorted, without hidden files. Where a pattern with brackets matches nothing, the brackets stand for
-    themselves. The order of the sources is kept, and a file that is named twice is returned once.
+    by suffix and sorted, without hidden files. If `photo[1].jpg` matches nothing as a pattern, it is taken as
+    a file name. The order of the sources is kept, and a file that is named twice is returned once.
     """
     images: dict[Path, Path] = {}
     errors = []

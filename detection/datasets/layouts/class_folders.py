@@ -32,4 +32,4 @@ def find_class_folders(listing: FolderListing) -> FoundLayout | None:
             return None
         reader = ImageFolder(listing.root, tops)
         splits = {split: SplitSource(reader, folder) for split, folder in named.items()}
-    return FoundLayout("folders", f"a folder for each class ({joined(classes)}), whose pictures are one object", splits)
+    return FoundLayout("folders", f"a folder for each class ({joined(classes)}), each picture is one object", splits)

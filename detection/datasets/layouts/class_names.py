@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 
 class ClassList(NamedTuple):
-    """The `names` of the classes, and the name that stands for each name in the files.
+    """The classes of a folder, and how the files spell them.
 
-    `remarks` has a line for each class that was merged or left out.
+    `names`: the classes. `name_of`: maps each spelling in the files to its class. `remarks`: a line for each class that
+    was merged or left out.
     """
 
     names: tuple[str, ...]
@@ -28,7 +29,7 @@ def spelling_key(name: str) -> str:
 def build_class_list(box_counts: Mapping[str, int]) -> ClassList:
     """Return the classes that have boxes, in the order of `box_counts`, the number of boxes of each name in the files.
 
-    Names with the same `spelling_key` become the name of them with most boxes.
+    If several spellings have the same key, the one with the most boxes is used.
     """
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for name in box_counts:

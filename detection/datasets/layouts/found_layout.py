@@ -17,7 +17,7 @@ SPLIT_NAMES = {
 """The words in the names of files and folders that name a split, and the split."""
 
 UNNAMED = "all"
-"""The split of pictures whose files and folders name none."""
+"""Name of the split for pictures whose path contains no split name."""
 
 
 class SplitSource(NamedTuple):
@@ -74,7 +74,7 @@ def file_of_each_split(root: Path, files: Sequence[Path], kind: str) -> dict[str
 def not_used(files: Sequence[Path], used: Mapping[str, Path]) -> list[str]:
     """Return a line for each annotation file that is not used because it names no split."""
     unused = [path for path in files if path not in used.values()]
-    return [f"{path}: not used, since its name has no split and others have" for path in unused]
+    return [f"{path}: not used: its name has no split (train, val, test), but other files have one" for path in unused]
 
 
 def joined(names: Sequence[str], limit: int = 4) -> str:

@@ -175,7 +175,7 @@ def _relabel(
             labels = new_labels[entry.record.labels]
             removed.update(names[label] for label in entry.record.labels[labels < 0].tolist())
             relabelled[split].append(_select(entry, labels >= 0, labels))
-    reason = "left out, since it is none of the given classes"
+    reason = "left out, since the class is not in class_names"
     return _Read(relabelled, [f"class '{name}': {count} boxes {reason}" for name, count in removed.items()])
 
 

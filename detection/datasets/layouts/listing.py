@@ -63,7 +63,7 @@ class FolderListing:
 
         def fit(folder: Path) -> tuple[int, int]:
             found = sum(os.path.join(folder, name) in self.names for name in sample)  # noqa: PTH118  a second faster
-            return found, shared_parts(folder, source.parent)
+            return found, folder_nearness(folder, source.parent)
 
         return max([source.parent, *sorted(folders)], key=fit)
 
@@ -100,7 +100,7 @@ class FileIndex:
     def find(self, name: str, near: Path) -> Path:
         """Return the file that a name means.
 
-        Of several files, the one is returned whose folders the name has, and then the one nearest to the file `near`.
+        If several files fit, prefers the one whose folders also occur in `name`, then the nearest to `near`.
 
         Raises:
             InputError: if there is none, or several are equally near.
@@ -121,10 +121,10 @@ def _nearness(file: Path, parts: Sequence[str], near: Path) -> tuple[int, bool, 
     folders = 0
     while folders < min(len(parts), len(file.parts)) - 1 and file.parts[-2 - folders] == parts[-2 - folders]:
         folders += 1
-    return folders, file.name == parts[-1], file.parent == near.parent, shared_parts(file.parent, near.parent)
+    return folders, file.name == parts[-1], file.parent == near.parent, folder_nearness(file.parent, near.parent)
 
 
-def shared_parts(first: Path, second: Path) -> int:
+def folder_nearness(first: Path, second: Path) -> int:
     """Return how near two folders are: the number of folders that both paths have, less those that only one has."""
     both = set(first.parts) & set(second.parts)
     return 2 * len(both) - len(set(first.parts) ^ set(second.parts))

@@ -49,7 +49,10 @@ def size_of_whole_file(path: Path) -> tuple[int, int]:
 
 
 def _has_its_end(path: Path) -> bool:
-    """Return True if a JPEG has the marker of its end, or a WebP the stated length. Others have been decoded."""
+    """Return True if a JPEG has the marker of its end, or a WebP the stated length; False for a BMP.
+
+    PNG and TIFF files need no check here, since `read_image_size` has decoded them.
+    """
     with path.open("rb") as file:
         start = file.read(12)
         length = file.seek(0, 2)

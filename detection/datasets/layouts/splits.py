@@ -26,8 +26,8 @@ class CompletedSplits(NamedTuple):
 def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: float, seed: int) -> CompletedSplits:
     """Return the given splits; without "val", split it off "train" so that each class has the same share in it.
 
-    "train" stands also for "trainval" without "val" if there is no "train", and for pictures whose files name no split
-    if there is neither.
+    The training pictures come from the first of these that exists: "train"; "trainval" without the pictures of "val";
+    the pictures whose path names no split.
 
     Args:
         given: the entries by the names of their splits.

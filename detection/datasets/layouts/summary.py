@@ -62,7 +62,7 @@ class DataSummary:
             *_aligned(rows),
             *([f"  and {len(total) - max_lines} more classes"] if len(total) > max_lines else []),
             f"size of pictures: {small} (smallest), {median} (median), {large} (largest) px",
-            "size of boxes, as the side of a square of this area (and its share of the picture's side): "
+            "size of boxes (square root of the area; in brackets, relative to the picture): "
             f"5% below {low}, half below {middle}, 95% below {high}",
             *_first(self.remarks, max_lines, "note: "),
             *_first(self.left_out, max_lines, "left out: "),

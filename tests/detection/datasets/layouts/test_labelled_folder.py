@@ -57,7 +57,7 @@ def test_given_classes(tmp_path: Path) -> None:
     data = LabelledFolder(tmp_path, class_names=["bird", "Cat"])
     assert data.class_names == ("bird", "Cat")
     assert [record.labels.tolist() for record in data.read("train")] == [[1], [], []]
-    assert data.left_out == ("class 'dog': 2 boxes left out, since it is none of the given classes",)
+    assert data.left_out == ("class 'dog': 2 boxes left out, since the class is not in class_names",)
 
 
 def test_class_with_a_single_box_and_pictures_without_boxes_are_told(tmp_path: Path) -> None:

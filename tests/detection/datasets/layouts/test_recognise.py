@@ -141,7 +141,8 @@ def test_file_without_a_split_is_not_used_beside_those_with_one(tmp_path: Path) 
     shutil.copy(tmp_path / "train.json", tmp_path / "everything.json")
     data = LabelledFolder(tmp_path)
     assert content(data, "train") == expected("train")
-    assert data.left_out == (f"{tmp_path / 'everything.json'}: not used, since its name has no split and others have",)
+    reason = "not used: its name has no split (train, val, test), but other files have one"
+    assert data.left_out == (f"{tmp_path / 'everything.json'}: {reason}",)
 
 
 def test_nothing_to_recognise(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_lines(tmp_path: Path) -> None:
         "  cat              1    1",
         "  dog              2    0",
         "size of pictures: 80x60 (smallest), 80x60 (median), 80x60 (largest) px",
-        "size of boxes, as the side of a square of this area (and its share of the picture's side): 5% below 26 px "
+        "size of boxes (square root of the area; in brackets, relative to the picture): 5% below 26 px "
         "(37%), half below 39 px (56%), 95% below 51 px (73%)",
         "note: classes without boxes in split 'val': dog",
         "note: pictures without boxes, which are used as background: 1",

@@ -17,7 +17,7 @@ import numpy as np
 from detection.errors import InputError
 from detection.formats.settings import first_difference
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.file_identity import FileIdentity
+from detection.runtime.file_fingerprint import FileFingerprint
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
 from detection.structures.split_columns import SplitDetections, SplitObjects, select_images, split_detections
@@ -41,7 +41,7 @@ class ImageResult(NamedTuple):
     proposal_count: int
     detections: Detections
     covered: int | None = None
-    file: FileIdentity | None = None
+    file: FileFingerprint | None = None
 
 
 class Results(NamedTuple):
@@ -236,7 +236,7 @@ def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | N
         boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
         detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
         covered = int(content["covered"]) if "covered" in content else None
-        file = FileIdentity(*map(int, content["file"])) if "file" in content else None
+        file = FileFingerprint(*map(int, content["file"])) if "file" in content else None
         return ImageResult(
             str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered, file
         )

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.atomic_write import atomic_path, write_atomically
-from detection.runtime.file_identity import FileIdentity, identify_file
+from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.structures.arrays import Image
 
 ImageReader = Callable[[Path], Image]
@@ -36,9 +36,9 @@ AT_ONCE = 64
 
 
 class _Entry(NamedTuple):
-    """An image: the identity of its file, its height and width, and the offset of its pixels."""
+    """An image: the fingerprint of its file, its height and width, and the offset of its pixels."""
 
-    file: FileIdentity
+    file: FileFingerprint
     height: int
     width: int
     start: int
@@ -146,8 +146,8 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
 
 
 @contextmanager
-def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tuple[FileIdentity, Image]]]:
-    """Yield an iterator over the identity of the file and the pixels of each image, in order."""
+def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tuple[FileFingerprint, Image]]]:
+    """Yield an iterator over the fingerprint of the file and the pixels of each image, in order."""
     if workers < 1:
         yield map(_decode, images)
         return
@@ -161,8 +161,8 @@ def _decoding(images: Sequence[Path], *, workers: int) -> Iterator[Iterator[tupl
             pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path) -> tuple[FileIdentity, Image]:
-    file = identify_file(path)
+def _decode(path: Path) -> tuple[FileFingerprint, Image]:
+    file = fingerprint_file(path)
     return file, read_image(path)
 
 
@@ -181,7 +181,7 @@ def _read_index(path: Path) -> tuple[dict[str, _Entry], int]:
         content = json.loads(index.read_bytes())
         if content["format"] != FORMAT:
             raise InputError(f"{index}: expected '{FORMAT}', got '{content['format']}'; {REMEDY}")
-        entries = {name: _Entry(FileIdentity(*file), *entry) for name, file, *entry in content["images"]}
+        entries = {name: _Entry(FileFingerprint(*file), *entry) for name, file, *entry in content["images"]}
         return entries, int(content["bytes"])
     except OSError as error:
         raise InputError(f"{index}: expected the index of decoded images: {error.strerror}") from None

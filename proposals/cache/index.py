@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from detection.errors import InputError
 from detection.formats.settings import first_difference
-from detection.runtime.file_identity import FileIdentity, file_length
+from detection.runtime.file_fingerprint import FileFingerprint, file_length
 from detection.structures.ground_truth import GroundTruth
 
 FORMAT = "inception-rcnn proposals"
@@ -34,9 +34,9 @@ ADDED_SETTINGS = {"weights"}
 
 
 class IndexedImage(NamedTuple):
-    """An image of the cache: its size, the number of its boxes and their CRC-32, and the identity of its file.
+    """An image of the cache: its size, the number of its boxes and their CRC-32, and the fingerprint of its file.
 
-    The last fields and `file_size` are those of a `FileIdentity`.
+    The last fields and `file_size` are those of a `FileFingerprint`.
     """
 
     image_id: str
@@ -50,9 +50,9 @@ class IndexedImage(NamedTuple):
     file_crc32: int = UNKNOWN
 
     @property
-    def file(self) -> FileIdentity:
-        """The identity of the file of the image."""
-        return FileIdentity(self.file_size, self.modified, self.changed, self.file_crc32)
+    def file(self) -> FileFingerprint:
+        """The fingerprint of the file of the image."""
+        return FileFingerprint(self.file_size, self.modified, self.changed, self.file_crc32)
 
 
 class CacheIndex(NamedTuple):
@@ -150,7 +150,7 @@ def _parse(line: bytes) -> Any:
         return None
 
 
-def require_same_files(path: Path, records: Iterable[GroundTruth], files: Mapping[str, FileIdentity]) -> None:
+def require_same_files(path: Path, records: Iterable[GroundTruth], files: Mapping[str, FileFingerprint]) -> None:
     """Check that the image files of `records` are those that the proposals in the cache `path` were made from.
 
     Two data sets may give their images the same names, such as numbers, and an image may have been replaced. For images
@@ -159,7 +159,7 @@ def require_same_files(path: Path, records: Iterable[GroundTruth], files: Mappin
     Args:
         path: the cache.
         records: the images, of which some may not be in the cache.
-        files: the identities of the files in the cache, by the names of the images.
+        files: the fingerprints of the files in the cache, by the names of the images.
 
     Raises:
         InputError: naming the cache and the first image whose file is another one, or cannot be read.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.errors import InputError
-from detection.runtime.file_identity import FileIdentity
+from detection.runtime.file_fingerprint import FileFingerprint
 from detection.structures.arrays import FloatArray, IntArray
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
@@ -115,9 +115,9 @@ class ProposalCache:
                 "detect-propose"
             )
         rows = [self._rows[record.image_id] for record in records]
-        identities = [FileIdentity(*file) for file in self._files[rows].tolist()]
+        fingerprints = [FileFingerprint(*file) for file in self._files[rows].tolist()]
         names = [record.image_id for record in records]
-        require_same_files(self.path, records, dict(zip(names, identities, strict=True)))
+        require_same_files(self.path, records, dict(zip(names, fingerprints, strict=True)))
         for record in records:
             record.require_size(self.size(record.image_id))
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.file_identity import FileIdentity, identify_file
+from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.index import (
@@ -55,7 +55,7 @@ class CacheWriter:
         self.index = index_path(self.path)
         self.settings = settings
         self.finished = False
-        self._files: dict[str, FileIdentity] = {}
+        self._files: dict[str, FileFingerprint] = {}
         self.box_count = 0
         self._index_length = 0
         if self.index.exists():
@@ -115,11 +115,11 @@ class CacheWriter:
         self._index_file.close()
 
     def add(
-        self, record: GroundTruth, size: tuple[int, int], proposals: Proposals, file: FileIdentity | None = None
+        self, record: GroundTruth, size: tuple[int, int], proposals: Proposals, file: FileFingerprint | None = None
     ) -> None:
         """Append the proposals of an image of `size` (height, width).
 
-        `file` is the identity of its file from before the image was read; by default it is the file that is there now.
+        `file` is the fingerprint of its file from before the image was read; by default that of the file as it is now.
 
         Raises:
             InputError: naming the file, if the cache cannot be written, or the image file is missing.
@@ -133,7 +133,7 @@ class CacheWriter:
         except ValueError as error:
             raise ValueError(f"proposals of image {image_id}: {error}") from error
         height, width = size
-        length, *rest = file = file or identify_file(record.path)
+        length, *rest = file = file or fingerprint_file(record.path)
         image = IndexedImage(image_id, int(height), int(width), length, len(proposals), zlib.crc32(stored), *rest)
         with self._naming_file():
             _write(self._box_file, stored)

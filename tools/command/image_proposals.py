@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from classifier.scoring.weights_file import find_weights
 from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
-from detection.runtime.file_identity import FileIdentity, identify_file
+from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.ordered_map import map_ahead
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals, Proposer
@@ -34,12 +34,12 @@ PREFETCHED = 16
 
 
 class ProposedImage(NamedTuple):
-    """An image of a data set with its proposals, and the identity of its `file`."""
+    """An image of a data set with its proposals, and the fingerprint of its `file`."""
 
     record: GroundTruth
     image: Image
     proposals: Proposals
-    file: FileIdentity
+    file: FileFingerprint
 
 
 class ImageProposals:
@@ -87,7 +87,7 @@ def propose_ahead(
 
 
 def _read_and_propose(record: GroundTruth, proposals: ImageProposals) -> ProposedImage:
-    file = identify_file(record.path)
+    file = fingerprint_file(record.path)
     image = read_annotated_image(record)
     return ProposedImage(record, image, proposals(record, image), file)
 

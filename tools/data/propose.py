@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
-from detection.runtime.file_identity import FileIdentity, identify_file
+from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.output_file import require_writable
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
@@ -37,7 +37,7 @@ class ProposedImage(NamedTuple):
     record: GroundTruth
     size: tuple[int, int]
     proposals: Proposals | InputError
-    file: FileIdentity | None = None
+    file: FileFingerprint | None = None
 
 
 class ProposedSplit(Dataset[ProposedImage]):
@@ -53,7 +53,7 @@ class ProposedSplit(Dataset[ProposedImage]):
     def __getitem__(self, index: int) -> ProposedImage:
         record = self.records[index]
         try:
-            file = identify_file(record.path)
+            file = fingerprint_file(record.path)
             return ProposedImage(record, *propose_file(record, self.propose), file)
         except InputError as error:
             return ProposedImage(record, (0, 0), error)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from detection.errors import InputError
-from detection.runtime import file_identity
+from detection.runtime import file_fingerprint
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth, StatedSize
@@ -172,7 +172,7 @@ def test_unchanged_files_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatc
         for record, size in zip(records, SIZES.values(), strict=True):
             writer.add(record, size, image_proposals(record.image_id))
         writer.finish()
-    monkeypatch.setattr(file_identity, "_crc32", pytest.fail)
+    monkeypatch.setattr(file_fingerprint, "_crc32", pytest.fail)
     ProposalCache(writer.path).require(records)
 
 

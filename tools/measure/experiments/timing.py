@@ -22,7 +22,7 @@ from detection.datasets.annotated_images import read_annotated_image
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.file_identity import identify_file
+from detection.runtime.file_fingerprint import fingerprint_file
 from detection.structures.ground_truth import GroundTruth
 from tools.command.options import evenly_spaced
 
@@ -51,7 +51,7 @@ def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder
         InputError: naming the file, if an image cannot be read or the timing cannot be written.
     """
     chosen, machine = evenly_spaced(records, count), describe_machine()
-    images = [identify_file(record.path).crc32 for record in chosen]
+    images = [fingerprint_file(record.path).crc32 for record in chosen]
     path = folder / NAME
     kept = _read(path)
     if kept is not None and (kept.images, kept.machine) == (images, machine):

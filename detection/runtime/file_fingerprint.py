@@ -1,7 +1,7 @@
-"""The identity of a file by its content, so that what was computed from a file is not used for another one.
+"""The fingerprint of a file, by its content, so that what was computed from a file is not used for another one.
 
-A file that was replaced keeps its name, and an uncompressed picture even its length. So the identity has a checksum;
-the times of the file are beside it so that a file that nobody has touched need not be read again.
+A file that was replaced keeps its name, and an uncompressed picture even its length. So the fingerprint has a
+checksum; the times of the file are beside it so that a file that nobody has touched need not be read again.
 """
 
 import os
@@ -15,8 +15,8 @@ LARGEST = 2**63 - 1
 """Times after the year 2262, which broken clocks and archives set, are brought below this, so that int64 holds them."""
 
 
-class FileIdentity(NamedTuple):
-    """What identifies a file: its length in bytes, when its content and its entry last changed in ns, and its CRC-32.
+class FileFingerprint(NamedTuple):
+    """The length of a file in bytes, when its content and its entry last changed in ns, and its CRC-32.
 
     The second time also changes if a program sets the first one, as `cp -p` and archives do.
     """
@@ -26,12 +26,12 @@ class FileIdentity(NamedTuple):
     changed: int
     crc32: int
 
-    def is_same_content(self, other: "FileIdentity") -> bool:
+    def is_same_content(self, other: "FileFingerprint") -> bool:
         """Return True if both are of files with the same content, whatever their times."""
         return (self.length, self.crc32) == (other.length, other.crc32)
 
     def matches(self, path: Path) -> bool:
-        """Return True if the file `path` has the content that this identity is of.
+        """Return True if the file `path` has the content that this fingerprint is of.
 
         The file is only read if its length is the same and its times are not.
 
@@ -49,16 +49,16 @@ def file_length(path: Path) -> int:
     return _length_and_times(path)[0]
 
 
-def identify_file(path: Path) -> FileIdentity:
-    """Return the identity of a file.
+def fingerprint_file(path: Path) -> FileFingerprint:
+    """Return the fingerprint of a file.
 
-    Call it before the file is used: if the file is replaced in between, the identity is then of the earlier file, and
-    the change is noticed later.
+    Call it before the file is used: if the file is replaced in between, the fingerprint is then of the earlier file,
+    and the change is noticed later.
 
     Raises:
         InputError: naming the file, if it cannot be read.
     """
-    return FileIdentity(*_length_and_times(path), _crc32(path))
+    return FileFingerprint(*_length_and_times(path), _crc32(path))
 
 
 def _length_and_times(path: Path) -> tuple[int, int, int]:

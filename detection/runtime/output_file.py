@@ -59,16 +59,16 @@ def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, ove
         InputError: naming the file, if it must not be written.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return  # there is no such file, or `require_writable` tells why it cannot be reached
-    if stat.S_ISDIR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a whole disk"
+    if stat.S_ISDIR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a whole disk"
         raise InputError(f"{path}: expected a file to write, got {kind}")
-    identity = (found.st_dev, found.st_ino)
+    identity = (status.st_dev, status.st_ino)
     if identity in inputs:
         raise InputError(f"{path}: expected another file than {inputs[identity]}, which the command reads")
-    if not stat.S_ISREG(found.st_mode) or found.st_size == 0 or recognise(_beginning(path)):
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0 or recognise(_beginning(path)):
         return
     other = f"{path}: this file exists and was not written by this command"
     if not overwrite:
@@ -131,10 +131,10 @@ def are_marked_weights(beginning: bytes, command: str) -> bool:
 
 def _identity(path: Path) -> Identity | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):  # ValueError: the name has a null character
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _beginning(path: Path) -> bytes:

@@ -68,22 +68,24 @@ class LabelledFolder(DataSet):
         if not 0 < validation_share <= 0.5:
             raise InputError(f"validation_share: expected a share above 0 and up to 0.5, got {validation_share}")
         self.root = Path(root)
-        found = recognise(self.root, layout)
-        self.layout = found.layout
-        read = _read_sources(found)
-        classes = build_class_list(_box_counts(found, read.entries))
+        folder_layout = recognise(self.root, layout)
+        self.layout = folder_layout.layout
+        read = _read_sources(folder_layout)
+        classes = build_class_list(_box_counts(folder_layout, read.entries))
         self.class_names = tuple(class_names) if class_names is not None else classes.names
-        relabelled = _relabel(found, read.entries, classes, self.class_names)
+        relabelled = _relabel(folder_layout, read.entries, classes, self.class_names)
         given = _with_readable_images(relabelled)
         groups = same_content(entry.record.path for entries in given.entries.values() for entry in entries)
         completed = complete_splits(given.entries, groups, share=validation_share, seed=seed)
         self._entries = completed.splits
         self.splits = tuple(self._entries)
-        self.left_out = (*found.left_out, *read.faults, *relabelled.faults, *given.faults, *completed.left_out)
-        self._require_boxes(found)
+        self.left_out = (*folder_layout.left_out, *read.faults, *relabelled.faults, *given.faults, *completed.left_out)
+        self._require_boxes(folder_layout)
         self.remarks = (*classes.remarks, *self._find_remarks(), *duplicate_remarks(self._entries, groups, self.root))
         counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())
-        self.description = f"{self.root}: {found.description}\nsplits, {completed.description}: {counts} pictures"
+        self.description = (
+            f"{self.root}: {folder_layout.description}\nsplits, {completed.description}: {counts} pictures"
+        )
         if self.left_out:
             what = "boxes, pictures or files, which detect-check-dataset lists"
             logger.warning(f"{self.root}: left out {len(self.left_out)} {what}")
@@ -98,10 +100,12 @@ class LabelledFolder(DataSet):
             raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")
         yield from self._entries[split]
 
-    def _require_boxes(self, found: FoundLayout) -> None:
+    def _require_boxes(self, folder_layout: FoundLayout) -> None:
         if not any(len(entry.record) for entries in self._entries.values() for entry in entries):
             first = f", {len(self.left_out)} faults, the first: {self.left_out[0]}" if self.left_out else ""
-            raise InputError(f"{self.root}: expected boxes in {found.description}, got none that can be used{first}")
+            raise InputError(
+                f"{self.root}: expected boxes in {folder_layout.description}, got none that can be used{first}"
+            )
 
     def _find_remarks(self) -> list[str]:
         records = [entry.record for entries in self._entries.values() for entry in entries]
@@ -110,8 +114,8 @@ class LabelledFolder(DataSet):
             f"class '{self.class_names[label]}' has a single box" for label in np.flatnonzero(counts == 1).tolist()
         ]
         for split, entries in self._entries.items():
-            of_split = count_objects([entry.record for entry in entries], len(self.class_names))
-            missing = [self.class_names[label] for label in np.flatnonzero((counts > 1) & (of_split == 0)).tolist()]
+            box_counts = count_objects([entry.record for entry in entries], len(self.class_names))
+            missing = [self.class_names[label] for label in np.flatnonzero((counts > 1) & (box_counts == 0)).tolist()]
             if missing:
                 remarks.append(f"classes without boxes in split '{split}': {joined(missing, limit=10)}")
         if background := sum(len(record) == 0 for record in records):
@@ -127,10 +131,10 @@ class _Read(NamedTuple):
     faults: list[str]
 
 
-def _read_sources(found: FoundLayout) -> _Read:
+def _read_sources(folder_layout: FoundLayout) -> _Read:
     entries: dict[str, list[Entry]] = {}
     faults: list[str] = []
-    for split, source in found.splits.items():
+    for split, source in folder_layout.splits.items():
         check = source.reader.read_usable(source.split)
         faults += [str(fault) for fault in check.faults]
         entries[split] = [_select(entry, box_area(entry.record.boxes) > 0) for entry in check.entries]
@@ -149,25 +153,25 @@ def _select(entry: Entry, kept: BoolArray, labels: IntArray | None = None) -> En
     )
 
 
-def _box_counts(found: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+def _box_counts(folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
     """Return the number of boxes of each class name, in the order of the names in the files."""
     counts: Counter[str] = Counter()
-    for split, source in found.splits.items():
+    for split, source in folder_layout.splits.items():
         names = source.reader.class_names
-        of_split = count_objects([entry.record for entry in entries[split]], len(names))
-        for name, count in zip(names, of_split.tolist(), strict=True):
+        box_counts = count_objects([entry.record for entry in entries[split]], len(names))
+        for name, count in zip(names, box_counts.tolist(), strict=True):
             counts[name] += count
     return counts
 
 
 def _relabel(
-    found: FoundLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
+    folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
 ) -> _Read:
     """Return the entries with the labels of `class_names`, without the boxes of other classes."""
     label_of = {spelling_key(name): label for label, name in enumerate(class_names)}
     relabelled: dict[str, list[Entry]] = {}
     removed: Counter[str] = Counter()
-    for split, source in found.splits.items():
+    for split, source in folder_layout.splits.items():
         names = [classes.name_of[name] for name in source.reader.class_names]
         new_labels = np.array([label_of.get(spelling_key(name), -1) for name in names], np.int64)
         relabelled[split] = []

@@ -62,8 +62,8 @@ class FolderListing:
         folders = {folder for image in self.images for folder in image.parents if folder.is_relative_to(self.root)}
 
         def fit(folder: Path) -> tuple[int, int]:
-            found = sum(os.path.join(folder, name) in self.names for name in sample)  # noqa: PTH118  a second faster
-            return found, folder_nearness(folder, source.parent)
+            file_count = sum(os.path.join(folder, name) in self.names for name in sample)  # noqa: PTH118  a second faster
+            return file_count, folder_nearness(folder, source.parent)
 
         return max([source.parent, *sorted(folders)], key=fit)
 

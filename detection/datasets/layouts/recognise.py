@@ -46,18 +46,18 @@ def recognise(root: Path, layout: str | None = None) -> FoundLayout:
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout: expected one of {', '.join(LAYOUTS)}, got '{layout}'")
     listing = list_folder(root)
-    found = [result for name, find in FINDERS.items() if layout in (None, name) and (result := find(listing))]
-    if not found and layout in (None, "folders") and (folders := find_class_folders(listing)):
-        found = [folders]
-    if len(found) > 1:
-        descriptions = " and ".join(result.description for result in found)
-        choices = " or ".join(f"--layout {result.layout}" for result in found)
+    layouts = [result for name, find in FINDERS.items() if layout in (None, name) and (result := find(listing))]
+    if not layouts and layout in (None, "folders") and (folders := find_class_folders(listing)):
+        layouts = [folders]
+    if len(layouts) > 1:
+        descriptions = " and ".join(result.description for result in layouts)
+        choices = " or ".join(f"--layout {result.layout}" for result in layouts)
         advice = f"choose with {choices} (or --dataset.layout)"
         raise InputError(f"{root}: expected annotations in one layout, got {descriptions}: {advice}")
-    if not found:
+    if not layouts:
         looked_for = "; ".join(LOOKED_FOR.values()) if layout is None else LOOKED_FOR[layout]
         raise InputError(
             f"{root}: expected annotations, got none among {len(listing.files)} files, {len(listing.images)} of them "
             f"images, in this folder and below; looked for: {looked_for}"
         )
-    return found[0]
+    return layouts[0]

@@ -85,9 +85,9 @@ def duplicate_remarks(splits: Splits, groups: Sequence[Sequence[Path]], root: Pa
     grouped = {path for group in groups for path in group}
     remarks = []
     for group in [*groups, *([path] for path in splits_of if path not in grouped)]:
-        found = [(path, name) for path in group for name in splits_of.get(path, ())]
-        if len(found) > 1:
-            which = "in two splits" if len({name for _, name in found}) > 1 else f"twice in split '{found[0][1]}'"
-            files = " and ".join(f"{os.path.relpath(path, root)} ({name})" for path, name in found)
+        places = [(path, name) for path in group for name in splits_of.get(path, ())]
+        if len(places) > 1:
+            which = "in two splits" if len({name for _, name in places}) > 1 else f"twice in split '{places[0][1]}'"
+            files = " and ".join(f"{os.path.relpath(path, root)} ({name})" for path, name in places)
             remarks.append(f"the same picture is {which}: {files}")
     return remarks

@@ -72,16 +72,16 @@ class DataSummary:
 def summarise(data: LabelledFolder) -> DataSummary:
     """Return the summary of a folder."""
     entries = {split: data.read_entries(split) for split in data.splits}
-    records = {split: [entry.record for entry in of_split] for split, of_split in entries.items()}
-    everything = [entry for of_split in entries.values() for entry in of_split]
-    box_sizes, box_shares = _box_sizes(everything)
+    records = {split: [entry.record for entry in entries[split]] for split in entries}
+    all_entries = [entry for split_entries in entries.values() for entry in split_entries]
+    box_sizes, box_shares = _box_sizes(all_entries)
     return DataSummary(
         data.description,
         data.class_names,
-        pictures={split: len(of_split) for split, of_split in records.items()},
-        background={split: sum(len(record) == 0 for record in of_split) for split, of_split in records.items()},
-        boxes={split: count_objects(of_split, len(data.class_names)) for split, of_split in records.items()},
-        picture_sizes=_picture_sizes(everything),
+        pictures={split: len(images) for split, images in records.items()},
+        background={split: sum(len(image) == 0 for image in images) for split, images in records.items()},
+        boxes={split: count_objects(images, len(data.class_names)) for split, images in records.items()},
+        picture_sizes=_picture_sizes(all_entries),
         box_sizes=box_sizes,
         box_shares=box_shares,
         remarks=data.remarks,

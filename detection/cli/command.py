@@ -27,7 +27,7 @@ from detection.configuration import DEFAULT_CONFIG, find_compiled_modules, find_
 from detection.errors import InputError
 from detection.image_sources import find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
-from detection.runtime.command_end import drop_output, end_of_command
+from detection.runtime.command_end import drop_output, end_of_command, holding_signals, raising_stopped
 from detection.runtime.ordered_map import available_cores
 from detection.runtime.output_file import (
     OVERWRITE_HELP,
@@ -40,7 +40,6 @@ from detection.runtime.output_file import (
     require_writable,
 )
 from detection.runtime.second_process import compiled_process
-from detection.runtime.stop_signals import holding_signals, raising_stopped
 
 NAME = "detect"
 

@@ -1,4 +1,4 @@
-"""Copies of objects that hold networks, in this process and in others."""
+"""Base class that lets a detector be pickled and copied."""
 
 import pickle
 from typing import Any

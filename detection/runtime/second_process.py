@@ -5,16 +5,16 @@ meanwhile. So for a single photo a second process imports Numba on another core,
 through a pipe. If this process fails, the call is repeated in the first one, so the results are always the same.
 """
 
-import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from detection.runtime.child_process import child_environment, module_command
 
 _running: list[subprocess.Popen[bytes]] = []
 """The second process, or nothing if there is none."""
@@ -51,26 +51,12 @@ def compiled_process(modules: Sequence[str]) -> Iterator[None]:
     command = module_command(__name__, *modules)
     pipe = subprocess.PIPE
     with suppress(OSError):
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=own_environment())
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=child_environment())
         _running.append(process)
     try:
         yield
     finally:
         stop_process()
-
-
-def module_command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module in a process of its own; it needs the variables of `own_environment`."""
-    return [sys.executable, "-P", "-m", module, *arguments]  # -P: modules are not searched in the working directory
-
-
-def own_environment() -> dict[str, str]:
-    """Return the environment variables of a process that finds our packages where this file lies.
-
-    Elsewhere, leftovers of an earlier installation may have their names.
-    """
-    root = str(Path(__file__).parents[2])
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
 def stop_process() -> None:

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from detection.runtime.command_end import drop_output, end_of_command
-from detection.runtime.stop_signals import raising_stopped
+from detection.runtime.command_end import drop_output, end_of_command, raising_stopped
 
 
 class Main(Protocol):

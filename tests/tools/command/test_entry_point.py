@@ -17,7 +17,7 @@ import pytest
 
 import tools
 from detection.errors import DeviceError, InputError
-from detection.runtime.stop_signals import Stopped
+from detection.runtime.command_end import Stopped
 from tools.command.entry_point import Main, command, run_action
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,7 +14,7 @@ from pathlib import Path
 from detection.datasets.dataset import Entry
 from detection.errors import InputError
 from detection.image import read_image_size
-from detection.runtime.second_process import module_command, own_environment
+from detection.runtime.child_process import child_environment, module_command
 from proposals.cache.reader import ProposalCache
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.runs.classifier_run import ClassifierRun, build_parser
@@ -65,7 +65,7 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
 def run(module: str, *arguments: str) -> int:
     """Run the command of a module in a process of its own; return its exit status."""
     # Lightning's warnings are about code, which a user of the command cannot change.
-    environment = own_environment() | {"PYTHONWARNINGS": "ignore"}
+    environment = child_environment() | {"PYTHONWARNINGS": "ignore"}
     return subprocess.run(module_command(module, *arguments), env=environment, check=False).returncode
 
 

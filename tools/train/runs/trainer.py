@@ -19,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from tqdm import tqdm
 
 from detection.errors import InputError
-from detection.runtime.stop_signals import Stopped
+from detection.runtime.command_end import Stopped
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints
 from detection.training.module import SupervisedTraining

@@ -16,15 +16,18 @@ from detection.datasets.files.text_file import is_file, read_text
 from detection.detector import Detector
 from detection.errors import InputError
 
+DETECTOR_FILE = "detector.yaml"
+"""The file that describes a detector in the folder that `detect-train DATA` writes."""
+
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
-def find_config(name: str | os.PathLike[str], file_in_folder: str = "detector.yaml") -> Path:
+def find_config(name: str | os.PathLike[str], file_in_folder: str = "") -> Path:
     """Return the path of a configuration file; the name of a shipped one is enough, from any folder.
 
-    The file `name` itself comes first. For a folder, such as `detect-train DATA` writes, it is `file_in_folder` in it.
-    If there is none and `name` has no folder, the file of that name in `configs/` or one of its folders is taken. If
-    neither exists, the path is returned as it was given.
+    The file or folder `name` itself comes first; of a folder, the file `file_in_folder` in it. If there is none and
+    `name` has no folder, the file of that name in `configs/` or one of its folders is taken. If neither exists, the
+    path is returned as it was given.
     """
     path = Path(name)
     # os.path also answers for names that no file can have.
@@ -47,7 +50,7 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
         InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if
             weights or a device cannot be used.
     """
-    path = find_config(config or DEFAULT_CONFIG)
+    path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
     return build_detector(read_yaml(path), source=str(path), device=device)
 
 
@@ -57,7 +60,7 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     A package lists them as `COMPILED_MODULES` in its `__init__.py`. For example, a stage whose `class_path` is
     `proposals.merge.MergedProposer` belongs to the package `proposals`.
     """
-    path = find_config(config or DEFAULT_CONFIG)
+    path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
     modules: list[str] = []
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         text = read_text(path, expected="a YAML file")

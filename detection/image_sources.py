@@ -12,6 +12,9 @@ IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".ti
 """The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
 look at the suffix but at the content."""
 
+ANNOTATED_SUFFIX = ".detections.png"
+"""The end of the names of the annotated pictures that `detect` writes, which are no pictures of a data set."""
+
 OTHER_SUFFIXES = (
     *(".apng", ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".hif"),
     *(".ico", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".mpo", ".nef", ".orf", ".pbm", ".pcx", ".pef", ".pgm"),

@@ -23,9 +23,16 @@ from detection import __version__
 from detection.cli.drawing import draw_detections
 from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
 from detection.cli.records import Record, are_records, format_table, write_records
-from detection.configuration import DEFAULT_CONFIG, find_compiled_modules, find_config, load_detector, read_yaml
+from detection.configuration import (
+    DEFAULT_CONFIG,
+    DETECTOR_FILE,
+    find_compiled_modules,
+    find_config,
+    load_detector,
+    read_yaml,
+)
 from detection.errors import InputError
-from detection.image_sources import find_images, find_passed_over
+from detection.image_sources import ANNOTATED_SUFFIX, find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.command_end import drop_output, end_of_command, holding_signals, raising_stopped
 from detection.runtime.ordered_map import available_cores
@@ -42,8 +49,6 @@ from detection.runtime.output_file import (
 from detection.runtime.second_process import compiled_process
 
 NAME = "detect"
-
-ANNOTATED_SUFFIX = ".detections.png"
 
 NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
@@ -173,7 +178,7 @@ def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list
 
 def _prepare_json(target: Path, inputs: Inputs, options: argparse.Namespace) -> None:
     """Check that the records may be written to a file; raises an `InputError` that names it if not."""
-    config = find_config(options.config or DEFAULT_CONFIG)
+    config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         inputs = {**inputs, **identify([config, *named_files(read_yaml(config))])}
     require_replaceable(target, are_records, inputs=inputs, overwrite=options.overwrite)

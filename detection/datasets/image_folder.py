@@ -10,7 +10,7 @@ from detection.datasets.dataset import DataSet, Entry, LabelledImage
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.image import read_image_size
-from detection.image_sources import IMAGE_SUFFIXES, describe_passed_over
+from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, describe_passed_over
 from detection.structures.ground_truth import GroundTruth
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class ImageFolder(DataSet):
                 faults.report(InputError(f"{folder}: expected a folder of a class, got a file"))
                 continue
             for path in _visible(folder):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(ANNOTATED_SUFFIX):
                     yield LabelledImage(path, labels[folder.name])
                 elif path.is_dir():
                     faults.report(InputError(f"{path}: expected an image, got a folder within that of a class"))

@@ -15,7 +15,7 @@ from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines, read_text
 from detection.errors import InputError
 from detection.image import read_image_size
-from detection.image_sources import IMAGE_SUFFIXES
+from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 from detection.structures.ground_truth import GroundTruth
 
 SPLIT_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -88,8 +88,11 @@ class YOLO(DataSet):
         with Faults().at(str(self.config)):
             path = self._resolve(source)
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-            yield from ((str(file), file) for file in files if not file.name.startswith("."))
+            images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            own = (
+                file for file in images if not file.name.startswith(".") and not file.name.endswith(ANNOTATED_SUFFIX)
+            )
+            yield from ((str(file), file) for file in sorted(own))
             return
         for number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
             place = f"{path}:{number}"

@@ -18,8 +18,8 @@ def naming_killed_loaders(workers: int, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if not is_killed_loader(error):
+    except (RuntimeError, ConnectionResetError) as error:  # the latter if it was killed while it sent something
+        if isinstance(error, RuntimeError) and not is_killed_loader(error):
             raise
         raise InputError(
             f"a loader process was killed, perhaps for want of memory: expected --workers {workers} of them to live; "

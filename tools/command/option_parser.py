@@ -19,7 +19,9 @@ class OptionParser(ArgumentParser):
     """jsonargparse's parser, whose errors are one line for the user."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """End the command with status 2 and one line."""
+        """End the command with status 2 and one line; a parser within another raises an `ArgumentError` instead."""
+        if not self.exit_on_error:
+            super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         prog = parser.prog.replace(" [options]", "")
         print(f"{prog}: {one_line(message)}; {prog} --help lists the options", file=sys.stderr)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from detection.errors import InputError
-from detection.image_sources import IMAGE_SUFFIXES
+from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 
 SAMPLE = 200
 """The number of file names by which the folder of the images is found (our choice)."""
@@ -16,7 +16,7 @@ SAMPLE = 200
 
 @dataclass(frozen=True, eq=False)
 class FolderListing:
-    """The sorted `files` in the folder `root` and below, without hidden ones."""
+    """The sorted `files` in the folder `root` and below, without hidden ones and annotated pictures of `detect`."""
 
     root: Path
     files: tuple[Path, ...]
@@ -85,7 +85,9 @@ def list_folder(root: Path) -> FolderListing:
             continue
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
+        files += [
+            Path(folder, name) for name in names if not name.startswith(".") and not name.endswith(ANNOTATED_SUFFIX)
+        ]
     return FolderListing(root, tuple(sorted(files)))
 
 

@@ -16,6 +16,7 @@ import yaml
 from classifier.scoring.weights_file import find_weights, load_weights
 from detection.datasets import TinyImageNet
 from detection.detector import Detector
+from detection.errors import InputError
 from detection.formats.run_results import ImageResult, ResultsWriter
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import as_boxes
@@ -226,9 +227,15 @@ def test_limit(run: Callable[..., int], tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["images"] == 4
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"{", b"[1]", b'{"proposing": [0, 0, 0], "scoring": [0, 0, 0], "machine": "another"}']
-)
+@pytest.mark.parametrize("content", [b"{", b"[1]"])
+def test_file_of_something_else_is_not_replaced(content: bytes, tiny_images: Path, tmp_path: Path) -> None:
+    (tmp_path / TIMING).write_bytes(content)
+    with pytest.raises(InputError, match=f"{TIMING}: expected a timing of this command, or no file"):
+        timed(Detector(Boxes([WHOLE]), Always([0])), TinyImageNet(tiny_images).read("val"), 3, tmp_path)
+    assert (tmp_path / TIMING).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [None, b'{"proposing": [0, 0, 0], "scoring": [0, 0, 0], "machine": "another"}'])
 def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_images: Path, tmp_path: Path) -> None:
     records = TinyImageNet(tiny_images).read("val")
     if content is not None:

@@ -33,7 +33,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from detection.configuration import DEFAULT_CONFIG, find_config, load_detector, read_yaml
+from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
 from detection.datasets.category_kinds import KindsByCategory, read_kinds, same_names
 from detection.detector import Detector
 from detection.errors import InputError
@@ -151,7 +151,7 @@ def detect(
         "dataset": cache_settings(settings, None)["dataset"],
         "split": settings.split,
         "ground_truth_crc32": zlib.crc32(coco_ground_truth(split.objects)),
-        "detector": relevant_settings(read_yaml(find_config(settings.config))),
+        "detector": relevant_settings(read_yaml(find_config(settings.config, DETECTOR_FILE))),
         "score_threshold": detector.score_threshold,
         "max_detections": detector.max_detections,
     }

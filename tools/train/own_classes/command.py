@@ -18,12 +18,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from classifier.scoring.weights_file import find_weights, save_weights
 from classifier.training.initial_weights.class_start import start_for_classes
@@ -35,11 +35,11 @@ from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import checksum_of
 from tools.command.option_parser import OptionParser
-from tools.command.options import LayoutName
+from tools.command.options import Count, LayoutName, Seed
 from tools.train.own_classes.choice import choose_settings
 from tools.train.own_classes.detector_file import build_stages, detector_yaml
 from tools.train.own_classes.folder import DetectorFolder
-from tools.train.own_classes.plan import SIZES, measure_speed, plan_steps, settings_text
+from tools.train.own_classes.plan import FEWEST_STEPS, SIZES, measure_speed, plan_steps, settings_text
 from tools.train.own_classes.scored_split import score_split
 from tools.train.own_classes.steps import fits_decoded, make_proposals, train_member
 from tools.train.own_classes.summary import SplitResult, next_commands, write_summary
@@ -69,8 +69,8 @@ def build_parser() -> OptionParser:
     )
     parser.add_argument("--time", type=str, default="10m", help="time for everything, such as 90s, 10m or 1h30m")
     parser.add_argument("--size", type=SizeName, default="medium", help="larger is slower and finds more")
-    parser.add_argument("--members", type=PositiveInt, default=1, help="number of networks; more are slower and better")
-    parser.add_argument("--seed", type=NonNegativeInt, default=1, help="seed of the training")
+    parser.add_argument("--members", type=Count, default=1, help="number of networks; more are slower and better")
+    parser.add_argument("--seed", type=Seed, default=1, help="seed of the training")
     parser.add_argument(
         "--layout", type=LayoutName | None, help="layout of the data, if it is not recognised by itself"
     )
@@ -117,8 +117,12 @@ class OwnClasses:
         self.started = time.monotonic()
         self.seconds = seconds_of(options.time)
         self.data = Path(options.data)
-        self.dataset = read_data(self.data, options)
         self.folder = DetectorFolder(Path(options.output or f"{self.data.resolve().name}-detector"))
+        if not options.data:
+            raise InputError("expected a folder of data, got an empty name")
+        if self.folder.root.resolve().is_relative_to(self.data.resolve()):
+            raise InputError(f"{self.folder.root}: expected a folder outside of the data; choose another --output")
+        self.dataset = read_data(self.data, options)
 
     def run(self) -> None:
         """Run the steps that are not done yet, each of which goes on where it stopped."""
@@ -172,7 +176,10 @@ class OwnClasses:
             measured=sum(counts.values()) - counts["train"],
             members=options.members,
         )
-        values |= {"max_steps": steps, "precision": speed.precision}
+        if steps == FEWEST_STEPS:
+            print(f"    {options.time} is too short for {steps} steps, the fewest that are useful; it will take longer")
+        limit = timedelta(seconds=round(max(self.seconds, 2 * steps * speed.step)))
+        values |= {"max_steps": steps, "precision": speed.precision, "max_time": f'"{clock(limit)}"'}
         write_atomically(folder.training_file, settings_text(values).encode("utf-8"))
         return f"{steps} steps of {speed.step:.2f} s for each network, written to {folder.training_file}"
 
@@ -195,6 +202,13 @@ class OwnClasses:
         """Write detector.yaml, which says that the detector is finished."""
         text = detector_yaml(read_yaml(self.folder.training_file), self.weights(), chosen)
         write_atomically(self.folder.detector_file, text.encode("utf-8"))
+
+
+def clock(time_limit: timedelta) -> str:
+    """Return a time in the form of Lightning's `max_time`, days:hours:minutes:seconds."""
+    hours, rest = divmod(time_limit.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{time_limit.days:02}:{hours:02}:{minutes:02}:{seconds:02}"
 
 
 def data_checksum(dataset: LabelledFolder) -> str:

@@ -21,7 +21,7 @@ HEADER = """\
 
 def build_stages(settings: dict[str, Any], weights: Sequence[str]) -> Detector:
     """Return a detector with the proposer of a training's settings and these weights, without calibration."""
-    stages = settings["detector"] | {"classify": classify(weights)}
+    stages = dict(settings.get("detector") or {}) | {"classify": classify(weights)}
     return build_detector(stages, source="training.yaml")
 
 

@@ -15,7 +15,6 @@ from detection.datasets.dataset import Entry
 from detection.errors import InputError
 from detection.image import read_image_size
 from detection.runtime.child_process import child_environment, module_command
-from proposals.cache.reader import ProposalCache
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.runs.classifier_run import ClassifierRun, build_parser
 
@@ -26,8 +25,9 @@ MOST_DECODED = 4 * 2**30
 def make_proposals(folder: DetectorFolder, data: Path) -> None:
     """Find the proposals of the training pictures that have none yet; the command names those that it leaves out."""
     options = ["--split=train", f"--output={folder.proposals}", f"--workers={os.cpu_count() or 1}"]
-    if run("tools.data.propose", *_common(folder, data), *options):
-        ProposalCache(folder.proposals)  # raises an error unless pictures were only left out
+    status = run("tools.data.propose", *_common(folder, data), *options)
+    if status:
+        raise InputError(f"{folder.root}: expected proposals of all training pictures, got exit status {status}")
 
 
 def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool, fit_module: str) -> None:

@@ -13,6 +13,7 @@ from PIL import ImageOps
 
 from detection.cli.drawing import draw_detections
 from detection.detector import Detector
+from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.image import read_image
@@ -83,7 +84,10 @@ def draw_curves(folder: DetectorFolder, members: int) -> None:
     """Draw the losses of the members' training in curves.png."""
     from tools.train.plot_training.plots import draw_training  # noqa: PLC0415  matplotlib is slow, and optional
 
-    runs = [read_run(str(folder.run_folder(member))) for member in range(1, members + 1)]
+    try:
+        runs = [read_run(str(folder.run_folder(member))) for member in range(1, members + 1)]
+    except InputError:  # work/ was deleted, or the run was shorter than the steps between two lines of its log
+        return
     save_figure(draw_training(runs, smoothing=SMOOTHING), OutputFile(folder.root / "curves.png", COMMAND))
 
 

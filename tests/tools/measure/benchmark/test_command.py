@@ -154,7 +154,7 @@ def test_proposals_of_all_proposers(photo: Path, tmp_path: Path, capsys: pytest.
     options = ["--images", str(photo), "--width", "160", "--sizes", "120", "--repeat", "3", "--json", str(file)]
     assert benchmark.main(["proposals", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    results = json.loads(file.read_text())
+    results = json.loads(file.read_text())["images"]
     assert [(result["name"], result["width"]) for result in results] == [(str(photo), 160), ("120x120", 120)]
     for result, (title, _, *rows, ratio) in zip(results, (lines[2:8], lines[8:]), strict=True):
         assert title.startswith(f"{result['name']}, searched at width {result['width']}")

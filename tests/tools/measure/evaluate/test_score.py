@@ -256,8 +256,13 @@ def test_compare_what_does_not_compare(results: Path, tmp_path: Path, capsys: py
         assert capsys.readouterr().err == f"detect-evaluate: {expected}\n"
 
 
-@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["measure"], 2), (["--help"], 0)])
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0)])
 def test_names_the_actions(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(arguments) == status
     output = capsys.readouterr()
     assert "{run,score,compare,convert}" in (output.err if status else output.out)
+
+
+def test_neither_an_action_nor_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["measure"]) == 1
+    assert "measure: expected a folder of data, or an action: run, score, compare" in capsys.readouterr().err

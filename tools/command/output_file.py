@@ -28,27 +28,19 @@ from detection.runtime.output_file import (
     require_writable,
 )
 
-OUTPUTS = {
-    "json": "write all figures to this JSON file",
-    "html": "write the report to this file as a page for a browser",
-    "csv": "write the table to this CSV file",
-    "plot": "draw the figures in this PNG file",
-    "sheet": "draw photos with right and wrong answers in this PNG file",
-}
-"""The help text of each option that `add_output_options` knows."""
 
-
-class Recognise(Protocol):
+class IsWrittenBy(Protocol):
     """A function that returns True if a file with this beginning was written by the command of this name."""
 
     def __call__(self, beginning: bytes, command: str) -> bool: ...
 
 
 class Kind(NamedTuple):
-    """A kind of output file: how a command knows its own ones, and the suffix that the name must have."""
+    """A kind of output file: how a command knows its own ones, the suffix of the name, and the help of its option."""
 
-    recognise: Recognise
+    recognise: IsWrittenBy
     suffix: str = ""
+    help: str = ""
 
 
 class OutputFile(NamedTuple):
@@ -64,9 +56,9 @@ class OutputFile(NamedTuple):
 
 
 def add_output_options(parser: ArgumentParser, *names: str) -> None:
-    """Add the options `names` out of `OUTPUTS`; each names a file that the command writes at its end."""
+    """Add the options `names` out of `KINDS`; each names a file that the command writes at its end."""
     for name in names:
-        parser.add_argument(f"--{name}", type=str | None, help=OUTPUTS[name])
+        parser.add_argument(f"--{name}", type=str | None, help=KINDS[name].help)
     add_overwrite_option(parser)
 
 
@@ -88,8 +80,8 @@ def prepare_outputs(
     inputs = read_files(settings, outputs=names)
     files: dict[Path, OutputFile] = {}
     for name in filter(settings.get, names):
-        own = ",".join(columns) if name == "csv" else parser.prog
-        path = _checked(Path(settings[name]), KINDS[name], own, inputs=inputs, overwrite=settings.overwrite)
+        kind = table_kind(columns) if name == "csv" else KINDS[name]
+        path = _checked(Path(settings[name]), kind, parser.prog, inputs=inputs, overwrite=settings.overwrite)
         if path.resolve() in files:
             raise InputError(f"{path}: expected another file for --{name}, got that of another option")
         files[path.resolve()] = OutputFile(path, parser.prog)
@@ -142,9 +134,9 @@ def _is_marked_page(beginning: bytes, command: str) -> bool:
     return f'<meta name="generator" content="{made_by(command)}">'.encode() in beginning[:2000]
 
 
-def _has_columns(beginning: bytes, command: str) -> bool:
-    """Return True for a table whose first line is `command`; a table has no place for the name of the command."""
-    return beginning.partition(b"\n")[0].rstrip() == command.encode()
+def _has_columns(beginning: bytes, command: str, columns: Sequence[str] = ()) -> bool:  # noqa: ARG001
+    """Return True for a table that begins with `columns`; a table has no place for the name of the command."""
+    return beginning.partition(b"\n")[0].rstrip() == ",".join(columns).encode()
 
 
 def _is_never_known(beginning: bytes, command: str) -> bool:  # noqa: ARG001
@@ -152,13 +144,19 @@ def _is_never_known(beginning: bytes, command: str) -> bool:  # noqa: ARG001
 
 
 KINDS = {
-    "json": Kind(_is_marked_json),
-    "html": Kind(_is_marked_page),
-    "csv": Kind(_has_columns, ".csv"),
-    "plot": Kind(is_marked_png, ".png"),
-    "sheet": Kind(is_marked_png, ".png"),
+    "json": Kind(_is_marked_json, help="write all figures to this JSON file"),
+    "html": Kind(_is_marked_page, help="write the report to this file as a page for a browser"),
+    "csv": Kind(_has_columns, ".csv", "write the table to this CSV file"),
+    "plot": Kind(is_marked_png, ".png", "draw the figures in this PNG file"),
+    "sheet": Kind(is_marked_png, ".png", "draw photos with right and wrong answers in this PNG file"),
 }
-"""The kind of the file that each of `OUTPUTS` names."""
+"""The kind of the file that each option of `add_output_options` names."""
+
+
+def table_kind(columns: Sequence[str]) -> Kind:
+    """Return the kind of a CSV file that begins with `columns`."""
+    return KINDS["csv"]._replace(recognise=partial(_has_columns, columns=columns))
+
 
 PICTURE, WEIGHTS = KINDS["sheet"], Kind(are_marked_weights)
 

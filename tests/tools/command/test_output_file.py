@@ -21,6 +21,7 @@ from tools.command.output_file import (
     OutputFile,
     add_output_options,
     prepare_outputs,
+    table_kind,
 )
 from tools.command.picture_file import save_figure, save_picture
 from tools.report.json_values import write_json
@@ -78,10 +79,10 @@ def test_pages_and_tables_are_known(tmp_path: Path) -> None:
     page.write_text(f'<!doctype html>\n<meta name="generator" content="{made_by(NAME)}">')
     table.write_text("a,b\r\n1,2\r\n")
     prepare(page, KINDS["html"])
-    prepare(table, KINDS["csv"], "a,b")
-    for path, kind, name in ((page, "html", "detect"), (table, "csv", "a")):
+    prepare(table, table_kind(["a", "b"]))
+    for path, kind, name in ((page, KINDS["html"], "detect"), (table, table_kind(["a"]), NAME)):
         with pytest.raises(InputError):
-            prepare(path, KINDS[kind], name)
+            prepare(path, kind, name)
 
 
 def test_text_is_never_known(tmp_path: Path) -> None:

@@ -1,16 +1,11 @@
 """Recognises JSON files in the format of COCO: beside the images, above them, or in a folder of their own."""
 
+from functools import partial
 from pathlib import Path
 
 from detection.datasets.coco import COCO
 from detection.datasets.files import coco_json
-from detection.datasets.layouts.found_layout import (
-    FoundLayout,
-    SplitSource,
-    file_of_each_split,
-    joined,
-    not_used,
-)
+from detection.datasets.layouts.found_layout import FoundLayout, layout_of_files
 from detection.datasets.layouts.listing import FolderListing
 
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -37,10 +32,8 @@ def find_coco(listing: FolderListing) -> FoundLayout | None:
     files = [path for path in files if path.name.startswith("instances")] or files
     if not files:
         return None
-    used = file_of_each_split(listing.root, files, "JSON file in the format of COCO")
-    splits = {split: SplitSource(_reader(listing, path), split) for split, path in used.items()}
-    names = [listing.relative(path) for path in used.values()]
-    return FoundLayout("coco", f"COCO JSON ({joined(names)})", splits, not_used(files, used))
+    kind = "JSON file in the format of COCO"
+    return layout_of_files(listing, files, partial(_reader, listing), layout="coco", title="COCO JSON", kind=kind)
 
 
 def _is_coco(path: Path) -> bool:

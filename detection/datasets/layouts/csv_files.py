@@ -1,15 +1,10 @@
 """Recognises tables of boxes: one file, or one for each split."""
 
+from functools import partial
 from pathlib import Path
 
 from detection.datasets.csv_table import CSVTable, read_rows
-from detection.datasets.layouts.found_layout import (
-    FoundLayout,
-    SplitSource,
-    file_of_each_split,
-    joined,
-    not_used,
-)
+from detection.datasets.layouts.found_layout import FoundLayout, layout_of_files
 from detection.datasets.layouts.listing import FolderListing
 from detection.errors import InputError
 
@@ -30,13 +25,11 @@ def find_csv(listing: FolderListing) -> FoundLayout | None:
     files = [path for path in listing.with_suffix(".csv") if _image_names(path)]
     if not files:
         return None
-    used = file_of_each_split(listing.root, files, "table of boxes")
-    splits = {}
-    for split, path in used.items():
-        folder = listing.image_folder(_image_names(path), path)
-        splits[split] = SplitSource(_CSVFiles(listing, path, folder), split)
-    names = [listing.relative(path) for path in used.values()]
-    return FoundLayout("csv", f"CSV ({joined(names)})", splits, not_used(files, used))
+    return layout_of_files(listing, files, partial(_reader, listing), layout="csv", title="CSV", kind="table of boxes")
+
+
+def _reader(listing: FolderListing, path: Path) -> _CSVFiles:
+    return _CSVFiles(listing, path, listing.image_folder(_image_names(path), path))
 
 
 def _image_names(path: Path) -> list[str]:

@@ -1,11 +1,12 @@
 """`FoundLayout`, what is found in a folder: the readers of its splits."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from detection.datasets.dataset import DataSet
+from detection.datasets.layouts.listing import FolderListing
 from detection.errors import InputError
 
 SPLIT_NAMES = {
@@ -71,10 +72,34 @@ def file_of_each_split(root: Path, files: Sequence[Path], kind: str) -> dict[str
     return {split: paths[0] for split, paths in by_split.items()}
 
 
-def not_used(files: Sequence[Path], used: Mapping[str, Path]) -> list[str]:
-    """Return a line for each annotation file that is not used because it names no split."""
+def layout_of_files(
+    listing: FolderListing,
+    files: Sequence[Path],
+    reader: Callable[[Path], DataSet],
+    *,
+    layout: str,
+    title: str,
+    kind: str,
+) -> FoundLayout:
+    """Return the layout of annotation files of which each has one split.
+
+    Args:
+        listing: the folder.
+        files: the annotation files in it.
+        reader: makes the reader of a file.
+        layout: the name of the layout.
+        title: the name of the format, for the description.
+        kind: what a file is, for error messages.
+
+    Raises:
+        InputError: if two files have the same split.
+    """
+    used = file_of_each_split(listing.root, files, kind)
+    names = joined([listing.relative(path) for path in used.values()])
+    splits = {split: SplitSource(reader(path), split) for split, path in used.items()}
     unused = [path for path in files if path not in used.values()]
-    return [f"{path}: not used: its name has no split (train, val, test), but other files have one" for path in unused]
+    reason = "not used: its name has no split (train, val, test), but other files have one"
+    return FoundLayout(layout, f"{title} ({names})", splits, [f"{path}: {reason}" for path in unused])
 
 
 def joined(names: Sequence[str], limit: int = 4) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from detection.datasets.layouts.class_folders import find_class_folders
 from detection.datasets.layouts.coco_files import find_coco
@@ -12,24 +13,22 @@ from detection.datasets.layouts.voc_files import find_voc
 from detection.datasets.layouts.yolo_files import find_yolo
 from detection.errors import InputError
 
-FINDERS: Mapping[str, Callable[[FolderListing], FoundLayout | None]] = {
-    "coco": find_coco,
-    "voc": find_voc,
-    "yolo": find_yolo,
-    "csv": find_csv,
-}
-"""The layouts with files of boxes, of which a folder should have one."""
 
-LAYOUTS = (*FINDERS, "folders")
-"""The names of all layouts."""
+class Layout(NamedTuple):
+    """A layout: the function that finds it in a folder, and what it looks for, for the user."""
 
-LOOKED_FOR = {
-    "coco": "JSON files with images, annotations and categories (coco)",
-    "voc": "XML files of PASCAL VOC (voc)",
-    "yolo": "a data.yaml with names and train or val, or a classes.txt (yolo)",
-    "csv": "CSV files with the columns filename, class, xmin, ymin, xmax, ymax (csv)",
-    "folders": "two or more folders of one class each (folders)",
+    find: Callable[[FolderListing], FoundLayout | None]
+    looked_for: str
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "coco": Layout(find_coco, "JSON files with images, annotations and categories (coco)"),
+    "voc": Layout(find_voc, "XML files of PASCAL VOC (voc)"),
+    "yolo": Layout(find_yolo, "a data.yaml with names and train or val, or a classes.txt (yolo)"),
+    "csv": Layout(find_csv, "CSV files with the columns filename, class, xmin, ymin, xmax, ymax (csv)"),
+    "folders": Layout(find_class_folders, "two or more folders of one class each (folders)"),
 }
+"""All layouts by name. A folder should have one of those before "folders", which have files of boxes."""
 
 
 def recognise(root: Path, layout: str | None = None) -> FoundLayout:
@@ -46,16 +45,18 @@ def recognise(root: Path, layout: str | None = None) -> FoundLayout:
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout: expected one of {', '.join(LAYOUTS)}, got '{layout}'")
     listing = list_folder(root)
-    layouts = [result for name, find in FINDERS.items() if layout in (None, name) and (result := find(listing))]
-    if not layouts and layout in (None, "folders") and (folders := find_class_folders(listing)):
-        layouts = [folders]
+    layouts: list[FoundLayout] = []
+    for name, (find, _) in LAYOUTS.items():
+        is_wanted = layout == name or (layout is None and not (name == "folders" and layouts))
+        if is_wanted and (result := find(listing)):
+            layouts.append(result)
     if len(layouts) > 1:
         descriptions = " and ".join(result.description for result in layouts)
         choices = " or ".join(f"--layout {result.layout}" for result in layouts)
         advice = f"choose with {choices} (or --dataset.layout)"
         raise InputError(f"{root}: expected annotations in one layout, got {descriptions}: {advice}")
     if not layouts:
-        looked_for = "; ".join(LOOKED_FOR.values()) if layout is None else LOOKED_FOR[layout]
+        looked_for = "; ".join(LAYOUTS[name].looked_for for name in ([layout] if layout else LAYOUTS))
         raise InputError(
             f"{root}: expected annotations, got none among {len(listing.files)} files, {len(listing.images)} of them "
             f"images, in this folder and below; looked for: {looked_for}"

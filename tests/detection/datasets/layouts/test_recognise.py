@@ -173,7 +173,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 def test_option_has_the_names_of_the_layouts() -> None:
-    assert LayoutName.__args__ == LAYOUTS  # type: ignore[attr-defined]
+    assert LayoutName.__args__ == tuple(LAYOUTS)  # type: ignore[attr-defined]
 
 
 def test_pictures_of_a_single_class_are_no_annotations(tmp_path: Path) -> None:

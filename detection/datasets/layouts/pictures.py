@@ -66,7 +66,11 @@ def _has_its_end(path: Path) -> bool:
 
 
 def same_content(paths: Iterable[Path]) -> list[list[Path]]:
-    """Return groups of two or more files with the same content. Only files of the same length are read."""
+    """Return groups of two or more files with the same content. Only files of the same length are read.
+
+    Every file is compared with all others of its length. Among 100,000 files, some would have the same CRC-32 by
+    chance, so the checksum of `FileFingerprint` is too short here.
+    """
     by_length: defaultdict[int, list[Path]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         by_length[path.stat().st_size].append(path)

@@ -44,13 +44,10 @@ def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: f
     if "val" not in splits and len(splits.get("train", ())) > 1:
         training, validation = _split_off(splits["train"], groups, share=share, seed=seed)
         if validation:  # there is none if all images are the same
+            others = {name: entries for name, entries in splits.items() if name != "train"}
             made = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
-            return CompletedSplits({"train": training, "val": validation} | _without_train(splits), made, left_out)
+            return CompletedSplits({"train": training, "val": validation} | others, made, left_out)
     return CompletedSplits(splits, "as given", left_out)
-
-
-def _without_train(splits: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
-    return {name: entries for name, entries in splits.items() if name != "train"}
 
 
 def _left_out(given: Splits, splits: Splits) -> list[str]:

@@ -70,7 +70,7 @@ def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, ove
         raise InputError(f"{path}: expected another file than {inputs[identity]}, which the command reads")
     if not stat.S_ISREG(status.st_mode) or status.st_size == 0 or recognise(_beginning(path)):
         return
-    other = f"{path}: this file exists and was not written by this command"
+    other = f"{path}: expected a new file, but this file exists and was not written by this command"
     if not overwrite:
         raise InputError(f"{other}; choose another name or use --overwrite")
     folder = next((folder for folder in inputs.values() if folder.is_dir() and _has_file(folder, identity)), None)

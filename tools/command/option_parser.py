@@ -53,7 +53,7 @@ def as_input_errors(option: str = "") -> Iterator[None]:
             raise
         start = f"{option}: " if option else ""
         reason = one_line(str(error)) or type(error).__name__
-        raise InputError(f"{start}invalid value: {reason}") from error
+        raise InputError(f"{start}expected a valid value: {reason}") from error
 
 
 def one_line(message: str) -> str:

@@ -163,4 +163,4 @@ def naming_lightnings_errors() -> Iterator[None]:
         module = [frame.f_globals.get("__name__", "") for frame, _ in last][-1]
         if not module.startswith("lightning.") and not isinstance(error, MisconfigurationException):
             raise
-        raise InputError(f"trainer: invalid value: {one_line(str(error))}") from error
+        raise InputError(f"trainer: expected a valid value: {one_line(str(error))}") from error

@@ -69,11 +69,11 @@ def test_two_processes_learn_what_one_does(options: list[str], tmp_path: Path) -
     assert double["global_step"] == single["global_step"] == 12
     for kind in ("state_dict", "current_model_state"):  # the averaged weights, and the last ones
         for name, value in single[kind].items():
-            torch.testing.assert_close(double[kind][name], value, rtol=1e-3, atol=5e-4)
+            torch.testing.assert_close(double[kind][name], value, rtol=1e-3, atol=1e-3)
     moved = max(
         float((single["current_model_state"][name] - value).abs().max()) for name, value in single["state_dict"].items()
     )
-    assert moved > 5e-3  # so the comparison is not one of initial weights
+    assert moved > 1e-2  # so the comparison is not one of initial weights
 
 
 def test_two_processes_go_on_with_what_one_began(options: list[str], tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ PROBLEMS: list[tuple[str, list[str], str]] = [
     ("fit", ["--frozen", "[trunk.stem]"], "frozen: expected --initial_weights, the weights that are kept"),
     ("fit", ["--priors", "5000"], "prior_mosaics: expected at least 5000 different boxes"),
     ("fit", ["--validation_split", "test"], "expected split 'train' or 'val', got 'test'"),
-    ("fit", ["--trunk", "torchvision.models.AlexNet"], "got: expected a network of the package classifier"),
+    ("fit", ["--trunk", "torchvision.models.AlexNet"], "expected a network of the package classifier"),
 ]
 
 

@@ -51,7 +51,8 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--config", type=str, required=True, help="folder that detect-train has written")
     parser.add_argument("--split", type=str, default="val", help="split to measure on: train, val, test or all")
     add_output_options(parser, "json", "html")
-    if not arguments[0].startswith("-") and not Path(arguments[0]).is_dir():
+    is_word = not arguments[0].startswith("-") and {"-h", "--help"}.isdisjoint(arguments)
+    if is_word and not Path(arguments[0]).is_dir():
         raise InputError(f"{arguments[0]}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
     settings = parser.parse_args(arguments)
     folder = Path(settings.config)

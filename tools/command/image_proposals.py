@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -156,8 +156,21 @@ def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
         prefetch_factor=PREFETCHED if workers else None,
     )
     with naming_killed_loaders(workers, "run the command again"):
-        for (item,) in loader:
+        with single_threaded_opencv():
+            batches = iter(loader)  # starts the processes
+        for (item,) in batches:
             yield item
+
+
+@contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """End OpenCV's threads during a block: a process that is forked while they exist waits for them for ever."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def use_one_thread(_: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -170,3 +172,20 @@ def test_whole_images_have_no_use_for_proposals(
     whole_images = ["--task", "classifier.training.tasks.WholeImages", "--output", str(tmp_path)]
     assert run_training([*search_options, "--proposals", str(filled), *whole_images]) == 1
     assert message(capsys) == "detect-train: proposals: expected a task with regions, got one with whole images"
+
+
+AFTER_THREADS = """
+import cv2
+import numpy as np
+from tools.command.image_proposals import one_by_one
+
+cv2.setNumThreads(2)
+cv2.GaussianBlur(np.zeros((3000, 3000, 3), np.uint8), (31, 31), 5)  # starts OpenCV's threads
+print(list(one_by_one([1, 2, 3], workers=1)), cv2.getNumThreads())
+"""
+
+
+def test_loaders_start_after_opencv_has_used_its_threads() -> None:
+    command = [sys.executable, "-c", AFTER_THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[1, 2, 3] 2\n"

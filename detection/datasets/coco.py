@@ -1,6 +1,5 @@
 """COCO: photos with many objects, and one JSON file for each split."""
 
-import glob
 import logging
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files import coco_json
 from detection.datasets.files.annotated_objects import AnnotatedObject, Corners, check_box, object_arrays
 from detection.datasets.files.faults import Faults
+from detection.datasets.files.text_file import files_of_splits
 from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
 
@@ -52,10 +52,7 @@ class COCO(DataSet):
         self.root = Path(root)
         self.annotations = annotations
         self.images = images
-        pattern = glob.escape(str(self.root / annotations)).replace("{split}", "*")
-        files = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
-        if not files:
-            raise InputError(f"{self.root / annotations}: expected a json file in the format of COCO, got none")
+        files = files_of_splits(self.root / annotations, expected="a json file in the format of COCO")
         # All splits have the same categories, which `entries` checks, so they are read from the smallest file.
         self._source = min(files, key=os.path.getsize)
         content = coco_json.load_json(self._source)

@@ -1,7 +1,6 @@
 """Tables in text files: a line for each box, with its image and class."""
 
 import csv
-import glob
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_text
+from detection.datasets.files.text_file import files_of_splits, read_text
 from detection.errors import InputError
 from detection.image import read_image_size
 from detection.structures.ground_truth import GroundTruth
@@ -48,10 +47,7 @@ class CSVTable(DataSet):
         self.root = Path(root)
         self.annotations = annotations
         self.images = images
-        pattern = glob.escape(str(self.root / annotations)).replace("{split}", "*")
-        files = [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207  takes absolute patterns too
-        if not files:
-            raise InputError(f"{self.root / annotations}: expected a table of boxes, got none")
+        files = files_of_splits(self.root / annotations, expected="a table of boxes")
         names = {row.cells["class"] for path in files for row in read_rows(path)}
         self.class_names = tuple(sorted(names - {""}))
         self._labels = {name: label for label, name in enumerate(self.class_names)}

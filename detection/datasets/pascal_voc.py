@@ -76,8 +76,8 @@ class PascalVOC(DataSet):
     def _find_classes(self, year: int) -> tuple[str, ...]:
         files = sorted((self.root / "Annotations").rglob("*.xml"))
         names = {name for file in files for name in read_voc_names(file)}
-        of_challenge = self.root.name == f"VOC{year}" and names.issubset(CLASS_NAMES)
-        return CLASS_NAMES if of_challenge or not names else tuple(sorted(names))
+        is_folder_of_challenge = self.root.name == f"VOC{year}" and names.issubset(CLASS_NAMES)
+        return CLASS_NAMES if is_folder_of_challenge or not names else tuple(sorted(names))
 
     def _image_path(self, name: str) -> Path:
         """Return the path of an image; if there is none with a known suffix, the path with the suffix of VOC."""

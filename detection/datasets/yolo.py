@@ -22,7 +22,8 @@ SPLIT_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test"
 """The keys of `data.yaml` under which a split may stand."""
 
 OVERHANG = 0.01
-"""By how much coordinates may lie outside 0-1, as numbers of few digits do. Ultralytics allows the same."""
+"""The largest distance of a coordinate from the range 0-1 that is accepted, because files round numbers to few digits.
+Ultralytics accepts the same."""
 
 
 class YOLO(DataSet):

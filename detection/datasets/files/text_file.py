@@ -1,6 +1,7 @@
-"""Readers of text files: `read_text` reads every text file that a user brings, the others its lines and tables."""
+"""Reads text files: `read_text` every one that a user brings, other functions lines, tables and the files of splits."""
 
 import codecs
+import glob
 import json
 import os
 import re
@@ -114,3 +115,15 @@ def read_image_list(path: Path, faults: Faults) -> list[tuple[str, str, int | No
                 expected = "expected the name of an image, or name and number"
                 faults.report(InputError(f"{place}: {expected}, got {short_repr(line)}"))
     return images
+
+
+def files_of_splits(pattern: Path, *, expected: str) -> list[Path]:
+    """Return the sorted files of all splits, for a path in which `{split}` stands for the name of a split.
+
+    Raises:
+        InputError: naming the path and what was `expected` there, if there is no such file.
+    """
+    names = glob.glob(glob.escape(str(pattern)).replace("{split}", "*"))  # noqa: PTH207  takes absolute patterns too
+    if not names:
+        raise InputError(f"{pattern}: expected {expected}, got none")
+    return [Path(name) for name in sorted(names)]

@@ -29,7 +29,7 @@ class SplitSource(NamedTuple):
 
 
 class FoundLayout(NamedTuple):
-    """What is found in a folder.
+    """The layout, the readers of the splits and the unused files that `recognise` finds in a folder.
 
     Args:
         layout: "coco", "voc", "yolo", "csv" or "folders".

@@ -17,7 +17,7 @@ MAX_LINES = 20
 
 @dataclass(frozen=True, eq=False)
 class DataSummary:
-    """What a folder of labelled pictures holds.
+    """The numbers of pictures and boxes, their sizes and the faults of a folder of labelled pictures.
 
     Args:
         description: which files were found and which splits are given or made, in two lines.

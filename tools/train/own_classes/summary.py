@@ -1,4 +1,4 @@
-"""What a user reads of a finished detector: README.md, report.html, figures.json, curves.png and pictures.png."""
+"""Writes the files that describe a finished detector: the model card, the report, figures, curves and pictures."""
 
 from __future__ import annotations
 

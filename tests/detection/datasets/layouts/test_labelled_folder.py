@@ -1,4 +1,4 @@
-"""What is usable is read, and what is not is listed with its place."""
+"""`LabelledFolder` reads all usable pictures and boxes, and lists each unusable one with its file and line."""
 
 from __future__ import annotations
 

@@ -101,16 +101,38 @@ def _in_threads(threads: int, loop: Callable[..., None], *arrays: NDArray[Any]) 
         list(pool.map(loop, *parts))  # waits, and raises what a thread raised
 
 
+# The loops below read rows of an image or of its integral image as flat arrays, in which the three colours of a pixel
+# follow each other. Loops over such rows, with nothing else inside, are what LLVM turns into vector instructions.
+
+
 @compiled
 def _sums_for(image: Image, windows: Array, size: int) -> Array:
-    """The integral image, float64 [H + 1, W + 1, 3], or an empty array if all windows [N, 4] are enlarged."""
-    height, width = image.shape[:2]
+    """The integral image, float64 [H + 1, (W + 1) * 3], or an empty array if all windows [N, 4] are enlarged."""
     for left, top, right, bottom in windows:
         if right - left >= size or bottom - top >= size:
-            sums = np.zeros((height + 1, width + 1, 3))
-            _integrate(image, sums)
-            return sums
-    return np.empty((0, 0, 3))
+            return _integrate(image)
+    return np.empty((0, 0))
+
+
+@compiled
+def _integrate(image: Image) -> Array:
+    """The sums of the pixels above and left of each corner of a pixel: [H + 1, (W + 1) * 3], zeros first."""
+    height, width = image.shape[:2]
+    sums = np.zeros((height + 1, (width + 1) * 3))
+    row_sums = np.zeros((width + 1) * 3)
+    for y in range(height):
+        red, green, blue = 0, 0, 0
+        for x in range(width):
+            red += image[y, x, 0]
+            green += image[y, x, 1]
+            blue += image[y, x, 2]
+            row_sums[3 * x + 3] = red
+            row_sums[3 * x + 4] = green
+            row_sums[3 * x + 5] = blue
+        above, below = sums[y], sums[y + 1]
+        for place in range(len(row_sums)):
+            below[place] = above[place] + row_sums[place]
+    return sums
 
 
 @compiled
@@ -122,30 +144,17 @@ def _warp_each(mean: Array, images: Images, windows: Array, output: FloatArray) 
 
 
 @compiled
-def _integrate(image: Image, sums: Array) -> None:
-    """Write the sums of the pixels above and left of each pixel corner to `sums`, whose first row and column are 0."""
-    height, width = image.shape[:2]
-    for y in range(height):
-        red, green, blue = 0, 0, 0
-        for x in range(width):
-            red += image[y, x, 0]
-            green += image[y, x, 1]
-            blue += image[y, x, 2]
-            sums[y + 1, x + 1, 0] = sums[y, x + 1, 0] + red
-            sums[y + 1, x + 1, 1] = sums[y, x + 1, 1] + green
-            sums[y + 1, x + 1, 2] = sums[y, x + 1, 2] + blue
-
-
-@compiled
 def _warp(image: Image, sums: Array, mean: Array, windows: Array, output: FloatArray) -> None:
     """Warp the windows [N, 4] of an image into the output [N, S, S, 3]."""
     size = output.shape[1]
+    rows = image.reshape(len(image), -1)
     for region in range(len(windows)):
         left, top, right, bottom = windows[region]
+        values = output[region].reshape(size, -1)
         if right - left < size and bottom - top < size:
-            _interpolate(image, windows[region], mean, output[region])
+            _interpolate(rows, windows[region], mean, values)
         else:
-            _average(sums, windows[region], mean, output[region])
+            _average(sums, windows[region], mean, values)
 
 
 @compiled
@@ -155,47 +164,63 @@ def _warp_to_bytes(  # noqa: PLR0917  compiled functions take no keywords
     """Warp as `_warp` does, and write the nearest bytes to value / `scale` + `zero`."""
     values = np.empty((1, *output.shape[1:]), np.float32)
     source = values.ravel()
+    factor, offset = np.float32(1 / scale), np.float32(zero)
+    least, most, half = np.float32(0), np.float32(255), np.float32(0.5)
     for region in range(len(windows)):
         _warp(image, sums, mean, windows[region : region + 1], values)
         target = output[region].ravel()
         for place in range(len(source)):
-            target[place] = np.uint8(min(max(source[place] / scale + zero, 0.0), 255.0) + 0.5)
+            target[place] = np.uint8(min(max(source[place] * factor + offset, least), most) + half)
 
 
 @compiled
-def _taps(low: float, high: float, size: int, length: int) -> tuple[IntArray, Array]:
-    """The two pixels next to the centre of each output pixel, and their weights: [S, 2] each.
+def _taps(low: float, high: float, size: int, length: int) -> tuple[IntArray, FloatArray]:
+    """The two pixels next to the centre of each output pixel, and their weights: [2, S] each.
 
     A pixel outside of the image has weight 0.
     """
-    pixels, weights = np.empty((size, 2), np.int64), np.empty((size, 2))
+    pixels, weights = np.empty((2, size), np.int64), np.empty((2, size), np.float32)
     for place in range(size):
         centre = low + (high - low) * ((place + 0.5) / size) - 0.5
         first = int(np.floor(centre))
         for tap in range(2):
             pixel = first + tap
-            weights[place, tap] = (1 - abs(centre - pixel)) if 0 <= pixel < length else 0.0
-            pixels[place, tap] = min(max(pixel, 0), length - 1)
+            weights[tap, place] = (1 - abs(centre - pixel)) if 0 <= pixel < length else 0.0
+            pixels[tap, place] = min(max(pixel, 0), length - 1)
     return pixels, weights
 
 
 @compiled
 def _interpolate(image: Image, window: Array, mean: Array, output: FloatArray) -> None:
-    """Write bilinear samples of the image at the centres of the output pixels."""
+    """Write bilinear samples of the image [H, W * 3] at the centres of the output pixels to `output` [S, S * 3]."""
     size = len(output)
-    columns, horizontal = _taps(window[0], window[2], size, image.shape[1])
-    rows, vertical = _taps(window[1], window[3], size, image.shape[0])
+    columns, horizontal = _taps(window[0], window[2], size, image.shape[1] // 3)
+    rows, vertical = _taps(window[1], window[3], size, len(image))
+    first, end = 3 * columns.min(), 3 * columns.max() + 3
+    left, right = 3 * columns[0] - first, 3 * columns[1] - first
+    before, after = horizontal
+    hidden = _mean_under(before + after, mean)
+    line = np.empty(end - first, np.float32)  # the columns of the window, each blended from two rows
     for y in range(size):
-        upper, lower = rows[y]
-        above, below = vertical[y]
+        upper, lower = image[rows[0, y], first:end], image[rows[1, y], first:end]
+        above, below = vertical[0, y], vertical[1, y]
+        for place in range(len(line)):
+            line[place] = above * upper[place] + below * lower[place]
+        values, covered = output[y], above + below
         for x in range(size):
-            left, right = columns[x]
-            before, after = horizontal[x]
-            covered = (above + below) * (before + after)
             for colour in range(3):
-                upper_value = before * image[upper, left, colour] + after * image[upper, right, colour]
-                lower_value = before * image[lower, left, colour] + after * image[lower, right, colour]
-                output[y, x, colour] = above * upper_value + below * lower_value - covered * mean[colour]
+                value = before[x] * line[left[x] + colour] + after[x] * line[right[x] + colour]
+                values[3 * x + colour] = value - covered * hidden[3 * x + colour]
+
+
+@compiled
+def _mean_under(covered: NDArray[np.floating[Any]], mean: Array) -> NDArray[np.floating[Any]]:
+    """The mean colour times the share of each output pixel of a row [S] that is within the image: [S * 3]."""
+    hidden = np.empty(3 * len(covered), covered.dtype)
+    for x in range(len(covered)):
+        for colour in range(3):
+            hidden[3 * x + colour] = covered[x] * mean[colour]
+    return hidden
 
 
 @compiled
@@ -222,35 +247,41 @@ def _edges(low: float, high: float, size: int, length: int) -> Edges:
 
 
 @compiled
-def _sum_above(sums: Array, rows: Edges, row_edge: int, columns: Edges, line: Array) -> None:
-    """Write the sums of the pixels above a row edge and left of each of E column edges to `line` [E, 3]."""
+def _sum_above(sums: Array, rows: Edges, row_edge: int, columns: Edges, result: Array) -> None:
+    """Write the sums of the pixels above a row edge and left of each of E column edges to `result` [E * 3]."""
+    first, end = 3 * columns.pixels.min(), 3 * columns.pixels.max() + 6
     row, row_share = rows.pixels[row_edge], rows.shares[row_edge]
+    upper, lower = sums[row, first:end], sums[row + 1, first:end]
+    line = np.empty(end - first)
+    for place in range(len(line)):
+        line[place] = upper[place] + row_share * (lower[place] - upper[place])
     for edge in range(len(columns.pixels)):
-        column, share = columns.pixels[edge], columns.shares[edge]
+        place, share = 3 * columns.pixels[edge] - first, columns.shares[edge]
         for colour in range(3):
-            first, second = sums[row, column, colour], sums[row + 1, column, colour]
-            first += share * (sums[row, column + 1, colour] - first)
-            second += share * (sums[row + 1, column + 1, colour] - second)
-            line[edge, colour] = first + row_share * (second - first)
+            before, after = line[place + colour], line[place + 3 + colour]
+            result[3 * edge + colour] = before + share * (after - before)
 
 
 @compiled
 def _average(sums: Array, window: Array, mean: Array, output: FloatArray) -> None:
-    """Write the means over the footprints of the output pixels; outside of the image is the mean colour."""
+    """Write the means over the footprints of the output pixels to `output` [S, S * 3].
+
+    `sums` is the integral image. Parts of a footprint that lie outside of the image have the mean colour.
+    """
     size = len(output)
-    height, width = sums.shape[0] - 1, sums.shape[1] - 1
-    columns = _edges(window[0], window[2], size, width)
-    rows = _edges(window[1], window[3], size, height)
+    columns = _edges(window[0], window[2], size, sums.shape[1] // 3 - 1)
+    rows = _edges(window[1], window[3], size, len(sums) - 1)
     step_x, step_y = len(columns.pixels) - size, len(rows.pixels) - size
-    area = max((window[2] - window[0]) / size, 1.0) * max((window[3] - window[1]) / size, 1.0)
-    upper, lower = np.empty((len(columns.pixels), 3)), np.empty((len(columns.pixels), 3))
+    footprint = max((window[2] - window[0]) / size, 1.0) * max((window[3] - window[1]) / size, 1.0)
+    share, hidden = 1 / footprint, _mean_under(columns.covered, mean)
+    upper, lower = np.empty(3 * len(columns.pixels)), np.empty(3 * len(columns.pixels))
     for y in range(size):
         if y == 0 or step_y > 1:
             _sum_above(sums, rows, y, columns, upper)
         _sum_above(sums, rows, y + step_y, columns, lower)
-        for x in range(size):
-            covered = rows.covered[y] * columns.covered[x]
-            for colour in range(3):
-                total = lower[x + step_x, colour] - lower[x, colour] - upper[x + step_x, colour] + upper[x, colour]
-                output[y, x, colour] = total / area - covered * mean[colour]
+        upper_end, lower_end = upper[3 * step_x :], lower[3 * step_x :]
+        values, covered = output[y], rows.covered[y]
+        for place in range(len(values)):
+            total = lower_end[place] - lower[place] - upper_end[place] + upper[place]
+            values[place] = total * share - covered * hidden[place]
         upper, lower = lower, upper

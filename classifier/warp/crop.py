@@ -29,6 +29,7 @@ from classifier.warp.matrices import Interpolation, resample_regions
 from detection.runtime.pixels import MEAN_RGB
 from detection.runtime.second_process import call_compiled
 from detection.structures.arrays import BoolArray, FloatArray, Image
+from detection.structures.boxes import scale_boxes
 
 LOOPS = "classifier.warp.numba_loops"
 
@@ -155,12 +156,3 @@ def shrink_to(max_pixels: int, image: Image, boxes: FloatArray) -> tuple[Image, 
     smaller = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     scale = np.array([size[0] / width, size[1] / height] * 2)
     return smaller, (boxes * scale).astype(np.float32)
-
-
-def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
-    """Boxes [N, 4] about the same centres, with sides `factor` times as long; a factor of 1 returns the same array."""
-    if factor == 1:
-        return boxes
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
-    return np.concatenate([centres - halves, centres + halves], axis=1)

@@ -60,14 +60,19 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     return paired_iou(boxes[:, None], others[None])
 
 
+def intersection(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Return the area that every pair of boxes shares, in square pixels: [N, 4], [M, 4] -> [N, M]."""
+    return _intersection(_columns(boxes[:, None]), _columns(others[None]))
+
+
 def paired_iou(boxes: Floats, others: Floats) -> Floats:
     """Return the IoU of boxes [..., 4] with others [..., 4], whose shapes are broadcast: [...] in 0-1."""
     columns, other_columns = _columns(boxes), _columns(others)
     x1, y1, x2, y2 = columns
     other_x1, other_y1, other_x2, other_y2 = other_columns
-    intersection = _intersection(columns, other_columns)
-    union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - intersection
-    iou: Floats = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    shared = _intersection(columns, other_columns)
+    union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - shared
+    iou: Floats = np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
     return iou
 
 
@@ -91,6 +96,15 @@ def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
     return np.clip(boxes, 0, limits).astype(np.float32, copy=False)
+
+
+def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
+    """Return boxes [N, 4] about the same centres, with sides `factor` times as long; for 1, the same array."""
+    if factor == 1:
+        return boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
+    return np.concatenate([centres - halves, centres + halves], axis=1)
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:
@@ -127,7 +141,6 @@ def drop_parts(boxes: FloatArray, share: float) -> IntArray:
     kept: list[int] = []
     for index, box in enumerate(boxes):
         larger = [other for other in kept if areas[other] >= areas[index]]
-        common = _intersection(_columns(boxes[larger]), _columns(box[None]))
-        if not (common >= share * areas[index]).any():
+        if not (intersection(boxes[larger], box[None]) >= share * areas[index]).any():
             kept.append(index)
     return np.array(kept, np.int64)

@@ -82,6 +82,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-benchmark training": ["--config", "tiny_imagenet.yaml", "--data", missing],
         "detect-benchmark evaluation": ["--images", "2", "--classes", "2", "--resamples", "2"],
         "detect-calibrate-scores": scored,
+        "detect-cut-out-objects": [*dataset, "--split", "val", "--output", str(data / "single")],
         "detect-coverage": [*dataset, "--sources.missing", missing],
         "detect-evaluate score": scored,
         "detect-evaluate compare": [missing, missing],

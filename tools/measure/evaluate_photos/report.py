@@ -60,6 +60,10 @@ class PhotosReport:
         placed = sum(item.placed for item in right)
         return Count(len(judged), len(right), placed, sum(item.score >= self.shown_from for item in right))
 
+    def silent(self, answers: Sequence[Answer]) -> int:
+        """Count the photos of which the detector shows nothing, because no detection reaches its threshold."""
+        return sum(not (answer.best.scores >= self.shown_from).any() for answer in answers)
+
     def by_category(self, answers: Sequence[Answer]) -> dict[int, Count]:
         """Return the counts of each category in the answers, in the order of the data set."""
         outcomes: dict[int, list[Outcome]] = {}
@@ -81,13 +85,13 @@ def name_detections(answer: Answer) -> str:
 
 def format_report(report: PhotosReport) -> str:
     """Return what the command prints: the shares with their intervals, then a line for each category."""
-    total = [["", "photos", "right", "share", f"{CONFIDENCE:.0%} interval", "placed", "shown"]]
+    total = [["", "photos", "right", "share", f"{CONFIDENCE:.0%} interval", "placed", "shown", "nothing shown"]]
     titles = {EVERY: "{} object", COVERED: "{} object, of a category all of whose kinds are classes"}
     for question, answers in report.questions.items():
         for which, chosen in ((EVERY, answers), (COVERED, report.covered(answers))):
             count = report.count(chosen)
-            figures = [str(count.photos), str(count.right), *_share(count), str(count.placed), str(count.shown)]
-            total.append([titles[which].format(question), *figures])
+            figures = [count.photos, count.right, *_share(count), count.placed, count.shown, report.silent(chosen)]
+            total.append([titles[which].format(question), *map(str, figures)])
     counts = {question: report.by_category(answers) for question, answers in report.questions.items()}
     columns = list(Count._fields)
     table = [["category", "covered", "largest:", *columns, "any:", *columns]]
@@ -99,7 +103,7 @@ def format_report(report: PhotosReport) -> str:
     notes = (
         f"right: a class of the category is among the {report.best} detections of the highest scores; placed: and "
         f"overlaps its object by an IoU of 0.5 or more;\nshown: and has a score of {report.shown_from:.4g} or more, "
-        "from which the detector shows it"
+        "from which the detector shows it;\nnothing shown: no detection of the photo, right or wrong, has such a score"
     )
     return "\n\n".join([format_table(total), format_table(table), notes])
 
@@ -120,8 +124,10 @@ def as_json(report: PhotosReport) -> dict[str, Any]:
     for question, answers in report.questions.items():
         by_category = report.by_category(answers).items()
         questions[question] = {
-            EVERY: _figures(report.count(answers)),
-            COVERED: _figures(report.count(report.covered(answers))),
+            **{
+                which: _figures(report.count(chosen)) | {"nothing_shown": report.silent(chosen)}
+                for which, chosen in ((EVERY, answers), (COVERED, report.covered(answers)))
+            },
             "categories": {report.categories[category]: _figures(count) for category, count in by_category},
             "photos": [_photo(report, answer) for answer in answers],
         }

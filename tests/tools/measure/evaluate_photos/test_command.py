@@ -118,6 +118,7 @@ def test_figures(run: Run, tmp_path: Path) -> None:
     assert largest["all"]["share"] == 4 / 5
     assert largest["all"]["interval"] == pytest.approx([0.37553, 0.96378], abs=1e-5)
     assert counts(largest["covered"]) == (2, 2, 1, 2)  # the pizzas
+    assert (largest["all"]["nothing_shown"], largest["covered"]["nothing_shown"]) == (1, 0)  # the cat
     assert {name: counts(one) for name, one in largest["categories"].items()} == {
         "cat": (1, 1, 0, 0),
         "dog": (2, 1, 1, 1),
@@ -153,7 +154,7 @@ def test_printed(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     assert run("--list") == 0
     totals, categories, notes, missed = capsys.readouterr().out.split("\n\n")
     assert totals.splitlines()[1].split("  ")[0] == "largest object"
-    assert totals.splitlines()[1].split()[2:] == ["5", "4", "80.0%", "37.6%", "to", "96.4%", "2", "3"]
+    assert totals.splitlines()[1].split()[2:] == ["5", "4", "80.0%", "37.6%", "to", "96.4%", "2", "3", "1"]
     assert [line.split() for line in categories.splitlines()[1:]] == [
         ["cat", "some", *"1100", *"2100"],
         ["dog", "some", *"2111", *"2111"],

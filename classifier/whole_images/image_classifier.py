@@ -31,6 +31,9 @@ class ImageClassifier(Portable):
         precision: number format of the network; None is the fastest one, see `find_precision`.
         batch_size: number of crops that pass through the network at once.
 
+    Attributes:
+        input_size: side S of the crops, in pixels; that of the training, unless it is changed.
+
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
         ValueError: if `batch_size` is not positive.
@@ -43,6 +46,7 @@ class ImageClassifier(Portable):
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
         network, self.description = load_weights(self.path)
+        self.input_size = self.description.input_size
         self.batch_size = batch_size
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device, can_quantise=can_quantise(network), source=self.path)
@@ -53,11 +57,6 @@ class ImageClassifier(Portable):
     def class_names(self) -> tuple[str, ...]:
         """Names of the C classes."""
         return self.description.class_names
-
-    @property
-    def input_size(self) -> int:
-        """Side S of the network's input, in pixels."""
-        return self.description.input_size
 
     @torch.inference_mode()
     def probabilities(self, crops: Tensor) -> Tensor:

@@ -4,7 +4,13 @@ detect-evaluate-classifier --weights a.safetensors b.safetensors --dataset detec
     --data FOLDER --split val --crops 1 10 144
 
 The table has the rows of Table 3 in GoogLeNet's paper (arXiv 1409.4842): the first model, the first two, and so on up
-to all models, each with every number of crops.
+to all models, each with every number of crops. With --input_sizes, all rows are measured at each size of the input.
+
+The classes of the data set may be categories of which the networks' classes are kinds, such as COCO's "cat" and
+ImageNet's "tabby". --classes names a file that lists them; an answer is right if it is a kind of the image's category:
+
+detect-evaluate-classifier --weights imagenet.safetensors --classes coco_to_imagenet.tsv --data FOLDER --split all \
+    --input_sizes 224 160 128 112 96 64
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
@@ -25,13 +32,15 @@ from classifier.whole_images.classification import (
     worst_confusions,
 )
 from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
+from detection.configuration import find_config
 from detection.datasets import DataSet, LabelledImage
+from detection.datasets.category_kinds import KindsByCategory, read_kinds
 from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import IntArray
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option, add_limit_option, add_split_options, evenly_spaced
+from tools.command.options import Side, add_device_option, add_limit_option, add_split_options, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.command.picture_file import save_figure
 from tools.report.json_values import write_json
@@ -50,6 +59,8 @@ def build_parser() -> OptionParser:
     add_split_options(parser)
     add_limit_option(parser)
     parser.add_argument("--crops", nargs="+", type=CropCount, default=[1], help="numbers of crops to average over")
+    parser.add_argument("--input_sizes", nargs="+", type=Side, help="sides of the networks' input; default: their own")
+    parser.add_argument("--classes", type=str | None, help="file of kinds of categories; default: the same classes")
     parser.add_argument("--confusions", type=NonNegativeInt, default=10, help="number of pairs of classes to list")
     add_output_options(parser, "json", "plot")
     add_device_option(parser)
@@ -64,30 +75,43 @@ def main(arguments: Sequence[str]) -> None:
     settings = parser.parse_args(arguments)
     json_file, plot_file = prepare_outputs(parser, settings, "json", "plot")
     dataset = parser.instantiate(settings).dataset
-    classifiers = load_classifiers(settings, dataset)
-    images = evenly_spaced(dataset.read_labels(settings.split), settings.limit)
+    classifiers = load_classifiers(settings)
+    kinds = find_kinds(settings, dataset, classifiers[0])
+    labelled = [image for image in dataset.read_labels(settings.split) if kinds is None or image.label in kinds]
+    images = evenly_spaced(labelled, settings.limit)
     if not images:
         raise InputError(f"{settings.data}: expected images in split '{settings.split}', found none")
     counts = sorted(set(settings.crops))
-    best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
     labels = np.array([image.label for image in images])
+    errors = []
+    for size in settings.input_sizes or [None]:
+        for classifier in classifiers:
+            classifier.input_size = size or classifier.description.input_size
+        best = rank_classes(classifiers, images, counts, batch_size=settings.batch_size)
+        if kinds is not None:
+            best = as_categories(best, labels, kinds)
+        errors += error_grid(best, labels, counts, input_size=classifiers[0].input_size)
     report = {
         "weights": [str(classifier.path) for classifier in classifiers],
         "split": settings.split,
         "images": len(images),
-        "errors": error_grid(best, labels, counts),
-        "confusions": confusions(best[-1, -1, :, 0], labels, dataset.class_names, limit=settings.confusions),
+        "errors": errors,
+        # Of a kind of another category it is not known which one is meant, so only equal classes have confusions.
+        "confusions": []
+        if kinds is not None
+        else confusions(best[-1, -1, :, 0], labels, dataset.class_names, limit=settings.confusions),
     }
     print(format_report(report))
     write_json(json_file, report)
     if plot_file is not None:
         from tools.report.classification_plots import draw_errors  # noqa: PLC0415  matplotlib is slow and optional
 
-        save_figure(draw_errors(report["errors"]), plot_file)
+        first = [row for row in errors if row["input_size"] == errors[0]["input_size"]]
+        save_figure(draw_errors(first), plot_file)
 
 
-def load_classifiers(settings: Any, dataset: DataSet) -> list[ImageClassifier]:
-    """Load the networks, whose classes have to be those of the data set.
+def load_classifiers(settings: Namespace) -> list[ImageClassifier]:
+    """Load the networks, which have to have the same classes.
 
     Raises:
         InputError: if a network has other classes, or a file cannot be used.
@@ -98,8 +122,25 @@ def load_classifiers(settings: Any, dataset: DataSet) -> list[ImageClassifier]:
     first = classifiers[0]
     for other in classifiers[1:]:
         require_same_classes(str(other.path), other.class_names, str(first.path), first.class_names)
-    require_same_classes(str(first.path), first.class_names, settings.data, dataset.class_names)
     return classifiers
+
+
+def find_kinds(settings: Namespace, dataset: DataSet, classifier: ImageClassifier) -> KindsByCategory | None:
+    """Return the classes that are kinds of each category of the data set, or None if both have the same classes.
+
+    Raises:
+        InputError: if the classes differ and no file was named, or the file cannot be used.
+    """
+    if settings.classes is not None:
+        return read_kinds(find_config(settings.classes), dataset.class_names, classifier.class_names)
+    require_same_classes(str(classifier.path), classifier.class_names, settings.data, dataset.class_names)
+    return None
+
+
+def as_categories(best: IntArray, labels: IntArray, kinds: KindsByCategory) -> IntArray:
+    """Return the label of each image in place of the classes [M, K, N, 5] that are kinds of it, and -1 for others."""
+    by_image = [np.isin(best[:, :, row], list(kinds[label].labels)) for row, label in enumerate(labels.tolist())]
+    return np.where(np.stack(by_image, axis=2), labels[:, None], -1)
 
 
 def rank_classes(
@@ -120,10 +161,11 @@ def rank_classes(
     return np.concatenate(ranked, axis=2)
 
 
-def error_grid(best: IntArray, labels: IntArray, counts: Sequence[int]) -> list[dict[str, Any]]:
+def error_grid(best: IntArray, labels: IntArray, counts: Sequence[int], *, input_size: int) -> list[dict[str, Any]]:
     """Return the errors of each number of models and crops, from the classes [M, K, N, 5] of `rank_classes`."""
     return [
-        {"models": models, "crops": count} | {f"top{top}_error": top_k_error(ranked, labels, top) for top in (1, TOP)}
+        {"input_size": input_size, "models": models, "crops": count}
+        | {f"top{top}_error": top_k_error(ranked, labels, top) for top in (1, TOP)}
         for models, by_count in enumerate(best, start=1)
         for count, ranked in zip(counts, by_count, strict=True)
     ]
@@ -152,11 +194,11 @@ def confusions(
 
 def format_report(report: dict[str, Any]) -> str:
     """Return what the command prints: the errors, then the confusions of all models with the most crops."""
-    lines = [f"{report['images']} images of {report['split']}", "models  crops  top-1 error  top-5 error"]
-    lines += [
-        f"{row['models']:6}  {row['crops']:5}  {row['top1_error']:11.2%}  {row['top5_error']:11.2%}"
-        for row in report["errors"]
-    ]
+    grid = [["input", "models", "crops", "top-1 error", "top-5 error"]]
+    for row in report["errors"]:
+        numbers = [str(row[name]) for name in ("input_size", "models", "crops")]
+        grid.append([*numbers, f"{row['top1_error']:.2%}", f"{row['top5_error']:.2%}"])
+    lines = [f"{report['images']} images of {report['split']}", format_table(grid)]
     if report["confusions"]:
         rows = [  # with both counts, as a share of few images says little
             [f"{row['class']} taken for {row['taken_for']}", f"{row['images']} of {row['class_images']}",

@@ -16,10 +16,11 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.whole_images.classification import average_probabilities
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.datasets import TinyImageNet
+from detection.datasets.category_kinds import HEADER, Kinds
 from detection.image import read_image
 from detection.structures.arrays import Image, IntArray
 from tools.measure import evaluate_classifier
-from tools.measure.evaluate_classifier import confusions, error_grid, format_report, rank_classes
+from tools.measure.evaluate_classifier import as_categories, confusions, error_grid, format_report, rank_classes
 
 Run = Callable[..., int]
 
@@ -60,9 +61,10 @@ def test_writes_the_grid(
     assert all(row["top5_error"] == 0 for row in content["errors"])  # there are only three classes
     assert read_image(plot).shape == (600, 1200, 3)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[:2] == ["12 images of val", "models  crops  top-1 error  top-5 error"]
-    assert printed[2].split()[:2] == ["1", "1"]
-    assert printed[5].split() == ["2", "10", f"{content['errors'][3]['top1_error']:.2%}", "0.00%"]
+    assert printed[:2] == ["12 images of val", "input  models  crops  top-1 error  top-5 error"]
+    size = str(content["errors"][0]["input_size"])
+    assert printed[2].split()[:3] == [size, "1", "1"]
+    assert printed[5].split() == [size, "2", "10", f"{content['errors'][3]['top1_error']:.2%}", "0.00%"]
 
 
 def test_ranks_agree_with_averages_of_all_images_at_once(tiny_images: Path, tiny_weights: Path) -> None:
@@ -94,9 +96,9 @@ def test_error_grid_by_hand() -> None:
     first = [[0, 1, 2, 3, 4], [1, 2, 3, 7, 5]]
     both = [[0, 1, 2, 3, 4], [7, 2, 3, 1, 5]]
     best = np.array([[first], [both]])
-    assert error_grid(best, labels, [10]) == [
-        {"models": 1, "crops": 10, "top1_error": 0.5, "top5_error": 0.0},
-        {"models": 2, "crops": 10, "top1_error": 0.0, "top5_error": 0.0},
+    assert error_grid(best, labels, [10], input_size=64) == [
+        {"input_size": 64, "models": 1, "crops": 10, "top1_error": 0.5, "top5_error": 0.0},
+        {"input_size": 64, "models": 2, "crops": 10, "top1_error": 0.0, "top5_error": 0.0},
     ]
 
 
@@ -111,7 +113,7 @@ def test_confusions_with_names_and_shares() -> None:
 
 def test_confusions_are_printed_with_how_many_images_they_are_a_share_of() -> None:
     found = confusions(np.array([1] * 75 + [0] * 26), np.array([0] * 100 + [1]), ("cat", "guinea pig"), limit=5)
-    errors = [{"models": 1, "crops": 1, "top1_error": 0.75, "top5_error": 0.0}]
+    errors = [{"input_size": 64, "models": 1, "crops": 1, "top1_error": 0.75, "top5_error": 0.0}]
     text = format_report({"images": 101, "split": "val", "errors": errors, "confusions": found})
     assert text.splitlines()[3:] == [
         "",
@@ -122,12 +124,12 @@ def test_confusions_are_printed_with_how_many_images_they_are_a_share_of() -> No
 
 
 def test_report_without_confusions() -> None:
-    errors = [{"models": 1, "crops": 144, "top1_error": 0.125, "top5_error": 0.0}]
+    errors = [{"input_size": 64, "models": 1, "crops": 144, "top1_error": 0.125, "top5_error": 0.0}]
     text = format_report({"images": 8, "split": "val", "errors": errors, "confusions": []})
     assert text.splitlines() == [
         "8 images of val",
-        "models  crops  top-1 error  top-5 error",
-        "     1    144       12.50%        0.00%",
+        "input  models  crops  top-1 error  top-5 error",
+        "64          1    144       12.50%        0.00%",
     ]
 
 
@@ -189,3 +191,34 @@ def test_plot_needs_matplotlib(
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert run("--weights", str(tiny_weights), "--plot", str(tmp_path / "plot.png")) == 1
     assert "expected matplotlib to draw it with; install inception-rcnn[train]" in capsys.readouterr().err
+
+
+def test_sizes_of_the_input(run: Run, tiny_weights: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    assert run("--weights", str(tiny_weights), "--json", str(report)) == 0
+    own = json.loads(report.read_text())["errors"]
+    size = own[0]["input_size"]
+    report.unlink()
+    assert run("--weights", str(tiny_weights), "--json", str(report), "--input_sizes", "48", str(size)) == 0
+    errors = json.loads(report.read_text())["errors"]
+    assert [row["input_size"] for row in errors] == [48, size]
+    assert errors[1:] == own
+
+
+def test_kinds_of_categories_are_right() -> None:
+    best = np.array([[[[3, 1], [0, 4], [2, 4]]]])  # the two likeliest classes of three images
+    kinds = {0: Kinds(frozenset([1, 3]), complete=True), 1: Kinds(frozenset([4]), complete=False)}
+    found = as_categories(best, np.array([0, 1, 0]), kinds)
+    assert found.tolist() == [[[[0, 0], [-1, 1], [-1, -1]]]]
+
+
+def test_categories_with_kinds_are_measured(run: Run, tiny_weights: Path, tmp_path: Path) -> None:
+    names = ImageClassifier(str(tiny_weights)).class_names
+    table = tmp_path / "kinds.tsv"
+    table.write_text(f"{HEADER}\n{names[0]}\tall\t{', '.join(names)}\n")  # every class is a kind of the first one
+    report = tmp_path / "report.json"
+    assert run("--weights", str(tiny_weights), "--classes", str(table), "--json", str(report)) == 0
+    content = json.loads(report.read_text())
+    assert content["images"] == 4  # of the first class
+    assert [(row["top1_error"], row["top5_error"]) for row in content["errors"]] == [(0, 0)]
+    assert content["confusions"] == []

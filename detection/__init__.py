@@ -7,6 +7,13 @@
 `Proposals` and `RegionScores` are what your own stages return; see `detection.structures.contracts`.
 """
 
+import os
+
+# With this, threads of PyTorch that wait for other threads leave their core to other programs. By default they keep it
+# busy for a while, so that a photo takes several times as long while other programs use all cores. PyTorch reads this
+# once, when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError

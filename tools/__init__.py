@@ -7,6 +7,8 @@ it by its full name, such as `tools.measure.evaluate`.
 
 from pathlib import Path
 
+import detection  # noqa: F401  It says how the threads of PyTorch wait, and so has to come before PyTorch.
+
 GROUPS = ("data", "measure", "train")
 
 __path__ += [str(Path(__file__).with_name(group)) for group in GROUPS]

@@ -5,22 +5,26 @@ detect-benchmark photos photo.jpg --repeat 5
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from jsonargparse import Namespace
+from torch import Tensor
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.warp.crop import upload
+from classifier.scoring.loaded_network import InputFormat, LoadedNetwork
+from classifier.warp.crop import ImageRegions
 from detection.cli import many_images
 from detection.configuration import load_detector
 from detection.detector import Detector
@@ -33,13 +37,16 @@ from tools.measure.benchmark.baselines import BASELINES, build_baseline
 from tools.measure.benchmark.timing import HEADER, format_row, time_run, time_runs
 from tools.report.json_values import write_json
 
+ENDLESS = "while True: pass"
+"""A program that uses a core all the time."""
+
 COLD_COMMAND = "from detection.cli.command import run; run()"
 
 ONE_BY_ONE, SHARED = "in turn", "shared"
 """The ways through a folder: one image after the other, and as `detect` does it."""
 
 WARP = "of it warp"
-"""The part of scoring that makes the crops of all networks, measured by itself."""
+"""The part of scoring that makes the input of the networks."""
 
 
 def build_parser() -> OptionParser:
@@ -49,6 +56,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
+    parser.add_argument("--busy", action="store_true", help="also time photos while a program runs on each core")
     parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
     parser.add_argument("--sampled", type=Count, default=50, help="number of regions that the plain loop times")
     parser.add_argument(
@@ -115,12 +123,22 @@ def time_photo(path: str, detector: Detector, networks: Sequence[LoadedNetwork],
         "stages": {stage: [run[stage] for run in runs] for stage in runs[0]},
         "warm": [sum(run.values()) - run[WARP] for run in runs],
         "cold": time_runs(partial(subprocess.run, command, check=True), options.repeat, warm_up=0),
+        "busy": time_beside_programs(partial(detector, path), options.repeat) if options.busy else [],
         "baselines": baselines,
     }
 
 
+def time_beside_programs(function: Callable[[], Any], repeat: int) -> list[float]:
+    """Return the seconds of each run of a function while another program computes without end on each core."""
+    with ExitStack() as programs:
+        for _ in range(os.cpu_count() or 1):
+            program = programs.enter_context(subprocess.Popen([sys.executable, "-c", ENDLESS]))
+            programs.callback(program.kill)  # which comes first at the end; then the context waits for the program
+        return time_runs(function, repeat)
+
+
 def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str) -> dict[str, float]:
-    """Return the seconds of each stage on one image, and those of warping alone."""
+    """Return the seconds of each stage on one image, and those of warping, which is a part of scoring."""
     seconds: dict[str, float] = {}
     device = networks[0].device
 
@@ -130,11 +148,27 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
 
     image = timed("read", lambda: read_image(path))
     boxes = timed("propose", lambda: detector.propose(image)).boxes
-    (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
+    with timed_warps(device) as warps:
+        (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
     timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
-    regions = upload(image, boxes, device)
-    timed(WARP, lambda: [crops.warp([regions]) for crops in {network.input_format for network in networks}])
-    return seconds
+    return seconds | {WARP: sum(warps)}
+
+
+@contextmanager
+def timed_warps(device: torch.device) -> Iterator[list[float]]:
+    """Yield a list that receives the seconds of every call of `InputFormat.warp` in the block.
+
+    In a cascade only the regions that go on are warped for the next network, so no call outside would warp the same.
+    """
+    warp, seconds = InputFormat.warp, []
+
+    def timed(self: InputFormat, group: Sequence[ImageRegions]) -> Tensor:
+        elapsed, warped = time_run(partial(warp, self, group), device)
+        seconds.append(elapsed)
+        return warped
+
+    with mock.patch.object(InputFormat, "warp", timed):
+        yield seconds
 
 
 def time_folders(detector: Detector, options: Namespace) -> dict[str, list[float]]:
@@ -162,7 +196,8 @@ def format_photo(report: dict[str, Any]) -> str:
     lines = [title, HEADER]
     for stage, seconds in report["stages"].items():
         lines.append(f"{format_row(stage, seconds)} {statistics.median(seconds) / total:7.1%}")
-    for name, seconds in ({"warm": report["warm"], "cold": report["cold"]} | report["baselines"]).items():
+    totals = {name: report[name] for name in ("warm", "busy", "cold") if report[name]} | report["baselines"]
+    for name, seconds in totals.items():
         note = f", scaled from {report['sampled']} regions" if name == "plain" else ""
         lines.append(f"{format_row(name, seconds)} {statistics.median(seconds) / total:6.1f}x{note}")
     return "\n".join(lines)

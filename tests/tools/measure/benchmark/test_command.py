@@ -32,18 +32,19 @@ def test_photos_stage_by_stage_and_against_baselines(
 ) -> None:
     target = tmp_path / "report.json"
     options = ["--config", str(detector_config), "--repeat", "1", "--device", "cpu", "--sampled", "3", "--folder", "2"]
-    baselines = ["--baselines", "plain", "mobilenet", "--json", str(target)]
+    baselines = ["--baselines", "plain", "mobilenet", "--busy", "--json", str(target)]
     assert benchmark.main(["photos", str(photo), *options, *baselines]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines.pop(12) == "folder of 2 photos"
+    assert lines.pop(13) == "folder of 2 photos"
     rows = [line.split("  ")[1] for line in lines[3:]]
-    assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "cold"]
-    assert rows[7:] == ["plain", "mobilenet", "in turn", "shared"]
+    assert rows[:7] == ["read", "propose", "score", "suppress", "of it warp", "warm", "busy"]
+    assert rows[7:] == ["cold", "plain", "mobilenet", "in turn", "shared"]
     shares = [float(line.split()[4].rstrip("%")) for line in lines[3:7]]
     assert sum(shares) == pytest.approx(100, abs=0.5)
-    assert lines[10].endswith("x, scaled from 3 regions")
+    assert lines[11].endswith("x, scaled from 3 regions")
     (report,) = json.loads(target.read_text())["photos"]
     assert report["size"] == [120, 160]
+    assert report["stages"]["of it warp"] < report["stages"]["score"]
     assert min(seconds for (seconds,) in [*report["stages"].values(), *report["baselines"].values()]) > 0
 
 

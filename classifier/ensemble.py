@@ -38,6 +38,8 @@ class Ensemble:
             `classifier.scoring.score.Views`.
         refine: refine boxes for each class, by the members that can.
         cascade_thresholds: 0-1, at most one for each member but the last; None lets all members score all regions.
+        follow_boxes: let the members behind a threshold look at the refined box of a region's likeliest class in place
+            of the region, as long as the members before refine boxes. It costs no time and finds more.
 
     Raises:
         InputError: if weights cannot be used, their classes or heads differ, or the device is not there.
@@ -55,8 +57,10 @@ class Ensemble:
         scales: Sequence[float] = (1.0,),
         refine: bool = True,
         cascade_thresholds: list[float] | None = None,
+        follow_boxes: bool = False,
     ) -> None:
         self.views = Views(mirror, scales)
+        self.follow_boxes = follow_boxes
         if not members:
             raise ValueError("members must name at least one weights file, got none")
         self.cascade_thresholds = tuple(cascade_thresholds or ())
@@ -79,7 +83,14 @@ class Ensemble:
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
-        return score_regions(self.networks, images, boxes, views=self.views, cascade_thresholds=self.cascade_thresholds)
+        return score_regions(
+            self.networks,
+            images,
+            boxes,
+            views=self.views,
+            cascade_thresholds=self.cascade_thresholds,
+            follow_boxes=self.follow_boxes,
+        )
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
         """Scores of the regions of each image with and without the members behind the next threshold.
@@ -92,7 +103,14 @@ class Ensemble:
             raise ValueError(
                 f"stages need two members without a threshold, got {len(self.networks)} with {len(thresholds)}"
             )
-        return stage_regions(self.networks, images, boxes, views=self.views, cascade_thresholds=thresholds)
+        return stage_regions(
+            self.networks,
+            images,
+            boxes,
+            views=self.views,
+            cascade_thresholds=thresholds,
+            follow_boxes=self.follow_boxes,
+        )
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:

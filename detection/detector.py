@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detection.image import as_image
 from detection.structures.arrays import FloatArray, Image
-from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, vote_boxes
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
 
@@ -37,6 +37,8 @@ class Detector:
         max_detections: the largest number of detections in an image; the best are kept.
         part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
             its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
+        voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
+            have at least this IoU with it, 0-1; None to keep it. Near-duplicates then improve the box.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -52,9 +54,10 @@ class Detector:
     max_detections: int = MAX_DETECTIONS
     calibrate: Calibration | None = None
     part_share: float | None = None
+    voting_iou: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "nms_iou_threshold", "part_share"):
+        for name in ("score_threshold", "nms_iou_threshold", "part_share", "voting_iou"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
@@ -120,4 +123,8 @@ class Detector:
         labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
         best = np.argsort(-class_scores[rows, labels], kind="stable")[: self.max_detections]
         rows, labels = rows[best], labels[best]
-        return Detections(class_boxes[rows, labels], class_scores[rows, labels], labels, self.class_names)
+        found = class_boxes[rows, labels]
+        if self.voting_iou is not None:
+            # All regions vote, also below the threshold, so that another threshold does not move boxes.
+            found = vote_boxes(found, class_boxes[:, labels], class_scores[:, labels], self.voting_iou)
+        return Detections(found, class_scores[rows, labels], labels, self.class_names)

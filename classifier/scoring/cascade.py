@@ -61,6 +61,7 @@ def stage_regions(
     *,
     views: Views = ONE_VIEW,
     cascade_thresholds: Sequence[float] = (),
+    follow_boxes: bool = False,
 ) -> list[Stages]:
     """Scores of the regions of each image with and without the networks behind the next threshold.
 
@@ -75,7 +76,8 @@ def stage_regions(
     with naming_failed_device(device), torch.inference_mode():
         for group in group_regions(networks, images, boxes, views):
             # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
-            stages = score_in_turn(networks, group, views=views, thresholds=(*cascade_thresholds, 0.0))
+            thresholds = (*cascade_thresholds, 0.0)
+            stages = score_in_turn(networks, group, views=views, thresholds=thresholds, follow_boxes=follow_boxes)
             first.append(merge_stages(stages[:-1], group))
             fused.append(merge_stages(stages, group))
             rows, _ = stages[-2]

@@ -71,6 +71,7 @@ def score_regions(
     *,
     views: Views = ONE_VIEW,
     cascade_thresholds: Sequence[float] = (),
+    follow_boxes: bool = False,
 ) -> list[RegionScores]:
     """The mean scores of several networks for the regions of images.
 
@@ -83,6 +84,8 @@ def score_regions(
         views: the views of each region over which the answers of a network are averaged.
         cascade_thresholds: the least `cascade_confidence` with which a region goes on, one threshold for each of the
             first networks but never for the last. A region that stops keeps the mean of the networks before.
+        follow_boxes: let the networks behind a threshold look at the refined box of a region's likeliest class in place
+            of the region, if the networks before refine boxes.
 
     Raises:
         InputError: if the memory of the device is too small for a single region.
@@ -94,7 +97,9 @@ def score_regions(
     scores = []
     with naming_failed_device(networks[0].device), torch.inference_mode():
         for group in group_regions(networks, images, boxes, views):
-            stages = score_in_turn(networks, group, views=views, thresholds=cascade_thresholds)
+            stages = score_in_turn(
+                networks, group, views=views, thresholds=cascade_thresholds, follow_boxes=follow_boxes
+            )
             scores.append(merge_stages(stages, group))
     return split_by_image(scores, boxes)
 
@@ -109,9 +114,14 @@ def cascade_confidence(probabilities: Tensor) -> Tensor:
 
 
 def score_in_turn(
-    networks: Sequence[LoadedNetwork], group: Sequence[ImageRegions], *, views: Views, thresholds: Sequence[float]
+    networks: Sequence[LoadedNetwork],
+    group: Sequence[ImageRegions],
+    *,
+    views: Views,
+    thresholds: Sequence[float],
+    follow_boxes: bool,
 ) -> list[tuple[Tensor, Scores]]:
-    """Score the regions of a group by one network after the other.
+    """Score the regions of a group by one network after the other; see `score_regions`.
 
     Returns:
         For each threshold, and then for the last network: the indices of the regions that got so far, and the mean
@@ -133,6 +143,8 @@ def score_in_turn(
             rows, group = rows[goes_on], _select(group, goes_on)
             inputs = [scaled[goes_on] for scaled in inputs]
             answers = [answer.select(goes_on) for answer in answers]
+            if follow_boxes and mean.boxes is not None:
+                group, input_format = _move(group, _likeliest_boxes(mean.select(goes_on))), None
     return [*stages, (rows, _mean(answers))]
 
 
@@ -216,6 +228,19 @@ def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:
     """The regions of a group where `rows` [N] is True."""
     selected = rows.cpu().split([len(regions) for regions in group])
     return [regions[part.numpy()] for regions, part in zip(group, selected, strict=True)]
+
+
+def _likeliest_boxes(scores: Scores) -> Tensor:
+    """The refined box of the likeliest class of each of N regions: [N, 4]."""
+    assert scores.boxes is not None
+    likeliest = scores.probabilities[:, 1:].argmax(dim=1)
+    return scores.boxes[torch.arange(len(likeliest), device=likeliest.device), likeliest]
+
+
+def _move(group: Sequence[ImageRegions], boxes: Tensor) -> list[ImageRegions]:
+    """The regions of a group with the boxes [N, 4] in place of their own."""
+    parts = boxes.cpu().split([len(regions) for regions in group])
+    return [regions.moved_to(part.numpy()) for regions, part in zip(group, parts, strict=True)]
 
 
 def _decode(deltas: Tensor, group: Sequence[ImageRegions]) -> Tensor:

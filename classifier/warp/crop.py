@@ -135,6 +135,12 @@ class ImageRegions:
     def __getitem__(self, rows: slice | BoolArray) -> ImageRegions:
         return replace(self, windows=self.windows[rows], boxes=self.boxes[rows])
 
+    def moved_to(self, boxes: FloatArray) -> ImageRegions:
+        """The regions `boxes` [N, 4] of the original image."""
+        height, width = self.size
+        factors = np.array([self.pixels.shape[1] / width, self.pixels.shape[0] / height] * 2)
+        return replace(self, windows=(boxes * factors).astype(np.float32), boxes=boxes)
+
     def scaled(self, factor: float) -> ImageRegions:
         """Regions about the same centres with sides `factor` times as long; they may reach beyond the image."""
         return replace(self, windows=scale_boxes(self.windows, factor), boxes=scale_boxes(self.boxes, factor))

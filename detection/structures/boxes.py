@@ -144,3 +144,22 @@ def drop_parts(boxes: FloatArray, share: float) -> IntArray:
         if not (intersection(boxes[larger], box[None]) >= share * areas[index]).any():
             kept.append(index)
     return np.array(kept, np.int64)
+
+
+def vote_boxes(boxes: FloatArray, candidates: FloatArray, weights: FloatArray, iou_threshold: float) -> FloatArray:
+    """Return each box moved to the weighted mean of the candidates near it (arXiv 1505.01749, box voting).
+
+    Args:
+        boxes: [D, 4] xyxy.
+        candidates: [N, D, 4] xyxy, those of each box; it is usually one of them itself.
+        weights: [N, D], at least 0.
+        iou_threshold: candidates with a lower IoU with the box do not count.
+
+    Returns:
+        [D, 4]; a box without candidates of positive weight stays where it is.
+    """
+    counted = weights * (paired_iou(boxes[None], candidates) >= iou_threshold)
+    total = counted.sum(axis=0)
+    mean = np.einsum("nd,ndk->dk", counted, candidates) / np.maximum(total, np.finfo(np.float32).tiny)[:, None]
+    voted: FloatArray = np.where(total[:, None] > 0, mean, boxes).astype(np.float32)
+    return voted

@@ -154,6 +154,30 @@ def test_other_members_score_only_the_regions_that_go_on(mixed: list[str]) -> No
         assert [count for count in shown if count] == expected
 
 
+@pytest.mark.parametrize("shrunk", [False, True])
+def test_later_members_may_look_at_refined_boxes(
+    mixed: list[str], *, shrunk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shrunk:
+        monkeypatch.setattr(crop, "MAX_PIXELS", 3000)
+    leading, looking = mixed[1], mixed[4]
+    first = exact_classifier(leading)(IMAGES, REGIONS)
+    confidences = np.concatenate([expected_confidence(scores.probabilities) for scores in first])
+    threshold = float(np.median(confidences))
+    ensemble = exact_ensemble([leading, looking], cascade_thresholds=[threshold], follow_boxes=True)
+    for picture, regions, scores, actual in zip(IMAGES, REGIONS, first, ensemble(IMAGES, REGIONS), strict=True):
+        goes_on = expected_confidence(scores.probabilities) >= threshold
+        likeliest = scores.probabilities[:, 1:].argmax(axis=1)
+        followed = refined(scores)[np.arange(len(regions)), likeliest]
+        (second,) = exact_classifier(looking)([picture], [followed])
+        means = (scores.probabilities + second.probabilities) / 2
+        boxes = (refined(scores) + refined(second)) / 2
+        np.testing.assert_allclose(actual.probabilities[goes_on], means[goes_on], atol=1e-4)
+        np.testing.assert_allclose(refined(actual)[goes_on], boxes[goes_on], atol=0.01)
+        np.testing.assert_allclose(actual.probabilities[~goes_on], scores.probabilities[~goes_on], atol=1e-5)
+        assert np.abs(followed - regions).max(initial=1) > 0.5  # the boxes are others
+
+
 def test_images_are_uploaded_once_and_inputs_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     warped: list[int] = []
     uploaded: list[Image] = []

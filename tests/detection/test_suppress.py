@@ -211,3 +211,15 @@ def test_parts_of_a_detection_are_dropped_if_asked_for() -> None:
     assert detector.suppress(boxes, scores, SIZE).names == ["cat", "cat", "dog"]
     detector.part_share = 0.8
     assert detector.suppress(boxes, scores, SIZE).names == ["cat", "dog"]
+
+
+def test_regions_of_the_class_vote_whatever_the_threshold() -> None:
+    boxes = as_boxes([(0, 0, 10, 10), (0, 0, 10, 14), (0, 0, 10, 18)])
+    scores = RegionScores(np.array([[0, 0.6, 0, 0], [0, 0.2, 0.5, 0], [0, 0, 0, 0]], np.float32))
+    for threshold in (0.1, 0.4):
+        detector = make_detector(score_threshold=threshold)
+        detector.voting_iou = 0.6
+        detections = detector.suppress(boxes, scores, SIZE)
+        assert detections.names == ["cat", "dog"]
+        # Both cats vote for the cat, and only one region is a dog.
+        np.testing.assert_allclose(detections.boxes, [[0, 0, 10, 11], [0, 0, 10, 14]], rtol=1e-6)

@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import nms as torchvision_nms
 
 from detection.structures import boxes as boxes_module
-from detection.structures.boxes import NMS_IOU_THRESHOLD, as_boxes, drop_parts, nms
+from detection.structures.boxes import NMS_IOU_THRESHOLD, as_boxes, drop_parts, nms, vote_boxes
 from tests.detection.structures.naive_nms import naive_nms, random_boxes
 
 
@@ -170,3 +170,19 @@ def test_a_box_that_was_dropped_drops_none() -> None:
 def test_boxes_apart_and_no_boxes() -> None:
     assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30), (0, 20, 5, 25)], 0.1) == [0, 1, 2]
     assert whole_boxes([], 0.5) == []
+
+
+def test_votes_of_near_boxes_move_a_box() -> None:
+    boxes = as_boxes([(0, 0, 10, 10)])
+    near, far = (0, 0, 10, 14), (8, 0, 18, 10)  # IoUs of 10 / 14 and 2 / 18
+    candidates = as_boxes([boxes[0], near, far])[:, None]
+    weights = np.array([[0.6], [0.2], [0.9]], np.float32)
+    np.testing.assert_allclose(vote_boxes(boxes, candidates, weights, 0.5), [[0, 0, 10, 11]], rtol=1e-6)
+    np.testing.assert_array_equal(vote_boxes(boxes, candidates, weights, 0.75), boxes)
+
+
+def test_without_votes_a_box_stays() -> None:
+    boxes = as_boxes([(3, 3, 3, 3), (1, 2, 5, 6)])  # the first has no area, and so no IoU
+    candidates = np.broadcast_to(boxes, (2, 2, 4))
+    np.testing.assert_array_equal(vote_boxes(boxes, candidates, np.zeros((2, 2), np.float32), 0.5), boxes)
+    assert vote_boxes(boxes[:0], candidates[:, :0], np.zeros((2, 0), np.float32), 0.5).shape == (0, 4)

@@ -21,7 +21,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PATHS = {path.name: path for path in sorted(CONFIGS.rglob("*.yaml"))}
 MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
 DETECTORS = {"detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
-OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", BACKGROUNDS, OBJECTS}
+OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", "section8_photographs.yaml", BACKGROUNDS, OBJECTS}
 MERGING = {MEMBER, "photographs.yaml", "own_classes.yaml"}
 """Experiments whose detector also sees the boxes of MultiBox."""
 

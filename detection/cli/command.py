@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the options."""
-    parser = Parser(prog=NAME, description="Find objects in photos, and draw and list them.")
+    parser = Parser(prog=NAME, allow_abbrev=False, description="Find objects in photos, and draw and list them.")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or glob patterns")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"

@@ -16,7 +16,13 @@ LONGEST = 600
 
 
 class OptionParser(ArgumentParser):
-    """jsonargparse's parser, whose errors are one line for the user."""
+    """jsonargparse's parser, whose errors are one line for the user, and which takes no abbreviated options.
+
+    An abbreviation may stand for another option than the user thinks of: `--conf` would be `--config`.
+    """
+
+    def __init__(self, *arguments: Any, allow_abbrev: bool = False, **options: Any) -> None:
+        super().__init__(*arguments, allow_abbrev=allow_abbrev, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End the command with status 2 and one line; a parser within another raises an `ArgumentError` instead."""

@@ -60,6 +60,11 @@ def test_wrong_values_are_refused_by_the_parser_in_one_line_or_taken(capsys: pyt
     assert tried > 1000
 
 
+@pytest.mark.parametrize("name", [*all_commands()])
+def test_no_command_takes_abbreviated_options(name: str) -> None:
+    assert not all_commands()[name].parser.allow_abbrev
+
+
 PATHS = {"config", "data", "detections", "ground-truth", "ground_truth", "blacklist", "weights", "source", "classes"}
 PATHS |= {"images", "proposals", "initial_weights", "ckpt_path", "results", "save", "json", "html", "csv", "plot"}
 PATHS |= {"sheet", "output", "decoded_images"}

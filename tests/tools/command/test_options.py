@@ -8,6 +8,7 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from detection.errors import InputError
+from tools.command.option_parser import OptionParser
 from tools.command.options import add_config_option, evenly_spaced
 from tools.measure.evaluate import run as evaluate_run
 from tools.train import train_classifier
@@ -29,6 +30,15 @@ def test_shipped_configurations_are_found_from_any_folder(tmp_path: Path, monkey
     several = [word for name in names for word in ("--config", name)]
     settings = train_classifier.build_parser().parse_args(["fit", *several, "--data", "anywhere"])
     assert (settings.input_size, settings.learning_rate, settings.trainer.max_steps) == (64, 0.02, 60)
+
+
+def test_an_abbreviated_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OptionParser(prog="detect-something")
+    parser.add_argument("--config_file", type=str)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--conf", "0.3"])
+    assert "--conf" in capsys.readouterr().err
+    assert parser.parse_args(["--config_file", "0.3"]).config_file == "0.3"
 
 
 def small_parser() -> ArgumentParser:

@@ -43,7 +43,7 @@ LIST_LOADED_MODULES = """
 import json, sys
 import detection
 first = sorted(sys.modules)
-import detection.cli.command, detection.configuration, detection.cli.drawing
+import detection.cli.command, detection.configuration, detection.structures.results.drawing
 import proposals.selective_search, classifier.region_classifier, classifier.ensemble, classifier.googlenet
 print(json.dumps([first, sorted(sys.modules)]))
 """

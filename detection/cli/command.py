@@ -20,7 +20,6 @@ import PIL.Image
 from tqdm import tqdm
 
 from detection import __version__
-from detection.cli.drawing import draw_detections
 from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
 from detection.cli.records import Record, are_records, format_table, write_records
 from detection.configuration import (
@@ -47,6 +46,7 @@ from detection.runtime.output_file import (
     require_writable,
 )
 from detection.runtime.second_process import compiled_process
+from detection.structures.results.drawing import draw_detections
 
 NAME = "detect"
 

@@ -16,10 +16,10 @@ import pytest
 
 import detection
 from detection.cli import main
-from detection.cli.drawing import draw_detections
 from detection.configuration import load_detector
 from detection.image import read_image
 from detection.structures.arrays import Image
+from detection.structures.results.drawing import draw_detections
 from tests.detection.conftest import (
     Detect,
     Settings,

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 from PIL import ImageDraw, ImageFont, ImageOps
 
-from detection.cli.drawing import Colour, draw_detections
 from detection.image import read_image
 from detection.structures.arrays import Image
 from detection.structures.detections import Detections
+from detection.structures.results.drawing import Colour, draw_detections
 from tools.command.output_file import OutputFile
 from tools.command.picture_file import save_picture
 from tools.measure.evaluate_photos.answers import Answer

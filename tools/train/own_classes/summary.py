@@ -11,7 +11,6 @@ import numpy as np
 import PIL.Image
 from PIL import ImageOps
 
-from detection.cli.drawing import draw_detections
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
@@ -19,6 +18,7 @@ from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.image import read_image
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.detections import Detections
+from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
 from tools.command.picture_file import save_figure, save_picture
 from tools.report.json_values import write_json

@@ -8,13 +8,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from detection.cli.drawing import draw_detections
 from detection.datasets.category_kinds import Kinds
 from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
+from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
 from tools.measure.evaluate_photos.answers import Answer, Outcome
 from tools.measure.evaluate_photos.report import PhotosReport

@@ -1,10 +1,10 @@
 """Detections drawn onto a picture: a box in the colour of its class, and a label beside what it names."""
 
 import hashlib
-import unicodedata
 from bisect import bisect_right
 from itertools import product
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -13,6 +13,7 @@ from PIL import ImageDraw, ImageFont
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import clip_boxes
 from detection.structures.detections import Detections
+from detection.structures.results.fonts import drawable_name, load_font
 
 Colour = tuple[int, int, int]
 """Red, green, blue in 0-255."""
@@ -149,36 +150,57 @@ def _draw_frames(draw: ImageDraw.ImageDraw, boxes: IntArray, colours: list[Colou
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=min(line, (min(x2 - x1, y2 - y1) + 1) // 2))
 
 
+class _Label(NamedTuple):
+    """The text of a label, empty if there is no room for one; `top` is the distance from its origin to its letters."""
+
+    text: str
+    font: Font
+    top: int
+    size: tuple[int, int]
+
+
 def _draw_labels(
     draw: ImageDraw.ImageDraw, detections: Detections, boxes: IntArray, colours: list[Colour], font_size: int
 ) -> None:
     """Draw the label of each box, best first; an image that is less than four labels high gets none."""
-    font = ImageFont.load_default(font_size)
     width, height = draw.im.size
     padding = font_size // 5
-    margin = padding + 1
-    _, top, _, bottom = font.getbbox("dgjpqy")
-    label_height = int(bottom - top) + padding + (padding + 1) // 2  # less padding below, since few letters reach down
-    room = min(width - 2 * margin, 20 * font_size) if 4 * label_height <= height else 0
-    scores = detections.scores.tolist()
-    texts = [label_text(name, score, font, room) for name, score in zip(detections.names, scores, strict=True)]
-    sizes = [(ceil(font.getlength(text)) + 2 * margin, label_height) if text else (0, 0) for text in texts]
-    places = place_labels(boxes, np.array(sizes), (height, width)).tolist()
-    for text, (x1, y1, x2, y2), colour in zip(reversed(texts), reversed(places), reversed(colours), strict=True):
-        if text:
+    named = zip(detections.names, detections.labels.tolist(), detections.scores.tolist(), strict=True)
+    labels = [
+        _make_label(*drawable_name(name, label), score, font_size, (height, width)) for name, label, score in named
+    ]
+    places = place_labels(boxes, np.array([label.size for label in labels]), (height, width)).tolist()
+    for label, (x1, y1, x2, y2), colour in reversed(list(zip(labels, places, colours, strict=True))):
+        if label.text:
             ink = text_colour(colour)
             draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
             draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=(*ink, 90))  # separates neighbours of the same class
-            draw.text((x1 + margin, y1 + padding - top), text, fill=ink, font=font)
+            draw.text((x1 + padding + 1, y1 + padding - label.top), label.text, fill=ink, font=label.font)
+
+
+def _make_label(name: str, font_file: str | None, score: float, font_size: int, size: tuple[int, int]) -> _Label:
+    """Return the label of a detection in an image of `size` (height, width)."""
+    font = load_font(font_file, font_size)
+    padding = font_size // 5
+    margin = padding + 1
+    top, bottom = _vertical_extent(name, font)
+    height = bottom - top + padding + (padding + 1) // 2  # less padding below, since few letters reach down
+    room = min(size[1] - 2 * margin, 20 * font_size) if 4 * height <= size[0] else 0
+    text = label_text(name, score, font, room)
+    return _Label(text, font, top, (ceil(font.getlength(text)) + 2 * margin, height) if text else (0, 0))
+
+
+def _vertical_extent(name: str, font: Font) -> tuple[int, int]:
+    """Return the top and bottom in pixels of a label's letters, at least those of the highest and lowest of ASCII."""
+    _, top, _, bottom = font.getbbox("dgjpqy")
+    if not name.isascii():
+        _, own_top, _, own_bottom = font.getbbox(name)
+        top, bottom = min(top, own_top), max(bottom, own_bottom)
+    return int(top), int(bottom)
 
 
 def label_text(name: str, score: float, font: Font, width: float) -> str:
-    """Return name and score. The name is cut to fit `width` pixels; the text is empty if not even three letters fit.
-
-    The built-in font only has ASCII: accents are dropped, and other letters become question marks.
-    """
-    letters = "".join(letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    name = " ".join(letters.encode("ascii", "replace").decode().split())
+    """Return name and score. The name is cut to fit `width` pixels; the text is empty if not even three letters fit."""
     text = f"{name} {score:.2f}".strip()
     if font.getlength(text) <= width:
         return text

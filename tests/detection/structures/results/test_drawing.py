@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from detection.cli.drawing import class_colour, draw_detections, pixel_boxes
 from detection.structures.arrays import Image
-from tests.detection.cli.drawing_examples import detected, is_colour, one, photo
+from detection.structures.results.drawing import class_colour, draw_detections, pixel_boxes
+from tests.detection.structures.results.drawing_examples import detected, is_colour, one, photo
 
 VOC = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "

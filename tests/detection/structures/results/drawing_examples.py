@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.cli.drawing import class_colour
 from detection.structures.arrays import Image
 from detection.structures.detections import Detections
+from detection.structures.results.drawing import class_colour
 
 NAMES = ("cat", "dog", "person")
 

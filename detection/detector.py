@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from detection.image import as_image
-from detection.structures.arrays import FloatArray, Image
+from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, vote_boxes
+from detection.structures.class_choice import find_labels
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
 
@@ -20,6 +22,9 @@ SCORE_THRESHOLD = 0.5
 
 MAX_DETECTIONS = 100
 """The largest number of detections in an image, all classes together, as in COCO's rules. R-CNN has a limit a class."""
+
+GUESSES = 3
+"""The largest number of detections below the threshold that are named where there are none above it."""
 
 CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
@@ -35,6 +40,7 @@ class Detector:
         score_threshold: detections with a lower score are dropped, 0-1.
         nms_iou_threshold: of two detections of a class with an IoU above this, the one with the lower score is dropped.
         max_detections: the largest number of detections in an image; the best are kept.
+        classes: the names of the classes to find; None for all.
         part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
             its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
         voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
@@ -55,6 +61,7 @@ class Detector:
     calibrate: Calibration | None = None
     part_share: float | None = None
     voting_iou: float | None = None
+    classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "nms_iou_threshold", "part_share", "voting_iou"):
@@ -63,6 +70,8 @@ class Detector:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
         if self.max_detections < 0:
             raise ValueError(f"max_detections must be at least 0, got {self.max_detections}")
+        if self.classes is not None:
+            find_labels(self.classes, self.class_names)  # raises an error for a wrong name
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,7 +88,7 @@ class Detector:
         pixels = as_image(image)
         proposals = self.propose(pixels)
         (detections,) = self.score([pixels], [proposals])
-        return detections
+        return replace(detections, picture=lasting_picture(image, pixels))
 
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         """Return the detections among the proposals of each image. The images share the classifier's batches.
@@ -111,20 +120,49 @@ class Detector:
             areas = box_area(class_boxes) / (size[0] * size[1])
             class_scores = self.calibrate(class_scores, areas.astype(np.float32))
         class_boxes = np.broadcast_to(class_boxes, (*class_scores.shape, 4))
-        candidates = class_scores >= float(self.score_threshold)  # compared in float32, the type of the scores
+        if self.classes is not None:
+            wanted = np.isin(np.arange(len(self.class_names)), find_labels(self.classes, self.class_names))
+            class_scores = np.where(wanted, class_scores, np.float32(-1))  # which is below every threshold
+        rows, labels = self._select(class_boxes, class_scores)
+        guesses = None if len(rows) or not self.max_detections else self._guess(class_boxes, class_scores)
+        best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
+        if self.voting_iou is not None:
+            # All regions vote, also below the threshold, so that another threshold does not move boxes.
+            best_boxes = vote_boxes(best_boxes, class_boxes[:, labels], class_scores[:, labels], self.voting_iou)
+        return Detections(best_boxes, best_scores, labels, self.class_names, guesses=guesses)
+
+    def _select(self, boxes: FloatArray, scores: FloatArray) -> tuple[IntArray, IntArray]:
+        """Return the regions and labels of the detections, best first, for boxes [N, C, 4] with scores [N, C]."""
+        candidates = scores >= float(self.score_threshold)  # compared in float32, the type of the scores
         kept = np.zeros_like(candidates)
         for label in np.flatnonzero(candidates.any(axis=0)):
             rows = np.flatnonzero(candidates[:, label])
-            rows = rows[np.argsort(-class_scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
-            kept_rows = rows[nms(class_boxes[rows, label], class_scores[rows, label], self.nms_iou_threshold)]
+            rows = rows[np.argsort(-scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
+            kept_rows = rows[nms(boxes[rows, label], scores[rows, label], self.nms_iou_threshold)]
             if self.part_share is not None:
-                kept_rows = kept_rows[drop_parts(class_boxes[kept_rows, label], self.part_share)]
+                kept_rows = kept_rows[drop_parts(boxes[kept_rows, label], self.part_share)]
             kept[kept_rows, label] = True
         labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
-        best = np.argsort(-class_scores[rows, labels], kind="stable")[: self.max_detections]
-        rows, labels = rows[best], labels[best]
-        found = class_boxes[rows, labels]
-        if self.voting_iou is not None:
-            # All regions vote, also below the threshold, so that another threshold does not move boxes.
-            found = vote_boxes(found, class_boxes[:, labels], class_scores[:, labels], self.voting_iou)
-        return Detections(found, class_scores[rows, labels], labels, self.class_names)
+        best = np.argsort(-scores[rows, labels], kind="stable")[: self.max_detections]
+        return rows[best], labels[best]
+
+    def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:
+        """Return the best region of each of the best `GUESSES` classes with a score above 0, or None without any."""
+        if not len(scores):
+            return None
+        best_scores = scores.max(axis=0)  # [C]
+        labels = np.argsort(-best_scores, kind="stable")[:GUESSES]
+        labels = labels[best_scores[labels] > 0]
+        rows = scores.argmax(axis=0)[labels]
+        return Detections(boxes[rows, labels], best_scores[labels], labels, self.class_names) if len(labels) else None
+
+
+def lasting_picture(image: Any, pixels: Image) -> Any:
+    """Return what detections remember as their picture: the file, array or Pillow image, or the pixels of others.
+
+    A path is made absolute, so that the working directory may change. A pipe can be read only once.
+    """
+    if isinstance(image, str | os.PathLike):
+        path = Path(image).absolute()
+        return path if path.is_file() else pixels
+    return image if isinstance(image, np.ndarray | PIL.Image.Image) else pixels

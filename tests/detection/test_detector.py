@@ -252,3 +252,24 @@ def test_calibrated_scores() -> None:
     assert detect(calibrate=halve, score_threshold=0.1, nms_iou_threshold=1) == [
         (name, score / 2, left) for name, score, left in plain
     ]
+
+
+def test_detections_refer_to_the_picture_that_the_user_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector(Proposer(THREE), ColourClassifier())
+    pillow = PIL.Image.fromarray(IMAGE)
+    pillow.save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    detections = detector("image.png")
+    monkeypatch.chdir(tmp_path.parent)  # the path still holds
+    np.testing.assert_array_equal(detections.crops()[0], IMAGE[:, :8])
+    assert detector(IMAGE).picture is IMAGE
+    assert detector(pillow).picture is pillow
+    grey = IMAGE[..., 0]
+    assert detector(grey).picture is grey
+    np.testing.assert_array_equal(detector(grey).crops()[0], np.full((8, 8, 3), 255))
+
+
+def test_results_of_many_images_hold_no_pixels() -> None:
+    detector = Detector(Proposer(THREE), ColourClassifier())
+    (detections,) = detector.score([IMAGE], [detector.propose(IMAGE)])
+    assert detections.picture is None

@@ -223,3 +223,29 @@ def test_regions_of_the_class_vote_whatever_the_threshold() -> None:
         assert detections.names == ["cat", "dog"]
         # Both cats vote for the cat, and only one region is a dog.
         np.testing.assert_allclose(detections.boxes, [[0, 0, 10, 11], [0, 0, 10, 14]], rtol=1e-6)
+
+
+def test_classes_that_are_not_wanted_are_left_out_before_the_limit() -> None:
+    detector = make_detector(max_detections=1)
+    probabilities = RegionScores(np.array([(0, 0.5, 0.875, 0), (0, 0, 0.75, 0.625)], np.float32), None)
+    detector.classes = ["owl", "Cat"]
+    assert summary(detector.suppress(APART[:2], probabilities, SIZE)) == [(2, 0.625, 10)]
+    detector.classes = None
+    assert summary(detector.suppress(APART[:2], probabilities, SIZE)) == [(1, 0.875, 0)]
+
+
+def test_a_class_that_the_detector_does_not_know() -> None:
+    classify = cast(Classifier, SimpleNamespace(class_names=NAMES))
+    with pytest.raises(ValueError, match="expected a class of the detector, got 'owls'; did you mean 'owl'"):
+        Detector(Mock(), classify, classes=["cat", "owls"])
+
+
+def test_the_best_guesses_where_nothing_reaches_the_threshold() -> None:
+    detections = run([(0.125, 0, 0), (0.1875, 0.0625, 0)])
+    assert len(detections) == 0
+    assert detections.guesses is not None
+    assert summary(detections.guesses) == [(0, 0.1875, 10), (1, 0.0625, 10)]  # of each class the best, above 0
+    assert run([(0.25, 0, 0), (0.125, 0, 0)]).guesses is None
+    assert run([(0.125, 0, 0)], max_detections=0).guesses is None
+    assert run([]).guesses is None
+    assert run([(0, 0, 0)]).guesses is None

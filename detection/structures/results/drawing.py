@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import clip_boxes
-from detection.structures.detections import Detections
+from detection.structures.results.detected_objects import DetectedObjects
 from detection.structures.results.fonts import drawable_name, load_font
 
 Colour = tuple[int, int, int]
@@ -51,7 +51,7 @@ LABEL_OVERLAP_COST = 1000.0
 """The cost of covering another label. It is high, so a label covers another one only if every place does."""
 
 
-def draw_detections(image: Image, detections: Detections) -> Image:
+def draw_detections(image: Image, detections: DetectedObjects) -> Image:
     """Return a copy of an image with boxes and labels drawn on it; higher scores lie on top of lower ones.
 
     Boxes are cut off at the borders of the image, and the line of a box lies on its outermost pixels. Lines and letters
@@ -65,14 +65,18 @@ def draw_detections(image: Image, detections: Detections) -> Image:
     if len(detections) == 0:
         return image.copy()
     height, width = image.shape[:2]
-    detections = detections[np.argsort(-detections.scores, kind="stable")]
-    boxes = pixel_boxes(detections.boxes, (height, width))
-    colours = [class_colour(name) for name in detections.names]
+    order = np.argsort(-detections.scores, kind="stable")
+    boxes = pixel_boxes(detections.boxes[order], (height, width))
+    names = np.array(detections.names, object)[order].tolist()
+    colours = [class_colour(name) for name in names]
     font_size = max(9, round(7 + (height * width) ** 0.5 / 70))
     canvas = PIL.Image.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")  # in this mode a fill with alpha is blended
     _draw_frames(draw, boxes, colours, font_size // 6)
-    _draw_labels(draw, detections, boxes, colours, font_size)
+    named = map(drawable_name, names, detections.labels[order].tolist())
+    scores = detections.scores[order].tolist()
+    labels = [_make_label(*name, score, font_size, (height, width)) for name, score in zip(named, scores, strict=True)]
+    _draw_labels(draw, labels, boxes, colours, font_size)
     return np.array(canvas)
 
 
@@ -160,15 +164,11 @@ class _Label(NamedTuple):
 
 
 def _draw_labels(
-    draw: ImageDraw.ImageDraw, detections: Detections, boxes: IntArray, colours: list[Colour], font_size: int
+    draw: ImageDraw.ImageDraw, labels: list[_Label], boxes: IntArray, colours: list[Colour], font_size: int
 ) -> None:
-    """Draw the label of each box, best first; an image that is less than four labels high gets none."""
+    """Draw the label of each box, best first."""
     width, height = draw.im.size
     padding = font_size // 5
-    named = zip(detections.names, detections.labels.tolist(), detections.scores.tolist(), strict=True)
-    labels = [
-        _make_label(*drawable_name(name, label), score, font_size, (height, width)) for name, label, score in named
-    ]
     places = place_labels(boxes, np.array([label.size for label in labels]), (height, width)).tolist()
     for label, (x1, y1, x2, y2), colour in reversed(list(zip(labels, places, colours, strict=True))):
         if label.text:
@@ -179,7 +179,7 @@ def _draw_labels(
 
 
 def _make_label(name: str, font_file: str | None, score: float, font_size: int, size: tuple[int, int]) -> _Label:
-    """Return the label of a detection in an image of `size` (height, width)."""
+    """Return the label of a detection in an image of `size` (height, width), without text if four do not fit in."""
     font = load_font(font_file, font_size)
     padding = font_size // 5
     margin = padding + 1

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import FrozenInstanceError
+import pickle
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,3 +185,70 @@ def test_one_index_and_iteration_give_single_detections() -> None:
 def test_labels_that_are_no_integers_are_refused() -> None:
     with pytest.raises(ValueError, match="labels must be integers, got float64"):
         Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.array([0.9]), ("a",))
+
+
+def test_repr_names_the_best() -> None:
+    assert repr(three()) == "Detections(3 objects: owl 0.75, cat 0.50, owl 0.12)"
+    assert repr(three()[:1]) == "Detections(1 object: owl 0.75)"
+    assert repr(three()[[0] * 7]) == "Detections(7 objects: owl 0.75, owl 0.75, owl 0.75, owl 0.75, owl 0.75, 2 more)"
+    assert repr(none()) == "Detections(0 objects)"
+    assert repr(replace(none(), guesses=three()[1:])) == "Detections(0 objects; best guesses: cat 0.50, owl 0.12)"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({}, [0, 1, 2]),
+        ({"classes": "cat"}, [1]),
+        ({"classes": ["Owl", "dog"]}, [0, 2]),
+        ({"classes": []}, []),
+        ({"min_score": 0.5}, [0, 1]),  # a score at the limit is kept
+        ({"min_score": 0.50001}, [0]),
+        # The centres are (5, 10), (2.75, 5.125) and (5, 7).
+        ({"region": (5, 7, 6, 10.5)}, [0, 2]),  # the left and the top border belong to the region
+        ({"region": (0, 0, 5, 20)}, [1]),  # the right border does not
+        ({"region": (0, 0, 20, 10)}, [1, 2]),  # nor does the lower one
+        ({"region": (0, 0, 20, 20), "classes": "owl", "min_score": 0.25}, [0]),
+    ],
+)
+def test_filter(conditions: dict[str, Any], expected: list[int]) -> None:
+    filtered = three().filter(**conditions)
+    assert filtered.boxes.tolist() == three()[expected].boxes.tolist()
+    assert filtered.class_names == NAMES
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ({"classes": "caat"}, "expected a class of the detector, got 'caat'; did you mean 'cat'?"),
+        ({"classes": "zebra"}, "expected a class of the detector, got 'zebra'"),
+        ({"region": (5, 5, 1, 1)}, "boxes must have x1 <= x2"),
+        ({"region": (5, 5)}, r"boxes must have shape \[N, 4\]"),
+    ],
+)
+def test_filter_refuses(conditions: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        three().filter(**conditions)
+
+
+def test_the_picture_is_a_reference_that_parts_share() -> None:
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    detections = replace(three(), picture=pixels)
+    for part in (detections, detections[0], detections[1:], detections.filter(classes="cat"), copy.copy(detections)):
+        assert part.picture is pixels
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda whole: pickle.loads(pickle.dumps(whole))])
+def test_a_pickle_and_a_deep_copy_keep_a_path_but_no_pixels(copied: Callable[[Detections], Detections]) -> None:
+    for picture, expected in ((Path("a.jpg"), Path("a.jpg")), (np.zeros((30, 40, 3), np.uint8), None)):
+        result = copied(replace(three(), picture=picture))
+        assert result.picture == expected
+        assert result.to_dict() == three().to_dict()
+        assert result.class_names == NAMES
+
+
+def test_equality_is_identity() -> None:
+    detections = three()
+    assert detections == detections  # noqa: PLR0124
+    assert detections != three()
+    assert len({detections, detections, three()}) == 2

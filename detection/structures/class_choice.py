@@ -1,0 +1,39 @@
+"""Finds the classes that a user names among those of a detector, and suggests names for wrong ones."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from detection.structures.arrays import IntArray
+
+
+def find_labels(names: str | Sequence[str], class_names: Sequence[str]) -> IntArray:
+    """Return the labels of classes, int64 [K], in the order of the detector's classes, each once.
+
+    A name may differ from that of the class in upper and lower case, and have `_` or `-` in place of spaces.
+
+    Raises:
+        ValueError: if there is no class of a name; it has the names that are most alike.
+    """
+    spellings = {_spelling(name): label for label, name in enumerate(class_names)}
+    labels = set()
+    for name in [names] if isinstance(names, str) else names:
+        if name in class_names:
+            labels.add(class_names.index(name))
+        elif _spelling(name) in spellings:
+            labels.add(spellings[_spelling(name)])
+        else:
+            raise ValueError(f"expected a class of the detector, got '{name}'{_suggestion(name, class_names)}")
+    return np.array(sorted(labels), np.int64)
+
+
+def _suggestion(name: str, class_names: Sequence[str]) -> str:
+    """Return the question whether the user means classes with similar names, or "" if there are none."""
+    spellings = {_spelling(class_name): class_name for class_name in class_names}
+    alike = [spellings[match] for match in get_close_matches(_spelling(name), spellings, n=3, cutoff=0.6)]
+    return f"; did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+
+
+def _spelling(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

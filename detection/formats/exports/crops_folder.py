@@ -1,0 +1,31 @@
+"""The detected objects as pictures, in a folder for each class."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import PIL.Image
+
+from detection.formats.exports.export import DetectedImage, FolderExport
+from detection.formats.exports.picture_copies import UniqueNames, safe_name
+from detection.runtime.atomic_write import atomic_path
+from detection.runtime.output_file import Inputs
+
+
+class CropsFolder(FolderExport):
+    """Writer of `CLASS/IMAGE_NUMBER.png` for each detection; the numbers count the detections of an image from 1."""
+
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite)
+        self._image_names = UniqueNames()
+
+    def add(self, item: DetectedImage) -> None:
+        stem = self._image_names.take(item.name)
+        detections = replace(item.visible, picture=item.image)
+        for number, (name, crop) in enumerate(zip(detections.names, detections.crops(), strict=True), start=1):
+            target = self.target / safe_name(name) / f"{stem}_{number}.png"
+            self._check_file(target)
+            with atomic_path(target) as temporary:
+                PIL.Image.fromarray(crop).save(temporary)
+
+    def finish(self) -> None:
+        """Do nothing, since every image is complete already."""

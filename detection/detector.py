@@ -26,6 +26,9 @@ MAX_DETECTIONS = 100
 GUESSES = 3
 """The largest number of detections below the threshold that are named where there are none above it."""
 
+MIN_GUESS = 0.01
+"""The lowest score of such a detection; a lower one says nothing."""
+
 CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
 
@@ -147,12 +150,12 @@ class Detector:
         return rows[best], labels[best]
 
     def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:
-        """Return the best region of each of the best `GUESSES` classes with a score above 0, or None without any."""
+        """Return the best region of each of the best `GUESSES` classes; None if no score reaches `MIN_GUESS`."""
         if not len(scores):
             return None
         best_scores = scores.max(axis=0)  # [C]
         labels = np.argsort(-best_scores, kind="stable")[:GUESSES]
-        labels = labels[best_scores[labels] > 0]
+        labels = labels[best_scores[labels] >= MIN_GUESS]
         rows = scores.argmax(axis=0)[labels]
         return Detections(boxes[rows, labels], best_scores[labels], labels, self.class_names) if len(labels) else None
 

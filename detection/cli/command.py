@@ -1,7 +1,7 @@
-"""The command `detect`: it finds objects in photos, draws them, and lists them as a table or as JSON.
+"""The command `detect`: it finds objects in photos, draws them, and lists them as a table or in files.
 
-`main` reads the options and turns errors into lines; `detect` does the work. `many_images` divides the work between
-cores, `drawing` draws the pictures, and `records` writes the list.
+`main` turns errors into lines, and `detect` does the work. `options` has the options, `many_images` divides the work
+between cores, and `records` writes the list. The package `formats.exports` has the formats of data sets.
 """
 
 import argparse
@@ -9,18 +9,17 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import NoReturn
 
 import PIL.Image
 from tqdm import tqdm
 
-from detection import __version__
 from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
+from detection.cli.options import NAME, parse_options
 from detection.cli.records import Record, are_records, format_table, write_records
 from detection.configuration import (
     DEFAULT_CONFIG,
@@ -30,13 +29,19 @@ from detection.configuration import (
     load_detector,
     read_yaml,
 )
+from detection.detector import Detector
 from detection.errors import InputError
+from detection.formats.exports.coco_file import CocoFile
+from detection.formats.exports.crops_folder import CropsFolder
+from detection.formats.exports.csv_file import CsvFile
+from detection.formats.exports.export import DetectedImage, Export
+from detection.formats.exports.voc_folder import VocFolder
+from detection.formats.exports.yolo_folder import YoloFolder
 from detection.image_sources import ANNOTATED_SUFFIX, find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.command_end import drop_output, end_of_command, holding_signals, raising_stopped
 from detection.runtime.ordered_map import available_cores
 from detection.runtime.output_file import (
-    OVERWRITE_HELP,
     Inputs,
     identify,
     is_marked_png,
@@ -46,55 +51,17 @@ from detection.runtime.output_file import (
     require_writable,
 )
 from detection.runtime.second_process import compiled_process
+from detection.structures.class_choice import find_labels
 from detection.structures.results.drawing import draw_detections
 
-NAME = "detect"
-
-NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose help ends with the names of the other commands of this distribution."""
-
-    def format_help(self) -> str:
-        """Return the help. The list of commands is read only now, as it takes time."""
-        from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
-
-        try:
-            scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts").names
-        except PackageNotFoundError:  # the source is on the path without being installed
-            scripts = set()
-        # Hyphens that do not break keep the names whole where the text is wrapped.
-        names = ", ".join(sorted(scripts - {self.prog})).replace("-", NO_BREAK_HYPHEN)
-        self.epilog = f"Other commands, each with its own --help: {names}" if names else None
-        return super().format_help().replace(NO_BREAK_HYPHEN, "-")
-
-    def error(self, message: str) -> NoReturn:
-        """End the command with one line."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}; {self.prog} --help lists the options\n")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the options."""
-    parser = Parser(prog=NAME, allow_abbrev=False, description="Find objects in photos, and draw and list them.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders or glob patterns")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write a record of each image as JSON; - for standard output")
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml",
-    )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
-    parser.add_argument("--score-threshold", type=_share, metavar="0-1", help="show detections from this score on")
-    parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
-    parser.add_argument("--no-image", action="store_true", help="write no annotated pictures")
-    parser.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
+EXPORTS: Mapping[str, type[Export]] = {
+    "coco": CocoFile,
+    "csv": CsvFile,
+    "yolo": YoloFolder,
+    "voc": VocFolder,
+    "crops": CropsFolder,
+}
+"""The options that write the detections of all images in another format."""
 
 
 def run() -> None:
@@ -113,7 +80,7 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
 
     With `second_process`, a single image is done sooner; see `detection.runtime.second_process`.
     """
-    options = build_parser().parse_args(arguments)
+    options = parse_options(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may have characters that cannot be printed
     records: list[Record] = []
@@ -139,24 +106,38 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
     Raises:
         InputError: if nothing can be done at all, for example because the configuration is broken.
     """
+    if options.list_classes:
+        print("\n".join(load_detector(options.config, options.device).class_names))
+        return
     paths = _find_images(options.images, records, quiet=options.quiet)
     inputs = identify(paths)
-    if options.json not in (None, "-"):
-        _prepare_json(Path(options.json), inputs, options)
+    exports = _prepare_files(options, inputs)
     if not paths:
         if options.json is not None:
             write_records(options.json, records)
         return
     saves_time = second_process and len(paths) == 1 and available_cores() > 1
     with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
-        _detect_in_all(paths, options, records, inputs)
+        _detect_in_all(paths, options, records, inputs, exports)
 
 
-def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list[Record], inputs: Inputs) -> None:
+def _load_detector(options: argparse.Namespace) -> Detector:
     detector = load_detector(options.config, options.device)
-    for name in ("score_threshold", "max_detections"):
+    for name in ("score_threshold", "max_detections", "classes"):
         if (value := getattr(options, name)) is not None:
             setattr(detector, name, value)
+    try:
+        if options.classes is not None:
+            find_labels(options.classes, detector.class_names)
+    except ValueError as error:
+        raise InputError(f"--classes: {error}; detect --list-classes prints all names") from None
+    return detector
+
+
+def _detect_in_all(
+    paths: list[Path], options: argparse.Namespace, records: list[Record], inputs: Inputs, exports: list[Export]
+) -> None:
+    detector = _load_detector(options)
     pictures = {} if options.no_image else _picture_paths(paths, options.output, inputs)
     is_own = partial(is_marked_png, command=NAME)
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
@@ -165,24 +146,41 @@ def _detect_in_all(paths: list[Path], options: argparse.Namespace, records: list
     try:
         with closing(results), progress:
             for path, result in zip(paths, results, strict=True):
-                records.append(record := _record(path, result, pictures.get(path), check))
-                if "detections" in record and not options.quiet and options.json != "-":
-                    tqdm.write(format_table(record))
+                records.append(record := _record(path, result, pictures.get(path), check, exports))
+                if isinstance(result, ImageResult) and not options.quiet and options.json != "-":
+                    tqdm.write(format_table(record, result.detections.guesses))
                 progress.update()
                 gc.enable()  # `run` has disabled it
     finally:
-        if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
-            with holding_signals():
-                write_records(options.json, records)
+        with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
+            if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
+                last_writes.callback(write_records, options.json, records)
+            for export in exports:
+                last_writes.callback(export.finish)
 
 
-def _prepare_json(target: Path, inputs: Inputs, options: argparse.Namespace) -> None:
-    """Check that the records may be written to a file; raises an `InputError` that names it if not."""
+def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
+    """Check that the files and folders of all images may be written, and return the writers of the exports.
+
+    Raises:
+        InputError: naming the file or folder, if it must not be written or is named twice.
+    """
+    chosen = {name: Path(target) for name in ("json", *EXPORTS) if (target := getattr(options, name)) is not None}
+    if options.json == "-":
+        del chosen["json"]
+    if not chosen:
+        return []
+    options_of_targets: dict[Path, str] = {}
+    for name, target in chosen.items():
+        if (other := options_of_targets.setdefault(target.resolve(), name)) != name:
+            raise InputError(f"{target}: expected another target for --{name} than for --{other}")
     config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         inputs = {**inputs, **identify([config, *named_files(read_yaml(config))])}
-    require_replaceable(target, are_records, inputs=inputs, overwrite=options.overwrite)
-    require_writable(target)
+    if (records_file := chosen.pop("json", None)) is not None:
+        require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
+        require_writable(records_file)
+    return [EXPORTS[name](target, inputs=inputs, overwrite=options.overwrite) for name, target in chosen.items()]
 
 
 def _find_images(sources: Sequence[str], records: list[Record], *, quiet: bool) -> list[Path]:
@@ -228,40 +226,35 @@ def _picture_paths(paths: list[Path], folder: Path | None, inputs: Inputs) -> di
 
 
 def _record(
-    path: Path, result: ImageResult | InputError, picture: Path | None, check: Callable[[Path], None]
+    path: Path,
+    result: ImageResult | InputError,
+    picture: Path | None,
+    check: Callable[[Path], None],
+    exports: Sequence[Export],
 ) -> Record:
-    """Return the record of an image. If only the picture could not be written, it has detections and an error.
+    """Write the outputs of an image, and return its record. If an output cannot be written, it also has an error.
 
     `check` raises an `InputError` if the picture must not replace what is there.
     """
     record: Record = {"image": str(path)}
-    try:
-        if isinstance(result, InputError):
-            raise result
-        image, detections, seconds = result
-        record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
-        record["detections"] = detections.to_dict()
-        if picture is not None:
+    if isinstance(result, InputError):
+        return record | {"error": str(result)}
+    image, detections, seconds = result
+    record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
+    record["detections"] = detections.to_dict()
+    errors = []
+    if picture is not None:
+        try:
             check(picture)
             annotated = PIL.Image.fromarray(draw_detections(image, detections))
             with atomic_path(picture) as temporary:
                 annotated.save(temporary, pnginfo=png_mark(NAME))
             record["picture"] = str(picture)
-    except InputError as error:
-        record["error"] = str(error)
-    return record
-
-
-def _share(text: str) -> float:
-    try:
-        if 0 <= (value := float(text)) <= 1:
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"expected a number in 0-1, got {text!r}")
-
-
-def _count(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+        except InputError as error:
+            errors.append(str(error))
+    for export in exports:
+        try:
+            export.add(DetectedImage(str(path), image, detections))
+        except InputError as error:
+            errors.append(str(error))
+    return record | ({"error": "; ".join(errors)} if errors else {})

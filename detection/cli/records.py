@@ -2,10 +2,12 @@
 
 import json
 import re
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
 from detection.runtime.atomic_write import write_atomically
+from detection.structures.detections import Detections
 
 Record = dict[str, Any]
 """The entry of an image in the JSON file: `image`, `width`, `height`, `seconds`, `detections` (of `Detections.to_dict`)
@@ -36,13 +38,19 @@ def write_records(target: str, records: list[Record]) -> None:
         write_atomically(Path(target), f"{text}\n".encode())
 
 
-def format_table(record: Record) -> str:
-    """Return the text that `detect` prints for an image: a heading, then a row for each detection."""
+def format_table(record: Record, guesses: Detections | None = None) -> str:
+    """Return the text that `detect` prints for an image: a heading, then a row for each detection.
+
+    `guesses` are named where there are no detections, with the option that shows them.
+    """
     detections = record["detections"]
     objects = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
     picture = f" -> {record['picture']}" if "picture" in record else ""
     size = f"{record['width']}x{record['height']} px"
     lines = [f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}"]
+    if guesses:
+        named = ", ".join(f"{name} {score:.3f}" for name, score in zip(guesses.names, guesses.scores, strict=True))
+        lines.append(f"  best guesses: {named} (--score-threshold {_round_down(float(guesses.scores[-1]))} shows them)")
     if detections:
         width = max(len("class"), *(len(detection["class"]) for detection in detections))
         lines.append(f"  {'class':{width}}  score  {'x1':>6} {'y1':>6} {'x2':>6} {'y2':>6}")
@@ -50,3 +58,9 @@ def format_table(record: Record) -> str:
         corners = " ".join(f"{corner:6.0f}" for corner in detection["box"])
         lines.append(f"  {detection['class']:{width}}  {detection['score']:5.3f}  {corners}")
     return "\n".join(lines)
+
+
+def _round_down(score: float) -> str:
+    """Return the largest number of one digit that is not 0 and is at most `score`, such as "0.07" for 0.0781."""
+    exact = Decimal(score)
+    return f"{exact.quantize(Decimal(1).scaleb(exact.adjusted()), ROUND_DOWN):f}"

@@ -45,12 +45,13 @@ def identify(paths: Iterable[Path]) -> dict[Identity, Path]:
     return {identity: path for path in paths if (identity := _identity(path)) is not None}
 
 
-def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, overwrite: bool) -> None:
+def require_replaceable(path: Path, recognise: Recognise | None, *, inputs: Inputs, overwrite: bool) -> None:
     """Check by the rule of this module that a command may write to `path`.
 
     Args:
         path: the file that is to be written. A device or a pipe passes, because it cannot be replaced.
-        recognise: tells the files that the command itself has written.
+        recognise: tells the files that the command itself has written; None for files that somebody may have edited
+            since, which are replaced only with `overwrite`.
         inputs: what the command reads. In one of these folders, a file that this command did not write is never
             replaced, even with `overwrite`.
         overwrite: True if the user allows to replace any other file.
@@ -68,9 +69,12 @@ def require_replaceable(path: Path, recognise: Recognise, *, inputs: Inputs, ove
     identity = (status.st_dev, status.st_ino)
     if identity in inputs:
         raise InputError(f"{path}: expected another file than {inputs[identity]}, which the command reads")
-    if not stat.S_ISREG(status.st_mode) or status.st_size == 0 or recognise(_beginning(path)):
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
         return
-    other = f"{path}: expected a new file, but this file exists and was not written by this command"
+    if recognise is not None and recognise(_beginning(path)):
+        return
+    maker = "was not written by this command" if recognise is not None else "may have been edited"
+    other = f"{path}: expected a new file, but this file exists and {maker}"
     if not overwrite:
         raise InputError(f"{other}; choose another name or use --overwrite")
     folder = next((folder for folder in inputs.values() if folder.is_dir() and _has_file(folder, identity)), None)

@@ -244,8 +244,8 @@ def test_the_best_guesses_where_nothing_reaches_the_threshold() -> None:
     detections = run([(0.125, 0, 0), (0.1875, 0.0625, 0)])
     assert len(detections) == 0
     assert detections.guesses is not None
-    assert summary(detections.guesses) == [(0, 0.1875, 10), (1, 0.0625, 10)]  # of each class the best, above 0
+    assert summary(detections.guesses) == [(0, 0.1875, 10), (1, 0.0625, 10)]  # of each class the best
     assert run([(0.25, 0, 0), (0.125, 0, 0)]).guesses is None
     assert run([(0.125, 0, 0)], max_detections=0).guesses is None
     assert run([]).guesses is None
-    assert run([(0, 0, 0)]).guesses is None
+    assert run([(0.00999, 0, 0)]).guesses is None

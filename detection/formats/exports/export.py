@@ -84,7 +84,7 @@ class Export(ABC):
         """Check before the work that the target can be written, and make its folder."""
 
     def _check_file(self, path: Path) -> None:
-        require_replaceable(path, lambda _: False, inputs=self._inputs, overwrite=self._overwrite)
+        require_replaceable(path, None, inputs=self._inputs, overwrite=self._overwrite)
 
 
 class FileExport(Export):

@@ -48,7 +48,7 @@ def all_commands() -> dict[str, Command]:
         for action, path in actions.items():
             add([action], importlib.import_module(path).build_parser())
         if not actions:
-            parser = importlib.import_module("detection.cli.command" if script == "detect" else module.__name__)
+            parser = importlib.import_module("detection.cli.options" if script == "detect" else module.__name__)
             _add_with_subcommands(add, parser.build_parser())
     found["detect-train DATA"] = Command("detect-train DATA", [], train_classifier.main, own_classes.build_parser())
     return found

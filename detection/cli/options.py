@@ -1,0 +1,173 @@
+"""The options of the command `detect`, its help, and completion in a shell."""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from detection import __version__
+from detection.configuration import DEFAULT_CONFIG, read_yaml
+from detection.runtime.output_file import OVERWRITE_HELP
+
+NAME = "detect"
+
+WIDTH = 100
+"""The number of characters of a line of the help."""
+
+THRESHOLD = "{threshold}"
+"""Stands in the help for the score threshold of the shipped detector, which is read only if the help is printed."""
+
+EXAMPLES = """examples:
+  detect photo.jpg                              print a table, and write photo.detections.png beside the photo
+  detect holiday/ 'more/*.jpg' --output found   take folders and patterns, and write the pictures to found/
+  detect photo.jpg --score-threshold 0.05       show less certain detections too
+  detect photo.jpg --classes person dog         find some classes only; --list-classes prints all
+  detect photos/ --no-image --json found.json --yolo data
+                                                write a list, and a data set to correct and to train with
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help ends with examples and the names of the other commands of this distribution."""
+
+    def format_help(self) -> str:
+        """Return the help. The threshold and the list of commands are read only now, as it takes time."""
+        self.state_threshold()
+        self.epilog = f"{EXAMPLES}\n{_other_commands(self.prog)}".strip()
+        return super().format_help()
+
+    def state_threshold(self) -> None:
+        """Write the score threshold of the shipped detector into the help of the option."""
+        threshold = str(read_yaml(DEFAULT_CONFIG)["score_threshold"])
+        for action in self._actions:
+            action.help = action.help and action.help.replace(THRESHOLD, threshold)
+
+    def error(self, message: str) -> NoReturn:
+        """End the command with one line."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; {self.prog} --help lists the options\n")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of the examples, which do not fit into the width of a small terminal."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **(options | {"width": WIDTH, "max_help_position": 28}))
+
+
+class PrintCompletion(argparse.Action):
+    """Prints the completion of the options for a shell, and ends the command."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            import shtab  # noqa: PLC0415  optional
+        except ModuleNotFoundError:
+            parser.error(f"{option_string}: expected the optional package shtab, which `pip install shtab` adds")
+        for action in parser._actions:
+            if kind := {"IMAGE": shtab.FILE, "FILE": shtab.FILE, "FOLDER": shtab.DIRECTORY}.get(str(action.metavar)):
+                action.complete = kind  # type: ignore[attr-defined]
+        if isinstance(parser, Parser):
+            parser.state_threshold()
+        print(shtab.complete(parser, shell=str(values)))
+        parser.exit()
+
+
+def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of a command line, those of the process by default; wrong ones end the command with a line."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not (options.images or options.list_classes):
+        hint = "; write them before --classes, or behind --classes ... --" if options.classes else ""
+        parser.error(f"expected IMAGE, one or more image files, folders or patterns, got none{hint}")
+    return options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the options."""
+    parser = Parser(
+        prog=NAME,
+        description="Find objects in photos, and draw and list them.",
+        usage="%(prog)s IMAGE [IMAGE ...] [options]",
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, folders or glob patterns")
+    _add_detector_options(parser)
+    _add_output_options(parser)
+    parser.add_argument("--list-classes", action="store_true", help="print the names of all classes, and end")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script that completes the options in this shell, and end; needs the package shtab",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_detector_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    parser.add_argument(
+        "--score-threshold",
+        type=_share,
+        metavar="0-1",
+        help=f"show detections from this score on; default: the value in the file of the detector, {THRESHOLD} in "
+        "the shipped detector.yaml",
+    )
+    parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
+    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="find objects of these classes only")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"
+    )
+    output.add_argument("--no-image", action="store_true", help="write no annotated pictures")
+    output.add_argument("--json", metavar="FILE", help="write a record of each image as JSON; - for standard output")
+    output.add_argument("--coco", type=Path, metavar="FILE", help="write annotations in the format of COCO")
+    output.add_argument("--csv", type=Path, metavar="FILE", help="write a table with a line for each object")
+    output.add_argument("--yolo", type=Path, metavar="FOLDER", help="write a data set in the layout of YOLO")
+    output.add_argument("--voc", type=Path, metavar="FOLDER", help="write a data set in the layout of PASCAL VOC")
+    output.add_argument("--crops", type=Path, metavar="FOLDER", help="write each object as a picture")
+    output.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
+    output.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _other_commands(own_name: str) -> str:
+    """Return a paragraph with the names of the other commands, or "" if the distribution is not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
+    try:
+        scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts").names
+    except PackageNotFoundError:  # the source is on the path without being installed
+        return ""
+    names = ", ".join(sorted(scripts - {own_name}))
+    text = f"Other commands, each with its own --help: {names}"
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number in 0-1, got {text!r}")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")

@@ -172,6 +172,8 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
         return []
     options_of_targets: dict[Path, str] = {}
     for name, target in chosen.items():
+        if target == Path("-"):
+            raise InputError(f"--{name}: expected a file or folder; only --json writes to standard output")
         if (other := options_of_targets.setdefault(target.resolve(), name)) != name:
             raise InputError(f"{target}: expected another target for --{name} than for --{other}")
     config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)

@@ -45,7 +45,9 @@ def identify(paths: Iterable[Path]) -> dict[Identity, Path]:
     return {identity: path for path in paths if (identity := _identity(path)) is not None}
 
 
-def require_replaceable(path: Path, recognise: Recognise | None, *, inputs: Inputs, overwrite: bool) -> None:
+def require_replaceable(
+    path: Path, recognise: Recognise | None, *, inputs: Inputs, overwrite: bool, permission: str = "--overwrite"
+) -> None:
     """Check by the rule of this module that a command may write to `path`.
 
     Args:
@@ -55,6 +57,7 @@ def require_replaceable(path: Path, recognise: Recognise | None, *, inputs: Inpu
         inputs: what the command reads. In one of these folders, a file that this command did not write is never
             replaced, even with `overwrite`.
         overwrite: True if the user allows to replace any other file.
+        permission: how the user can allow it, for the error message.
 
     Raises:
         InputError: naming the file, if it must not be written.
@@ -76,7 +79,7 @@ def require_replaceable(path: Path, recognise: Recognise | None, *, inputs: Inpu
     maker = "was not written by this command" if recognise is not None else "may have been edited"
     other = f"{path}: expected a new file, but this file exists and {maker}"
     if not overwrite:
-        raise InputError(f"{other}; choose another name or use --overwrite")
+        raise InputError(f"{other}; choose another name or use {permission}")
     folder = next((folder for folder in inputs.values() if folder.is_dir() and _has_file(folder, identity)), None)
     if folder is not None:
         raise InputError(f"{other}, and is in {folder}, which the command reads; choose another name")

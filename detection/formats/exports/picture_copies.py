@@ -29,6 +29,8 @@ class UniqueNames:
         """Return the name of an image for new files, without folder and suffix."""
         name = PurePath(image_name).name.removesuffix(ANNOTATED_SUFFIX)  # which readers would pass over
         stem = safe_name(PurePath(name).stem)
+        if PurePath(stem).suffix.lower() in IMAGE_SUFFIXES:  # lists may name a.jpg.png so, or mean a.jpg
+            stem = stem.replace(".", "_")
         names = (f"{stem}{number}" for number in chain([""], map("_{}".format, count(2))))
         unique = next(name for name in names if name.casefold() not in self._taken)
         self._taken.add(unique.casefold())

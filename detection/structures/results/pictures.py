@@ -54,7 +54,7 @@ def save_picture(detections: DetectedObjects, path: str | os.PathLike[str], *, o
         raise InputError(f"{target}: expected a name with the suffix of a picture, such as .png or .jpg")
     source = detections.picture
     inputs = identify([Path(source)]) if isinstance(source, str | os.PathLike) else {}
-    require_replaceable(target, _is_own, inputs=inputs, overwrite=overwrite)
+    require_replaceable(target, _is_own, inputs=inputs, overwrite=overwrite, permission="overwrite=True")
     annotated = plot(detections)
     with atomic_path(target) as temporary:
         annotated.save(temporary, kind, pnginfo=png_mark(MAKER), comment=made_by(MAKER))

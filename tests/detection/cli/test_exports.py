@@ -110,6 +110,13 @@ def test_two_options_with_the_same_target(detect: Detect, photo: Path, tmp_path:
     assert not target.exists()
 
 
+@pytest.mark.parametrize("option", ["--coco", "--csv", "--yolo", "--voc", "--crops"])
+def test_only_records_go_to_standard_output(detect: Detect, photo: Path, option: str) -> None:
+    status, out, err = detect(photo, option, "-")
+    assert (status, out) == (1, "")
+    assert_one_line_each(err, option)
+
+
 def test_one_format_that_fails_leaves_the_others_whole(
     detect: Detect, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

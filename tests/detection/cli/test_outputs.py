@@ -147,7 +147,7 @@ def test_an_input_that_is_named_in_another_way(
 @pytest.mark.parametrize("done", [0, 1])
 def test_a_signal_keeps_what_was_found(folder: Path, tmp_path: Path, number: signal.Signals, done: int) -> None:
     """The signal arrives twice while an image is scored, as SIGHUP does when a terminal is closed."""
-    target = tmp_path / "found.json"
+    target, table = tmp_path / "found.json", tmp_path / "found.csv"
     target.write_text('[{"image": "earlier"}]')
     code = f"""
 import signal, sys
@@ -178,13 +178,14 @@ write_records, cli.write_records = cli.write_records, write
 cli.load_detector = lambda *_: Stopping()
 cli.find_parallelism = lambda count: ONE_BY_ONE
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--quiet", "--json", {str(target)!r}]
+sys.argv += ["--csv", {str(table)!r}]
 cli.run()
 """
     process = run_python(code)
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (128 + number, f"detect: stopped by {number.name}\n")
     assert [Path(record["image"]).name for record in read_json(target)] == [["earlier"], ["a.JPG"]][done]
-    assert names_in(tmp_path) == ["folder", "found.json"]
+    assert names_in(tmp_path) == ["folder", *["found.csv"] * done, "found.json"]
 
 
 def test_output_that_cannot_be_printed() -> None:

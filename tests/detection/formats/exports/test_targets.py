@@ -120,5 +120,8 @@ def test_safe_names(text: str, expected: str) -> None:
 
 def test_unique_names() -> None:
     names = UniqueNames()
-    taken = [names.take(name) for name in ("x/a.jpg", "y/a.png", "y/A.png", "a_2.jpg", "b.detections.png", "?", "*")]
-    assert taken == ["a", "a_2", "A_3", "a_2_2", "b", "_", "__2"]
+    taken = [
+        names.take(name)
+        for name in ("x/a.jpg", "y/a.png", "y/A.png", "a_2.jpg", "b.detections.png", "?", "*", "a.b.jpg.png")
+    ]
+    assert taken == ["a", "a_2", "A_3", "a_2_2", "b", "_", "__2", "a_b_jpg"]

@@ -12,7 +12,7 @@ from tests.tools.command.all_commands import all_commands, required
 from tools.measure.evaluate.kept_results import write_once
 
 OUTPUTS = {
-    "detect": ["json"],
+    "detect": ["coco", "crops", "csv", "json", "voc", "yolo"],
     "detect-benchmark photos": ["json"],
     "detect-benchmark proposals": ["json"],
     "detect-benchmark scoring": ["json"],
@@ -41,7 +41,7 @@ OUTPUTS = {
     "detect-train-multibox": ["weights"],
     "detect-train-rcnn-heads": ["save"],
 }
-"""The options of each command that name a file to write. `detect-split-dataset` writes two lists into a folder."""
+"""The options of each command that name a file or folder to write. `detect-split-dataset` writes two lists."""
 
 CASES = [(name, option) for name, options in OUTPUTS.items() for option in options]
 

@@ -47,7 +47,8 @@ class Detector:
         part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
             its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
         voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
-            have at least this IoU with it, 0-1; None to keep it. Near-duplicates then improve the box.
+            have at least this IoU with it, 0-1, and with no better one; None to keep it. Near-duplicates then improve
+            the box.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -130,8 +131,11 @@ class Detector:
         guesses = None if len(rows) or not self.max_detections else self._guess(class_boxes, class_scores)
         best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
         if self.voting_iou is not None:
-            # All regions vote, also below the threshold, so that another threshold does not move boxes.
-            best_boxes = vote_boxes(best_boxes, class_boxes[:, labels], class_scores[:, labels], self.voting_iou)
+            for label in np.unique(labels):
+                # All regions vote, also below the threshold, so that another threshold does not move boxes.
+                candidates, weights = class_boxes[:, label], class_scores[:, label]
+                found = labels == label
+                best_boxes[found] = vote_boxes(best_boxes[found], candidates, weights, self.voting_iou)
         return Detections(best_boxes, best_scores, labels, self.class_names, guesses=guesses)
 
     def _select(self, boxes: FloatArray, scores: FloatArray) -> tuple[IntArray, IntArray]:

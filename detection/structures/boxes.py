@@ -147,19 +147,23 @@ def drop_parts(boxes: FloatArray, share: float) -> IntArray:
 
 
 def vote_boxes(boxes: FloatArray, candidates: FloatArray, weights: FloatArray, iou_threshold: float) -> FloatArray:
-    """Return each box moved to the weighted mean of the candidates near it (arXiv 1505.01749, box voting).
+    """Return boxes moved to the weighted means of the candidates near them (box voting, arXiv 1505.01749).
+
+    Unlike there, a candidate votes for one box only, the first that it is near to; otherwise boxes of neighbouring
+    objects move towards each other.
 
     Args:
-        boxes: [D, 4] xyxy.
-        candidates: [N, D, 4] xyxy, those of each box; it is usually one of them itself.
-        weights: [N, D], at least 0.
-        iou_threshold: candidates with a lower IoU with the box do not count.
+        boxes: [D, 4] xyxy, best first.
+        candidates: [N, 4] xyxy; the boxes are usually among them.
+        weights: [N], at least 0.
+        iou_threshold: a candidate is near to a box if their IoU is at least this, 0-1.
 
     Returns:
-        [D, 4]; a box without candidates of positive weight stays where it is.
+        [D, 4]; a box without votes of positive weight stays where it is.
     """
-    counted = weights * (paired_iou(boxes[None], candidates) >= iou_threshold)
-    total = counted.sum(axis=0)
-    mean = np.einsum("nd,ndk->dk", counted, candidates) / np.maximum(total, np.finfo(np.float32).tiny)[:, None]
-    voted: FloatArray = np.where(total[:, None] > 0, mean, boxes).astype(np.float32)
-    return voted
+    near = box_iou(boxes, candidates) >= iou_threshold
+    votes = near & (near.cumsum(axis=0) == 1)  # [D, N], the first box that each candidate is near to
+    counted = votes * weights
+    total = counted.sum(axis=1, keepdims=True)
+    voted: FloatArray = np.where(total > 0, counted @ candidates / np.where(total > 0, total, 1), boxes)
+    return voted.astype(np.float32)

@@ -175,14 +175,20 @@ def test_boxes_apart_and_no_boxes() -> None:
 def test_votes_of_near_boxes_move_a_box() -> None:
     boxes = as_boxes([(0, 0, 10, 10)])
     near, far = (0, 0, 10, 14), (8, 0, 18, 10)  # IoUs of 10 / 14 and 2 / 18
-    candidates = as_boxes([boxes[0], near, far])[:, None]
-    weights = np.array([[0.6], [0.2], [0.9]], np.float32)
+    candidates = as_boxes([boxes[0], near, far])
+    weights = np.array([0.6, 0.2, 0.9], np.float32)
     np.testing.assert_allclose(vote_boxes(boxes, candidates, weights, 0.5), [[0, 0, 10, 11]], rtol=1e-6)
     np.testing.assert_array_equal(vote_boxes(boxes, candidates, weights, 0.75), boxes)
 
 
+def test_a_candidate_votes_for_the_first_box_only() -> None:
+    boxes = as_boxes([(0, 0, 10, 10), (6, 0, 16, 10)])
+    candidates = as_boxes([*boxes, (3, 0, 13, 10)])  # the last has an IoU of 7 / 13 with both
+    weights = np.array([0.5, 0.5, 0.5], np.float32)
+    np.testing.assert_allclose(vote_boxes(boxes, candidates, weights, 0.5), [[1.5, 0, 11.5, 10], [6, 0, 16, 10]])
+
+
 def test_without_votes_a_box_stays() -> None:
     boxes = as_boxes([(3, 3, 3, 3), (1, 2, 5, 6)])  # the first has no area, and so no IoU
-    candidates = np.broadcast_to(boxes, (2, 2, 4))
-    np.testing.assert_array_equal(vote_boxes(boxes, candidates, np.zeros((2, 2), np.float32), 0.5), boxes)
-    assert vote_boxes(boxes[:0], candidates[:, :0], np.zeros((2, 0), np.float32), 0.5).shape == (0, 4)
+    np.testing.assert_array_equal(vote_boxes(boxes, boxes, np.zeros(2, np.float32), 0.5), boxes)
+    assert vote_boxes(boxes[:0], boxes, np.ones(2, np.float32), 0.5).shape == (0, 4)

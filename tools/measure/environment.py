@@ -1,0 +1,141 @@
+"""The command `detect-env`: what this installation consists of, what it lacks, and how fast it detects.
+
+detect-env                  # the table that a report of a fault should contain
+detect-env --json env.json  # the same as JSON
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jsonargparse.typing import NonNegativeInt
+
+import detection
+from detection.configuration import load_detector
+from detection.detector import Detector
+from detection.runtime.int8 import runs_int8
+from detection.structures.arrays import Image
+from tools.command.entry_point import command
+from tools.command.option_parser import OptionParser
+from tools.command.options import add_device_option
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.measure.benchmark.timing import time_run
+from tools.report.json_values import write_json
+from tools.report.text_table import format_table
+
+PACKAGE = "inception-rcnn"
+
+REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
+"""A line of a package's metadata, such as `pandas>=2.2; extra == "results"`."""
+
+SIZE = (480, 640)
+"""Height and width of the picture of the speed check."""
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of the command's options."""
+    parser = OptionParser(prog="detect-env", description="Show the installation, and how fast it detects.")
+    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
+    add_device_option(parser)
+    parser.add_argument("--repeat", type=NonNegativeInt, default=3, help="measured runs of the speed check; 0 for none")
+    add_output_options(parser, "json")
+    return parser
+
+
+@command("detect-env")
+def main(arguments: Sequence[str]) -> None:
+    """Print the versions, the machine, what is missing and the speed, and write them."""
+    parser = build_parser()
+    settings = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, settings, "json")
+    report: dict[str, Any] = {"versions": find_versions(), "machine": describe_machine(), "missing": find_missing()}
+    rows = [[name, str(value)] for name, value in (report["versions"] | report["machine"]).items()]
+    print("\n".join(f"{name:{max(len(row[0]) for row in rows)}}  {value}" for name, value in rows))
+    for extra, names in report["missing"].items():
+        print(f"not installed: {', '.join(names)}; pip install '{PACKAGE}[{extra}]' adds what is missing")
+    if settings.repeat:
+        report["speed"] = check_speed(load_detector(settings.config, settings.device), settings.repeat)
+        print(f"\na drawn picture of {SIZE[1]}x{SIZE[0]} px\n{format_speed(report['speed'])}")
+    write_json(json_file, report)
+
+
+def find_versions() -> dict[str, str]:
+    """Return the versions of Python, of this package and of the packages that it always needs."""
+    needed = {name: find_version(name) or "not installed" for name, extra in requirements() if extra is None}
+    return {"Python": platform.python_version(), PACKAGE: detection.__version__, **needed}
+
+
+def find_version(name: str) -> str | None:
+    """Return the version of an installed package, or None without it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def find_missing() -> dict[str, list[str]]:
+    """Return the optional packages that are not installed, by the extra that brings them."""
+    missing: dict[str, list[str]] = {}
+    for name, extra in requirements():
+        if extra is not None and name != PACKAGE and find_version(name) is None:
+            missing.setdefault(extra, []).append(name)
+    return missing
+
+
+def requirements() -> Iterator[tuple[str, str | None]]:
+    """Yield the name of each package that this one needs, and the extra that it belongs to or None."""
+    for line in importlib.metadata.requires(PACKAGE) or ():
+        if found := REQUIREMENT.match(line):
+            yield found["name"], found["extra"]
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what the speed depends on besides the packages, and what OpenCV can do."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "system": platform.platform(),
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch",
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "8-bit networks": "yes" if runs_int8() else "no, float32 is used, which takes more than twice as long",
+        "waiting threads": os.environ["OMP_WAIT_POLICY"].lower(),
+        "GPUs": ", ".join(gpus) or "none",
+        "reference of selective search": "yes" if hasattr(cv2, "ximgproc") else "no, OpenCV without contrib modules",
+    }
+
+
+def check_speed(detector: Detector, repeat: int) -> dict[str, list[float]]:
+    """Return the seconds of a first run, which may compile loops, and of `repeat` later runs on a drawn picture."""
+    picture = draw_picture()
+    runs = [time_run(lambda: detector(picture))[0] for _ in range(1 + repeat)]
+    return {"first run": runs[:1], "later runs": runs[1:]}
+
+
+def draw_picture() -> Image:
+    """Return a picture of coloured rectangles on a grey ground with a little noise, the same at each call."""
+    random = np.random.default_rng(0)
+    picture = random.normal(128, 6, (*SIZE, 3))
+    for _ in range(40):
+        top, left = random.integers(0, SIZE[0]), random.integers(0, SIZE[1])
+        height, width = random.integers(20, 200, 2)
+        picture[top : top + height, left : left + width] += random.uniform(-90, 90, 3)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def format_speed(speed: dict[str, list[float]]) -> str:
+    """Return a table of the medians."""
+    rows = [[name, f"{statistics.median(seconds):.2f} s"] for name, seconds in speed.items()]
+    return format_table(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

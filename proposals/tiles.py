@@ -1,0 +1,91 @@
+"""Proposals in large pictures: those of the whole picture, and those of overlapping tiles at full resolution.
+
+A proposer looks at pictures of a limited size: selective search shrinks them to a width of 500 pixels, and MultiBox to
+320x320. In a large picture it does not see small objects. A tile shows them larger. Slicing is the usual help for
+detectors (SAHI, arXiv 2202.06934); here only proposals come from tiles, and all boxes are then scored in the whole
+picture, so that an object is suppressed or shown once, and a region never ends at the border of a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detection.structures.arrays import BoolArray, FloatArray, Image
+from detection.structures.boxes import box_iou
+from detection.structures.contracts import Proposals, Proposer
+
+OVERLAP = 0.2
+"""The default share of a tile that its neighbour shows too, as in SAHI."""
+
+BORDER = 1.0
+"""Boxes that come this near to a border within the picture, in pixels, are cut off there; the neighbour or the whole
+picture shows the object in full."""
+
+DUPLICATE_IOU = 0.9
+"""Of boxes of different tiles with a higher IoU, that of the first is kept."""
+
+
+class TiledProposer:
+    """Returns the boxes of a proposer in the whole picture, and then those in overlapping tiles of it.
+
+    Args:
+        propose: finds boxes in the picture and in each tile.
+        tile: the side of a tile in pixels. A picture that is no larger has no tiles.
+        overlap: the share of a tile that its neighbour shows too, at least 0 and less than 1.
+
+    Raises:
+        ValueError: for arguments out of range.
+    """
+
+    def __init__(self, propose: Proposer, tile: int, overlap: float = OVERLAP) -> None:
+        if tile < 1 or not 0 <= overlap < 1:
+            raise ValueError(
+                f"expected a tile above 0 and an overlap of at least 0 and below 1, got {tile=}, {overlap=}"
+            )
+        self.propose = propose
+        self.tile = tile
+        self.overlap = overlap
+
+    def __call__(self, image: Image) -> Proposals:
+        """Return the proposals of an image; those of the whole image come first."""
+        whole = self.propose(image)
+        boxes, scores = [whole.boxes], [whole.scores]
+        for left, top, right, bottom in tile_windows(image.shape[1], image.shape[0], self.tile, self.overlap):
+            proposals = self.propose(np.ascontiguousarray(image[top:bottom, left:right]))
+            found = proposals.boxes + np.array([left, top, left, top], np.float32)
+            new = ~is_cut_off(found, (left, top, right, bottom), (image.shape[0], image.shape[1]))
+            new &= box_iou(found, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU
+            boxes.append(found[new])
+            scores.append(proposals.scores[new])
+        return Proposals(np.concatenate(boxes), np.concatenate(scores))
+
+
+def tile_windows(width: int, height: int, tile: int, overlap: float) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the tiles of a picture, xyxy in pixels, row by row; there are none if the picture is no larger than one.
+
+    The tiles have the side `tile`, or less where the picture is smaller, and are spread evenly. Neighbours share at
+    least the share `overlap` of a tile.
+    """
+    if max(width, height) <= tile:
+        return
+    for top in _starts(height, tile, overlap):
+        for left in _starts(width, tile, overlap):
+            yield left, top, min(left + tile, width), min(top + tile, height)
+
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    """Return the first pixels of tiles that cover an axis of `length` pixels."""
+    if length <= tile:
+        return [0]
+    count = 1 + int(np.ceil((length - tile) / (tile * (1 - overlap))))
+    return [round(start) for start in np.linspace(0, length - tile, count).tolist()]
+
+
+def is_cut_off(boxes: FloatArray, tile: tuple[int, int, int, int], size: tuple[int, int]) -> BoolArray:
+    """Return True for the boxes [N, 4] that end at a border of a tile inside of an image of `size` (height, width)."""
+    borders = np.array([0, 0, size[1], size[0]], np.float32)
+    inside = np.array(tile, np.float32) != borders
+    near = np.abs(boxes - np.array(tile, np.float32)) <= BORDER
+    return np.asarray((near & inside).any(axis=1), np.bool_)

@@ -1,0 +1,88 @@
+"""Proposals of overlapping tiles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from detection.structures.arrays import Image
+from detection.structures.boxes import as_boxes
+from detection.structures.contracts import Proposals
+from proposals.tiles import TiledProposer, tile_windows
+
+
+class Bright:
+    """A proposer that finds the box of the bright pixels of a picture, as long as they are large enough to see."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def __call__(self, image: Image) -> Proposals:
+        self.sizes.append((image.shape[1], image.shape[0]))
+        rows, columns = np.nonzero(image[..., 0] > 200)
+        if len(rows) < 0.01 * image.shape[0] * image.shape[1]:
+            return Proposals(as_boxes([]), np.zeros(0, np.float32))
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        return Proposals(as_boxes([box]), np.ones(1, np.float32))
+
+
+def picture(*boxes: tuple[int, int, int, int], width: int = 1000, height: int = 600) -> Image:
+    image = np.zeros((height, width, 3), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        image[y1:y2, x1:x2] = 255
+    return image
+
+
+def test_a_small_object_is_found_in_a_tile() -> None:
+    small = (700, 450, 730, 480)
+    assert len(Bright()(picture(small))) == 0
+    np.testing.assert_array_equal(TiledProposer(Bright(), tile=200)(picture(small)).boxes, [small])
+
+
+def test_boxes_of_several_tiles_and_of_the_whole_are_kept_once() -> None:
+    large = (180, 180, 420, 420)
+    found = TiledProposer(Bright(), tile=500)(picture(large))
+    np.testing.assert_array_equal(found.boxes, [large])
+    assert len(found.scores) == 1
+
+
+def test_boxes_that_a_tile_cuts_off_are_left_out() -> None:
+    across = (480, 280, 520, 320)
+    # Without an overlap every tile shows half of it; with one, a tile shows all of it.
+    boxes = TiledProposer(Bright(), tile=500, overlap=0)(picture(across)).boxes
+    assert len(boxes) == 0
+    np.testing.assert_array_equal(TiledProposer(Bright(), tile=300, overlap=0.3)(picture(across)).boxes, [across])
+
+
+def test_an_object_at_the_border_of_the_picture_is_not_cut_off() -> None:
+    corner = (0, 560, 40, 600)
+    np.testing.assert_array_equal(TiledProposer(Bright(), tile=200)(picture(corner)).boxes, [corner])
+
+
+def test_a_picture_that_is_no_larger_than_a_tile_has_none() -> None:
+    proposer = Bright()
+    TiledProposer(proposer, tile=1000)(picture())
+    assert proposer.sizes == [(1000, 600)]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "tile", "overlap"), [(1000, 600, 300, 0.2), (801, 50, 200, 0.0), (301, 302, 300, 0.5)]
+)
+def test_tiles_cover_the_picture_and_overlap(width: int, height: int, tile: int, overlap: float) -> None:
+    covered = np.zeros((height, width), int)
+    windows = list(tile_windows(width, height, tile, overlap))
+    for left, top, right, bottom in windows:
+        assert right - left == min(tile, width)
+        assert bottom - top == min(tile, height)
+        covered[top:bottom, left:right] += 1
+    assert covered.min() >= 1
+    lefts = sorted({window[0] for window in windows})
+    assert all(after - before <= tile * (1 - overlap) + 1 for before, after in pairwise(lefts))
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(0, 0.2), (100, 1.0), (100, -0.1), (100, float("nan"))])
+def test_arguments_out_of_range(tile: int, overlap: float) -> None:
+    with pytest.raises(ValueError, match="expected a tile above 0"):
+        TiledProposer(Bright(), tile, overlap)

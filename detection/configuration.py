@@ -51,7 +51,12 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
             weights or a device cannot be used.
     """
     path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
-    return build_detector(read_yaml(path), source=str(path), device=device)
+    settings = read_yaml(path)
+    if device is not None:
+        from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time
+
+        find_device(device)  # a device that is not there is told before any network is loaded
+    return build_detector(settings, source=str(path), device=device)
 
 
 def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[str]:

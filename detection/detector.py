@@ -1,16 +1,18 @@
 """The detector: propose boxes, classify them, suppress duplicates."""
 
-import os
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
-from typing import Any
+from itertools import chain, islice
+from typing import Literal, overload
 
 import numpy as np
-import PIL.Image
-from numpy.typing import NDArray
 
-from detection.image import as_image
+from detection.runtime.parallel.many_images import ImageResult, detect_in_images, find_parallelism
+from detection.sources.conversion import ImageInput, as_image, lasting_picture
+from detection.sources.pictures import Sources, find_pictures, named_picture, value_picture
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, vote_boxes
 from detection.structures.class_choice import find_labels
@@ -31,6 +33,10 @@ MIN_GUESS = 0.01
 
 CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
+
+
+BATCH = 16
+"""The number of images that a stream takes from its sources before it yields the first one."""
 
 
 @dataclass(eq=False)
@@ -82,17 +88,66 @@ class Detector:
         """Names of the classes that can be found; labels are indices into them."""
         return self.classify.class_names
 
-    def __call__(self, image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Detections:
-        """Return the detections in one image: a path, an RGB array uint8 [H, W, 3] (or grey [H, W]), or a PIL image.
+    @overload
+    def __call__(self, image: ImageInput) -> Detections: ...
+
+    @overload
+    def __call__(self, image: list[ImageInput] | tuple[ImageInput, ...]) -> list[Detections]: ...
+
+    def __call__(self, image: ImageInput | list[ImageInput] | tuple[ImageInput, ...]) -> Detections | list[Detections]:
+        """Return the detections in one image, or in each image of a list.
+
+        An image is a path or an address (`https://...`), the bytes of an image file, a file that is open in binary
+        mode, a PIL image, an array uint8 [H, W, 3], or a tensor [3, H, W]; see `as_image`. The images of a list share
+        the cores of the machine. `stream` also takes folders, archives and videos, and more images than fit into
+        memory.
 
         Raises:
-            InputError: naming the file, if it is missing or not a readable image.
-            ValueError: for an array of another shape or type.
+            InputError: naming the file, address or position in the list, if it is missing or not a readable image.
+            ValueError: for a single array of another shape or type.
         """
-        pixels = as_image(image)
-        proposals = self.propose(pixels)
-        (detections,) = self.score([pixels], [proposals])
+        if isinstance(image, list | tuple):
+            pictures = [value_picture(value, f"image {number}") for number, value in enumerate(image)]
+            return [result.detections for result in self.stream(pictures)]
+        pixels = named_picture(image).read() if isinstance(image, str) else as_image(image)
+        (detections,) = self.score([pixels], [self.propose(pixels)])
         return replace(detections, picture=lasting_picture(image, pixels))
+
+    def stream(
+        self, sources: Sources, *, batch: int = BATCH, every: int = 1, errors: Literal["raise", "return"] = "raise"
+    ) -> Generator[ImageResult, None, None]:
+        """Yield the result of each image of any sources, in order, while the next images are in work.
+
+        The memory is bounded: about `batch` images are in work or wait to be yielded.
+
+        Args:
+            sources: what the command `detect` takes, that is a file, folder, pattern, list, address, archive or video;
+                or an image as `__call__` takes it; or an iterable of these, which may be endless.
+            batch: the number of images that are taken from the sources before the first one is yielded, at least 1.
+                With 1, each image is done when it is asked for.
+            every: the step from a frame of a video to the next one that is taken.
+            errors: "raise" raises the error of an image in its place, which ends the stream; "return" yields a result
+                with this `error`, and goes on.
+
+        Raises:
+            InputError: naming the image, if it cannot be read and `errors` is "raise".
+            DeviceError: if the GPU stopped responding.
+            ValueError: if an argument is out of range.
+        """
+        if batch < 1 or every < 1:
+            raise ValueError(f"batch and every must be at least 1, got {batch} and {every}")
+        if errors not in ("raise", "return"):
+            raise ValueError(f"errors must be 'raise' or 'return', got {errors!r}")
+        return self._stream(sources, batch=batch, every=every, raises=errors == "raise")
+
+    def _stream(self, sources: Sources, *, batch: int, every: int, raises: bool) -> Generator[ImageResult, None, None]:
+        pictures = find_pictures(sources, every=every)
+        first = list(islice(pictures, batch))
+        with closing(detect_in_images(chain(first, pictures), self, find_parallelism(len(first)))) as results:
+            for result in results:
+                if raises and result.error is not None:
+                    raise result.error
+                yield result
 
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         """Return the detections among the proposals of each image. The images share the classifier's batches.
@@ -162,14 +217,3 @@ class Detector:
         labels = labels[best_scores[labels] >= MIN_GUESS]
         rows = scores.argmax(axis=0)[labels]
         return Detections(boxes[rows, labels], best_scores[labels], labels, self.class_names) if len(labels) else None
-
-
-def lasting_picture(image: Any, pixels: Image) -> Any:
-    """Return what detections remember as their picture: the file, array or Pillow image, or the pixels of others.
-
-    A path is made absolute, so that the working directory may change. A pipe can be read only once.
-    """
-    if isinstance(image, str | os.PathLike):
-        path = Path(image).absolute()
-        return path if path.is_file() else pixels
-    return image if isinstance(image, np.ndarray | PIL.Image.Image) else pixels

@@ -1,6 +1,7 @@
 """Reads image files: `read_image` returns RGB uint8 [H, W, 3] whatever the file holds.
 
-`as_image` also accepts Pillow images and arrays. `image_sources` finds the files in folders and patterns.
+`decode_image` does so for bytes and open files, and `from_pillow` for an image of Pillow. The package `sources` takes
+arrays too, and finds the pictures in folders, archives, videos and so on.
 """
 
 import io
@@ -29,6 +30,9 @@ and decoding takes about three times that."""
 
 MAX_PIPE_BYTES = 1 << 30
 """The largest image that is read from a pipe, which has no size."""
+
+CHUNK_BYTES = 1 << 20
+"""The number of bytes that are read from a pipe at once."""
 
 _FORMATS: dict[bytes, type[ImageFile.ImageFile]] = {
     rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -76,24 +80,26 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return _upright_size(_open(_seekable(file)))
 
 
-def as_image(image: str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image) -> Image:
-    """Return a path, a Pillow image or an array as RGB uint8 [H, W, 3], contiguous and writable.
+def decode_image(content: bytes | BinaryIO, *, name: str) -> Image:
+    """Return an image file whose content is in memory, or in a file that is open for reading, as `read_image` does.
 
-    Paths and Pillow images are read as in `read_image`. Arrays are uint8: [H, W, 3] RGB, which is returned unchanged if
-    it is contiguous and writable; [H, W] or [H, W, 1] grey; or [H, W, 4] RGBA, which is laid over white.
+    A file that can be rewound is read from its beginning, and any other from where it stands.
 
     Raises:
-        InputError: if a file or a Pillow image cannot be read.
-        ValueError: if `image` is something else, or an array of another type or shape.
+        InputError: beginning with `name`, in the same cases as `read_image`.
     """
-    if isinstance(image, str | os.PathLike):
-        return read_image(image)
-    if isinstance(image, PIL.Image.Image):
-        with _naming(str(getattr(image, "filename", "")) or "Pillow image"), _without_warnings():
-            return _to_array(image)
-    if isinstance(image, np.ndarray):
-        return _from_array(image)
-    raise ValueError(f"expected a path, a Pillow image or an array uint8 [H, W, 3], got {type(image).__qualname__}")
+    with _naming(name), _without_warnings():
+        return _to_array(_open(io.BytesIO(content) if isinstance(content, bytes) else _seekable(content)))
+
+
+def from_pillow(image: PIL.Image.Image) -> Image:
+    """Return an image of Pillow as `read_image` would return its file.
+
+    Raises:
+        InputError: in the same cases as `read_image`.
+    """
+    with _naming(str(getattr(image, "filename", "")) or "Pillow image"), _without_warnings():
+        return _to_array(image)
 
 
 @contextmanager
@@ -122,10 +128,14 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _seekable(file: BinaryIO) -> BinaryIO:
-    """Return the file, or its content in memory if it is a pipe."""
+    """Return the file, or its content in memory if it is a pipe or another stream."""
     if file.seekable():
         return file
-    content = file.read(MAX_PIPE_BYTES + 1)
+    content = bytearray()
+    while chunk := file.read(min(CHUNK_BYTES, MAX_PIPE_BYTES + 1 - len(content))):
+        if not isinstance(chunk, bytes):
+            raise ValueError("a stream of text; open it in binary mode")
+        content += chunk
     if len(content) > MAX_PIPE_BYTES:
         raise ValueError(f"more than {MAX_PIPE_BYTES} bytes from a pipe")
     return io.BytesIO(content)
@@ -138,6 +148,8 @@ def _open(file: BinaryIO) -> PIL.Image.Image:
     """
     file.seek(0)
     header = file.read(12)
+    if not isinstance(header, bytes):
+        raise ValueError("a file of text; open it in binary mode")
     file.seek(0)
     if not header:
         raise ValueError("an empty file")
@@ -249,19 +261,4 @@ def _from_grey(grey: NDArray[Any], white: int, transparent: Any = None, *, inver
         levels = 255 - levels
     if isinstance(transparent, int):
         levels[grey == transparent] = 255
-    return _from_array(levels)
-
-
-def _from_array(array: NDArray[Any]) -> Image:
-    if array.dtype == np.uint8 and array.size > 0:
-        match array.shape:
-            case (_, _, 3):
-                return np.require(array, requirements=["C", "W"])
-            case (height, width) | (height, width, 1):
-                return np.repeat(array.reshape(height, width, 1), 3, axis=2)
-            case (_, _, 4):
-                return _to_array(PIL.Image.fromarray(array))
-    raise ValueError(
-        "an image array must be uint8, [H, W, 3] RGB, [H, W] or [H, W, 1] grey or [H, W, 4] RGBA, "
-        f"got {array.dtype} {list(array.shape)}"
-    )
+    return np.repeat(levels[..., None], 3, axis=2)

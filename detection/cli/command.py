@@ -1,7 +1,8 @@
 """The command `detect`: it finds objects in photos, draws them, and lists them as a table or in files.
 
-`main` turns errors into lines, and `detect` does the work. `options` has the options, `many_images` divides the work
-between cores, and `records` writes the list. The package `formats.exports` has the formats of data sets.
+`main` turns errors into lines, and `detect` does the work. `options` has the options, `image_sources` finds the images,
+`Detector.stream` detects in them, and `records` writes the list. The package `formats.exports` has the formats of data
+sets.
 """
 
 import argparse
@@ -12,14 +13,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 
 import PIL.Image
 from tqdm import tqdm
 
-from detection.cli.many_images import ImageResult, detect_in_images, find_parallelism
+from detection.cli.image_sources import find_sources, open_clip, prepare_clip, read_early, tell
 from detection.cli.options import NAME, parse_options
+from detection.cli.picture_paths import PicturePaths
 from detection.cli.records import Record, are_records, format_table, write_records
 from detection.configuration import (
     DEFAULT_CONFIG,
@@ -29,6 +31,7 @@ from detection.configuration import (
     load_detector,
     read_yaml,
 )
+from detection.datasets.files.text_file import is_file
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.formats.exports.coco_file import CocoFile
@@ -37,10 +40,8 @@ from detection.formats.exports.csv_file import CsvFile
 from detection.formats.exports.export import DetectedImage, Export
 from detection.formats.exports.voc_folder import VocFolder
 from detection.formats.exports.yolo_folder import YoloFolder
-from detection.image_sources import ANNOTATED_SUFFIX, find_images, find_passed_over
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.command_end import drop_output, end_of_command, holding_signals, raising_stopped
-from detection.runtime.ordered_map import available_cores
 from detection.runtime.output_file import (
     Inputs,
     identify,
@@ -50,7 +51,11 @@ from detection.runtime.output_file import (
     require_replaceable,
     require_writable,
 )
+from detection.runtime.parallel.many_images import ImageResult
+from detection.runtime.parallel.ordered_map import available_cores
 from detection.runtime.second_process import compiled_process
+from detection.sources.picture import Picture
+from detection.sources.pictures import Collection, Source, source_pictures
 from detection.structures.class_choice import find_labels
 from detection.structures.results.drawing import draw_detections
 
@@ -84,24 +89,26 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may have characters that cannot be printed
     records: list[Record] = []
-    status, stopped_by = 0, ""
+    status, stopped_by, told = 0, "", 0
     try:
         with raising_stopped():
-            detect(options, records, second_process=second_process)
+            sources = find_sources(options, records)
+            told = len(records)
+            detect(sources, options, records, second_process=second_process)
             sys.stdout.flush()
     except BaseException as error:  # a fault of the program is raised again
         status, stopped_by = end_of_command(error)
         drop_output()
-    problems = [record.get("error", "") for record in records] + [stopped_by]
+    problems = [record.get("error", "") for record in records[told:]] + [stopped_by]
     for problem in filter(None, problems):
-        print(f"detect: {' '.join(problem.splitlines())}", file=sys.stderr)
-    return status or int(any(problems))
+        tell(problem)
+    return status or int(told > 0 or any(problems))
 
 
-def detect(options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:
-    """Detect in all images of the command line, and append a record of each to `records`, in that order.
+def detect(sources: list[Source], options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:
+    """Detect in all images of the sources, and append a record of each to `records`, in that order.
 
-    The records of sources without images come first. If the work is stopped, the JSON file has the records so far.
+    If the work is stopped, the JSON file has the records so far.
 
     Raises:
         InputError: if nothing can be done at all, for example because the configuration is broken.
@@ -109,16 +116,21 @@ def detect(options: argparse.Namespace, records: list[Record], *, second_process
     if options.list_classes:
         print("\n".join(load_detector(options.config, options.device).class_names))
         return
-    paths = _find_images(options.images, records, quiet=options.quiet)
-    inputs = identify(paths)
+    paths = [source.path for source in sources if source.path is not None]
+    inputs = identify([*paths, *filter(is_file, map(Path, options.images))])  # a list is read too
     exports = _prepare_files(options, inputs)
-    if not paths:
+    if options.video_output is not None:
+        prepare_clip(options.video_output, sources, inputs, options)
+    is_single = len(sources) == 1 and isinstance(sources[0], Picture)
+    if is_single:
+        sources = read_early(sources, records)
+    if not sources:
         if options.json is not None:
             write_records(options.json, records)
         return
-    saves_time = second_process and len(paths) == 1 and available_cores() > 1
+    saves_time = second_process and is_single and available_cores() > 1
     with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
-        _detect_in_all(paths, options, records, inputs, exports)
+        _detect_in_all(sources, options, records, inputs, exports)
 
 
 def _load_detector(options: argparse.Namespace) -> Detector:
@@ -135,19 +147,24 @@ def _load_detector(options: argparse.Namespace) -> Detector:
 
 
 def _detect_in_all(
-    paths: list[Path], options: argparse.Namespace, records: list[Record], inputs: Inputs, exports: list[Export]
+    sources: list[Source], options: argparse.Namespace, records: list[Record], inputs: Inputs, exports: list[Export]
 ) -> None:
     detector = _load_detector(options)
-    pictures = {} if options.no_image else _picture_paths(paths, options.output, inputs)
+    clip = open_clip(sources, options) if options.video_output is not None else None
+    paths = None if options.no_image or clip is not None else PicturePaths(options.output, inputs)
     is_own = partial(is_marked_png, command=NAME)
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
-    results = detect_in_images(paths, detector, find_parallelism(len(paths)))
-    progress = tqdm(total=len(paths), unit="image", disable=True if options.quiet or len(paths) == 1 else None)
+    results = detector.stream(chain.from_iterable(map(source_pictures, sources)), errors="return")
+    total = None if any(isinstance(source, Collection) for source in sources) else len(sources)
+    progress = tqdm(total=total, unit="image", disable=True if options.quiet or total == 1 else None)
     try:
-        with closing(results), progress:
-            for path, result in zip(paths, results, strict=True):
-                records.append(record := _record(path, result, pictures.get(path), check, exports))
-                if isinstance(result, ImageResult) and not options.quiet and options.json != "-":
+        with closing(results), progress, clip or nullcontext():
+            for result in results:
+                picture = None if paths is None or result.error is not None else paths.choose(result.picture)
+                records.append(record := _record(result, picture, check, exports))
+                if clip is not None and result.error is None:
+                    clip.add(draw_detections(result.image, result.detections))
+                if result.error is None and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record, result.detections.guesses))
                 progress.update()
                 gc.enable()  # `run` has disabled it
@@ -185,65 +202,21 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     return [EXPORTS[name](target, inputs=inputs, overwrite=options.overwrite) for name, target in chosen.items()]
 
 
-def _find_images(sources: Sequence[str], records: list[Record], *, quiet: bool) -> list[Path]:
-    """Return the images to read; a source without any adds a record with the error.
-
-    What is passed over in folders and patterns is printed, unless `quiet`. Annotated pictures that an earlier run has
-    left in a folder are skipped, unless the user names them.
-    """
-    images: dict[Path, Path] = {}
-    for source in sources:
-        paths, errors = find_images([source])
-        kept = [path for path in paths if path == Path(source) or not path.name.endswith(ANNOTATED_SUFFIX)]
-        if paths and not kept:
-            errors = [InputError(f"{source}: expected images, got only annotated ones (*{ANNOTATED_SUFFIX})")]
-        if kept and not quiet and (passed_over := find_passed_over(source)):
-            print(f"detect: {source}: passed over {passed_over}", file=sys.stderr)
-        images.update({path.absolute(): path for path in kept})
-        records.extend({"image": source, "error": str(error)} for error in errors)
-    return list(images.values())
-
-
-def _picture_paths(paths: list[Path], folder: Path | None, inputs: Inputs) -> dict[Path, Path]:
-    """Return the path of the annotated picture of each image. Equal names get numbers, and no image is overwritten.
-
-    Raises:
-        InputError: naming the folder, if it cannot be created.
-    """
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
-    targets: dict[Path, Path] = {}
-    taken: set[Path] = set()
-    for path in paths:
-        beside = Path() if path.is_fifo() else path.parent  # a pipe lies in a folder of the system
-        parent = beside if folder is None else folder
-        names = (f"{path.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
-        places = (parent / name for name in names)
-        targets[path] = next(place for place in places if place not in taken and not identify([place]).keys() & inputs)
-        taken.add(targets[path])
-    return targets
-
-
 def _record(
-    path: Path,
-    result: ImageResult | InputError,
-    picture: Path | None,
-    check: Callable[[Path], None],
-    exports: Sequence[Export],
+    result: ImageResult, picture: Path | None, check: Callable[[Path], None], exports: Sequence[Export]
 ) -> Record:
     """Write the outputs of an image, and return its record. If an output cannot be written, it also has an error.
 
     `check` raises an `InputError` if the picture must not replace what is there.
     """
-    record: Record = {"image": str(path)}
-    if isinstance(result, InputError):
-        return record | {"error": str(result)}
-    image, detections, seconds = result
-    record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(seconds, 3)}
+    record: Record = {"image": result.name}
+    if result.error is not None:
+        return record | {"error": str(result.error)}
+    image, detections = result.image, result.detections
+    record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(result.seconds, 3)}
     record["detections"] = detections.to_dict()
+    if (moment := result.picture.moment) is not None:
+        record |= {"frame": moment.frame, "time": moment.seconds}
     errors = []
     if picture is not None:
         try:
@@ -256,7 +229,7 @@ def _record(
             errors.append(str(error))
     for export in exports:
         try:
-            export.add(DetectedImage(str(path), image, detections))
+            export.add(DetectedImage(result.name, image, detections))
         except InputError as error:
             errors.append(str(error))
     return record | ({"error": "; ".join(errors)} if errors else {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from detection import __version__
+from detection.cli.clip import CODECS
 from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.runtime.output_file import OVERWRITE_HELP
 
@@ -18,11 +19,18 @@ WIDTH = 100
 THRESHOLD = "{threshold}"
 """Stands in the help for the score threshold of the shipped detector, which is read only if the help is printed."""
 
+SOURCES_HELP = (
+    "image files, folders, patterns such as 'trip/*.jpg', lists (.txt), addresses (https://...), zip or tar archives, "
+    "videos, or - for standard input"
+)
+
 EXAMPLES = """examples:
   detect photo.jpg                              print a table, and write photo.detections.png beside the photo
   detect holiday/ 'more/*.jpg' --output found   take folders and patterns, and write the pictures to found/
   detect photo.jpg --score-threshold 0.05       show less certain detections too
   detect photo.jpg --classes person dog         find some classes only; --list-classes prints all
+  detect film.mp4 --every 25 --video-output found.mp4
+                                                take every 25th frame, and write an annotated clip
   detect photos/ --no-image --json found.json --yolo data
                                                 write a list, and a data set to correct and to train with
 """
@@ -97,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="image files, folders or glob patterns")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=SOURCES_HELP)
     _add_detector_options(parser)
     _add_output_options(parser)
     parser.add_argument("--list-classes", action="store_true", help="print the names of all classes, and end")
@@ -126,6 +134,9 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         "the shipped detector.yaml",
     )
     parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
+    parser.add_argument(
+        "--every", type=_step, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
+    )
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="find objects of these classes only")
 
 
@@ -135,6 +146,12 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FOLDER", help="write the annotated pictures here; default: beside each image"
     )
     output.add_argument("--no-image", action="store_true", help="write no annotated pictures")
+    output.add_argument(
+        "--video-output",
+        type=_clip_path,
+        metavar="FILE",
+        help="write the frames of a video as an annotated clip (.mp4 or .avi) in place of pictures",
+    )
     output.add_argument("--json", metavar="FILE", help="write a record of each image as JSON; - for standard output")
     output.add_argument("--coco", type=Path, metavar="FILE", help="write annotations in the format of COCO")
     output.add_argument("--csv", type=Path, metavar="FILE", help="write a table with a line for each object")
@@ -171,3 +188,15 @@ def _count(text: str) -> int:
     if text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+
+
+def _step(text: str) -> int:
+    if (number := _count(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return number
+
+
+def _clip_path(text: str) -> Path:
+    if (path := Path(text)).suffix.lower() not in CODECS:
+        raise argparse.ArgumentTypeError(f"expected a file that ends with {' or '.join(CODECS)}, got {text!r}")
+    return path

@@ -11,7 +11,8 @@ from detection.structures.detections import Detections
 
 Record = dict[str, Any]
 """The entry of an image in the JSON file: `image`, `width`, `height`, `seconds`, `detections` (of `Detections.to_dict`)
-and `picture`, the path of the annotated picture, if one was written. After a failure it has `error`, a line of text."""
+and `picture`, the path of the annotated picture, if one was written. That of a frame of a video has its number `frame`
+and its `time` in seconds. After a failure it has `error`, a line of text."""
 
 _FIRST_RECORD = re.compile(
     rb'\s*\[\s*(\]|\{\s*"image":\s*"(?:[^"\\]|\\.)*"\s*(\}|,\s*"error":|,\s*"width":\s*\d+,\s*"height":\s*\d+\s*'

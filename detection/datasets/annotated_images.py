@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from detection.errors import InputError
 from detection.image import read_image, read_image_size
-from detection.runtime.ordered_map import available_cores, map_ahead
+from detection.runtime.parallel.ordered_map import available_cores, map_ahead
 from detection.structures.arrays import Image
 from detection.structures.ground_truth import GroundTruth
 

@@ -10,7 +10,7 @@ from detection.datasets.dataset import DataSet, Entry, LabelledImage
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError
 from detection.image import read_image_size
-from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, describe_passed_over
+from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, describe_passed_over
 from detection.structures.ground_truth import GroundTruth
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import is_file, read_lines, whole_number
 from detection.datasets.files.voc_xml import read_voc_names, read_voc_xml
 from detection.errors import InputError, short_repr
-from detection.image_sources import IMAGE_SUFFIXES
+from detection.sources.files import IMAGE_SUFFIXES
 from detection.structures.ground_truth import GroundTruth
 
 # fmt: off

@@ -15,7 +15,7 @@ from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines, read_text
 from detection.errors import InputError
 from detection.image import read_image_size
-from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
+from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 from detection.structures.ground_truth import GroundTruth
 
 SPLIT_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}

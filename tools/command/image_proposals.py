@@ -17,7 +17,7 @@ from classifier.scoring.weights_file import find_weights
 from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
 from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
-from detection.runtime.ordered_map import map_ahead
+from detection.runtime.parallel.ordered_map import map_ahead
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth

@@ -15,7 +15,7 @@ from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.image import read_image
-from detection.image_sources import IMAGE_SUFFIXES
+from detection.sources.files import IMAGE_SUFFIXES
 from detection.structures.arrays import Float64Array, Image, IntArray
 from detection.structures.split_columns import SplitIndex
 

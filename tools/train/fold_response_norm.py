@@ -26,8 +26,8 @@ from classifier.training.samples.crop_samples import sample_crop
 from classifier.warp.crop import warp_regions
 from classifier.warp.matrices import Interpolation
 from detection.image import read_image
-from detection.image_sources import find_images
 from detection.runtime.pixels import SCALE
+from detection.sources.files import find_images
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from detection.errors import InputError
-from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
+from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 
 SAMPLE = 200
 """The number of file names by which the folder of the images is found (our choice)."""

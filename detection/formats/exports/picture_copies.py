@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 import PIL.Image
 
 from detection.formats.exports.export import DetectedImage
-from detection.image_sources import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 from detection.runtime.atomic_write import atomic_path
+from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 
 MAX_BYTES = 150
 """The longest name of a file that is made, without numbers and suffix; file systems allow 255 bytes."""

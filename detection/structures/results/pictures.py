@@ -9,9 +9,9 @@ from pathlib import Path
 import PIL.Image
 
 from detection.errors import InputError
-from detection.image import as_image
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.output_file import identify, made_by, png_mark, require_replaceable
+from detection.sources.conversion import as_image
 from detection.structures.arrays import Image
 from detection.structures.results.detected_objects import DetectedObjects
 from detection.structures.results.drawing import draw_detections, pixel_boxes

@@ -240,16 +240,20 @@ def test_help_without_an_installation(capsys: pytest.CaptureFixture[str], monkey
 def test_nothing_is_collected_before_the_first_image_is_done(folder: Path) -> None:
     code = f"""
 import gc, sys
+from detection import detector
 from detection.cli import command as cli
-from detection.cli.many_images import Parallelism
+from detection.runtime.parallel.many_images import ONE_BY_ONE
 
-class Watching:
+class Watching(detector.Detector):
+    def __init__(self):
+        pass
+
     def propose(self, image):
         print(gc.isenabled(), file=sys.stderr)
         raise cli.InputError("enough")
 
 cli.load_detector = lambda *_: Watching()
-cli.find_parallelism = lambda count: Parallelism(threads=0, batch=1, threads_score=False)
+detector.find_parallelism = lambda count: ONE_BY_ONE
 sys.argv = ["detect", {str(folder)!r}, "--quiet", "--json", {str(folder / "found.json")!r}]
 cli.run()
 """

@@ -152,12 +152,13 @@ def test_a_signal_keeps_what_was_found(folder: Path, tmp_path: Path, number: sig
     code = f"""
 import signal, sys
 import numpy as np
+from detection import detector
 from detection.cli import command as cli
-from detection.cli.many_images import ONE_BY_ONE
+from detection.runtime.parallel.many_images import ONE_BY_ONE
 from detection.structures.contracts import Proposals
 from detection.structures.detections import Detections
 
-class Stopping:
+class Stopping(detector.Detector):
     def __init__(self):
         self.scored = 0
 
@@ -176,7 +177,7 @@ def write(target, records):
 
 write_records, cli.write_records = cli.write_records, write
 cli.load_detector = lambda *_: Stopping()
-cli.find_parallelism = lambda count: ONE_BY_ONE
+detector.find_parallelism = lambda count: ONE_BY_ONE
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--quiet", "--json", {str(target)!r}]
 sys.argv += ["--csv", {str(table)!r}]
 cli.run()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from detection.cli import many_images as folder_module
 from detection.errors import DeviceError
 from detection.image import read_image
+from detection.sources import picture
 from detection.structures.arrays import Image
 from tests.detection.conftest import Detect, assert_one_line_each, images_done, names_in, read_json, run_python
 
@@ -61,7 +61,7 @@ def stop_at_the_second_image(monkeypatch: pytest.MonkeyPatch, reason: BaseExcept
             raise reason
         return read_image(path)
 
-    monkeypatch.setattr(folder_module, "read_image", read_until_stopped)
+    monkeypatch.setattr(picture, "read_image", read_until_stopped)
 
 
 def test_interruption_keeps_what_was_found(
@@ -93,11 +93,15 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_running(folder: Path, tmp_path: 
     code = f"""
 import itertools, signal, sys, threading, time
 import numpy as np
+from detection import detector
 from detection.cli import command as cli
 from detection.structures.contracts import Proposals
-from detection.cli.many_images import Parallelism
+from detection.runtime.parallel.many_images import Parallelism
 
-class Endless:
+class Endless(detector.Detector):
+    def __init__(self):
+        pass
+
     def propose(self, image):
         if next(calls) == 1:
             second_has_begun.set()
@@ -110,7 +114,7 @@ class Endless:
 
 calls, second_has_begun = itertools.count(), threading.Event()
 cli.load_detector = lambda *_: Endless()
-cli.find_parallelism = lambda count: Parallelism(threads=1, batch=1, threads_score=False)
+detector.find_parallelism = lambda count: Parallelism(threads=1, batch=1, threads_score=False)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which Python leaves out in a background job of a shell
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]
 cli.run()

@@ -8,7 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from detection.image import as_image, read_image
+from detection.image import read_image
+from detection.sources.conversion import as_image
 from tests.detection.image.image_files import png, refusal, tiff
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from detection import image as image_module
 from detection.image import read_image
-from detection.image_sources import find_images
+from detection.sources.files import find_images
 from tests.detection.image.image_files import PIXELS, encode, refusal
 
 

@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 
 from detection.errors import InputError
-from detection.runtime.ordered_map import map_ahead
+from detection.runtime.parallel.ordered_map import map_ahead
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import box_area, box_iou
 from detection.structures.contracts import Proposer

@@ -25,11 +25,12 @@ from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.loaded_network import InputFormat, LoadedNetwork
 from classifier.warp.crop import ImageRegions
-from detection.cli import many_images
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from detection.runtime.parallel import many_images
+from detection.sources.picture import file_picture
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, add_device_option, whole
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -183,9 +184,9 @@ def time_folders(detector: Detector, options: Namespace) -> dict[str, list[float
 
 
 def _detect_in_folder(paths: Sequence[Path], detector: Detector, way: many_images.Parallelism) -> None:
-    for result in many_images.detect_in_images(paths, detector, way):
-        if isinstance(result, InputError):
-            raise result
+    for result in many_images.detect_in_images(map(file_picture, paths), detector, way):
+        if result.error is not None:
+            raise result.error
 
 
 def format_photo(report: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detection.errors import InputError
-from detection.image_sources import IMAGE_SUFFIXES, find_images, find_passed_over
+from detection.sources.files import IMAGE_SUFFIXES, find_images, find_passed_over
 
 
 @pytest.fixture

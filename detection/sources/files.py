@@ -1,8 +1,8 @@
-"""Finds the images that a user names, by files, folders, patterns and pipes, and tells which it passes over."""
+"""Finds the image files that a user names, by files, folders, patterns and pipes, and tells which it passes over."""
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,11 @@ look at the suffix but at the content."""
 
 ANNOTATED_SUFFIX = ".detections.png"
 """The end of the names of the annotated pictures that `detect` writes, which are no pictures of a data set."""
+
+ZIP_SUFFIXES = (".cbz", ".zip")
+TAR_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz", ".txz")
+VIDEO_SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
+"""The suffixes, in lower case, of files that hold several images."""
 
 OTHER_SUFFIXES = (
     *(".apng", ".arw", ".avif", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".hif"),
@@ -35,12 +40,10 @@ def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
     errors = []
     for source in sources:
         try:
-            for path in _expand(source):
+            for path in expand(source):
                 images.setdefault(path.absolute(), path)
         except InputError as error:
             errors.append(error)
-        except OSError as error:
-            errors.append(InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}"))
     return list(images.values()), errors
 
 
@@ -49,7 +52,11 @@ def describe_passed_over(paths: Iterable[Path]) -> str:
 
     For example ".heic (2), broken links (1)". Hidden files and files of other kinds are not counted.
     """
-    kinds = Counter(filter(None, map(_kind_passed_over, paths)))
+    return describe_kinds(Counter(filter(None, map(_kind_passed_over, paths))))
+
+
+def describe_kinds(kinds: Mapping[str, int]) -> str:
+    """Return the names and numbers of kinds of files, such as ".heic (2), broken links (1)"."""
     return ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
 
 
@@ -61,18 +68,33 @@ def find_passed_over(source: str) -> str:
         return ""  # `find_images` has told this
 
 
-def _expand(source: str) -> list[Path]:
-    path = Path(source)
-    if source and _is_single(path):
-        return [path]
-    matches = _matches(source)
-    images = sorted(match for match in matches if _has_suffix(match) and match.is_file())
-    if not images:
-        raise InputError(
-            f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
-            f"({' '.join(IMAGE_SUFFIXES)}), got {_describe_failure(source, matches)}"
-        )
-    return images
+def expand(source: str, *, other_suffixes: Collection[str] = ()) -> list[Path]:
+    """Return the files that a single file, folder or pattern stands for, as `find_images` does.
+
+    Args:
+        source: the name of a file, folder or pattern.
+        other_suffixes: suffixes in lower case of files that are no images. A pattern that ends with one of them, such
+            as `*.zip`, stands for the files with this suffix.
+
+    Raises:
+        InputError: if there are none.
+    """
+    try:
+        path = Path(source)
+        if source and _is_single(path):
+            return [path]
+        matches = _matches(source)
+        suffixes = (*IMAGE_SUFFIXES, *(suffix for suffix in other_suffixes if source.lower().endswith(suffix)))
+        files = sorted(match for match in matches if match.name.lower().endswith(suffixes) and match.is_file())
+        if files:
+            return files
+        found = _describe_failure(source, matches)
+    except OSError as error:
+        raise InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}") from None
+    raise InputError(
+        f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
+        f"({' '.join(IMAGE_SUFFIXES)}), got {found}"
+    )
 
 
 def _describe_failure(source: str, matches: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from detection.runtime.ordered_map import available_cores, map_ahead
+from detection.runtime.parallel.ordered_map import available_cores, map_ahead
 
 TIMEOUT = 30
 

@@ -11,10 +11,17 @@ import PIL.Image
 import pytest
 import torch
 
-from detection.cli import many_images as folder
-from detection.cli.many_images import ONE_BY_ONE, ImageResult, Parallelism, detect_in_images, find_parallelism
 from detection.detector import Detector
 from detection.errors import DeviceError, InputError
+from detection.runtime.parallel import many_images as folder
+from detection.runtime.parallel.many_images import (
+    ONE_BY_ONE,
+    ImageResult,
+    Parallelism,
+    detect_in_images,
+    find_parallelism,
+)
+from detection.sources.picture import Picture, file_picture
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import Proposals, RegionScores
 from detection.structures.detections import Detections
@@ -53,8 +60,13 @@ class Number:
         ]
 
 
+@pytest.fixture(name="pictures")
+def numbered_pictures(paths: list[Path]) -> list[Picture]:
+    return list(map(file_picture, paths))
+
+
 @pytest.fixture(name="paths")
-def numbered_pictures(tmp_path: Path) -> list[Path]:
+def numbered_files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{number}.png" for number in range(COUNT)]
     for number, path in enumerate(paths):
         PIL.Image.new("RGB", (8, 8), (number,) * 3).save(path)
@@ -62,24 +74,31 @@ def numbered_pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("parallelism", WAYS)
-def test_results_come_in_order(parallelism: Parallelism, paths: list[Path]) -> None:
-    found = list(detect_in_images(paths, Detector(whole, Number(), score_threshold=0), parallelism))
-    assert [one.detections.scores.tolist() for one in found if isinstance(one, ImageResult)] == [
+def test_results_come_in_order(parallelism: Parallelism, pictures: list[Picture]) -> None:
+    found = list(detect_in_images(pictures, Detector(whole, Number(), score_threshold=0), parallelism))
+    assert [one.detections.scores.tolist() for one in found] == [
         pytest.approx([number / 10]) for number in range(COUNT)
     ]
-    assert all(isinstance(one, ImageResult) and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
+    assert [one.name for one in found] == [one.name for one in pictures]
+    assert all(one.error is None and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
 
 
 @pytest.mark.parametrize("parallelism", WAYS)
-def test_what_is_wrong_with_an_image_stands_in_its_place(parallelism: Parallelism, paths: list[Path]) -> None:
+def test_what_is_wrong_with_an_image_stands_in_its_place(
+    parallelism: Parallelism, paths: list[Path], pictures: list[Picture]
+) -> None:
     paths[2].write_text("no picture")
-    found = list(detect_in_images(paths, Detector(whole, Number()), parallelism))
-    assert [isinstance(one, InputError) for one in found] == [False, False, True, False, False, False]
-    assert str(paths[2]) in str(found[2])
+    found = list(detect_in_images(pictures, Detector(whole, Number()), parallelism))
+    assert [one.error is not None for one in found] == [False, False, True, False, False, False]
+    assert str(paths[2]) in str(found[2].error)
+    with pytest.raises(InputError, match="a file that is not"):
+        _ = found[2].detections
 
 
 @pytest.mark.parametrize("parallelism", WAYS)
-def test_a_lost_device_ends_it(parallelism: Parallelism, paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device_ends_it(
+    parallelism: Parallelism, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
     detector = Detector(whole, Number())
     original = detector.score
 
@@ -89,7 +108,7 @@ def test_a_lost_device_ends_it(parallelism: Parallelism, paths: list[Path], monk
         return original(images, proposals)
 
     monkeypatch.setattr(detector, "score", lost)
-    coming = detect_in_images(paths, detector, parallelism)
+    coming = detect_in_images(pictures, detector, parallelism)
     if parallelism.batch <= 1:
         assert isinstance(next(coming), ImageResult)
     with pytest.raises(DeviceError, match="lost"):
@@ -98,7 +117,7 @@ def test_a_lost_device_ends_it(parallelism: Parallelism, paths: list[Path], monk
 
 @pytest.mark.parametrize("parallelism", WAYS)
 def test_an_image_that_cannot_be_scored_stops_no_other(
-    parallelism: Parallelism, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+    parallelism: Parallelism, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = Detector(whole, Number(), score_threshold=0)
     original = detector.score
@@ -109,32 +128,32 @@ def test_an_image_that_cannot_be_scored_stops_no_other(
         return original(images, proposals)
 
     monkeypatch.setattr(detector, "score", short_of_memory)
-    found = list(detect_in_images(paths, detector, parallelism))
-    assert [isinstance(one, InputError) for one in found] == [False] * 4 + [True, False]
+    found = list(detect_in_images(pictures, detector, parallelism))
+    assert [one.error is not None for one in found] == [False] * 4 + [True, False]
 
 
-def test_each_image_at_once_has_its_share_of_the_cores(paths: list[Path]) -> None:
+def test_each_image_at_once_has_its_share_of_the_cores(pictures: list[Picture]) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         number = Number()
-        list(detect_in_images(paths, Detector(whole, number), Parallelism(2, batch=1)))
+        list(detect_in_images(pictures, Detector(whole, number), Parallelism(2, batch=1)))
         assert number.threads == {2}
         assert torch.get_num_threads() == 4
-        list(detect_in_images(paths, Detector(whole, number), Parallelism(2, batch=1, threads_score=False)))
+        list(detect_in_images(pictures, Detector(whole, number), Parallelism(2, batch=1, threads_score=False)))
         assert number.threads == {2, 4}
     finally:
         torch.set_num_threads(before)
 
 
-def test_images_are_done_at_once(paths: list[Path]) -> None:
+def test_images_are_done_at_once(pictures: list[Picture]) -> None:
     both = threading.Barrier(2, timeout=TIMEOUT)
 
     def waiting(image: Image) -> Proposals:
         both.wait()
         return whole(image)
 
-    assert len(list(detect_in_images(paths, Detector(waiting, Number()), Parallelism(2, batch=1)))) == COUNT
+    assert len(list(detect_in_images(pictures, Detector(waiting, Number()), Parallelism(2, batch=1)))) == COUNT
 
 
 @pytest.mark.parametrize(

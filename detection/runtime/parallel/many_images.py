@@ -1,20 +1,21 @@
 """Detection in many images with all cores or the GPU of the machine; the results keep the order of the images.
 
-`find_parallelism` chooses how the work is divided, and `detect_in_images` does it. A single photo takes the same way,
-without threads.
+`find_parallelism` chooses how the work is divided, and `detect_in_images` does it. `Detector.stream` and the command
+`detect` go this way. A single image takes the same way, without threads.
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, Protocol
 
-from detection.detector import Detector
 from detection.errors import DeviceError, InputError
-from detection.image import read_image
-from detection.runtime.ordered_map import available_cores, map_ahead
+from detection.runtime.parallel.ordered_map import available_cores, map_ahead
+from detection.sources.conversion import lasting_picture
+from detection.sources.picture import Picture
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals
 from detection.structures.detections import Detections
@@ -48,15 +49,56 @@ class Parallelism(NamedTuple):
 ONE_BY_ONE = Parallelism(threads=0, batch=1)
 
 
-class ImageResult(NamedTuple):
-    """An image with its detections, and the seconds that it took."""
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """What was found in an image, or the error that it caused.
 
-    image: Image
-    detections: Detections
-    seconds: float
+    Attributes:
+        picture: where the image comes from.
+        outcome: the image [H, W, 3] and its detections, or the error.
+        seconds: the time that the image took.
+    """
+
+    picture: Picture
+    outcome: tuple[Image, Detections] | InputError
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of the image, such as its path."""
+        return self.picture.name
+
+    @property
+    def error(self) -> InputError | None:
+        """The error, or None if there was none."""
+        return self.outcome if isinstance(self.outcome, InputError) else None
+
+    @property
+    def image(self) -> Image:
+        """The image; the error is raised if there was one."""
+        return self._value()[0]
+
+    @property
+    def detections(self) -> Detections:
+        """The detections; the error is raised if there was one."""
+        return self._value()[1]
+
+    def _value(self) -> tuple[Image, Detections]:
+        if isinstance(self.outcome, InputError):
+            raise self.outcome
+        return self.outcome
+
+
+class Stages(Protocol):
+    """The two halves of a `Detector`: proposals for an image, and the detections among those of several images."""
+
+    def propose(self, image: Image, /) -> Proposals: ...
+
+    def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]: ...
 
 
 class _Proposed(NamedTuple):
+    picture: Picture
     image: Image
     proposals: Proposals
     seconds: float
@@ -75,21 +117,23 @@ def find_parallelism(count: int) -> Parallelism:
         return ONE_BY_ONE
     cores = available_cores()
     if torch.cuda.is_available():
-        return Parallelism(min(MAX_THREADS, cores), batch=1, threads_score=False)
+        return Parallelism(min(MAX_THREADS, cores, count), batch=1, threads_score=False)
     threads = min(MAX_CPU_THREADS, cores, count)
     return Parallelism(threads if threads > 1 else 0, batch=min(MAX_BATCH, -(-count // threads)))
 
 
 def detect_in_images(
-    paths: Sequence[Path], detector: Detector, parallelism: Parallelism
-) -> Generator[ImageResult | InputError, None, None]:
-    """Yield the result of each image in order, or the error that it caused.
+    pictures: Iterable[Picture], detector: Stages, parallelism: Parallelism
+) -> Generator[ImageResult, None, None]:
+    """Yield the result of each picture in order. An error that a picture causes is the outcome of its result.
+
+    Pictures are taken from the iterable as they are needed: at most `(threads + 1) * batch` of them are in work.
 
     Raises:
         DeviceError: if the GPU is lost; no later image could be scored then.
     """
     threads, size, threads_score = parallelism
-    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+    batches = _batches(pictures, size)
     propose, detect = partial(_propose, detector), partial(_detect, detector)
     if not threads:
         for batch in batches:
@@ -107,6 +151,12 @@ def detect_in_images(
                 yield from _score(detector, proposed)
 
 
+def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    iterator = iter(pictures)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
 @contextmanager
 def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
     """Yield a function that each thread calls first, so that PyTorch uses only this thread's share of the cores."""
@@ -119,40 +169,45 @@ def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
         torch.set_num_threads(before)
 
 
-def _detect(detector: Detector, paths: Sequence[Path]) -> list[ImageResult | InputError]:
-    return _score(detector, _propose(detector, paths))
+def _detect(detector: Stages, pictures: Sequence[Picture]) -> list[ImageResult]:
+    return _score(detector, _propose(detector, pictures))
 
 
-def _propose(detector: Detector, paths: Sequence[Path]) -> list[_Proposed | InputError]:
+def _propose(detector: Stages, pictures: Sequence[Picture]) -> list[_Proposed | ImageResult]:
     """Read each image and propose boxes in it, or return the error that it caused."""
-    results: list[_Proposed | InputError] = []
-    for path in paths:
+    results: list[_Proposed | ImageResult] = []
+    for picture in pictures:
         start = time.perf_counter()
         try:
-            image = read_image(path)
-            results.append(_Proposed(image, detector.propose(image), time.perf_counter() - start))
+            image = picture.read()
+            results.append(_Proposed(picture, image, detector.propose(image), time.perf_counter() - start))
         except InputError as error:
-            results.append(error)
+            results.append(ImageResult(picture, error))
     return results
 
 
-def _score(detector: Detector, batch: Sequence[_Proposed | InputError]) -> list[ImageResult | InputError]:
+def _score(detector: Stages, batch: Sequence[_Proposed | ImageResult]) -> list[ImageResult]:
     """Score the images of a batch together; if that fails, score each alone, to find out which of them fails."""
     start = time.perf_counter()
     proposed = [item for item in batch if isinstance(item, _Proposed)]
     if not proposed:
-        return [item for item in batch if isinstance(item, InputError)]
+        return [item for item in batch if isinstance(item, ImageResult)]
     try:
         detections = detector.score([item.image for item in proposed], [item.proposals for item in proposed])
     except DeviceError:
         raise
     except InputError as error:
         if len(batch) == 1:
-            return [error]
+            return [ImageResult(proposed[0].picture, error)]
         return [result for item in batch for result in _score(detector, [item])]
     seconds = (time.perf_counter() - start) / len(proposed)
     results = iter(
-        ImageResult(item.image, objects, item.seconds + seconds)
+        ImageResult(item.picture, (item.image, _with_picture(objects, item)), item.seconds + seconds)
         for item, objects in zip(proposed, detections, strict=True)
     )
-    return [item if isinstance(item, InputError) else next(results) for item in batch]
+    return [item if isinstance(item, ImageResult) else next(results) for item in batch]
+
+
+def _with_picture(detections: Detections, item: _Proposed) -> Detections:
+    """Return detections that remember the file of their image, or the image itself if it is not a file."""
+    return replace(detections, picture=lasting_picture(item.picture.path or item.image, item.image))

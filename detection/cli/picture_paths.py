@@ -1,0 +1,42 @@
+"""`PicturePaths`: the paths of annotated pictures, of which no two are equal and none is a file that is read."""
+
+from itertools import chain, count
+from pathlib import Path
+
+from detection.errors import InputError
+from detection.runtime.output_file import Inputs, identify
+from detection.sources.files import ANNOTATED_SUFFIX
+from detection.sources.picture import Picture
+
+
+class PicturePaths:
+    """Chooses a path for the annotated picture of each image, in the order in which they are asked for.
+
+    Args:
+        folder: where the pictures are written, which is created; None writes each into the folder of its image.
+        inputs: the files that are read.
+
+    Raises:
+        InputError: naming the folder, if it cannot be created.
+    """
+
+    def __init__(self, folder: Path | None, inputs: Inputs) -> None:
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
+        self._folder = folder
+        self._inputs = inputs
+        self._taken: set[Path] = set()
+
+    def choose(self, picture: Picture) -> Path:
+        """Return a path that was not chosen before; equal names get numbers."""
+        parent = picture.folder if self._folder is None else self._folder
+        names = (f"{picture.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
+        places = (parent / name for name in names)
+        path = next(
+            place for place in places if place not in self._taken and not identify([place]).keys() & self._inputs
+        )
+        self._taken.add(path)
+        return path

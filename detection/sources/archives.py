@@ -1,0 +1,196 @@
+"""Images in zip and tar archives, read one by one from the archive; nothing is written to the disk.
+
+An archive of a stranger may be made to fill the memory, to take forever, or to name files elsewhere. The limits below
+bound the first two, and a member with such a name is refused, although its name leads nowhere here.
+"""
+
+import bz2
+import gzip
+import lzma
+import re
+import stat
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, cast
+
+from detection.errors import InputError
+from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, OTHER_SUFFIXES, ZIP_SUFFIXES, describe_kinds
+from detection.sources.limited_file import LimitedFile
+from detection.sources.picture import Picture, encoded_picture, failed_picture
+
+MAX_MEMBERS = 100_000
+"""The largest number of entries of an archive, folders and other files included."""
+
+MAX_MEMBER_BYTES = 1 << 29
+"""The largest unpacked size of an image in an archive."""
+
+MAX_RATIO = 200
+"""How many times as large as it is packed a member may be when it is unpacked, if it has at least `FREE_BYTES`."""
+
+FREE_BYTES = 1 << 26
+"""The unpacked size up to which any ratio is accepted: an image of one colour without compression of its own shrinks to
+a thousandth."""
+
+MAX_UNPACKED_BYTES = 1 << 36
+"""The largest unpacked size of all images of an archive together."""
+
+MAX_LIST_BYTES = 1 << 24
+"""The largest list of files, or header of a file, that an archive may have."""
+
+_UNPACK: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""The function that opens a compressed file, by the first bytes of the file."""
+
+
+class _Member(NamedTuple):
+    """An entry of an archive that is no folder.
+
+    Attributes:
+        name: as the archive has it.
+        size: in bytes when it is unpacked.
+        packed: its size in bytes in the archive; None if it is not packed by itself.
+        kind: what it is if it is no readable file, such as "a link"; otherwise "".
+        read: returns its content.
+    """
+
+    name: str
+    size: int
+    packed: int | None
+    kind: str
+    read: Callable[[], bytes]
+
+
+def archive_pictures(path: Path) -> Iterator[Picture]:
+    """Yield the images of a zip or tar archive, in the order of the archive.
+
+    As in a folder, images are known by their suffix, and hidden files and annotated pictures of `detect` are passed
+    over. The content of a member is read when its turn comes. A picture whose `read` raises an `InputError` stands for
+    a member that is refused or damaged. One that names the archive comes last, if the archive cannot be read further or
+    has no images.
+    """
+    names: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    try:
+        for member in _members(path):
+            name = PurePosixPath(member.name)
+            if _is_unsafe(member.name) or (name.suffix.lower() in IMAGE_SUFFIXES and not _is_passed_over(name)):
+                names[str(name)] += 1
+                again = f" ({names[str(name)]})" if names[str(name)] > 1 else ""
+                yield _picture(path, member, f"{path}/{name}{again}")
+            elif name.suffix.lower() in OTHER_SUFFIXES:
+                others[name.suffix.lower()] += 1
+        if not names:
+            found = f"only {describe_kinds(others)}" if others else "none"
+            raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {found}")
+    except InputError as error:
+        yield failed_picture(str(path), error)
+    except Exception as error:  # for a damaged archive, the readers raise nearly anything
+        yield failed_picture(str(path), _damage(str(path), "a whole zip or tar archive", error))
+
+
+def _picture(path: Path, member: _Member, name: str) -> Picture:
+    """Return the picture of a member, whose content is read now."""
+    try:
+        if refusal := _refusal(member):
+            raise InputError(f"{name}: expected {refusal}")
+        content = member.read()
+        if len(content) != member.size:
+            raise EOFError(f"{len(content)} of {member.size} bytes")
+    except InputError as error:
+        return failed_picture(name, error)
+    except Exception as error:  # for a damaged archive, the readers raise nearly anything
+        return failed_picture(name, _damage(name, "a whole file", error))
+    stem = f"{path.name.partition('.')[0]}_{PurePosixPath(member.name).stem}"
+    return encoded_picture(name, content, stem=stem, folder=path.parent)
+
+
+def _refusal(member: _Member) -> str:
+    """Return what was expected and found instead if a member is not to be read, or "" if it may be read."""
+    if _is_unsafe(member.name):
+        return "a name within the archive, got one that leads out of it"
+    if member.kind:
+        return f"a file, got {member.kind}"
+    if member.size > MAX_MEMBER_BYTES:
+        return f"at most {MAX_MEMBER_BYTES} bytes when unpacked, got {member.size}"
+    if member.packed is not None and member.size > max(FREE_BYTES, MAX_RATIO * member.packed):
+        return f"at most {MAX_RATIO} times its packed size of {member.packed} bytes, got {member.size} bytes"
+    return ""
+
+
+def _is_unsafe(name: str) -> bool:
+    """Return True if a name leads out of the folder into which a program would unpack it, on Linux or on Windows."""
+    return re.match(r"[/\\]|[A-Za-z]:", name) is not None or ".." in re.split(r"[/\\]", name)
+
+
+def _is_passed_over(name: PurePosixPath) -> bool:
+    """Return True for hidden files, such as those that macOS adds, and for annotated pictures of `detect`."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.parts) or name.name.endswith(ANNOTATED_SUFFIX)
+
+
+def _damage(name: str, expected: str, error: Exception) -> InputError:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return InputError(f"{name}: expected {expected}, got: {text}")
+
+
+def _members(path: Path) -> Iterator[_Member]:
+    """Yield the members of an archive that are no folders, within the limits of their number and unpacked size."""
+    unpacked = 0
+    members = _zip_members(path) if path.name.lower().endswith(ZIP_SUFFIXES) else _tar_members(path)
+    for number, member in enumerate(members, start=1):
+        unpacked += member.size
+        if number > MAX_MEMBERS:
+            raise InputError(f"{path}: expected at most {MAX_MEMBERS} files in an archive, got more")
+        if unpacked > MAX_UNPACKED_BYTES:
+            raise InputError(f"{path}: expected at most {MAX_UNPACKED_BYTES} bytes when unpacked, got more")
+        yield member
+
+
+def _zip_members(path: Path) -> Iterator[_Member]:
+    with path.open("rb") as file:
+        limited = LimitedFile(file, at_once=MAX_LIST_BYTES)
+        with zipfile.ZipFile(limited) as archive:
+            limited.at_once = MAX_MEMBER_BYTES
+            for info in archive.infolist():
+                if not info.is_dir():
+                    kind = "an encrypted file" if info.flag_bits & 1 else ""
+                    kind = "a link" if stat.S_ISLNK(info.external_attr >> 16) else kind
+                    read = partial(archive.read, info)
+                    yield _Member(info.filename, info.file_size, info.compress_size, kind, read)
+
+
+def _tar_members(path: Path) -> Iterator[_Member]:
+    with path.open("rb") as file:
+        beginning = file.read(6)
+        file.seek(0)
+        unpack = next((function for start, function in _UNPACK.items() if beginning.startswith(start)), None)
+        length = max(FREE_BYTES, MAX_RATIO * path.stat().st_size) if unpack else None
+        with unpack(file) if unpack else nullcontext(file) as unpacked:
+            limited = LimitedFile(unpacked, at_once=MAX_LIST_BYTES, length=length)
+            with tarfile.open(fileobj=limited, mode="r:") as archive:
+                while (info := archive.next()) is not None:
+                    cast(Any, archive).members = []  # otherwise it remembers all of them
+                    if not info.isdir():
+                        yield _Member(info.name, info.size, None, _tar_kind(info), partial(_read_at, limited, info))
+                limited.seek(archive.offset)
+                if limited.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                    raise EOFError("a damaged header of a file")
+
+
+def _tar_kind(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return "a link"
+    return "" if info.isreg() and not info.issparse() else "a special file"
+
+
+def _read_at(file: LimitedFile, info: tarfile.TarInfo) -> bytes:
+    """Return the content of a member, of which `tarfile` itself would read small parts."""
+    file.at_once = MAX_MEMBER_BYTES
+    try:
+        file.seek(info.offset_data)
+        return file.read(info.size)
+    finally:
+        file.at_once = MAX_LIST_BYTES

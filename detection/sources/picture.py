@@ -1,0 +1,73 @@
+"""`Picture`: an image that has a name but is read only when it is needed."""
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from detection.errors import InputError
+from detection.image import decode_image, read_image
+from detection.structures.arrays import Image
+
+MAX_STEM_BYTES = 150
+"""The largest length of a name that is made from one in an archive or an address. File systems allow 255 bytes."""
+
+FORBIDDEN = '/\\:*?"<>|'
+"""Characters that may not stand in the name of a file, on Linux or on Windows."""
+
+
+class Moment(NamedTuple):
+    """The place of a frame in a video: its number, from 0, and its time in seconds."""
+
+    frame: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image of a source, which is read when `read` is called.
+
+    Attributes:
+        name: stands for the image in messages and records, such as "photo.jpg", "album.zip/2024/photo.jpg" or
+            "film.mp4/frame_000120".
+        read: returns the image. It raises an `InputError` that begins with the name or the file.
+        stem: what the names of output files begin with. It has no folder, and other images may have the same.
+        folder: where output files lie if the user names no folder.
+        path: the file, if the image is a file of its own.
+        moment: the place in a video, if the image is a frame of one.
+    """
+
+    name: str
+    read: Callable[[], Image]
+    stem: str
+    folder: Path = Path()
+    path: Path | None = None
+    moment: Moment | None = None
+
+
+def file_picture(path: Path) -> Picture:
+    """Return the picture of an image file or a pipe."""
+    folder = Path() if path.is_fifo() else path.parent  # a pipe lies in a folder of the system
+    return Picture(str(path), partial(read_image, path), path.stem, folder, path)
+
+
+def encoded_picture(name: str, content: bytes, *, stem: str, folder: Path = Path()) -> Picture:
+    """Return the picture of an image file whose content is in memory."""
+    return Picture(name, partial(decode_image, content, name=name), safe_stem(stem), folder)
+
+
+def failed_picture(name: str, error: InputError) -> Picture:
+    """Return a picture that stands for an image or a source that cannot be read: `read` raises the error."""
+
+    def fail() -> NoReturn:
+        raise error
+
+    return Picture(name, fail, safe_stem(name))
+
+
+def safe_stem(text: str) -> str:
+    """Return a text of a stranger as the beginning of a file name, which cannot leave its folder or be hidden."""
+    safe = "".join("_" if letter in FORBIDDEN or unicodedata.category(letter)[0] == "C" else letter for letter in text)
+    return safe.encode(errors="replace")[:MAX_STEM_BYTES].decode(errors="ignore").strip(" .") or "picture"

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain, islice
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 
@@ -89,12 +89,12 @@ class Detector:
         return self.classify.class_names
 
     @overload
-    def __call__(self, image: ImageInput) -> Detections: ...
+    def __call__(self, image: ImageInput) -> Detections: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, image: list[ImageInput] | tuple[ImageInput, ...]) -> list[Detections]: ...
+    def __call__(self, image: Sequence[ImageInput]) -> list[Detections]: ...
 
-    def __call__(self, image: ImageInput | list[ImageInput] | tuple[ImageInput, ...]) -> Detections | list[Detections]:
+    def __call__(self, image: ImageInput | Sequence[ImageInput]) -> Detections | list[Detections]:
         """Return the detections in one image, or in each image of a list.
 
         An image is a path or an address (`https://...`), the bytes of an image file, a file that is open in binary
@@ -106,10 +106,10 @@ class Detector:
             InputError: naming the file, address or position in the list, if it is missing or not a readable image.
             ValueError: for a single array of another shape or type.
         """
-        if isinstance(image, list | tuple):
+        if isinstance(image, list | tuple):  # a text and bytes are sequences too
             pictures = [value_picture(value, f"image {number}") for number, value in enumerate(image)]
             return [result.detections for result in self.stream(pictures)]
-        pixels = named_picture(image).read() if isinstance(image, str) else as_image(image)
+        pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))
         (detections,) = self.score([pixels], [self.propose(pixels)])
         return replace(detections, picture=lasting_picture(image, pixels))
 

@@ -30,6 +30,8 @@ MAX_SILENT_SECONDS = 15.0
 MAX_REDIRECTS = 5
 """The largest number of times that a server may name another address instead of answering."""
 
+NOT_WEB = "a redirect to an address that is neither HTTP nor HTTPS"
+
 URL_SAFE = "%/:;=&?~+!$,'@()*[]"
 """The characters of a path or query that are not encoded. "%" is one of them, as it may stand in encoded characters."""
 
@@ -71,7 +73,8 @@ def _encoded(address: str) -> str:
 
 def _describe(error: urllib.error.HTTPError) -> str:
     if error.code in (301, 302, 303, 307, 308):
-        return f"more than {MAX_REDIRECTS} redirects"
+        away = "not allowed" in str(error.reason)  # urllib itself refuses a redirect to a file
+        return NOT_WEB if away else f"a loop of redirects, or more than {MAX_REDIRECTS} of them"
     return f"HTTP status {error.code} {error.reason}"
 
 
@@ -169,12 +172,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a limited number of redirects, and only on the web."""
 
     max_redirections = MAX_REDIRECTS
-    max_repeats = MAX_REDIRECTS
+    max_repeats = 1
 
     def redirect_request(  # noqa: PLR0917  the parameters are those of urllib
         self, request: urllib.request.Request, file: IO[bytes], code: int, message: str, headers: Any, address: str
     ) -> urllib.request.Request | None:
         file.close()  # or urllib would read the rest of the answer, which may never end
         if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
-            raise ValueError(f"a redirect to {address}, which is no address of HTTP or HTTPS")
+            raise ValueError(NOT_WEB)
         return super().redirect_request(request, file, code, message, headers, address)

@@ -124,6 +124,8 @@ def _file_source(path: Path, every: int) -> Source:
     name = path.name.lower()
     if name.endswith((*ZIP_SUFFIXES, *TAR_SUFFIXES)):
         return Collection(path, partial(_archive_pictures, path))
+    if name.endswith(LIST_SUFFIX) and path.is_file():
+        raise InputError(f"{path}: expected an image, an archive or a video, got a list within a list")
     if name.endswith(VIDEO_SUFFIXES):
         return Collection(path, partial(video_pictures, path, every=every))
     return file_picture(path)

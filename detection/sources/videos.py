@@ -74,7 +74,11 @@ def _open(path: Path) -> Iterator[Any]:
 
     if not path.is_file():
         raise InputError(f"{path}: expected a video, got no such file")
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # a relative path may look like an address to it
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints that it cannot open a file
+    # A relative path may look like an address or a pattern to OpenCV.
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    logging.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise InputError(f"{path}: expected a readable video, got a file that is damaged or in an unknown format")

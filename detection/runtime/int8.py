@@ -30,6 +30,9 @@ Processors without VNNI add the two products of such a pair in 16 bits. The larg
 SMALLEST = 1e-8
 """The scale of a layer whose output is always zero."""
 
+PACKED_BATCH = 16
+"""The number of images for which weights are packed; any number gives the same layout."""
+
 
 class Quantisable(Protocol):
     """A network that can be changed to compute in bytes."""
@@ -117,19 +120,24 @@ class QuantisedConvolution(nn.Module):
         )
         self.input_scale, self.input_zero = input_scale, input_zero
         self.output_scale = output_scale
-        self.weight = self._packed()
+        self.packed: tuple[torch.Size, Tensor] | None = None
 
-    def _packed(self) -> Tensor:
-        """Return the weights in the layout that oneDNN chooses for this processor, which cannot be copied."""
-        scales = (self.weight_scale, self.input_scale, self.input_zero)
-        return cast(Tensor, torch.ops.onednn.qconv_prepack(self.weight_bytes, *scales, *self.geometry))
+    def pack(self, shape: torch.Size) -> Tensor:
+        """Return the weights in the layout that oneDNN chooses for this processor and an input [B, C, H, W].
+
+        The layout depends on height and width, but not on the number of images. Weights in another layout would give
+        the same results, but oneDNN would rearrange them for each batch, by a slow function.
+        """
+        if self.packed is None or self.packed[0] != shape[2:]:
+            scales = (self.weight_scale, self.input_scale, self.input_zero)
+            batch = [PACKED_BATCH, *shape[1:]]
+            weights = torch.ops.onednn.qconv_prepack(self.weight_bytes, *scales, *self.geometry, batch)
+            self.packed = (shape[2:], weights)
+            return cast(Tensor, weights)
+        return self.packed[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "weight"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.weight = self._packed()
+        return self.__dict__ | {"packed": None}  # packed weights cannot be copied
 
     def forward(self, features: Tensor) -> Tensor:
         to_bytes = self.output_scale is not None
@@ -139,7 +147,7 @@ class QuantisedConvolution(nn.Module):
                 features.contiguous(memory_format=torch.channels_last),
                 self.input_scale,
                 self.input_zero,
-                self.weight,
+                self.pack(features.shape),
                 self.weight_scale,
                 self.zero_points,
                 self.bias,

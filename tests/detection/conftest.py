@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -83,8 +84,8 @@ def images_done(out: str) -> list[str]:
     return [Path(heading).name for heading in re.findall(r"^(\S.*?): \d+ objects? \(", out, re.MULTILINE)]
 
 
-def run_python(code: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+def run_python(code: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
     root = Path(detection.__file__).parents[1]
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code], cwd=root, stdout=stdout, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    variables = os.environ | environment
+    return subprocess.Popen(command, cwd=root, env=variables, stdout=stdout, stderr=subprocess.PIPE, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import cast
 
 import pytest
@@ -27,6 +28,7 @@ from detection.runtime.int8 import (
     runs_int8,
     vector_length,
 )
+from tests.detection.conftest import run_python
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -94,6 +96,39 @@ def test_convolution_is_that_of_the_rounded_weights(kernel_size: int, stride: in
     assert found.dtype == torch.uint8
     assert (found.double() - (exact / scale).clamp(0, 255)).abs().max() < 0.501
     assert (found == 0).any()  # the ReLU
+
+
+REARRANGED = """
+import torch
+from detection.runtime.int8 import QuantisedConvolution
+convolution = torch.nn.Conv2d(24, 96, 5, padding=2).requires_grad_(False)
+layer = QuantisedConvolution(convolution, input_scale=1.0, output_scale=1.0)
+for count in (0, 1, 16, 32, 41):
+    layer(torch.zeros(count, 24, 8, 8, dtype=torch.uint8))
+    print("done", count, flush=True)
+"""
+
+
+@needs_int8
+def test_weights_are_arranged_once_for_all_batches() -> None:
+    """oneDNN itself lists what it does: a "reorder" of the weights belongs to the first batch alone."""
+    process = run_python(REARRANGED, ONEDNN_VERBOSE="profile_exec")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    first, *later = re.split(r"done \d+\n", out)
+    assert "96x24x5x5" in first
+    assert sum(",convolution," in batch for batch in later) == 4
+    assert [batch for batch in later if re.search(r",reorder,.*96x24x5x5", batch)] == []
+
+
+@needs_int8
+def test_other_sizes_of_images_are_packed_anew() -> None:
+    convolution = nn.Conv2d(24, 96, 5, padding=2).requires_grad_(requires_grad=False)
+    layer = QuantisedConvolution(convolution, input_scale=0.02, output_scale=None)
+    for side in (8, 31, 8):
+        inputs = random_bytes(3, 24, side, side + 1)
+        alone = QuantisedConvolution(convolution, input_scale=0.02, output_scale=None)(inputs)
+        torch.testing.assert_close(layer(inputs), alone, rtol=0, atol=0)
 
 
 @needs_int8

@@ -18,6 +18,7 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
+from detection.runtime.parallel.many_images import ImageResult
 from detection.structures.contracts import Proposals, RegionScores
 from detection.structures.detections import Detections
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Detections",
     "Detector",
+    "ImageResult",
     "InputError",
     "Proposals",
     "RegionScores",

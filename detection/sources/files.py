@@ -2,7 +2,7 @@
 
 import glob
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ ANNOTATED_SUFFIX = ".detections.png"
 ZIP_SUFFIXES = (".cbz", ".zip")
 TAR_SUFFIXES = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz2", ".tgz", ".txz")
 VIDEO_SUFFIXES = (".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
+SEVERAL_SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, *VIDEO_SUFFIXES)
 """The suffixes, in lower case, of files that hold several images."""
 
 OTHER_SUFFIXES = (
@@ -61,20 +62,25 @@ def describe_kinds(kinds: Mapping[str, int]) -> str:
 
 
 def find_passed_over(source: str) -> str:
-    """Return what is passed over in a folder or pattern, as `describe_passed_over` does; "" for a file."""
+    """Return what is passed over in a folder or pattern, as `describe_passed_over` does; "" for a file.
+
+    A pattern such as `*.zip` does not pass over the files with its suffix.
+    """
     try:
-        return "" if _is_single(Path(source)) else describe_passed_over(_matches(source))
+        matches = [] if _is_single(Path(source)) else _matches(source)
+        taken = suffixes_of(source)
+        return describe_passed_over(match for match in matches if not taken or not match.name.lower().endswith(taken))
     except OSError:
         return ""  # `find_images` has told this
 
 
-def expand(source: str, *, other_suffixes: Collection[str] = ()) -> list[Path]:
+def expand(source: str, *, several: bool = False) -> list[Path]:
     """Return the files that a single file, folder or pattern stands for, as `find_images` does.
 
     Args:
         source: the name of a file, folder or pattern.
-        other_suffixes: suffixes in lower case of files that are no images. A pattern that ends with one of them, such
-            as `*.zip`, stands for the files with this suffix.
+        several: True if files may hold several images. A pattern that ends with one of `SEVERAL_SUFFIXES`, such as
+            `*.zip`, stands for the files with this suffix then.
 
     Raises:
         InputError: if there are none.
@@ -84,7 +90,7 @@ def expand(source: str, *, other_suffixes: Collection[str] = ()) -> list[Path]:
         if source and _is_single(path):
             return [path]
         matches = _matches(source)
-        suffixes = (*IMAGE_SUFFIXES, *(suffix for suffix in other_suffixes if source.lower().endswith(suffix)))
+        suffixes = (*IMAGE_SUFFIXES, *(suffixes_of(source) if several else ()))
         files = sorted(match for match in matches if match.name.lower().endswith(suffixes) and match.is_file())
         if files:
             return files
@@ -103,6 +109,11 @@ def _describe_failure(source: str, matches: Sequence[Path]) -> str:
     if source and Path(source).is_dir():
         return "a folder without any"
     return "a device" if source and Path(source).exists() else "no such file"
+
+
+def suffixes_of(name: str) -> tuple[str, ...]:
+    """Return the suffix with which a name ends, if it is one of `SEVERAL_SUFFIXES`; otherwise nothing."""
+    return tuple(suffix for suffix in SEVERAL_SUFFIXES if name.lower().endswith(suffix))
 
 
 def _is_single(path: Path) -> bool:
@@ -126,7 +137,9 @@ def _kind_passed_over(path: Path) -> str:
         return ""
     if _has_suffix(path) and not path.is_file():
         return "broken links" if path.is_symlink() else "special files"
-    return path.suffix.lower() if path.suffix.lower() in OTHER_SUFFIXES else ""
+    if path.suffix.lower() in OTHER_SUFFIXES:
+        return path.suffix.lower()
+    return next(iter(suffixes_of(path.name)), "")
 
 
 def _has_suffix(path: Path) -> bool:

@@ -113,7 +113,7 @@ def sources_of_text(text: str, *, every: int = 1) -> tuple[list[Source], list[In
 def _find(text: str, every: int) -> list[Source]:
     if text == STANDARD_INPUT or is_address(text):
         return [named_picture(text)]
-    paths = expand(text, other_suffixes=(*ZIP_SUFFIXES, *TAR_SUFFIXES, *VIDEO_SUFFIXES))
+    paths = expand(text, several=True)
     kept = [path for path in paths if path == Path(text) or not path.name.endswith(ANNOTATED_SUFFIX)]
     if not kept:
         raise InputError(f"{text}: expected images, got only annotated ones (*{ANNOTATED_SUFFIX})")

@@ -115,14 +115,16 @@ def test_brackets_stand_for_themselves_where_a_pattern_matches_nothing(photos: P
 
 
 def test_kinds_that_are_passed_over(photos: Path) -> None:
-    for name in ("a.heic", "b.HEIC", "c.gif", "._d.gif", "e.mp4"):
+    for name in ("a.heic", "b.HEIC", "c.gif", "._d.gif", "e.mp4", "f.tar.gz", "g.ZIP", "h.gz"):
         (photos / name).touch()
     (photos / "lost.png").symlink_to("nowhere")
     os.mkfifo(photos / "pipe.jpg")
-    told = ".gif (1), .heic (2), broken links (1), folders with images (1), special files (1)"
+    kinds = [".gif (1)", ".heic (2)", ".mp4 (1)", ".tar.gz (1)", ".zip (1)", "broken links (1)"]
+    told = ", ".join([*kinds, "folders with images (1)", "special files (1)"])
     assert find_passed_over(".") == find_passed_over("*") == told
     assert find_passed_over("b.jpg") == find_passed_over("missing.jpg") == find_passed_over("sub/**/*.tif") == ""
     assert find_passed_over("*.heic") == ".heic (1)"
+    assert find_passed_over("*.mp4") == ""  # such a pattern takes them
     paths, (error,) = find_images(["c.*g*f"])
     assert paths == []
     assert str(error).endswith("got only .gif (1)")

@@ -1,0 +1,50 @@
+"""`Clip` writes a file when all frames are there, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detection.cli.clip import Clip
+from detection.errors import InputError
+from detection.structures.arrays import Image
+
+FRAME = np.zeros((16, 32, 3), np.uint8)
+
+
+def write(path: Path, *frames: Image, error: BaseException | None = None) -> None:
+    """Write frames to a clip, and then raise the error, if there is one."""
+    with Clip(path, 10.0) as clip:
+        for frame in frames:
+            clip.add(frame)
+        if error is not None:
+            raise error
+
+
+def test_a_clip_without_frames_is_not_written(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [InputError("a fault"), KeyboardInterrupt()])
+def test_an_error_leaves_the_earlier_file(tmp_path: Path, error: BaseException) -> None:
+    (tmp_path / "clip.mp4").write_text("earlier")
+    with pytest.raises(type(error)):
+        write(tmp_path / "clip.mp4", FRAME, error=error)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+    assert (tmp_path / "clip.mp4").read_text() == "earlier"
+
+
+def test_frames_that_are_not_written_are_noticed(tmp_path: Path) -> None:
+    """OpenCV itself says nothing, neither of a full disk nor of a frame of another size."""
+    with pytest.raises(InputError, match=r"clip\.mp4: expected to write a clip of 3 frames, got 2"):
+        write(tmp_path / "clip.mp4", FRAME, FRAME[:8], FRAME)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a place to write to"):
+        write(tmp_path / "file" / "clip.avi", FRAME)

@@ -11,11 +11,11 @@ from detection.errors import InputError
 from detection.image import decode_image, read_image
 from detection.structures.arrays import Image
 
-MAX_STEM_BYTES = 150
-"""The largest length of a name that is made from one in an archive or an address. File systems allow 255 bytes."""
+MAX_BYTES = 150
+"""The longest name of a file that is made, without numbers and suffix; file systems allow 255 bytes."""
 
-FORBIDDEN = '/\\:*?"<>|'
-"""Characters that may not stand in the name of a file, on Linux or on Windows."""
+FORBIDDEN = frozenset('<>:"/\\|?*')
+"""Characters that names of files may not have on some operating system."""
 
 
 class Moment(NamedTuple):
@@ -55,7 +55,7 @@ def file_picture(path: Path) -> Picture:
 
 def encoded_picture(name: str, content: bytes, *, stem: str, folder: Path = Path()) -> Picture:
     """Return the picture of an image file whose content is in memory."""
-    return Picture(name, partial(decode_image, content, name=name), safe_stem(stem), folder)
+    return Picture(name, partial(decode_image, content, name=name), safe_name(stem), folder)
 
 
 def failed_picture(name: str, error: InputError) -> Picture:
@@ -64,10 +64,13 @@ def failed_picture(name: str, error: InputError) -> Picture:
     def fail() -> NoReturn:
         raise error
 
-    return Picture(name, fail, safe_stem(name))
+    return Picture(name, fail, safe_name(name))
 
 
-def safe_stem(text: str) -> str:
-    """Return a text of a stranger as the beginning of a file name, which cannot leave its folder or be hidden."""
-    safe = "".join("_" if letter in FORBIDDEN or unicodedata.category(letter)[0] == "C" else letter for letter in text)
-    return safe.encode(errors="replace")[:MAX_STEM_BYTES].decode(errors="ignore").strip(" .") or "picture"
+def safe_name(text: str) -> str:
+    """Return a text as the name of a file that all operating systems allow, and that is not hidden."""
+    letters = (
+        "_" if letter in FORBIDDEN or unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text
+    )
+    name = unicodedata.normalize("NFC", "".join(letters)).encode()[:MAX_BYTES].decode(errors="ignore")
+    return name.strip(". ") or "_"

@@ -17,7 +17,7 @@ from detection.errors import InputError
 from detection.image import decode_image
 from detection.sources.conversion import ImageInput, as_image, is_single
 from detection.sources.files import ANNOTATED_SUFFIX, TAR_SUFFIXES, VIDEO_SUFFIXES, ZIP_SUFFIXES, expand
-from detection.sources.picture import Picture, failed_picture, file_picture, safe_stem
+from detection.sources.picture import Picture, failed_picture, file_picture, safe_name
 from detection.sources.videos import video_pictures
 from detection.structures.arrays import Image
 
@@ -83,7 +83,7 @@ def named_picture(text: str) -> Picture:
     if not is_address(text):
         return file_picture(Path(text))
     path = PurePosixPath(unquote(re.split(r"[?#]", text)[0]))
-    return Picture(text, partial(_read_address, text), safe_stem(path.stem))
+    return Picture(text, partial(_read_address, text), safe_name(path.stem))
 
 
 def is_address(text: str) -> bool:

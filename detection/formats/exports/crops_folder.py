@@ -6,9 +6,10 @@ from pathlib import Path
 import PIL.Image
 
 from detection.formats.exports.export import DetectedImage, FolderExport
-from detection.formats.exports.picture_copies import UniqueNames, safe_name
+from detection.formats.exports.picture_copies import UniqueNames
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.output_file import Inputs
+from detection.sources.picture import safe_name
 
 
 class CropsFolder(FolderExport):

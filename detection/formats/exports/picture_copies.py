@@ -1,7 +1,6 @@
 """Copies of pictures in a folder of a data set, under names that differ."""
 
 import shutil
-import unicodedata
 from collections.abc import Callable
 from itertools import chain, count
 from pathlib import Path, PurePath
@@ -11,12 +10,7 @@ import PIL.Image
 from detection.formats.exports.export import DetectedImage
 from detection.runtime.atomic_write import atomic_path
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
-
-MAX_BYTES = 150
-"""The longest name of a file that is made, without numbers and suffix; file systems allow 255 bytes."""
-
-FORBIDDEN = frozenset('<>:"/\\|?*')
-"""Characters that names of files may not have on some operating system."""
+from detection.sources.picture import safe_name
 
 
 class UniqueNames:
@@ -72,12 +66,3 @@ class PictureCopies:
 
 def _is_picture_file(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES and Path(name).is_file()
-
-
-def safe_name(text: str) -> str:
-    """Return a text as the name of a file that all operating systems allow, and that is not hidden."""
-    letters = (
-        "_" if letter in FORBIDDEN or unicodedata.category(letter) in ("Cc", "Cs", "Cn") else letter for letter in text
-    )
-    name = unicodedata.normalize("NFC", "".join(letters)).encode()[:MAX_BYTES].decode(errors="ignore")
-    return name.strip(". ") or "_"

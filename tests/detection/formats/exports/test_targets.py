@@ -12,7 +12,7 @@ from detection.formats.exports.coco_file import CocoFile
 from detection.formats.exports.crops_folder import CropsFolder
 from detection.formats.exports.csv_file import CsvFile
 from detection.formats.exports.export import Export
-from detection.formats.exports.picture_copies import UniqueNames, safe_name
+from detection.formats.exports.picture_copies import UniqueNames
 from detection.formats.exports.voc_folder import VocFolder
 from detection.formats.exports.yolo_folder import YoloFolder
 from detection.runtime.output_file import identify
@@ -100,22 +100,6 @@ def test_an_image_whose_files_cannot_be_written_is_left_out(kind: type[Export], 
     writer.finish()
     assert list((tmp_path / "found").rglob("b*")) == []
     assert [path for path in (tmp_path / "found").rglob("*a*") if path.is_file()]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("cat", "cat"),
-        ("a/b\\c:d", "a_b_c_d"),
-        ("..", "_"),
-        ("", "_"),
-        (".hidden. ", "hidden"),
-        ("\0\ud800", "__"),
-        ("猫" * 100, "猫" * 50),
-    ],
-)
-def test_safe_names(text: str, expected: str) -> None:
-    assert safe_name(text) == expected
 
 
 def test_unique_names() -> None:

@@ -76,6 +76,17 @@ def test_results_have_names_images_and_times(detector: Detector, tmp_path: Path)
     assert first.error is None
 
 
+def test_detections_remember_the_file_or_the_pixels_of_their_image(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "1.png"
+    PIL.Image.fromarray(image_of(1)).save(path)
+    archive = write_zip(tmp_path / "a.zip", [("2.png", encode(PIL.Image.fromarray(image_of(2)), "PNG"))])
+    first, second = (result.detections for result in detector.stream([path, archive]))
+    assert first.picture == path
+    np.testing.assert_array_equal(second.picture, image_of(2))
+    assert [len(found.crops()) for found in (first, second)] == [1, 1]
+    assert detector([path])[0].picture == path
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_order_is_that_of_the_sources(detector: Detector, batch: int, tmp_path: Path) -> None:
     content = {number: encode(PIL.Image.fromarray(image_of(number)), "PNG") for number in range(6)}

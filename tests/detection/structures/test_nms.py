@@ -185,7 +185,8 @@ def test_a_candidate_votes_for_the_first_box_only() -> None:
     boxes = as_boxes([(0, 0, 10, 10), (6, 0, 16, 10)])
     candidates = as_boxes([*boxes, (3, 0, 13, 10)])  # the last has an IoU of 7 / 13 with both
     weights = np.array([0.5, 0.5, 0.5], np.float32)
-    np.testing.assert_allclose(vote_boxes(boxes, candidates, weights, 0.5), [[1.5, 0, 11.5, 10], [6, 0, 16, 10]])
+    expected = as_boxes([(1.5, 0, 11.5, 10), (6, 0, 16, 10)])
+    np.testing.assert_allclose(vote_boxes(boxes, candidates, weights, 0.5), expected)
 
 
 def test_without_votes_a_box_stays() -> None:

@@ -19,6 +19,9 @@ from detection.errors import InputError
 DETECTOR_FILE = "detector.yaml"
 """The file that describes a detector in the folder that `detect-train DATA` writes."""
 
+TILE_OVERLAP = 0.2
+"""The share of a tile of a large picture that its neighbour shows too, as in SAHI (arXiv 2202.06934)."""
+
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
@@ -38,13 +41,22 @@ def find_config(name: str | os.PathLike[str], file_in_folder: str = "") -> Path:
     return next((shipped for shipped in DEFAULT_CONFIG.parent.rglob("*") if shipped.name == path.name), path)
 
 
-def load_detector(config: str | os.PathLike[str] | None = None, device: str | None = None) -> Detector:
+def load_detector(
+    config: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    *,
+    tile: int | None = None,
+    overlap: float = TILE_OVERLAP,
+) -> Detector:
     """Return the detector that a YAML file, or the folder of a detector, describes; by default the shipped one.
 
     Args:
         config: a file such as `configs/detector.yaml`, the folder of a detector, such as `detect-train DATA` writes, or
             the name of a shipped file, such as "ensemble.yaml".
         device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
+        tile: also look for boxes in tiles of this side in pixels, which finds smaller objects in large pictures; see
+            `proposals.tiles.TiledProposer`. None looks at the whole picture only.
+        overlap: the share of a tile that its neighbour shows too, at least 0 and less than 1.
 
     Raises:
         InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if
@@ -52,6 +64,9 @@ def load_detector(config: str | os.PathLike[str] | None = None, device: str | No
     """
     path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
     settings = read_yaml(path)
+    if tile is not None and "propose" in settings:
+        tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
+        settings |= {"propose": {"class_path": "proposals.tiles.TiledProposer", "init_args": tiled}}
     if device is not None:
         from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time
 

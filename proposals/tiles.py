@@ -16,9 +16,6 @@ from detection.structures.arrays import BoolArray, FloatArray, Image
 from detection.structures.boxes import box_iou
 from detection.structures.contracts import Proposals, Proposer
 
-OVERLAP = 0.2
-"""The default share of a tile that its neighbour shows too, as in SAHI."""
-
 BORDER = 1.0
 """Boxes that come this near to a border within the picture, in pixels, are cut off there; the neighbour or the whole
 picture shows the object in full."""
@@ -39,7 +36,7 @@ class TiledProposer:
         ValueError: for arguments out of range.
     """
 
-    def __init__(self, propose: Proposer, tile: int, overlap: float = OVERLAP) -> None:
+    def __init__(self, propose: Proposer, tile: int, overlap: float) -> None:
         if tile < 1 or not 0 <= overlap < 1:
             raise ValueError(
                 f"expected a tile above 0 and an overlap of at least 0 and below 1, got {tile=}, {overlap=}"

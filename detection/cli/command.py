@@ -134,7 +134,7 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
 
 
 def _load_detector(options: argparse.Namespace) -> Detector:
-    detector = load_detector(options.config, options.device)
+    detector = load_detector(options.config, options.device, tile=options.tile, overlap=options.overlap)
     for name in ("score_threshold", "max_detections", "classes"):
         if (value := getattr(options, name)) is not None:
             setattr(detector, name, value)

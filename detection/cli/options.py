@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from detection import __version__
 from detection.cli.clip import CODECS
-from detection.configuration import DEFAULT_CONFIG, read_yaml
+from detection.configuration import DEFAULT_CONFIG, TILE_OVERLAP, read_yaml
 from detection.runtime.output_file import OVERWRITE_HELP
 
 NAME = "detect"
@@ -137,6 +137,16 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=_step, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
     )
+    parser.add_argument(
+        "--tile", type=_step, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
+    )
+    parser.add_argument(
+        "--overlap",
+        type=_share_of_tile,
+        default=TILE_OVERLAP,
+        metavar="0-1",
+        help=f"the share of a tile that its neighbour shows too; default: {TILE_OVERLAP}",
+    )
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="find objects of these classes only")
 
 
@@ -182,6 +192,12 @@ def _share(text: str) -> float:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected a number in 0-1, got {text!r}")
+
+
+def _share_of_tile(text: str) -> float:
+    if (value := _share(text)) == 1:
+        raise argparse.ArgumentTypeError(f"expected a number below 1, got {text!r}")
+    return value
 
 
 def _count(text: str) -> int:

@@ -28,6 +28,10 @@ class Bright:
         return Proposals(as_boxes([box]), np.ones(1, np.float32))
 
 
+def tiled(tile: int, overlap: float = 0.2) -> TiledProposer:
+    return TiledProposer(Bright(), tile, overlap)
+
+
 def picture(*boxes: tuple[int, int, int, int], width: int = 1000, height: int = 600) -> Image:
     image = np.zeros((height, width, 3), np.uint8)
     for x1, y1, x2, y2 in boxes:
@@ -38,12 +42,12 @@ def picture(*boxes: tuple[int, int, int, int], width: int = 1000, height: int = 
 def test_a_small_object_is_found_in_a_tile() -> None:
     small = (700, 450, 730, 480)
     assert len(Bright()(picture(small))) == 0
-    np.testing.assert_array_equal(TiledProposer(Bright(), tile=200)(picture(small)).boxes, [small])
+    np.testing.assert_array_equal(tiled(200)(picture(small)).boxes, [small])
 
 
 def test_boxes_of_several_tiles_and_of_the_whole_are_kept_once() -> None:
     large = (180, 180, 420, 420)
-    found = TiledProposer(Bright(), tile=500)(picture(large))
+    found = tiled(500)(picture(large))
     np.testing.assert_array_equal(found.boxes, [large])
     assert len(found.scores) == 1
 
@@ -51,19 +55,19 @@ def test_boxes_of_several_tiles_and_of_the_whole_are_kept_once() -> None:
 def test_boxes_that_a_tile_cuts_off_are_left_out() -> None:
     across = (480, 280, 520, 320)
     # Without an overlap every tile shows half of it; with one, a tile shows all of it.
-    boxes = TiledProposer(Bright(), tile=500, overlap=0)(picture(across)).boxes
+    boxes = tiled(500, 0)(picture(across)).boxes
     assert len(boxes) == 0
-    np.testing.assert_array_equal(TiledProposer(Bright(), tile=300, overlap=0.3)(picture(across)).boxes, [across])
+    np.testing.assert_array_equal(tiled(300, 0.3)(picture(across)).boxes, [across])
 
 
 def test_an_object_at_the_border_of_the_picture_is_not_cut_off() -> None:
     corner = (0, 560, 40, 600)
-    np.testing.assert_array_equal(TiledProposer(Bright(), tile=200)(picture(corner)).boxes, [corner])
+    np.testing.assert_array_equal(tiled(200)(picture(corner)).boxes, [corner])
 
 
 def test_a_picture_that_is_no_larger_than_a_tile_has_none() -> None:
     proposer = Bright()
-    TiledProposer(proposer, tile=1000)(picture())
+    TiledProposer(proposer, 1000, 0.2)(picture())
     assert proposer.sizes == [(1000, 600)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from classifier.scoring.weights_file import NetworkDescription, save_weights
+from detection.cli import main
 from tests.detection.conftest import Detect, Settings, assert_one_line_each, names_in, write_config
 
 
@@ -125,3 +127,22 @@ def test_opencv_without_contributed_modules(
     assert_one_line_each(err, cv2.__file__)
     assert "ximgproc" in err
     assert "opencv-contrib-python" in err
+
+
+def test_tiles_show_more_regions(photo: Path, detector_config: Path, tmp_path: Path) -> None:
+    counts = []
+    for number, more in enumerate(([], ["--tile", "60"], ["--tile", "60", "--overlap", "0.5"])):
+        target = tmp_path / f"{number}.json"
+        options = ["--config", str(detector_config), "--score-threshold", "0", "--max-detections", "100000"]
+        assert main([str(photo), *options, "--no-image", "--json", str(target), *more]) == 0
+        (record,) = json.loads(target.read_text())
+        counts.append(len(record["detections"]))
+    assert counts[0] < counts[1] < counts[2]
+
+
+@pytest.mark.parametrize("options", [["--tile", "0"], ["--tile", "x"], ["--overlap", "1"], ["--overlap", "-0.1"]])
+def test_wrong_tiles(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["photo.jpg", *options])
+    assert ended.value.code == 2
+    assert f"argument {options[0]}: expected a" in capsys.readouterr().err

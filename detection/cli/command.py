@@ -10,11 +10,12 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import Timer
 
 import PIL.Image
 from tqdm import tqdm
@@ -67,6 +68,12 @@ EXPORTS: Mapping[str, type[Export]] = {
     "crops": CropsFolder,
 }
 """The options that write the detections of all images in another format."""
+
+
+PATIENCE = 8.0
+"""Seconds until a user is told what takes so long at the first run."""
+
+FIRST_RUN = "still at work; the first run on a machine compiles loops, which takes some 20 seconds"
 
 
 def run() -> None:
@@ -129,8 +136,22 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
             write_records(options.json, records)
         return
     saves_time = second_process and is_single and available_cores() > 1
-    with compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext():
-        _detect_in_all(sources, options, records, inputs, exports)
+    second = compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext()
+    with second, explaining_slow_start(quiet=options.quiet) as started:
+        _detect_in_all(sources, options, records, inputs, exports, started=started)
+
+
+@contextmanager
+def explaining_slow_start(*, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Tell the user why the first image takes so long, unless the yielded function is called within `PATIENCE`."""
+    note = Timer(PATIENCE, tell, [FIRST_RUN])
+    note.daemon = True  # an error ends the process at once
+    if not quiet:
+        note.start()
+    try:
+        yield note.cancel
+    finally:
+        note.cancel()
 
 
 def _load_detector(options: argparse.Namespace) -> Detector:
@@ -147,7 +168,13 @@ def _load_detector(options: argparse.Namespace) -> Detector:
 
 
 def _detect_in_all(
-    sources: list[Source], options: argparse.Namespace, records: list[Record], inputs: Inputs, exports: list[Export]
+    sources: list[Source],
+    options: argparse.Namespace,
+    records: list[Record],
+    inputs: Inputs,
+    exports: list[Export],
+    *,
+    started: Callable[[], None],
 ) -> None:
     detector = _load_detector(options)
     clip = open_clip(sources, options) if options.video_output is not None else None
@@ -160,6 +187,7 @@ def _detect_in_all(
     try:
         with closing(results), progress, clip or nullcontext():
             for result in results:
+                started()
                 picture = None if paths is None or result.error is not None else paths.choose(result.picture)
                 records.append(record := _record(result, picture, check, exports))
                 if clip is not None and result.error is None:

@@ -6,17 +6,20 @@ import importlib.metadata
 import json
 import os
 import re
+import time
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import detection
-from detection.cli import main
+from detection.cli import command, main
 from detection.configuration import load_detector
+from detection.detector import Detector
 from detection.image import read_image
 from detection.structures.arrays import Image
 from detection.structures.results.drawing import draw_detections
@@ -204,7 +207,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_imports_nothing_slow() -> None:
     code = """
 import atexit, sys
-from detection.cli import main
+from detection.cli import command, main
 slow = {"cv2", "jsonargparse", "lightning", "matplotlib", "safetensors", "scipy", "skimage", "torch", "torchvision"}
 atexit.register(lambda: print("slow:", sorted(slow & set(sys.modules)), file=sys.stderr))
 main(["--help"])
@@ -252,7 +255,7 @@ class Watching(detector.Detector):
         print(gc.isenabled(), file=sys.stderr)
         raise cli.InputError("enough")
 
-cli.load_detector = lambda *_: Watching()
+cli.load_detector = lambda *_, **__: Watching()
 detector.find_parallelism = lambda count: ONE_BY_ONE
 sys.argv = ["detect", {str(folder)!r}, "--quiet", "--json", {str(folder / "found.json")!r}]
 cli.run()
@@ -272,3 +275,19 @@ def test_a_reader_that_stops_reading_is_no_fault() -> None:
     _, err = process.communicate()
     assert process.returncode == 1
     assert_one_line_each(err, "nowhere.jpg")
+
+
+def test_a_slow_first_run_is_explained(detect: Detect, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = load_detector
+
+    def loads_slowly(*arguments: Any, **options: Any) -> Detector:
+        time.sleep(0.2)
+        return slow(*arguments, **options)
+
+    monkeypatch.setattr(command, "load_detector", loads_slowly)
+    _, _, quick = detect(photo, "--no-image")
+    monkeypatch.setattr(command, "PATIENCE", 0.01)
+    _, _, err = detect(photo, "--no-image")
+    _, _, quiet = detect(photo, "--no-image", "--quiet")
+    assert quick == quiet == ""
+    assert err == f"detect: {command.FIRST_RUN}\n"

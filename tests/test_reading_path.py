@@ -42,8 +42,8 @@ def record(frame, event, argument):
     if event == "call" and path.startswith(("detection/", "proposals/", "classifier/")) and code.co_name != "<module>":
         files.add(path)
 
-def load_and_record(*arguments):
-    detector = load_detector(*arguments)
+def load_and_record(*arguments, **options):
+    detector = load_detector(*arguments, **options)
     detector(photo)  # compiles the loops, whose compilation is not to be recorded
     threading.setprofile(record)
     sys.setprofile(record)

@@ -176,7 +176,7 @@ def write(target, records):
     write_records(target, records)
 
 write_records, cli.write_records = cli.write_records, write
-cli.load_detector = lambda *_: Stopping()
+cli.load_detector = lambda *_, **__: Stopping()
 detector.find_parallelism = lambda count: ONE_BY_ONE
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--quiet", "--json", {str(target)!r}]
 sys.argv += ["--csv", {str(table)!r}]

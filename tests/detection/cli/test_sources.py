@@ -213,7 +213,7 @@ def test_a_missing_file_of_many_is_told_before_the_detector_is_loaded(
 ) -> None:
     told = []
 
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         told.append(capsys.readouterr().err)
         raise InputError("enough")
 

@@ -113,7 +113,7 @@ class Endless(detector.Detector):
         signal.raise_signal(signal.SIGINT)
 
 calls, second_has_begun = itertools.count(), threading.Event()
-cli.load_detector = lambda *_: Endless()
+cli.load_detector = lambda *_, **__: Endless()
 detector.find_parallelism = lambda count: Parallelism(threads=1, batch=1, threads_score=False)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which Python leaves out in a background job of a shell
 sys.argv = ["detect", {str(folder)!r}, "--no-image", "--json", {str(target)!r}]

@@ -28,7 +28,8 @@ class Ensemble:
     refines boxes. `detect-calibrate-cascade` finds the thresholds, one after the other.
 
     Args:
-        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be fast.
+        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be fast. A
+            member may be named twice, so that it looks at refined boxes again (`follow_boxes`); it is loaded once.
         device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
         precision: number format of the networks; None is the fastest one, see `find_precision`.
         batch_size: regions that pass through a network at once, which is halved if they do not fit into memory; None is
@@ -70,10 +71,11 @@ class Ensemble:
             raise ValueError(
                 f"cascade_thresholds must be fewer than the {len(members)} members, got {cascade_thresholds}"
             )
-        self.networks = [
-            LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size, refine=refine)
-            for name in members
-        ]
+        loaded = {
+            name: LoadedNetwork(name, device=device, precision=precision, batch_size=batch_size, refine=refine)
+            for name in dict.fromkeys(members)
+        }
+        self.networks = [loaded[name] for name in members]
         for network in self.networks[1:]:
             require_same_answers(network, self.networks[0])
 

@@ -178,6 +178,12 @@ def test_later_members_may_look_at_refined_boxes(
         assert np.abs(followed - regions).max(initial=1) > 0.5  # the boxes are others
 
 
+def test_a_member_may_look_twice(mixed: list[str]) -> None:
+    ensemble = exact_ensemble([mixed[1], mixed[1]], cascade_thresholds=[0.0], follow_boxes=True)
+    assert ensemble.networks[0] is ensemble.networks[1]
+    assert not np.allclose(ensemble([image()], [BOXES])[0].probabilities, single(mixed[1])[0].probabilities, atol=1e-3)
+
+
 def test_images_are_uploaded_once_and_inputs_shared(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     warped: list[int] = []
     uploaded: list[Image] = []

@@ -12,6 +12,12 @@ from detection.calibration import BetaCalibration
 from detection.configuration import build_detector
 from detection.detector import Detector
 
+GOES_ON = 0.1
+"""The confidence with which a region is scored again: at a low one, time is the only thing to lose."""
+
+SUPPRESSION = ("score_threshold", "nms_iou_threshold", "voting_iou", "max_detections")
+"""The arguments of a detector that are written beside its stages."""
+
 HEADER = """\
 # A detector of your own classes, made by detect-train. The weights lie beside this file.
 #   detect --config THIS_FOLDER photo.jpg
@@ -31,12 +37,15 @@ def detector_yaml(settings: dict[str, Any], weights: Sequence[str], chosen: Dete
     if isinstance(chosen.calibrate, BetaCalibration):
         path = f"{BetaCalibration.__module__}.{BetaCalibration.__qualname__}"
         content["calibrate"] = {"class_path": path, "init_args": asdict(chosen.calibrate)}
-    content |= {name: getattr(chosen, name) for name in ("score_threshold", "nms_iou_threshold", "max_detections")}
+    content |= {name: getattr(chosen, name) for name in SUPPRESSION}
     return HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def classify(weights: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of the classifier: one network, or an ensemble of several."""
-    if len(weights) == 1:
-        return {"class_path": "classifier.region_classifier.RegionClassifier", "init_args": {"weights": weights[0]}}
-    return {"class_path": "classifier.ensemble.Ensemble", "init_args": {"members": list(weights)}}
+    """Return the settings of the classifier: the likeliest regions are scored again, as the boxes that were refined.
+
+    A single network scores them twice; of several networks, all but the first see refined boxes only.
+    """
+    members = list(weights) if len(weights) > 1 else [*weights, *weights]
+    arguments = {"members": members, "cascade_thresholds": [GOES_ON], "follow_boxes": True}
+    return {"class_path": "classifier.ensemble.Ensemble", "init_args": arguments}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
@@ -15,6 +15,9 @@ import yaml
 
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from detection.structures.arrays import Image
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 pytest.register_assert_rewrite(
     "tests.classifier.training.samples.sampling_examples", "tests.detection.image.image_files"
@@ -127,3 +130,13 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "wnids.txt").write_text("\n".join(names), encoding="utf-8")
     (root / "words.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in names.items()), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser without a window; skipped if none is installed."""
+    from tests.headless_browser import start_browser  # noqa: PLC0415  few tests need Selenium
+
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()

@@ -113,6 +113,11 @@ def named_files(settings: Any) -> Iterator[Path]:
         yield Path(text)
 
 
+def is_marked_page(beginning: bytes, command: str) -> bool:
+    """Return True if a file with this beginning is a page of the command, which names it as its generator."""
+    return f'<meta name="generator" content="{made_by(command)}">'.encode() in beginning[:2000]
+
+
 def is_marked_png(beginning: bytes, command: str) -> bool:
     """Return True if a file with this beginning is a PNG file of the command, see `png_mark`."""
     chunks = beginning.partition(b"IDAT")[0]

@@ -21,6 +21,7 @@ from detection.runtime.output_file import (
     Inputs,
     are_marked_weights,
     identify,
+    is_marked_page,
     is_marked_png,
     made_by,
     named_files,
@@ -130,10 +131,6 @@ def _is_marked_json(beginning: bytes, command: str) -> bool:
     return re.match(rb'\{\s*"made_by": "%b"' % re.escape(made_by(command)).encode(), beginning) is not None
 
 
-def _is_marked_page(beginning: bytes, command: str) -> bool:
-    return f'<meta name="generator" content="{made_by(command)}">'.encode() in beginning[:2000]
-
-
 def _has_columns(beginning: bytes, command: str, columns: Sequence[str] = ()) -> bool:  # noqa: ARG001
     """Return True for a table that begins with `columns`; a table has no place for the name of the command."""
     return beginning.partition(b"\n")[0].rstrip() == ",".join(columns).encode()
@@ -145,7 +142,7 @@ def _is_never_known(beginning: bytes, command: str) -> bool:  # noqa: ARG001
 
 KINDS = {
     "json": Kind(_is_marked_json, help="write all figures to this JSON file"),
-    "html": Kind(_is_marked_page, help="write the report to this file as a page for a browser"),
+    "html": Kind(is_marked_page, help="write the report to this file as a page for a browser"),
     "csv": Kind(_has_columns, ".csv", "write the table to this CSV file"),
     "plot": Kind(is_marked_png, ".png", "draw the figures in this PNG file"),
     "sheet": Kind(is_marked_png, ".png", "draw photos with right and wrong answers in this PNG file"),

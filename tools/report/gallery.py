@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import PIL.Image
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
+from detection.formats.web_page.page import picture_uri
 from detection.image import read_image
 from detection.sources.files import IMAGE_SUFFIXES
 from detection.structures.arrays import Float64Array, Image, IntArray
@@ -22,9 +20,6 @@ from detection.structures.split_columns import SplitIndex
 FindImage = Callable[[str], Path | None]
 """Returns the file of an image, given its id; None if the boxes are to be drawn on a blank canvas."""
 
-LONGEST_SIDE = 480
-"""The longer side of an embedded picture in pixels."""
-JPEG_QUALITY = 80
 MAX_DETECTIONS = 200
 """The number of detections with the highest scores that are kept of each image."""
 
@@ -57,7 +52,7 @@ def build_gallery(metrics: DetectionMetrics, report: dict[str, Any], find_image:
             warnings.append(error.line)
         drawn: dict[str, Any] = {"size": _size(metrics, row), "picture": None}
         if image is not None:
-            drawn = {"size": image.shape[:2], "picture": _data_uri(image)}
+            drawn = {"size": image.shape[:2], "picture": picture_uri(image)}
         pictures[name] = drawn | _boxes(metrics, row)
     return Gallery(pictures, warnings)
 
@@ -136,12 +131,3 @@ def _read_image(path: Path | None, size: IntArray) -> Image | None:
             f"{image.shape[1]} x {image.shape[0]}"
         )
     return image
-
-
-def _data_uri(image: Image) -> str:
-    """Return the image as a small JPEG in a `data:` address."""
-    picture = PIL.Image.fromarray(image)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    file = io.BytesIO()
-    picture.save(file, "jpeg", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

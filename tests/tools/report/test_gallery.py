@@ -11,8 +11,9 @@ import PIL.Image
 import pytest
 
 from detection.evaluation import DetectionMetrics, score
+from detection.formats.web_page.page import LONGEST_SIDE
 from detection.structures.split_columns import SplitDetections, SplitIndex, SplitObjects, split_index
-from tools.report.gallery import LONGEST_SIDE, MAX_DETECTIONS, Gallery, build_gallery, image_finder
+from tools.report.gallery import MAX_DETECTIONS, Gallery, build_gallery, image_finder
 
 SHOWN: dict[str, Any] = {"worst_images": [{"image_id": "b"}], "best_images": [{"image_id": "b"}, {"image_id": "a"}]}
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from detection.evaluation import DetectionMetrics
+from tests.headless_browser import requested_addresses, texts
 from tests.tools.report.report_examples import CLASSES, CLOSING_CLASS, IMAGES, OBJECTS, SCRIPT_CLASS
 from tools.command.output_file import OutputFile
 from tools.report.page import write_page
@@ -32,44 +30,14 @@ OPTIONAL: dict[str, str | None] = {
 """The parts that a report may lack, and the section of the page that is then left out."""
 
 
-@pytest.fixture(name="browser", scope="module")
-def headless_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        message = "needs the programs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)"
-        pytest.fail(message) if os.environ.get("REQUIRE_BROWSER") else pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs[0])
-    for flag in (
-        *("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "force-prefers-reduced-motion"),
-        *("disable-background-networking", "disable-component-update", "disable-sync", "window-size=1200,900"),
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(executable_path=str(programs[1]))
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.get("about:blank")  # the page of a new tab would load other files
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture(name="opened")
 def opened_page(browser: webdriver.Chrome, page_file: Path) -> Iterator[webdriver.Chrome]:
     """The page in the browser; checks after each test that it reported no error and loaded no other file."""
-    browser.get_log("performance")  # discard earlier entries
+    requested_addresses(browser)  # discard earlier entries
     browser.get(page_file.as_uri())
     yield browser
     assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    requests = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert {url for url in requests if not url.startswith("data:")} == {page_file.as_uri()}
-
-
-def texts(browser: webdriver.Chrome, selector: str) -> list[str]:
-    script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
-    found: list[str] = browser.execute_script(script, selector)
-    return found
+    assert requested_addresses(browser) == {page_file.as_uri()}
 
 
 def classes(browser: webdriver.Chrome) -> list[str]:

@@ -13,10 +13,13 @@ function boxesOf(picture, threshold) {
   const found = new Set(detections.filter(({ outcome }) => outcome === "right").map(({ object }) => object));
   const objects = picture.objects.map((object, place) => {
     const kind = object.ignored ? "ignored" : found.has(place) ? "found" : "missed";
-    return { ...object, kind, named: kind !== "found" };
+    return { ...object, kind, below: kind === "missed", text: kind !== "found" && SIGNS[kind] + object.class };
   });
-  const drawn = detections.map((detection, rank) =>
-    ({ ...detection, kind: detection.outcome, named: detection.outcome === "right" || rank < MOST_NAMES }));
+  const drawn = detections.map((detection, rank) => {
+    const named = detection.outcome === "right" || rank < MOST_NAMES;
+    const text = named && `${SIGNS[detection.outcome]}${detection.class} ${decimal(detection.score, 2)}`;
+    return { ...detection, kind: detection.outcome, text };
+  });
   const rightLast = ({ kind }) => Number(kind === "right");
   return [...objects, ...drawn.reverse().sort((a, b) => rightLast(a) - rightLast(b))];
 }
@@ -28,36 +31,9 @@ function count(boxes, kind) {
 const tally = (boxes) => `${whole(count(boxes, "right"))} right, ${whole(count(boxes, "wrong"))} wrong, `
   + `${whole(count(boxes, "missed"))} missed`;
 
-/** Draw boxes as rectangles, each on a wider dark line that separates it from the picture. */
-function outlines(boxes) {
-  return boxes.flatMap(({ box: [x, y, width, height], kind }) => ["under", kind].map((style) =>
-    svg("rect", { class: `box ${style}`, "data-kind": style === "under" ? null : kind, x, y, width, height })));
-}
-
-/** Make the names at the boxes, in HTML as their size must not scale with the picture. Boxes on the right half have
- * their name at their right edge. */
-function labels(boxes, [height, width]) {
-  return boxes.filter((box) => box.named).map(({ box: [x, y, boxWidth, boxHeight], kind, score, class: name }) => {
-    const text = SIGNS[kind] + name + (known(score) ? ` ${decimal(score, 2)}` : "");
-    const label = element("span", { class: `label ${kind}`, title: text }, text);
-    const percent = (part, all) => `${Math.min(Math.max(part / all, 0), 1) * 100}%`;
-    if (x + boxWidth / 2 < width / 2) label.style.left = percent(x, width);
-    else label.style.right = percent(width - x - boxWidth, width);
-    if (kind === "missed") label.style.bottom = percent(height - y - boxHeight, height);
-    else label.style.top = percent(y, height);
-    return label;
-  });
-}
-
 /** Make the figure of an image. Returns its element and a function that draws its boxes for a threshold. */
 function figure(entry, picture) {
-  const [height, width] = picture.size;
-  const layer = svg("g");
-  const canvas = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" },
-    picture.picture ? svg("image", { href: picture.picture, width, height, preserveAspectRatio: "none" })
-      : svg("rect", { class: "blank", width, height }),
-    layer);
-  const names = element("div", { class: "labels" });
+  const shown = pictureWithBoxes(picture.size, picture.picture);
   const counts = element("span", { class: "muted" });
   const enlarge = element("button", { type: "button", "aria-pressed": "false", click: () => {
     const large = node.classList.toggle("large");
@@ -65,17 +41,15 @@ function figure(entry, picture) {
     enlarge.textContent = large ? "Shrink" : "Enlarge";
   } }, "Enlarge");
   const node = element("figure", { class: "picture" },
-    element("div", { class: "canvas" }, canvas, names),
+    shown.node,
     element("figcaption", {},
       element("span", { class: "file", title: entry.image_id }, entry.image_id), enlarge,
       element("span", { class: "muted" }, `F1 ${decimal(entry.score)}`), counts));
-  node.style.setProperty("--ratio", width / height);
   const draw = (threshold) => {
     const boxes = boxesOf(picture, threshold);
-    layer.replaceChildren(...outlines(boxes));
-    names.replaceChildren(...labels(boxes, picture.size));
+    shown.draw(boxes);
     counts.textContent = tally(boxes);
-    canvas.setAttribute("aria-label", `${entry.image_id}: ${tally(boxes)}`);
+    shown.describe(`${entry.image_id}: ${tally(boxes)}`);
     return boxes;
   };
   return { node, draw };

@@ -44,12 +44,6 @@ function showSummary(report) {
   document.title = `mAP ${decimal(report.mAP, 4)}, detection report`;
 }
 
-function showWarnings({ warnings }) {
-  if (!warnings?.length) return;
-  find("warning-list").append(...warnings.map((line) => element("li", {}, line)));
-  reveal("warnings");
-}
-
 function showErrors({ errors }) {
   const kinds = Object.keys(ERRORS).filter((kind) => errors?.[kind]);
   if (!kinds.length) return;
@@ -91,24 +85,6 @@ function showConfusions({ confusions }) {
   reveal("confusions");
 }
 
-/** Use the light or dark theme that the browser prefers, until the button changes it for as long as the page is open. */
-function offerThemes() {
-  const root = document.documentElement;
-  const preference = matchMedia("(prefers-color-scheme: dark)");
-  const current = () => root.dataset.theme ?? (preference.matches ? "dark" : "light");
-  const other = () => (current() === "dark" ? "light" : "dark");
-  const name = () => {
-    find("theme").textContent = other() === "dark" ? "Dark" : "Light";
-    find("theme").title = `Show the page in ${other()} colours`;
-  };
-  find("theme").addEventListener("click", () => {
-    root.dataset.theme = other();
-    name();
-  });
-  preference.addEventListener("change", name);
-  name();
-}
-
 function showContents() {
   const sections = [...document.querySelectorAll("main > section[id]:not([hidden])")].filter((section) => section.querySelector("h2"));
   find("contents").append(...sections.map((section) => element("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
@@ -117,7 +93,7 @@ function showContents() {
 const { report, pictures } = JSON.parse(find("data").textContent);
 offerThemes();
 showSummary(report);
-showWarnings(report);
+showWarnings(report.warnings);
 showErrors(report);
 showSizes(report);
 showClasses(report);

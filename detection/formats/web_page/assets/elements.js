@@ -47,3 +47,28 @@ function table(caption, columns, rows) {
     element("tbody", {}, ...rows.map((row) => element("tr", {},
       ...row.map((content, column) => cell("td", columns[column][1], ...[content].flat()))))));
 }
+
+/** List warnings in the section of the page for them. */
+function showWarnings(warnings) {
+  if (!warnings?.length) return;
+  find("warning-list").append(...warnings.map((line) => element("li", {}, line)));
+  reveal("warnings");
+}
+
+/** Use the light or dark theme that the browser prefers, until the button changes it for as long as the page is open. */
+function offerThemes() {
+  const root = document.documentElement;
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  const current = () => root.dataset.theme ?? (preference.matches ? "dark" : "light");
+  const other = () => (current() === "dark" ? "light" : "dark");
+  const name = () => {
+    find("theme").textContent = other() === "dark" ? "Dark" : "Light";
+    find("theme").title = `Show the page in ${other()} colours`;
+  };
+  find("theme").addEventListener("click", () => {
+    root.dataset.theme = other();
+    name();
+  });
+  preference.addEventListener("change", name);
+  name();
+}

@@ -60,12 +60,21 @@ from detection.sources.pictures import Collection, Source, source_pictures
 from detection.structures.class_choice import find_labels
 from detection.structures.results.drawing import draw_detections
 
-EXPORTS: Mapping[str, type[Export]] = {
+
+def open_gallery(target: Path, *, inputs: Inputs, overwrite: bool) -> Export:
+    """Return the writer of the gallery, whose module few runs need."""
+    from detection.formats.exports.gallery.writer import Gallery  # noqa: PLC0415
+
+    return Gallery(target, inputs=inputs, overwrite=overwrite)
+
+
+EXPORTS: Mapping[str, Callable[..., Export]] = {
     "coco": CocoFile,
     "csv": CsvFile,
     "yolo": YoloFolder,
     "voc": VocFolder,
     "crops": CropsFolder,
+    "gallery": open_gallery,
 }
 """The options that write the detections of all images in another format."""
 
@@ -131,6 +140,8 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
     is_single = len(sources) == 1 and isinstance(sources[0], Picture)
     if is_single:
         sources = read_early(sources, records)
+    for failed in records:
+        _report_failure(failed["error"], exports)
     if not sources:
         if options.json is not None:
             write_records(options.json, records)
@@ -230,6 +241,11 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     return [EXPORTS[name](target, inputs=inputs, overwrite=options.overwrite) for name, target in chosen.items()]
 
 
+def _report_failure(line: str, exports: Sequence[Export]) -> None:
+    for export in exports:
+        export.add_failure(line)
+
+
 def _record(
     result: ImageResult, picture: Path | None, check: Callable[[Path], None], exports: Sequence[Export]
 ) -> Record:
@@ -239,6 +255,7 @@ def _record(
     """
     record: Record = {"image": result.name}
     if result.error is not None:
+        _report_failure(str(result.error), exports)
         return record | {"error": str(result.error)}
     image, detections = result.image, result.detections
     record |= {"width": image.shape[1], "height": image.shape[0], "seconds": round(result.seconds, 3)}

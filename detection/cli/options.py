@@ -168,6 +168,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--yolo", type=Path, metavar="FOLDER", help="write a data set in the layout of YOLO")
     output.add_argument("--voc", type=Path, metavar="FOLDER", help="write a data set in the layout of PASCAL VOC")
     output.add_argument("--crops", type=Path, metavar="FOLDER", help="write each object as a picture")
+    output.add_argument("--gallery", type=Path, metavar="FILE", help="write a page for a browser with all photos")
     output.add_argument("--overwrite", action="store_true", help=OVERWRITE_HELP)
     output.add_argument("--quiet", action="store_true", help="print errors only")
 

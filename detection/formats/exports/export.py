@@ -71,6 +71,9 @@ class Export(ABC):
             InputError: naming the file that cannot be written; later images can still be added.
         """
 
+    def add_failure(self, line: str) -> None:  # noqa: B027  most formats have no place for it
+        """Take note of an image that could not be read, for which the user gets this line."""
+
     @abstractmethod
     def finish(self) -> None:
         """Write what can be written only once all images are there. Without any image, nothing is written.

@@ -67,7 +67,7 @@ def test_no_command_takes_abbreviated_options(name: str) -> None:
 
 PATHS = {"config", "data", "detections", "ground-truth", "ground_truth", "blacklist", "weights", "source", "classes"}
 PATHS |= {"images", "proposals", "initial_weights", "ckpt_path", "results", "save", "json", "html", "csv", "plot"}
-PATHS |= {"sheet", "output", "decoded_images"}
+PATHS |= {"sheet", "output", "decoded_images", "gallery"}
 """Options that name files or folders."""
 
 

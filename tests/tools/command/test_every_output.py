@@ -12,7 +12,7 @@ from tests.tools.command.all_commands import all_commands, required
 from tools.measure.evaluate.kept_results import write_once
 
 OUTPUTS = {
-    "detect": ["coco", "crops", "csv", "json", "voc", "yolo"],
+    "detect": ["coco", "crops", "csv", "gallery", "json", "voc", "yolo"],
     "detect-benchmark photos": ["json"],
     "detect-benchmark proposals": ["json"],
     "detect-benchmark scoring": ["json"],
@@ -58,7 +58,7 @@ def suffix_of(name: str, option: str) -> str:
 
 def test_all_outputs_are_listed() -> None:
     """A new option that names an output has to come into the list above."""
-    files = {"json", "html", "csv", "plot", "sheet", "save"}
+    files = {"json", "gallery", "html", "csv", "plot", "sheet", "save"}
     for name, command in all_commands().items():
         options = {action.dest for action in command.parser._actions}
         assert options & files <= set(OUTPUTS.get(name, [])), name

@@ -80,16 +80,16 @@ def read_image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         return _upright_size(_open(_seekable(file)))
 
 
-def decode_image(content: bytes | BinaryIO, *, name: str) -> Image:
+def decode_image(content: bytes | BinaryIO, *, name: str, max_pixels: int | None = None) -> Image:
     """Return an image file whose content is in memory, or in a file that is open for reading, as `read_image` does.
 
     A file that can be rewound is read from its beginning, and any other from where it stands.
 
     Raises:
-        InputError: beginning with `name`, in the same cases as `read_image`.
+        InputError: beginning with `name`, in the same cases as `read_image`, and for more than `max_pixels` pixels.
     """
     with _naming(name), _without_warnings():
-        return _to_array(_open(io.BytesIO(content) if isinstance(content, bytes) else _seekable(content)))
+        return _to_array(_open(io.BytesIO(content) if isinstance(content, bytes) else _seekable(content), max_pixels))
 
 
 def from_pillow(image: PIL.Image.Image) -> Image:
@@ -141,7 +141,7 @@ def _seekable(file: BinaryIO) -> BinaryIO:
     return io.BytesIO(content)
 
 
-def _open(file: BinaryIO) -> PIL.Image.Image:
+def _open(file: BinaryIO, max_pixels: int | None = None) -> PIL.Image.Image:
     """Open an image of which only the header is read.
 
     `PIL.Image.open` refuses images above its global limit `MAX_IMAGE_PIXELS`, so the class of the format is called.
@@ -158,8 +158,9 @@ def _open(file: BinaryIO) -> PIL.Image.Image:
         raise ValueError(f"a file that is not JPEG, PNG, WebP, BMP or TIFF (it starts with {header!r})")
     image = reader(file)
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"{width} x {height} = {width * height} pixels, more than the limit of {MAX_PIXELS}")
+    limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
+    if width * height > limit:
+        raise ValueError(f"{width} x {height} = {width * height} pixels, more than the limit of {limit}")
     return image
 
 

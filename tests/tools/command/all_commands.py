@@ -121,5 +121,6 @@ def required(name: str, data: Path) -> list[str]:
         ],
         "detect-propose": [*experiment, "--output", str(data / "made.proposals")],
         "detect-check-dataset": [*dataset, "--split", "missing"],
+        "detect-serve": ["--config", missing, "--port", "0"],
     }
     return arguments.get(name, [*experiment, "--split", "missing"])

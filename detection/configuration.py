@@ -55,7 +55,7 @@ def load_detector(
             the name of a shipped file, such as "ensemble.yaml".
         device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
         tile: also look for boxes in tiles of this side in pixels, which finds smaller objects in large pictures; see
-            `proposals.tiles.TiledProposer`. None looks at the whole picture only.
+            `detection.sources.tiles.TiledProposer`. None looks at the whole picture only.
         overlap: the share of a tile that its neighbour shows too, at least 0 and less than 1.
 
     Raises:
@@ -66,7 +66,7 @@ def load_detector(
     settings = read_yaml(path)
     if tile is not None and "propose" in settings:
         tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
-        settings |= {"propose": {"class_path": "proposals.tiles.TiledProposer", "init_args": tiled}}
+        settings |= {"propose": {"class_path": "detection.sources.tiles.TiledProposer", "init_args": tiled}}
     if device is not None:
         from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time
 

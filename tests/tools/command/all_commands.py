@@ -84,6 +84,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-calibrate-scores": scored,
         "detect-cut-out-objects": [*dataset, "--split", "val", "--output", str(data / "single")],
         "detect-coverage": [*dataset, "--sources.missing", missing],
+        "detect-env": ["--config", missing],
         "detect-evaluate score": scored,
         "detect-evaluate compare": [missing, missing],
         "detect-evaluate convert": [*scored, "--to", "coco", "--output", str(data / "converted.json")],

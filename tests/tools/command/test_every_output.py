@@ -21,6 +21,7 @@ OUTPUTS = {
     "detect-calibrate-scores": ["json"],
     "detect-coverage": ["csv", "plot"],
     "detect-evaluate run": ["json", "html"],
+    "detect-env": ["json"],
     "detect-evaluate score": ["json", "html"],
     "detect-evaluate compare": ["json"],
     "detect-evaluate convert": ["output"],

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from detection.sources.tiles import TiledProposer, tile_windows
 from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals
-from proposals.tiles import TiledProposer, tile_windows
 
 
 class Bright:

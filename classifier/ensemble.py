@@ -38,6 +38,7 @@ class Ensemble:
         scales: average the scores of windows about each region with these multiples of its sides; see
             `classifier.scoring.score.Views`.
         refine: refine boxes for each class, by the members that can.
+        member_weights: the weight of each member in the means, above 0; None for equal weights.
         cascade_thresholds: 0-1, at most one for each member but the last; None lets all members score all regions.
         follow_boxes: let the members behind a threshold look at the refined box of a region's likeliest class in place
             of the region, as long as the members before refine boxes. It costs no time and finds more.
@@ -57,11 +58,15 @@ class Ensemble:
         mirror: bool = False,
         scales: Sequence[float] = (1.0,),
         refine: bool = True,
+        member_weights: list[float] | None = None,
         cascade_thresholds: list[float] | None = None,
         follow_boxes: bool = False,
     ) -> None:
         self.views = Views(mirror, scales)
         self.follow_boxes = follow_boxes
+        self.member_weights = member_weights
+        if member_weights is not None and [weight > 0 for weight in member_weights] != [True] * len(members):
+            raise ValueError(f"member_weights must be {len(members)} numbers above 0, got {member_weights}")
         if not members:
             raise ValueError("members must name at least one weights file, got none")
         self.cascade_thresholds = tuple(cascade_thresholds or ())
@@ -90,6 +95,7 @@ class Ensemble:
             images,
             boxes,
             views=self.views,
+            weights=self.member_weights,
             cascade_thresholds=self.cascade_thresholds,
             follow_boxes=self.follow_boxes,
         )
@@ -110,6 +116,7 @@ class Ensemble:
             images,
             boxes,
             views=self.views,
+            weights=self.member_weights,
             cascade_thresholds=thresholds,
             follow_boxes=self.follow_boxes,
         )

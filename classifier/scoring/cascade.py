@@ -60,6 +60,7 @@ def stage_regions(
     boxes: Sequence[FloatArray],
     *,
     views: Views = ONE_VIEW,
+    weights: Sequence[float] | None = None,
     cascade_thresholds: Sequence[float] = (),
     follow_boxes: bool = False,
 ) -> list[Stages]:
@@ -70,14 +71,16 @@ def stage_regions(
     """
     if not images:
         return []
-    networks = order_for_sharing(networks, len(cascade_thresholds))
+    networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
     device = networks[0].device
     first, fused, reached = [], [], []
     with naming_failed_device(device), torch.inference_mode():
         for group in group_regions(networks, images, boxes, views):
             # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
             thresholds = (*cascade_thresholds, 0.0)
-            stages = score_in_turn(networks, group, views=views, thresholds=thresholds, follow_boxes=follow_boxes)
+            stages = score_in_turn(
+                networks, weights, group, views=views, thresholds=thresholds, follow_boxes=follow_boxes
+            )
             first.append(merge_stages(stages[:-1], group))
             fused.append(merge_stages(stages, group))
             rows, _ = stages[-2]

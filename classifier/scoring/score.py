@@ -7,7 +7,7 @@ one scores the regions, and in a cascade only those that may become detections g
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,6 +70,7 @@ def score_regions(
     boxes: Sequence[FloatArray],
     *,
     views: Views = ONE_VIEW,
+    weights: Sequence[float] | None = None,
     cascade_thresholds: Sequence[float] = (),
     follow_boxes: bool = False,
 ) -> list[RegionScores]:
@@ -82,6 +83,7 @@ def score_regions(
         images: [H, W, 3] each; their regions share batches.
         boxes: the regions [N, 4] of each image.
         views: the views of each region over which the answers of a network are averaged.
+        weights: the weight of each network in the means, above 0; by default all have the same.
         cascade_thresholds: the least `cascade_confidence` with which a region goes on, one threshold for each of the
             first networks but never for the last. A region that stops keeps the mean of the networks before.
         follow_boxes: let the networks behind a threshold look at the refined box of a region's likeliest class in place
@@ -93,12 +95,12 @@ def score_regions(
     """
     if not images:
         return []
-    networks = order_for_sharing(networks, len(cascade_thresholds))
+    networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
     scores = []
     with naming_failed_device(networks[0].device), torch.inference_mode():
         for group in group_regions(networks, images, boxes, views):
             stages = score_in_turn(
-                networks, group, views=views, thresholds=cascade_thresholds, follow_boxes=follow_boxes
+                networks, weights, group, views=views, thresholds=cascade_thresholds, follow_boxes=follow_boxes
             )
             scores.append(merge_stages(stages, group))
     return split_by_image(scores, boxes)
@@ -115,6 +117,7 @@ def cascade_confidence(probabilities: Tensor) -> Tensor:
 
 def score_in_turn(
     networks: Sequence[LoadedNetwork],
+    weights: Sequence[float],
     group: Sequence[ImageRegions],
     *,
     views: Views,
@@ -137,7 +140,7 @@ def score_in_turn(
             inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in views.scales]
         answers.append(_score(network, inputs, group, views))
         if place < len(thresholds):
-            mean = _mean(answers)
+            mean = _mean(answers, weights)
             stages.append((rows, mean))
             goes_on = cascade_confidence(mean.probabilities) >= thresholds[place]
             rows, group = rows[goes_on], _select(group, goes_on)
@@ -145,14 +148,20 @@ def score_in_turn(
             answers = [answer.select(goes_on) for answer in answers]
             if follow_boxes and mean.boxes is not None:
                 group, input_format = _move(group, _likeliest_boxes(mean.select(goes_on))), None
-    return [*stages, (rows, _mean(answers))]
+    return [*stages, (rows, _mean(answers, weights))]
 
 
-def order_for_sharing(networks: Sequence[LoadedNetwork], first: int) -> list[LoadedNetwork]:
-    """The networks, of which those after the `first` ones are sorted so that equal input formats follow each other."""
-    rest = list(networks[first:])
-    formats = [network.input_format for network in rest]
-    return [*networks[:first], *sorted(rest, key=lambda network: formats.index(network.input_format))]
+def order_for_sharing(
+    networks: Sequence[LoadedNetwork], weights: Sequence[float] | None, first: int
+) -> tuple[list[LoadedNetwork], list[float]]:
+    """Sort the networks after the `first` ones so that equal input formats follow each other; weights stay with them.
+
+    Without weights, all networks have the weight 1.
+    """
+    formats = [network.input_format for network in networks]
+    rest = sorted(range(first, len(networks)), key=lambda place: formats.index(formats[place], first))
+    order = [*range(first), *rest]
+    return [networks[place] for place in order], [weights[place] if weights else 1.0 for place in order]
 
 
 def group_regions(
@@ -214,14 +223,24 @@ def _score(network: LoadedNetwork, inputs: Sequence[Tensor], group: Sequence[Ima
             outputs = network.outputs(scaled_inputs, mirrored=mirrored)
             boxes = None if outputs.deltas is None else _decode(outputs.deltas, regions)
             answers.append(Scores(network.probabilities(outputs.logits), boxes))
-    return _mean(answers)
+    return _mean(answers, [1.0] * len(answers))
 
 
-def _mean(answers: Iterable[Scores]) -> Scores:
-    """The mean of all probabilities, and of the boxes of the answers that have boxes."""
-    probabilities, boxes = zip(*answers, strict=True)
-    refined = [each for each in boxes if each is not None]
-    return Scores(torch.stack(probabilities).mean(dim=0), torch.stack(refined).mean(dim=0) if refined else None)
+def _mean(answers: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """The weighted mean of all probabilities, and of the boxes of the answers that have boxes.
+
+    There may be more weights than answers; then the first ones count.
+    """
+    weighted = list(zip(answers, weights, strict=False))
+    refined = [(answer.boxes, weight) for answer, weight in weighted if answer.boxes is not None]
+    probabilities = _weighted_mean([(answer.probabilities, weight) for answer, weight in weighted])
+    return Scores(probabilities, _weighted_mean(refined) if refined else None)
+
+
+def _weighted_mean(parts: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """The mean of tensors of the same shape with these weights."""
+    total = torch.stack([value * weight for value, weight in parts]).sum(dim=0)
+    return total / sum(weight for _, weight in parts)
 
 
 def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:

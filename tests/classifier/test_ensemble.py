@@ -178,6 +178,26 @@ def test_later_members_may_look_at_refined_boxes(
         assert np.abs(followed - regions).max(initial=1) > 0.5  # the boxes are others
 
 
+def test_members_count_by_their_weights(mixed: list[str]) -> None:
+    by_member = [single(member) for member in mixed]
+    weights = [1.0, 2.0, 0.5, 3.0, 4.0]
+    refining = [1, 4]
+    for index, scores in enumerate(exact_ensemble(mixed, member_weights=weights)(IMAGES, REGIONS)):
+        answers = [each[index] for each in by_member]
+        probabilities = np.average([each.probabilities for each in answers], axis=0, weights=weights)
+        boxes = np.average(
+            [refined(answers[member]) for member in refining], axis=0, weights=[weights[member] for member in refining]
+        )
+        np.testing.assert_allclose(scores.probabilities, probabilities, atol=1e-5)
+        np.testing.assert_allclose(refined(scores), boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], []])
+def test_weights_out_of_range(mixed: list[str], weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="member_weights must be 2 numbers above 0"):
+        Ensemble(mixed[:2], member_weights=weights)
+
+
 def test_a_member_may_look_twice(mixed: list[str]) -> None:
     ensemble = exact_ensemble([mixed[1], mixed[1]], cascade_thresholds=[0.0], follow_boxes=True)
     assert ensemble.networks[0] is ensemble.networks[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detection.datasets.files.text_file import BEGINNING, find_encoding
 from detection.errors import InputError
-from detection.formats.coco_results import read_coco_results, write_coco_results
+from detection.formats.coco_results import read_coco_results, read_plain_coco_results, write_coco_results
 from detection.formats.detect_json import read_detect_json, write_detect_json
 from detection.formats.ilsvrc_submission import read_ilsvrc_submission, write_ilsvrc_submission
 from detection.formats.parts.json_list import read_json_list
@@ -89,7 +89,10 @@ def _read_run(path: Path, objects: SplitObjects) -> SplitDetections:
 
 
 def _read_json(path: Path, objects: SplitObjects, *, any_score: bool) -> SplitDetections:
-    """Read the output of `detect --json` if the first item has a key `image`, and COCO's results otherwise."""
+    """Read COCO's results, or the output of `detect --json` if the first item has a key `image`."""
+    plain = read_plain_coco_results(path, objects.index, any_score=any_score)
+    if plain is not None:
+        return plain
     batches = read_json_list(path, expected="detections as COCO's results or detect --json have them")
     first = next(batches, None)
     has_images = first is not None and isinstance(first.values[0], dict) and "image" in first.values[0]

@@ -4,7 +4,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -87,12 +86,14 @@ def read_coco_ground_truth(path: Path, left_out: Collection[int] | None = None) 
     labels = {category: label for label, category in enumerate(categories)}
     objects: list[tuple[Any, ...]] = []
     known: set[int] = set()
-    for position, item in enumerate(coco_json.list_of(content, "annotations", path)):
-        with Faults().at(partial(coco_json.place_of, path, "annotations", position, item)):
-            objects.append(_read_object(item, rows, labels))
+    annotations = coco_json.list_of(content, "annotations", path)
+    with Faults().at(lambda: coco_json.place_of(path, "annotations", len(objects), annotations[len(objects)])):
+        for position, item in enumerate(annotations):
+            values = _read_object(item, rows, labels)
             number = coco_json.field_of(item, "id", int) if "id" in item else -1 - position
             coco_json.check_new(number, known, "annotation")
             known.add(number)
+            objects.append(values)
     columns = np.array(objects, _COLUMNS)
     return SplitObjects(index, **{name: columns[name] for name in _COLUMNS.names or ()})
 
@@ -108,8 +109,9 @@ def _read_index(content: coco_json.Record, path: Path, categories: dict[int, str
     images: dict[int, Any] = {}
     file_names: list[str] = []
     sizes: list[tuple[int, int] | None] = []
-    for position, item in enumerate(coco_json.list_of(content, "images", path)):
-        with Faults().at(partial(coco_json.place_of, path, "images", position, item)):
+    items = coco_json.list_of(content, "images", path)
+    with Faults().at(lambda: coco_json.place_of(path, "images", len(sizes), items[len(sizes)])):
+        for item in items:
             number = coco_json.field_of(item, "id", int)
             coco_json.check_new(number, images, "image")
             images[number] = item

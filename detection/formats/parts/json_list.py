@@ -52,20 +52,29 @@ def read_json_list(path: Path, *, expected: str) -> Iterator[JsonItems]:
         raise InputError(f"{path}:{line}: expected {expected}, a json list, got '{start[:20]}'")
     items = JsonItems(path, text, 0, [], [])
     while "]" not in separator[0]:
-        if len(items.values) == ITEMS_AT_ONCE:
-            yield items
-            items = JsonItems(path, text, items.first + ITEMS_AT_ONCE, [], [])
-        items.starts.append(separator.end())
         with naming_lines(path, text, start=separator.end()):
-            value, end = _DECODER.raw_decode(text, separator.end())
-            separator = _SEPARATOR.match(text, end)
-            if separator is None:
-                raise json.JSONDecodeError("Expecting ',' or ']' behind an item", text, end)
-        items.values.append(value)
+            separator = _decode_items(items, separator)
+        yield items
+        items = JsonItems(path, text, items.first + ITEMS_AT_ONCE, [], [])
     if text[separator.end() :].strip():
         raise InputError(f"{path}:{line_at(text, separator.end())}: expected the end of the file behind the list")
-    if items.values:
-        yield items
+
+
+def _decode_items(items: JsonItems, separator: re.Match[str]) -> re.Match[str]:
+    """Append items behind a separator to `items`, and return the separator behind them, which may end the list.
+
+    Raises:
+        json.JSONDecodeError: if the text is malformed; further errors are those of the decoder.
+    """
+    while "]" not in separator[0] and len(items.values) < ITEMS_AT_ONCE:
+        items.starts.append(separator.end())
+        value, end = _DECODER.raw_decode(items.text, separator.end())
+        items.values.append(value)
+        behind = _SEPARATOR.match(items.text, end)
+        if behind is None:
+            raise json.JSONDecodeError("Expecting ',' or ']' behind an item", items.text, end)
+        separator = behind
+    return separator
 
 
 def write_json_list(path: Path, items: Sequence[Any]) -> None:

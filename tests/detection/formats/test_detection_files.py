@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from detection.errors import InputError
+from detection.formats.coco_results import read_plain_coco_results
 from detection.formats.detections import FORMATS, read_detections, write_detections
 from detection.structures.split_columns import SplitDetections, SplitObjects
 from tests.detection.formats.detection_examples import example_detections, rows_of
@@ -97,6 +100,32 @@ def test_coco_by_hand(truth: SplitObjects, tmp_path: Path) -> None:
     assert rows_of(found) == [(0, 1, 0.5, 10, 20, 30, 40), (1, 1, 0.5, 10, 20, 30, 40)]
     write_detections(path, found[found.images == 1], file_format="coco", split="val")
     assert json.loads(path.read_text()) == [item]
+
+
+def test_both_readers_of_coco_agree(truth: SplitObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.json"
+    generator = np.random.default_rng(0)
+    rows = generator.integers(len(example_detections(truth)), size=500)
+    detections = example_detections(truth)[rows]
+    write_detections(path, replace(detections, scores=generator.random(500)), file_format="coco", split="val")
+    assert read_plain_coco_results(path, truth.index) is not None
+    fast = read_detections(path, truth)
+    monkeypatch.setattr("detection.formats.detections.read_plain_coco_results", lambda *_, **__: None)
+    careful = read_detections(path, truth)
+    for name in ("images", "labels", "boxes_xywh", "scores"):
+        np.testing.assert_array_equal(getattr(fast, name), getattr(careful, name))
+
+
+@pytest.mark.parametrize("change", [{"score": 1.5}, {"image_id": 4}, {"category_id": 2}, {"bbox": [0, 0, -1, 1]}])
+def test_only_the_careful_reader_names_a_wrong_line(
+    change: dict[str, Any], truth: SplitObjects, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.json"
+    item = {"image_id": 3, "category_id": 90, "bbox": [10.0, 20.0, 30.0, 40.0], "score": 0.5}
+    path.write_text("[" + ",\n".join(map(json.dumps, [item, item | change])) + "]")
+    assert read_plain_coco_results(path, truth.index) is None
+    with pytest.raises(InputError, match=r"results\.json:2: \[1\]: expected"):
+        read_detections(path, truth)
 
 
 @pytest.mark.parametrize("name", ["000003", "images/000003.jpg", "/elsewhere/000003.jpg", "000003.png", "C/000003"])

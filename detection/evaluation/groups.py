@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.structures.arrays import BoolArray, IntArray
+from detection.structures.arrays import BoolArray, Float64Array, IntArray
 
 
 def is_new(values: NDArray[Any]) -> BoolArray:
@@ -13,6 +13,17 @@ def is_new(values: NDArray[Any]) -> BoolArray:
     new = np.ones(len(values), np.bool_)
     new[1:] = values[1:] != values[:-1]
     return new
+
+
+def sort_stably(values: Float64Array) -> IntArray:
+    """Return the rows of values [P] in rising order, equal ones in the given order: [P].
+
+    It does what NumPy's stable `argsort` does, with its unstable sorts, which use vector instructions and are together
+    three times as fast.
+    """
+    rows = np.argsort(values)
+    groups = is_new(values[rows]).cumsum()  # of equal values
+    return np.sort(groups * len(values) + rows) % max(len(values), 1)
 
 
 def first_largest(values: NDArray[np.float64], starts: IntArray) -> IntArray:

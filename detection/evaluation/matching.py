@@ -1,4 +1,4 @@
-"""Matching of detections with objects by the rules of ILSVRC and PASCAL VOC; pycocotools does it for COCO's rule.
+"""Matching of detections with objects by the rules of ILSVRC and PASCAL VOC; `coco_rule` does it by COCO's.
 
 All IoUs are float64. For boxes with whole pixels an IoU is then the double nearest to the true ratio, and so is each
 threshold, so that an IoU at exactly the threshold compares as equal.
@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evaluation.groups import is_new
+from detection.evaluation.groups import is_new, sort_stably
 from detection.evaluation.rules import MatchingRule
 from detection.structures.arrays import BoolArray, Float64Array, IntArray
 from detection.structures.boxes import paired_iou
-from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitObjects
+from detection.structures.split_columns import SplitBoxes, SplitDetections, SplitObjects, xywh_to_corners
 
 FALSE_POSITIVE, TRUE_POSITIVE, IGNORED = 0, 1, 2
 PAIRS_AT_ONCE = 1 << 16
@@ -61,10 +61,11 @@ def match(
     keys = image_classes(detections)[order]
     # 1. Pair every detection with the objects that it overlaps enough, in blocks of limited size.
     blocks = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    detection_boxes, object_boxes = detections.boxes[order], objects.boxes
+    object_boxes = objects.boxes
     thresholds = rule.iou_thresholds(object_boxes)
     for block in pairs_of_equal(keys, image_classes(objects)):
-        iou = paired_iou(detection_boxes[block.places], object_boxes[block.objects])
+        detection_boxes = xywh_to_corners(detections.boxes_xywh[order[block.places]])
+        iou = paired_iou(detection_boxes, object_boxes[block.objects])
         enough = (iou >= thresholds[block.objects]) & (iou > 0)
         candidates = Pairs(block.places[enough], block.objects[enough])
         blocks.append(_by_preference(candidates, iou[enough], objects.ignored, rule))
@@ -85,7 +86,7 @@ def rank(detections: SplitDetections, *, by_image: bool) -> IntArray:
     Equal scores rank by image if `by_image` is True, then in the given order.
     """
     order = np.argsort(detections.images, kind="stable") if by_image else np.arange(len(detections))
-    return order[np.argsort(-detections.scores[order], kind="stable")]
+    return order[sort_stably(-detections.scores[order])]
 
 
 def image_classes(boxes: SplitBoxes) -> IntArray:
@@ -104,8 +105,9 @@ def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
     """
     by_key = np.argsort(object_keys, kind="stable")
     places = np.flatnonzero(np.isin(keys, object_keys))  # few detections, found faster than by bisection
-    first = np.searchsorted(object_keys[by_key], keys[places], "left")
-    counts = np.searchsorted(object_keys[by_key], keys[places], "right") - first
+    known, firsts, key_counts = np.unique(object_keys[by_key], return_index=True, return_counts=True)
+    groups = np.searchsorted(known, keys[places])
+    first, counts = firsts[groups], key_counts[groups]
     cuts = np.searchsorted(counts.cumsum(), np.arange(PAIRS_AT_ONCE, counts.sum(), PAIRS_AT_ONCE))
     for block in np.split(np.arange(len(places)), cuts):
         repeated = np.repeat(block, counts[block])

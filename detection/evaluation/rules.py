@@ -78,5 +78,5 @@ VOC = MatchingRule("voc", half_iou_thresholds, passes_over_taken=False, recall_l
 COCO_AT_HALF = MatchingRule(
     "coco at IoU 0.5", half_iou_thresholds, passes_over_taken=True, recall_levels=HUNDREDTHS, ties_by_image=True
 )
-"""COCO's rule at an IoU of 0.5, for splits without crowds: COCO computes overlaps with crowds in another way, which
-only pycocotools implements."""
+"""COCO's rule at an IoU of 0.5, for splits without crowds: COCO computes overlaps with crowds in another way,
+which only `coco_rule` implements."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from detection.evaluation.coco_rule import score_by_pycocotools
+from detection.evaluation.coco_rule import score_by_coco
 from detection.evaluation.metrics import DetectionMetrics, score_by_matching
 from detection.evaluation.rules import ILSVRC, VOC, VOC2007, MatchingRule
 from detection.structures.detections import Detections
@@ -19,7 +19,7 @@ from detection.structures.split_columns import (
 
 RULES: Mapping[str, Callable[[SplitObjects, SplitDetections], DetectionMetrics]] = {
     **{rule.name: partial(score_by_matching, rule=rule) for rule in (ILSVRC, VOC2007, VOC)},
-    "coco": score_by_pycocotools,
+    "coco": score_by_coco,
 }
 
 

@@ -1,106 +1,95 @@
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from torchmetrics.detection import MeanAveragePrecision
 
 from detection.evaluation import score
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.evaluation.metrics import DetectionMetrics
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
+from tests.detection.evaluation.coco_examples import CLASSES, PROGRAMS, official, random_split
 
-CLASSES = 3
-STATISTICS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR_1", "AR_10", "AR_100")
-
-
-def random_split(seed: int, images: int = 12) -> tuple[SplitObjects, SplitDetections]:
-    """Objects of all sizes, of which several are crowds, and boxes near them and elsewhere, with equal scores."""
-    generator = np.random.default_rng(seed)
-    numbers = generator.permutation(np.arange(50, 50 + images))  # so that their order is not that of the rows
-    index = split_index(
-        [str(number) for number in numbers],
-        ("cat", "dog", "owl"),
-        coco_image_ids=numbers.tolist(),
-        category_ids=[1, 17, 90],
-    )
-    count = 5 * images
-    rows, labels = generator.integers(images, size=count), generator.integers(CLASSES, size=count)
-    boxes = np.hstack([generator.uniform(0, 300, (count, 2)), generator.choice([20, 50, 150], (count, 2))]).round(1)
-    crowd = generator.random(count) < 0.15
-    areas = boxes[:, 2] * boxes[:, 3] * generator.uniform(0.5, 1, count)
-    objects = SplitObjects(index, rows, labels, boxes, crowd, crowd, areas)
-    around = np.repeat(boxes, 4, axis=0) + generator.normal(0, 6, (4 * count, 4))
-    around[:, 2:] = np.maximum(around[:, 2:], 0)
-    guesses = np.where(generator.random(4 * count) < 0.8, np.repeat(labels, 4), 0)
-    scores = generator.random(4 * count).round(2)
-    return objects, SplitDetections(index, np.repeat(rows, 4), guesses, around, scores)
-
-
-def official(objects: SplitObjects, detections: SplitDetections) -> Any:
-    """COCO's evaluation as its users run it: on dictionaries as in the files, loaded by `loadRes`."""
-    index = objects.index
-    ground_truth = COCO()
-    ground_truth.dataset = {
-        "info": {},
-        "images": [{"id": int(number)} for number in index.coco_image_ids],
-        "categories": [{"id": int(number)} for number in index.category_ids],
-        "annotations": [
-            {
-                "id": row + 1,
-                "image_id": int(index.coco_image_ids[objects.images[row]]),
-                "category_id": int(index.category_ids[objects.labels[row]]),
-                "bbox": objects.boxes_xywh[row].tolist(),
-                "area": float(objects.areas[row]),
-                "iscrowd": int(objects.crowd[row]),
-            }
-            for row in range(len(objects))
-        ],
-    }
-    results = [
-        {
-            "image_id": int(index.coco_image_ids[detections.images[row]]),
-            "category_id": int(index.category_ids[detections.labels[row]]),
-            "bbox": detections.boxes_xywh[row].tolist(),
-            "score": float(detections.scores[row]),
-        }
-        for row in range(len(detections))
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground_truth.createIndex()
-        evaluation = COCOeval(ground_truth, ground_truth.loadRes(copy.deepcopy(results)), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation
+Split = tuple[SplitObjects, SplitDetections]
 
 
 @pytest.fixture(name="split", scope="module")
-def random_split_fixture() -> tuple[SplitObjects, SplitDetections]:
+def random_split_fixture() -> Split:
     return random_split(0)
 
 
 @pytest.fixture(name="metrics", scope="module")
-def score_of_the_split(split: tuple[SplitObjects, SplitDetections]) -> DetectionMetrics:
+def score_of_the_split(split: Split) -> DetectionMetrics:
     return score(*split, "coco")
 
 
-def test_is_what_pycocotools_says(split: tuple[SplitObjects, SplitDetections], metrics: DetectionMetrics) -> None:
-    evaluation = official(*split)
-    assert [metrics.details[name] for name in STATISTICS] == evaluation.stats[:9].tolist()
+def equal_overlaps(objects: SplitObjects, detections: SplitDetections) -> Split:
+    boxes = [split.boxes_xywh.round(-1) for split in (objects, detections)]
+    return replace(objects, boxes_xywh=boxes[0]), replace(detections, boxes_xywh=boxes[1])
+
+
+CASES: dict[str, Callable[[SplitObjects, SplitDetections], Split]] = {
+    "as they are": lambda objects, detections: (objects, detections),
+    "equal overlaps": equal_overlaps,
+    "more than 100 a class": lambda objects, detections: (objects, detections[np.arange(len(detections)).repeat(9)]),
+    "areas between two sizes": lambda objects, detections: (
+        replace(objects, areas=objects.areas * 0 + 32**2),
+        detections,
+    ),
+    "crowds only": lambda objects, detections: (objects[objects.crowd], detections),
+    "a class without objects": lambda objects, detections: (objects[objects.labels != 1], detections),
+    "a class without detections": lambda objects, detections: (objects, detections[detections.labels != 1]),
+    "one detection": lambda objects, detections: (objects, detections[np.arange(1)]),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("case", CASES)
+def test_is_what_other_programs_say(case: str, program: str) -> None:
+    split = CASES[case](*random_split(0))
+    evaluation, metrics = official(*split, program), score(*split, "coco")
+    expected = np.array(evaluation.stats)
+    np.testing.assert_array_equal(list(metrics.details.values()), np.where(expected == -1, np.nan, expected))
+    precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
+    by_class = precision[:, :, :, 0, -1].mean(axis=(0, 1))
+    np.testing.assert_allclose(metrics.average_precision, np.where(by_class == -1, np.nan, by_class), atol=1e-12)
+    by_class = recall[:, :, 0, -1].mean(axis=0)
+    np.testing.assert_allclose(metrics.recall, np.where(by_class == -1, np.nan, by_class), atol=1e-12)
+
+
+def test_figures_are_plausible(metrics: DetectionMetrics) -> None:
     assert 0.1 < metrics.mean_average_precision < 0.9
-    assert metrics.mean_average_precision == pytest.approx(evaluation.stats[0], abs=1e-12)
-    by_class = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1))
-    np.testing.assert_allclose(metrics.average_precision, by_class, atol=1e-12)
-    np.testing.assert_allclose(metrics.recall, evaluation.eval["recall"][:, :, 0, -1].mean(axis=0), atol=1e-12)
+    assert metrics.mean_average_precision == pytest.approx(metrics.details["AP"], abs=1e-12)
+    assert all(0.1 < value < 0.95 for value in metrics.details.values())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_detections_take_the_objects_of_pycocotools(case: str) -> None:
+    objects, detections = CASES[case](*random_split(1))
+    matches = score(objects, detections, "coco").matches
+    expected = np.full(len(detections), IGNORED, np.int8)
+    taken = np.full(len(detections), -1)
+    for image in official(objects, detections).evalImgs:
+        if image is not None and image["aRng"] == [0, 1e10]:
+            rows, numbers = np.array(image["dtIds"], np.int64) - 1, image["dtMatches"][0].astype(np.int64)
+            hit = np.where(numbers > 0, TRUE_POSITIVE, FALSE_POSITIVE)
+            expected[rows], taken[rows] = np.where(image["dtIgnore"][0], IGNORED, hit), numbers - 1
+    np.testing.assert_array_equal(matches.outcomes, expected)
+    np.testing.assert_array_equal(matches.objects, taken)
+    ranks = np.argsort(np.argsort(detections.index.coco_image_ids))[detections.images]
+    np.testing.assert_array_equal(matches.order, np.lexsort((ranks, -detections.scores)))
+
+
+def test_without_detections_nothing_is_found() -> None:
+    objects, detections = random_split(2)
+    metrics = score(objects, detections[np.arange(0)], "coco")
+    assert set(metrics.details.values()) == {0}
+    assert metrics.recall.tolist() == [0] * CLASSES
 
 
 def test_rankings_give_the_same_precision(metrics: DetectionMetrics) -> None:
@@ -110,7 +99,7 @@ def test_rankings_give_the_same_precision(metrics: DetectionMetrics) -> None:
         assert average == pytest.approx(metrics.average_precision[label], abs=1e-12)
 
 
-def test_crowds_do_not_count(split: tuple[SplitObjects, SplitDetections], metrics: DetectionMetrics) -> None:
+def test_crowds_do_not_count(split: Split, metrics: DetectionMetrics) -> None:
     objects, _ = split
     assert objects.crowd.any()
     expected = np.bincount(objects.labels[~objects.crowd], minlength=CLASSES)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detection.evaluation.groups import first_largest, is_new
+from detection.evaluation.groups import first_largest, is_new, sort_stably
 
 
 def test_new_values() -> None:
@@ -23,3 +23,10 @@ def test_agrees_with_a_loop() -> None:
     starts = np.unique([0, *generator.integers(200, size=60)])
     expected = [start + int(part.argmax()) for start, part in zip(starts, np.split(values, starts[1:]), strict=True)]
     assert first_largest(values, starts).tolist() == expected
+
+
+def test_equal_values_stay_in_their_order() -> None:
+    assert sort_stably(np.array([2.0, -0.0, 1, 0, 2])).tolist() == [1, 3, 2, 0, 4]
+    assert sort_stably(np.zeros(0)).tolist() == []
+    values = np.random.default_rng(0).random(5000).round(2)
+    np.testing.assert_array_equal(sort_stably(values), np.argsort(values, kind="stable"))

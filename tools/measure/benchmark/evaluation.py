@@ -1,26 +1,29 @@
-"""The benchmark of evaluation: scoring and analysis of a split as large as ILSVRC's, and pycocotools on a part of it.
+"""The benchmark of evaluation: scoring and analysis of a split as large as ILSVRC's, and of other programs.
 
 detect-benchmark evaluation
+RAYON_NUM_THREADS=1 OMP_NUM_THREADS=1 detect-benchmark evaluation    # hotcoco uses all cores otherwise
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import os
 import resource
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jsonargparse import Namespace
 
 from detection.evaluation import RULES, score
-from detection.evaluation.coco_rule import to_pycocotools
-from detection.evaluation.rules import COCO_AT_HALF
 from detection.evaluation.uncertainty.bootstrap import bootstrap_intervals, draw_images
+from detection.formats.coco_results import write_coco_results
+from detection.formats.ground_truth import coco_ground_truth
+from detection.structures.arrays import Float64Array
 from detection.structures.split_columns import (
     SplitDetections,
     SplitObjects,
@@ -30,11 +33,19 @@ from detection.structures.split_columns import (
 )
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, Resamples, Seed, whole
+from tools.measure.benchmark.coco_programs import MODULES, OURS, CocoProgram, Files, coco_programs
 from tools.measure.benchmark.timing import time_run
 from tools.report.analysis import analyse
+from tools.report.text_table import format_table
 
 OBJECTS_AN_IMAGE = 2.76
 """The number of objects per image in ILSVRC's validation split: 55,502 in 20,121 images."""
+
+SLOW = 60
+"""The number of seconds after which a program is not measured again."""
+
+STEPS = ("IoU 0.5", "COCO's rule", "read JSON", "JSON to figures", "whole command")
+"""What is timed: scoring of tables at one IoU threshold and at all ten, reading, reading and scoring, and a process."""
 
 DETECTIONS_AN_OBJECT = 8
 """The number of detections around an object, with its class; the others lie anywhere, with any class."""
@@ -46,7 +57,8 @@ def build_parser() -> OptionParser:
     parser.add_argument("--images", type=Count, default=20_000, help="number of images")
     parser.add_argument("--detections", type=whole(0, 10_000), default=100, help="number of detections in each image")
     parser.add_argument("--classes", type=whole(1, 100_000), default=200, help="number of classes")
-    parser.add_argument("--compared-images", type=Count, default=2_000, help="images that pycocotools scores too")
+    parser.add_argument("--compared-images", type=Count, default=2_000, help="images that all programs score")
+    parser.add_argument("--repeat", type=Count, default=3, help="how often each program scores them")
     parser.add_argument(
         "--resamples", type=Resamples, default=1_000, help="resamples of the bootstrap; 0 for no bootstrap"
     )
@@ -71,7 +83,13 @@ def main(arguments: Sequence[str]) -> None:
     print(f"  peak memory {peak_memory():.0f} MB, of which {before:.0f} MB before scoring")
     compared = min(options.compared_images, options.images)
     fewer = select_images(objects, np.arange(compared))
-    compare_with_pycocotools(fewer, replace(detections[detections.images < compared], index=fewer.index))
+    print(f"{compared} of the images, least of {options.repeat} times in turn, hotcoco with {threads()} threads")
+    compare_programs(fewer, replace(detections[detections.images < compared], index=fewer.index), options.repeat)
+
+
+def threads() -> str:
+    """Return the number of threads that hotcoco may use."""
+    return os.environ.get("RAYON_NUM_THREADS") or str(os.cpu_count())
 
 
 def synthetic_split(options: Namespace) -> tuple[SplitObjects, SplitDetections]:
@@ -105,29 +123,45 @@ def _random_boxes(generator: np.random.Generator, count: int) -> Any:
     return corners_to_xywh(corners.reshape(count, 4))
 
 
-def compare_with_pycocotools(objects: SplitObjects, detections: SplitDetections) -> None:
-    """Score with both, at IoU 0.5 and for all sizes; print the times and the largest difference of the results."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = prepare_pycocotools(objects, detections)
-        theirs, _ = time_run(lambda: (evaluation.evaluate(), evaluation.accumulate()))
-    ours, metrics = time_run(lambda: score(objects, detections, COCO_AT_HALF))
-    precision = evaluation.eval["precision"][0, :, :, 0, 0]  # [101, C]
-    expected = np.where(precision == -1, np.nan, precision).mean(axis=0)
-    apart = np.nanmax(np.abs(expected - metrics.average_precision), initial=0)
-    print(f"{len(objects.index.image_ids)} of the images, AP at IoU 0.5, apart by at most {apart:.1e}")
-    print(f"  {'pycocotools':24} {theirs:7.2f} s  evaluate and accumulate, tables prepared before")
-    print(f"  {'this project':24} {ours:7.2f} s  {theirs / ours:.0f} times as fast")
+def compare_programs(objects: SplitObjects, detections: SplitDetections, repeat: int) -> None:
+    """Score by COCO's rule with all programs in turn, and print the least times and the differences of the figures."""
+    programs = coco_programs()
+    seconds: dict[str, list[list[float]]] = {name: [] for name in programs}
+    figures: dict[str, Float64Array] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "truth.json", Path(folder) / "results.json"
+        files[0].write_bytes(coco_ground_truth(objects))
+        write_coco_results(files[1], detections)
+        for _ in range(repeat):
+            for name, program in programs.items():
+                if np.sum(seconds[name]) < SLOW:
+                    times, figures[name] = time_program(program, files)
+                    seconds[name].append(times)
+    print(format_comparison({name: np.min(times, axis=0) for name, times in seconds.items()}))
+    for name in list(figures)[1:]:
+        apart = np.abs(figures[name] - figures[OURS]).max()
+        print(f"{name}: figures apart by at most {apart:.1e}")
+    for name in [name for name in MODULES if name not in programs]:
+        print(f"{name}: not installed; `pip install 'inception-rcnn[benchmark]'` adds it")
 
 
-def prepare_pycocotools(objects: SplitObjects, detections: SplitDetections) -> Any:
-    """Return the evaluation of pycocotools, restricted to what is compared."""
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+def time_program(program: CocoProgram, files: Files) -> tuple[list[float], Float64Array]:
+    """Return the seconds of each of `STEPS`, and all figures."""
+    reading, tables = time_run(partial(program.read, files))
+    half, precision = time_run(partial(program.evaluate_half, tables))
+    scoring, figures = time_run(partial(program.evaluate, tables))
+    command, _ = time_run(partial(program.command, files))
+    return [half, scoring, reading, reading + scoring, command], np.concatenate([precision, figures])
 
-    evaluation = COCOeval(*to_pycocotools(objects, detections), "bbox")
-    evaluation.params.iouThrs = np.array([0.5])
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-    evaluation.params.maxDets = [100]
-    return evaluation
+
+def format_comparison(seconds: Mapping[str, Float64Array]) -> str:
+    """Return a table of the seconds of `STEPS` by program, and of their ratios to those of this project."""
+    rows = [["", *(cell for step in STEPS for cell in (step, ""))]]
+    for name, times in seconds.items():
+        ratios = times / seconds[OURS]
+        cells = [f"{time:.2f} s" for time in times], [f"{ratio:.1f}x" for ratio in ratios]
+        rows.append([f"  {name}", *(cell for pair in zip(*cells, strict=True) for cell in pair)])
+    return format_table(rows)
 
 
 def peak_memory() -> float:

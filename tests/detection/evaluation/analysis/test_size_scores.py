@@ -7,16 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pycocotools.cocoeval import COCOeval
 
 from detection.evaluation import score
 from detection.evaluation.analysis.size_scores import score_by_size
 from detection.evaluation.average_precision import average_precision
-from detection.evaluation.coco_rule import to_pycocotools
 from detection.evaluation.metrics import DetectionMetrics
 from detection.evaluation.rules import COCO_AT_HALF, ILSVRC, VOC, VOC2007, MatchingRule
 from detection.structures.boxes import paired_iou
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
+from tests.detection.evaluation.coco_examples import prepare
 
 SIZES = ("small", "medium", "large")
 
@@ -39,7 +38,7 @@ def random_split(seed: int, *, crowds: bool) -> tuple[SplitObjects, SplitDetecti
 
 def test_agrees_with_pycocotools() -> None:
     objects, detections = random_split(0, crowds=False)
-    evaluation = COCOeval(*to_pycocotools(objects, detections), "bbox")
+    evaluation = prepare(objects, detections)
     evaluation.params.iouThrs = np.array([0.5])
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()

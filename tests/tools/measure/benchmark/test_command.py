@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,9 @@ def test_data_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_against_other_programs(capsys: pytest.CaptureFixture[str]) -> None:
     size = ["--images", "60", "--detections", "30", "--classes", "5", "--compared-images", "40", "--resamples", "10"]
-    assert benchmark.main(["evaluation", *size]) == 0
+    assert benchmark.main(["evaluation", *size, "--repeat", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "60 images, 166 objects, 1800 detections, 5 classes"
     scores = [float(line.split()[-1]) for line in lines[1:4]]
@@ -137,8 +138,24 @@ def test_evaluation_against_pycocotools(capsys: pytest.CaptureFixture[str]) -> N
     assert all(0.1 < score < 0.9 for score in scores)
     assert lines[5].split()[0] == "analysis"
     assert lines[7].startswith("40 of the images")
-    assert float(lines[7].split()[-1]) < 1e-12  # how far the two results are apart
-    assert lines[9].split()[0:2] + lines[9].split()[-3:] == ["this", "project", "times", "as", "fast"]
+    programs = ["hotcoco", "faster-coco-eval", "pycocotools"]
+    rows = [line.replace("this project", "ours").split() for line in lines[9:13]]
+    assert [row[0] for row in rows] == ["ours", *programs]
+    for name, *cells in rows:
+        assert len(cells) == 15  # number, unit and ratio
+        assert (name == "ours") == (cells[2::3] == ["1.0x"] * 5)
+        assert float(cells[9]) == pytest.approx(float(cells[3]) + float(cells[6]), abs=0.02)
+    differences = {line.split(":")[0]: float(line.split()[-1]) for line in lines[13:]}
+    assert list(differences) == programs
+    assert max(differences.values()) < 1e-12
+
+
+def test_program_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
+    size = ["--images", "5", "--detections", "3", "--classes", "2", "--resamples", "0", "--repeat", "1"]
+    assert benchmark.main(["evaluation", *size]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "pycocotools: not installed; `pip install 'inception-rcnn[benchmark]'` adds it"
 
 
 def test_synthetic_detections_are_as_many_as_asked_for() -> None:

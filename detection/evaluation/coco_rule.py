@@ -70,10 +70,8 @@ def score_by_coco(objects: SplitObjects, detections: SplitDetections) -> Detecti
     order = _rank(detections)
     ranked = _take_objects(objects, detections, order)
     counts = _count_objects(objects)  # [A, C]
-    precision, recalls = (
-        _precision(ranked, counts),
-        {limit: _recall(ranked, counts, limit) for limit in DETECTION_LIMITS},
-    )
+    precision = _precision(ranked, counts)
+    recalls = {limit: _recall(ranked, counts, limit) for limit in DETECTION_LIMITS}
     counted = counts[ANY_SIZE] > 0
     return DetectionMetrics(
         rule="coco",

@@ -41,7 +41,7 @@ from tools.report.text_table import format_table
 OBJECTS_AN_IMAGE = 2.76
 """The number of objects per image in ILSVRC's validation split: 55,502 in 20,121 images."""
 
-SLOW = 60
+SLOW = 30
 """The number of seconds after which a program is not measured again."""
 
 STEPS = ("IoU 0.5", "COCO's rule", "read JSON", "JSON to figures", "whole command")

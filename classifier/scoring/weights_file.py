@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from detection.runtime.tensor_file import (
+from detection.runtime.weights_files.tensor_file import (
     Storage,
     WithoutInitialisation,
     build_network,

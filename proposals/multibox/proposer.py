@@ -15,7 +15,7 @@ from detection.runtime.device import (
     to_device,
 )
 from detection.runtime.portable import Portable
-from detection.runtime.tensor_file import find_file
+from detection.runtime.weights_files.tensor_file import find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms
 from detection.structures.contracts import Proposals

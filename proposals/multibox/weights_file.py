@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detection.runtime.tensor_file import WithoutInitialisation, build_network, read_tensors, write_tensors
+from detection.runtime.weights_files.tensor_file import (
+    WithoutInitialisation,
+    build_network,
+    read_tensors,
+    write_tensors,
+)
 from proposals.multibox.network import MultiBox
 
 SHIPPED = Path(__file__).parent.parent / "weights"

@@ -28,8 +28,9 @@ class Ensemble:
     refines boxes. `detect-calibrate-cascade` finds the thresholds, one after the other.
 
     Args:
-        members: weights files, or bare names of shipped ones. The first one leads the cascade and should be fast. A
-            member may be named twice, so that it looks at refined boxes again (`follow_boxes`); it is loaded once.
+        members: weights files, ONNX files, or bare names of shipped files. The first one leads the cascade and should
+            be fast. A member may be named twice, so that it looks at refined boxes again (`follow_boxes`); it is loaded
+            once.
         device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
         precision: number format of the networks; None is the fastest one, see `find_precision`.
         batch_size: regions that pass through a network at once, which is halved if they do not fit into memory; None is
@@ -123,7 +124,7 @@ class Ensemble:
 
 
 def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:
-    """Check that two networks have the same classes and head, so that their probabilities can be averaged.
+    """Check that two networks have the same classes, head and device, so that their probabilities can be averaged.
 
     Raises:
         InputError: naming the file of `network`, and the first difference.
@@ -134,4 +135,8 @@ def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:
         raise InputError(
             f"{network.path}: expected head '{first.description.head}' as in {first.path}, got "
             f"'{network.description.head}'"
+        )
+    if network.device != first.device:
+        raise InputError(
+            f"{network.path}: expected device {first.device} as for {first.path}, got {network.device}; set device: cpu"
         )

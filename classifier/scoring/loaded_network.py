@@ -18,12 +18,14 @@ from classifier.layers.pixel_scale import PixelScale
 from classifier.region_network import RegionOutputs, mirror_deltas
 from classifier.scoring.cuda_graphs import BatchGraphs, next_size
 from classifier.scoring.execution import find_execution, prepare
+from classifier.scoring.onnx_network import load_onnx_network
 from classifier.scoring.weights_file import find_weights, load_region_network
 from classifier.warp.crop import ImageRegions, warp_regions, warp_to_bytes
 from detection.errors import InputError
 from detection.runtime.device import (
     Precision,
     find_device,
+    find_onnx_device,
     find_precision,
     is_out_of_memory,
     naming_failed_device,
@@ -32,6 +34,7 @@ from detection.runtime.device import (
 from detection.runtime.int8 import QuantisedInput
 from detection.runtime.pixels import SCALE
 from detection.runtime.portable import Portable
+from detection.runtime.weights_files.onnx_file import SUFFIX as ONNX_SUFFIX
 
 Output = TypeVar("Output")
 
@@ -116,7 +119,8 @@ class LoadedNetwork(Portable):
     If a batch does not fit into the memory of the device, the batch size is halved for it and for all later batches.
 
     Args:
-        weights: a safetensors file written by `detect-train export`, or the bare name of a shipped one.
+        weights: a safetensors file written by `detect-train export`, or the bare name of a shipped one; or an ONNX file
+            written by `detect-export`, which is computed on the CPU by ONNX Runtime.
         device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
         precision: number format of the network; None is the fastest one, see `find_precision`.
         batch_size: regions that pass through the network at once; None is a size that suits the device.
@@ -128,6 +132,7 @@ class LoadedNetwork(Portable):
         precision: the number format that is used.
         refines: True if `outputs` holds deltas.
         input_format: how the network wants its input.
+        step: batches on a CPU are padded to a multiple of this number of regions.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -146,12 +151,17 @@ class LoadedNetwork(Portable):
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
-        network, self.description = load_region_network(self.path)
-        if not self.description.background:
-            raise InputError(
-                f"{self.path}: expected a network that was trained on regions, got one for whole images only"
-            )
+        self.graphs: BatchGraphs | None = None
+        if self.path.suffix == ONNX_SUFFIX:
+            self._load_onnx(device, precision)
+        else:
+            self._load_tensors(device, precision)
         self.refines = refine and self.description.box_regression
+        self.batch_size = batch_size or default_batch_size(self.device, self.precision, self.input_format.size)
+
+    def _load_tensors(self, device: str | None, precision: Precision | None) -> None:
+        network, self.description = load_region_network(self.path)
+        self._require_regions()
         self.device = find_device(device)
         with naming_failed_device(self.device):
             execution = find_execution(self.device)
@@ -166,10 +176,33 @@ class LoadedNetwork(Portable):
             channels_last=execution != "plain",
             packed=any(isinstance(module, PackedConvolution) for module in network.modules()),
             by_kernel=by_kernel,
-            quantisation=_quantisation(self.network),
+            quantisation=find_quantisation(self.network),
         )
-        self.batch_size = batch_size or default_batch_size(self.device, self.precision, self.input_format.size)
+        self.step = INT8_STEP if self.precision == "int8" else 1
         self.graphs = BatchGraphs() if by_kernel else None
+
+    def _load_onnx(self, device: str | None, precision: Precision | None) -> None:
+        self.network, self.description = load_onnx_network(self.path)
+        self._require_regions()
+        read = self.network.read
+        self.device = find_onnx_device(device, precision, stored=read.precision, source=self.path)
+        self.precision = read.precision
+        self.input_format = InputFormat(
+            size=self.description.input_size,
+            context=self.description.context,
+            dtype=torch.float32,
+            channels_last=False,
+            packed=False,
+            by_kernel=False,
+            quantisation=read.quantisation,
+        )
+        self.step = 1
+
+    def _require_regions(self) -> None:
+        if not self.description.background:
+            raise InputError(
+                f"{self.path}: expected a network that was trained on regions, got one for whole images only"
+            )
 
     @torch.inference_mode()
     def outputs(self, inputs: Tensor, *, mirrored: bool = False) -> RegionOutputs:
@@ -220,8 +253,7 @@ class LoadedNetwork(Portable):
         """The size of the next batch, which may be more than the `remaining` regions."""
         if self.graphs is not None:
             return next_size(remaining, self.batch_size)
-        step = INT8_STEP if self.precision == "int8" else 1
-        return min(self.batch_size, -(-remaining // step) * step)
+        return min(self.batch_size, -(-remaining // self.step) * self.step)
 
     def _compute(self, name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int) -> Output:
         """Outputs of `function` for a batch that is padded with zeros to `size` regions."""
@@ -237,7 +269,7 @@ class LoadedNetwork(Portable):
             return self.graphs(name, function, batch)
 
 
-def _quantisation(network: nn.Module) -> tuple[float, int] | None:
+def find_quantisation(network: nn.Module) -> tuple[float, int] | None:
     """Scale in pixel values and zero point with which a network quantises the pixels, or None if it does not."""
     modules = list(network.modules())
     read = next((module for module in modules if isinstance(module, QuantisedInput)), None)

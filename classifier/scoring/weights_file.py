@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
@@ -61,6 +61,11 @@ class NetworkDescription:
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
 
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Return the description that was stored as JSON; raises `TypeError` or `KeyError` for other fields."""
+        return cls(**{**fields, "class_names": tuple(fields["class_names"])})
+
     @property
     def num_outputs(self) -> int:
         """Number of outputs: the classes, and background if it has an output."""
@@ -114,7 +119,7 @@ def load_region_network(path: Path) -> tuple[RegionNetwork, NetworkDescription]:
 
 
 def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[RegionNetwork, NetworkDescription]:
-    description = NetworkDescription(**{**fields, "class_names": tuple(fields["class_names"])})
+    description = NetworkDescription.from_fields(fields)
     with WithoutInitialisation():
         network = description.build_region_network()
     network.load_state_dict({_name_in_network(name): tensor for name, tensor in tensors.items()})

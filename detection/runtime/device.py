@@ -68,6 +68,28 @@ def find_precision(name: Precision | None, device: torch.device, *, can_quantise
     return name
 
 
+def find_onnx_device(
+    name: str | None, precision: Precision | None, *, stored: Precision, source: object
+) -> torch.device:
+    """Return the device of the network of an ONNX file, which is the CPU.
+
+    Args:
+        name: the device that the user chose, or None.
+        precision: the number type that the user chose, or None.
+        stored: the number type of the file, which cannot be changed any more.
+        source: the file, which errors name.
+
+    Raises:
+        InputError: if the user chose another device or number type.
+    """
+    device = torch.device("cpu") if name is None else find_device(name)
+    if device.type != "cpu":
+        raise InputError(f"{source}: expected device cpu for an ONNX file, got {device}; a GPU needs safetensors")
+    if precision not in (None, stored):
+        raise InputError(f"{source}: expected precision {stored}, with which detect-export wrote it, got {precision}")
+    return device
+
+
 def number_type(precision: Precision) -> torch.dtype:
     """Return the type of a network's input and of its weights that are not quantised."""
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -100,7 +122,10 @@ def prepare_forked(device: torch.device) -> None:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return True if the error says that the device has no memory left. On a CPU, only its text shows this."""
-    signs = ("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    signs = [
+        *("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+        *("Failed to allocate memory", "bad_alloc", "bad allocation"),  # ONNX Runtime
+    ]
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 

@@ -115,6 +115,10 @@ class MultiBox(nn.Module):
         boxes = decode_residuals(self.priors, outputs.residuals.float()).clamp(0, 1)
         return boxes, outputs.logits.float().sigmoid()
 
+    def propose(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the `predictions` for zero-mean RGB [B, 3, S, S]."""
+        return self.predictions(self(images))
+
     def fix_priors(self) -> None:
         """Compute once what depends only on the priors and the hidden layer, which must not change any more.
 
@@ -138,7 +142,7 @@ class MultiBox(nn.Module):
     def _hidden(self, merged: Tensor) -> Tensor:
         """Return the output of the hidden layer for each prior, before its ReLU: [B, K, hidden]."""
         features = read_at_priors(merged, self.priors, self.points)
-        shapes = prior_shapes(self.priors).to(features.dtype).expand(len(features), -1, -1)
+        shapes = prior_shapes(self.priors).to(features.dtype).expand(features.shape[0], -1, -1)
         return cast(Tensor, self.hidden(torch.cat([features, shapes], dim=2)))
 
 
@@ -185,7 +189,7 @@ def read_at_priors(features: Tensor, priors: Tensor, points: int) -> Tensor:
     places = _places(priors, points)
     across, down = places[:, None, :, 0], places[:, :, None, 1]  # [K, 1, points], [K, points, 1]
     grid = torch.stack(torch.broadcast_tensors(across, down), dim=-1).flatten(1, 2)  # [K, points x points, xy]
-    grid = (2 * grid - 1).expand(len(features), -1, -1, -1)  # grid_sample counts from -1 to 1
+    grid = (2 * grid - 1).expand(features.shape[0], -1, -1, -1)  # grid_sample counts from -1 to 1
     read = functional.grid_sample(features.float(), grid, padding_mode="border", align_corners=False)
     return read.permute(0, 2, 1, 3).flatten(2).to(features.dtype)  # [B, C, K, ...] -> [B, K, C x ...]
 

@@ -1,25 +1,30 @@
 """MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from detection.errors import InputError
 from detection.runtime.device import (
     Precision,
     find_device,
+    find_onnx_device,
     find_precision,
     naming_failed_device,
     number_type,
     to_device,
 )
 from detection.runtime.portable import Portable
+from detection.runtime.weights_files.onnx_file import SUFFIX as ONNX_SUFFIX
 from detection.runtime.weights_files.tensor_file import find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms
 from detection.structures.contracts import Proposals
-from proposals.multibox.network import as_input
+from proposals.multibox.network import MultiBox, as_input
+from proposals.multibox.onnx_network import OnnxMultiBox, load_onnx_multibox
 from proposals.multibox.weights_file import SHIPPED, load_multibox
 
 MAX_BOXES = 200
@@ -39,13 +44,14 @@ class MultiBoxProposer(Portable):
     network predicts without suppression, and its loss allows two priors to fit the same object; so suppression follows.
 
     Args:
-        weights: a safetensors file written by `detect-train-multibox export`; a bare name is one of the shipped files.
+        weights: a safetensors file written by `detect-train-multibox export`, where a bare name is one of the shipped
+            files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default the fastest one, see `find_precision`.
         max_boxes: the maximum number of proposals; 200 in GoogLeNet's detector.
         nms_iou_threshold: of the suppression.
         input_size: the side in pixels to which images are resized; by default that of the weights. A larger one shows
-            smaller objects and takes more time.
+            smaller objects and takes more time. An ONNX file has the side with which it was written.
         size_exponent: boxes are ranked by their confidence times their share of the image's area to this power. More
             than 0 makes up for objects that were smaller in training than in photographs.
 
@@ -74,12 +80,19 @@ class MultiBoxProposer(Portable):
             raise ValueError(f"input_size must be positive, got {input_size}")
         if not 0 <= size_exponent < math.inf:
             raise ValueError(f"size_exponent must be at least 0, got {size_exponent}")
-        path = find_file(weights, SHIPPED)
-        network, self.description = load_multibox(path)
-        self.input_size = input_size or self.description.input_size
         self.size_exponent = size_exponent
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
+        self.network: MultiBox | OnnxMultiBox
+        path = find_file(weights, SHIPPED)
+        if path.suffix == ONNX_SUFFIX:
+            self._load_onnx(path, device, precision, input_size)
+        else:
+            self._load_tensors(path, device, precision)
+            self.input_size = input_size or self.description.input_size
+
+    def _load_tensors(self, path: Path, device: str | None, precision: Precision | None) -> None:
+        network, self.description = load_multibox(path)
         self.device = find_device(device)
         self.precision = find_precision(precision, self.device, can_quantise=network.can_quantise, source=path)
         self.dtype = number_type(self.precision)
@@ -89,6 +102,16 @@ class MultiBoxProposer(Portable):
         if self.device.type == "cpu" and self.dtype == torch.float32:
             network.fix_priors()
         self.network = network
+
+    def _load_onnx(self, path: Path, device: str | None, precision: Precision | None, input_size: int | None) -> None:
+        self.network, self.description = load_onnx_multibox(path)
+        self.precision = self.network.read.precision
+        self.device = find_onnx_device(device, precision, stored=self.precision, source=path)
+        self.dtype = torch.float32
+        side = self.network.input_size
+        self.input_size = input_size or side or self.description.input_size
+        if side not in (None, self.input_size):
+            raise InputError(f"{path}: expected input_size {side}, with which detect-export wrote it, got {input_size}")
 
     def __call__(self, image: Image) -> Proposals:
         """Return the proposals of an image, best first."""
@@ -104,8 +127,7 @@ class MultiBoxProposer(Portable):
         """Return all boxes [K, 4] of an image, normalised, and their confidences [K]."""
         with naming_failed_device(self.device):
             pixels = torch.from_numpy(resize(image, (self.input_size, self.input_size))).to(self.device)
-            outputs = self.network(as_input(pixels.unsqueeze(0)).to(self.dtype))
-            boxes, confidences = self.network.predictions(outputs)
+            boxes, confidences = self.network.propose(as_input(pixels.unsqueeze(0)).to(self.dtype))
             return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
 
 

@@ -93,6 +93,15 @@ def read_tensors(
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
 
 
+def metadata_keys(path: Path) -> set[str]:
+    """Return the names in the metadata of a safetensors file; none if it is not such a file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(file.metadata() or ())
+    except (SafetensorError, OSError):
+        return set()
+
+
 class WithoutInitialisation(TorchFunctionMode):
     """Within this context, modules are built without initial weights, which a file will replace anyway."""
 

@@ -231,6 +231,8 @@ def test_bfloat16_keeps_the_priors(weights: Path, photo_pixels: Image) -> None:
     exact, rough = (
         MultiBoxProposer(str(weights), device="cpu", precision=precision) for precision in ("float32", "bfloat16")
     )
+    assert isinstance(rough.network, MultiBox)
+    assert isinstance(exact.network, MultiBox)
     torch.testing.assert_close(rough.network.priors, exact.network.priors, atol=0, rtol=0)
     np.testing.assert_allclose(rough.predict(photo_pixels)[0], exact.predict(photo_pixels)[0], atol=0.05)
 

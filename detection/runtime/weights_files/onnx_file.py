@@ -203,4 +203,4 @@ def _fit(shape: Shape, expected: Shape) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return shorten(SOURCE_POSITION.sub("", " ".join(str(error).split())))
+    return shorten(SOURCE_POSITION.sub("", " ".join(str(error).split())).rstrip("."))

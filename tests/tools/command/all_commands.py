@@ -91,6 +91,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-evaluate-classifier": [*dataset, "--weights", missing],
         "detect-evaluate-photos": [*dataset, "--config", missing],
         "detect-experiments": [*dataset, "--variants.missing", "{}"],
+        "detect-export": ["--config", missing, "--output", str(data / "exported")],
         "detect-fold-response-norm": ["--images", missing, "--weights", str(data / "made.safetensors")],
         "detect-import-caffe": ["--source", missing, "--weights", str(data / "made.safetensors")],
         "detect-import-torchvision": ["--source", missing, "--weights", str(data / "made.safetensors")],

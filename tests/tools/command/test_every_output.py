@@ -42,7 +42,10 @@ OUTPUTS = {
     "detect-train-multibox": ["weights"],
     "detect-train-rcnn-heads": ["save"],
 }
-"""The options of each command that name a file or folder to write. `detect-split-dataset` writes two lists."""
+"""The options of each command that name a file or folder to write, but for `WRITING_SEVERAL`."""
+
+WRITING_SEVERAL = ("detect-export", "detect-split-dataset")
+"""Commands that write several files to a folder, and have tests of their own for it."""
 
 CASES = [(name, option) for name, options in OUTPUTS.items() for option in options]
 
@@ -63,7 +66,7 @@ def test_all_outputs_are_listed() -> None:
     for name, command in all_commands().items():
         options = {action.dest for action in command.parser._actions}
         assert options & files <= set(OUTPUTS.get(name, [])), name
-        replaces = (name in OUTPUTS and name != "detect-propose") or name == "detect-split-dataset"
+        replaces = (name in OUTPUTS and name != "detect-propose") or name in WRITING_SEVERAL
         assert ("overwrite" in options) == replaces, name
 
 

@@ -1,0 +1,1 @@
+"""Export the networks of a detector to files that other programs compute."""

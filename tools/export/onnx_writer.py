@@ -1,0 +1,157 @@
+"""Writes the network of a weights file as an ONNX file: a region classifier, or MultiBox."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from classifier.region_network import RegionNetwork
+from classifier.scoring import weights_file as classifier_file
+from classifier.scoring.loaded_network import find_quantisation
+from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
+from detection.runtime.device import to_device
+from detection.runtime.weights_files.onnx_file import INPUT_KEY, INPUT_NAME, OnnxInput
+from detection.runtime.weights_files.tensor_file import metadata_keys
+from proposals.multibox import weights_file as multibox_file
+from proposals.multibox.network import MultiBox
+from tools.export.byte_layers import replace_byte_layers
+
+OnnxPrecision = Literal["float32", "int8"]
+
+EXAMPLES = 2
+"""The number of images with which PyTorch follows a network; the file then takes any number of images."""
+
+
+class Exportable(NamedTuple):
+    """A network that is ready to be written.
+
+    Attributes:
+        network: computes the outputs from images [B, 3, S, S].
+        outputs: the names of the outputs.
+        side: the side S of the images, in pixels.
+        read: how it computes, and what it reads.
+        key: the name of the description in the metadata.
+        description: the description of the network.
+    """
+
+    network: nn.Module
+    outputs: Sequence[str]
+    side: int
+    read: OnnxInput
+    key: str
+    description: dict[str, Any]
+
+
+class ProposingMultiBox(nn.Module):
+    """MultiBox with the decoding of its boxes: images [B, 3, S, S] -> boxes [B, K, 4] and confidences [B, K]."""
+
+    def __init__(self, network: MultiBox) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.propose(images)
+
+
+def open_network(path: Path, *, precision: OnnxPrecision | None, input_size: int | None) -> Exportable:
+    """Return the network of a weights file.
+
+    Args:
+        path: a safetensors file of a region classifier or of MultiBox.
+        precision: the number type of the convolutions; None is int8 if the network can compute in it.
+        input_size: the side of the images of MultiBox; None is that of its description.
+
+    Raises:
+        InputError: naming the file, if it cannot be used, or the network cannot compute in int8 as asked for.
+    """
+    if multibox_file.METADATA_KEY in metadata_keys(path):
+        multibox, fields = multibox_file.load_multibox(path)
+        read = OnnxInput(_prepare(multibox, precision, path))
+        side, outputs = input_size or fields.input_size, ("boxes", "confidences")
+        return Exportable(ProposingMultiBox(multibox), outputs, side, read, multibox_file.METADATA_KEY, asdict(fields))
+    network, description = classifier_file.load_region_network(path)
+    chosen = _prepare(network, precision, path)
+    return Exportable(
+        network,
+        ("logits", "deltas") if description.box_regression else ("logits",),
+        description.input_size,
+        OnnxInput(chosen, find_quantisation(network)),
+        classifier_file.METADATA_KEY,
+        asdict(description),
+    )
+
+
+def _prepare(network: RegionNetwork | MultiBox, precision: OnnxPrecision | None, path: Path) -> OnnxPrecision:
+    """Change a network in place so that it computes in a precision, which is returned."""
+    if precision == "int8" and not network.can_quantise:
+        raise InputError(f"{path}: precision int8 needs a network with batch normalisation throughout")
+    chosen = precision or ("int8" if network.can_quantise else "float32")
+    to_device(network, torch.device("cpu"), chosen)
+    return chosen
+
+
+def write_onnx(path: Path, exportable: Exportable, *, made_by: str) -> None:
+    """Write a network as an ONNX file, atomically; `made_by` says what has written it.
+
+    Raises:
+        InputError: naming the file, if it cannot be written; an earlier file of that name is kept.
+    """
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # noqa: PLC0415  optional
+
+    network, outputs, side, read, key, description = exportable
+    replace_byte_layers(network)
+    number_type = torch.float32 if read.quantisation is None else torch.uint8
+    with quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(EXAMPLES, 3, side, side, dtype=number_type),),
+            input_names=[INPUT_NAME],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise TypeError("expected a program of PyTorch's exporter, got None")
+    model = program.model
+    ClearMetadataAndDocStringPass()(model)  # which name the folders of this machine
+    model.producer_name = made_by
+    model.metadata_props.update({key: json.dumps(description), INPUT_KEY: json.dumps(asdict(read))})
+    write_atomically(path, program.model_proto.SerializeToString())
+
+
+def require_exporter(output: Path) -> None:
+    """Check that the packages with which `output` is written are installed.
+
+    Raises:
+        InputError: naming the file and the packages that are missing.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        raise InputError(f"{output}: expected {names} to write it with; pip install 'inception-rcnn[onnx]'")
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Hide the warnings of PyTorch's exporter, which are about its own code."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -9,10 +9,11 @@
 
 import os
 
-# With this, threads of PyTorch that wait for other threads leave their core to other programs. By default they keep it
-# busy for a while, so that a photo takes several times as long while other programs use all cores. PyTorch reads this
-# once, when it is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads of PyTorch that wait for other threads keep their core busy for milliseconds, so that a photo takes several
+# times as long while other programs use all cores. With this they wait for microseconds, and then leave the core to
+# other programs; that is as fast on idle cores. PyTorch reads both when it is imported.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 from detection.configuration import load_detector
 from detection.detector import Detector

@@ -107,7 +107,9 @@ def describe_machine() -> dict[str, str]:
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "8-bit networks": "yes" if runs_int8() else "no, float32 is used, which takes more than twice as long",
-        "waiting threads": os.environ["OMP_WAIT_POLICY"].lower(),
+        "waiting threads": ", ".join(
+            f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ
+        ),
         "GPUs": ", ".join(gpus) or "none",
         "reference of selective search": "yes" if hasattr(cv2, "ximgproc") else "no, OpenCV without contrib modules",
     }

@@ -7,10 +7,12 @@ The table has the rows of Table 3 in GoogLeNet's paper (arXiv 1409.4842): the fi
 to all models, each with every number of crops. With --input_sizes, all rows are measured at each size of the input.
 
 The classes of the data set may be categories of which the networks' classes are kinds, such as COCO's "cat" and
-ImageNet's "tabby". --classes names a file that lists them; an answer is right if it is a kind of the image's category:
+ImageNet's "tabby". --classes names a file that lists them, by name or by index; an answer is right if it is a kind of
+the image's category, and images of categories without kinds are left out:
 
-detect-evaluate-classifier --weights imagenet.safetensors --classes coco_to_imagenet.tsv --data FOLDER --split all \
-    --input_sizes 224 160 128 112 96 64
+detect-evaluate-classifier --weights imagenet.safetensors --classes coco_to_imagenet.tsv --input_sizes 224 160 112 64 \
+    --dataset detection.datasets.COCO --dataset.annotations annotations.json --dataset.images images \
+    --data FOLDER --split all
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from classifier.whole_images.classification import (
 from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
 from detection.configuration import find_config
 from detection.datasets import DataSet, LabelledImage
-from detection.datasets.category_kinds import KindsByCategory, read_kinds
+from detection.datasets.category_kinds import Kinds, KindsByCategory, read_kinds
+from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import IntArray
@@ -45,6 +48,8 @@ from tools.command.output_file import add_output_options, prepare_outputs
 from tools.command.picture_file import save_figure
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
+from tools.train.start_from_classes import HEADER
+from tools.train.start_from_classes import read_kinds as read_indices
 
 TOP = 5
 """The number of answers for an image that the challenge allows."""
@@ -132,7 +137,11 @@ def find_kinds(settings: Namespace, dataset: DataSet, classifier: ImageClassifie
         InputError: if the classes differ and no file was named, or the file cannot be used.
     """
     if settings.classes is not None:
-        return read_kinds(find_config(settings.classes), dataset.class_names, classifier.class_names)
+        path = find_config(settings.classes)
+        if HEADER in read_lines(path, expected="a table of categories"):
+            indices = read_indices(path, dataset.class_names, outputs=len(classifier.class_names))
+            return {label: Kinds(frozenset(kinds), complete=True) for label, kinds in indices.items()}
+        return read_kinds(path, dataset.class_names, classifier.class_names)
     require_same_classes(str(classifier.path), classifier.class_names, settings.data, dataset.class_names)
     return None
 

@@ -212,10 +212,13 @@ def test_kinds_of_categories_are_right() -> None:
     assert found.tolist() == [[[[0, 0], [-1, 1], [-1, -1]]]]
 
 
-def test_categories_with_kinds_are_measured(run: Run, tiny_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_index", [False, True])
+def test_categories_with_kinds_are_measured(run: Run, tiny_weights: Path, tmp_path: Path, *, by_index: bool) -> None:
     names = ImageClassifier(str(tiny_weights)).class_names
     table = tmp_path / "kinds.tsv"
-    table.write_text(f"{HEADER}\n{names[0]}\tall\t{', '.join(names)}\n")  # every class is a kind of the first one
+    # Every class is a kind of the first one.
+    by_name = f"{HEADER}\n{names[0]}\tall\t{', '.join(names)}\n"
+    table.write_text(f"category\tindices\n{names[0]}\t0-{len(names) - 1}\n" if by_index else by_name)
     report = tmp_path / "report.json"
     assert run("--weights", str(tiny_weights), "--classes", str(table), "--json", str(report)) == 0
     content = json.loads(report.read_text())

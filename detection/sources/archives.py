@@ -30,7 +30,7 @@ MAX_MEMBER_BYTES = 1 << 29
 """The largest unpacked size of an image in an archive."""
 
 MAX_RATIO = 200
-"""How many times as large as it is packed a member may be when it is unpacked, if it has at least `FREE_BYTES`."""
+"""The largest ratio of the unpacked to the packed size of a member. Members below `FREE_BYTES` may have any ratio."""
 
 FREE_BYTES = 1 << 26
 """The unpacked size up to which any ratio is accepted: an image of one colour without compression of its own shrinks to

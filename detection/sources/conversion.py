@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # PyTorch is slow to import, and a tensor exists only where i
     from torch import Tensor
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | PIL.Image.Image | Tensor"
-"""What `as_image` takes."""
+"""The types of values that `as_image` turns into an image."""
 
 
 def as_image(image: ImageInput) -> Image:

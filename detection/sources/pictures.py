@@ -38,7 +38,7 @@ Source: TypeAlias = Picture | Collection
 """A picture, or a file that holds several."""
 
 Sources: TypeAlias = "ImageInput | Iterable[ImageInput | Picture]"
-"""What `find_pictures` takes."""
+"""The types of values in which `find_pictures` finds pictures."""
 
 
 def find_pictures(sources: Sources, *, every: int = 1) -> Iterator[Picture]:

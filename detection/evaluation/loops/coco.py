@@ -17,7 +17,7 @@ Bits = NDArray[np.uint64]
 
 ONE = np.uint64(1)
 EPSILON = np.spacing(1)
-"""What pycocotools adds to the number of detections before it divides by it."""
+"""The small number that pycocotools adds to the number of detections, so that it never divides by zero."""
 
 
 class Objects(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the writers of all formats have in common: they get one image after the other, and check their target first."""
+"""`Export`, the base class of the writers of all formats: it checks its target, and then receives image after image."""
 
 from abc import ABC, abstractmethod
 from dataclasses import replace

@@ -51,7 +51,7 @@ ONE_BY_ONE = Parallelism(threads=0, batch=1)
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What was found in an image, or the error that it caused.
+    """The detections in an image, or the error that the image caused.
 
     Attributes:
         picture: where the image comes from.

@@ -38,7 +38,7 @@ SOURCE_POSITION = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ 
 
 @dataclass(frozen=True)
 class OnnxInput:
-    """How the network of an ONNX file computes, and what it reads.
+    """The number format in which the network of an ONNX file computes, and that of its input.
 
     Attributes:
         precision: the number type in which convolutions are computed.
@@ -55,7 +55,7 @@ class OnnxInput:
 
 
 class Interface(NamedTuple):
-    """What a network reads and returns. A side of a shape that is None may have any length."""
+    """The types and shapes of the input and the outputs of a network. A side that is None may have any length."""
 
     number_type: str
     input_shape: Shape

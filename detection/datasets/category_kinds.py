@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_table
+from detection.datasets.files.text_file import read_table, whole_number
 from detection.errors import InputError, short_repr
 
 HEADER = "category\tcovers\tclasses"
+INDEX_HEADER = "category\tindices"
 ALL, SOME = "all", "some"
 
 
@@ -75,3 +76,33 @@ def _read_row(line: str, categories: Mapping[str, int], classes: Mapping[str, in
         if name not in classes:
             raise InputError(f"expected names of classes, got {short_repr(name)}")
     return categories[category], Kinds(frozenset(classes[name] for name in names), covers == ALL)
+
+
+def read_kinds_by_index(path: Path, class_names: Sequence[str], *, outputs: int) -> dict[int, list[int]]:
+    """Return the indices of the outputs that are kinds of each class, by the label of the class.
+
+    A line has a class, a tab, and indices or ranges of indices separated by commas; see `read_table` for the rest.
+
+    Raises:
+        InputError: naming the file and line.
+    """
+    labels = {name: label for label, name in enumerate(class_names)}
+    kinds: dict[int, list[int]] = {}
+    for place, line in read_table(path, header=INDEX_HEADER, expected="classes and indices of outputs"):
+        with Faults().at(place):
+            name, _, ranges = line.partition("\t")
+            if name not in labels or labels[name] in kinds:
+                raise InputError(f"expected each class of the data set once, got {short_repr(name)}")
+            kinds[labels[name]] = [index for part in ranges.split(",") for index in _read_range(part, outputs)]
+    return kinds
+
+
+def _read_range(part: str, outputs: int) -> range:
+    """Return the indices of "7" or "7-24"; raises an `InputError` that does not name the file."""
+    text, _, end = part.strip().partition("-")
+    first, last = whole_number(text), whole_number(end or text)
+    if first is None or last is None:
+        raise InputError(f"expected an index such as 7, or a range such as 7-24, got {short_repr(part)}")
+    if not 0 <= first <= last < outputs:
+        raise InputError(f"expected indices from 0 to {outputs - 1}, rising, got {short_repr(part)}")
+    return range(first, last + 1)

@@ -36,7 +36,7 @@ from classifier.whole_images.classification import (
 from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
 from detection.configuration import find_config
 from detection.datasets import DataSet, LabelledImage
-from detection.datasets.category_kinds import Kinds, KindsByCategory, read_kinds
+from detection.datasets.category_kinds import INDEX_HEADER, Kinds, KindsByCategory, read_kinds, read_kinds_by_index
 from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.image import read_image
@@ -48,8 +48,6 @@ from tools.command.output_file import add_output_options, prepare_outputs
 from tools.command.picture_file import save_figure
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
-from tools.train.start_from_classes import HEADER
-from tools.train.start_from_classes import read_kinds as read_indices
 
 TOP = 5
 """The number of answers for an image that the challenge allows."""
@@ -138,8 +136,8 @@ def find_kinds(settings: Namespace, dataset: DataSet, classifier: ImageClassifie
     """
     if settings.classes is not None:
         path = find_config(settings.classes)
-        if HEADER in read_lines(path, expected="a table of categories"):
-            indices = read_indices(path, dataset.class_names, outputs=len(classifier.class_names))
+        if INDEX_HEADER in read_lines(path, expected="a table of categories"):
+            indices = read_kinds_by_index(path, dataset.class_names, outputs=len(classifier.class_names))
             return {label: Kinds(frozenset(kinds), complete=True) for label, kinds in indices.items()}
         return read_kinds(path, dataset.class_names, classifier.class_names)
     require_same_classes(str(classifier.path), classifier.class_names, settings.data, dataset.class_names)

@@ -21,15 +21,11 @@ from torch import Tensor, nn
 from classifier.region_network import Trunk
 from classifier.scoring.weights_file import find_weights, load_weights, save_weights
 from detection.configuration import find_config
-from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import read_table, whole_number
-from detection.errors import InputError, short_repr
+from detection.datasets.category_kinds import read_kinds_by_index
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_dataset_options
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
-
-HEADER = "category\tindices"
 
 ROW_SCALE = 0.3
 """Factor on the rows, because the source was trained to be surer of its classes."""
@@ -58,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     class_names = parser.instantiate(settings).dataset.class_names
     network, description = load_weights(find_weights(settings.source))
-    kinds = read_kinds(find_config(settings.classes), class_names, outputs=description.num_outputs)
+    kinds = read_kinds_by_index(find_config(settings.classes), class_names, outputs=description.num_outputs)
     replace_classes(network, kinds, count=len(class_names))
     changed = replace(
         description,
@@ -93,36 +89,6 @@ def mean_rows(rows: Tensor, kinds: Mapping[int, Sequence[int]], *, count: int) -
     for label, indices in kinds.items():
         means[label + 1] = centred[list(indices)].mean(dim=0)
     return means
-
-
-def read_kinds(path: Path, class_names: Sequence[str], *, outputs: int) -> dict[int, list[int]]:
-    """Return the indices of the outputs that are kinds of each class, by the label of the class.
-
-    A line has a class, a tab, and indices or ranges of indices separated by commas; see `read_table` for the rest.
-
-    Raises:
-        InputError: naming the file and line.
-    """
-    labels = {name: label for label, name in enumerate(class_names)}
-    kinds: dict[int, list[int]] = {}
-    for place, line in read_table(path, header=HEADER, expected="classes and indices of outputs"):
-        with Faults().at(place):
-            name, _, ranges = line.partition("\t")
-            if name not in labels or labels[name] in kinds:
-                raise InputError(f"expected each class of the data set once, got {short_repr(name)}")
-            kinds[labels[name]] = [index for part in ranges.split(",") for index in _read_range(part, outputs)]
-    return kinds
-
-
-def _read_range(part: str, outputs: int) -> range:
-    """Return the indices of "7" or "7-24"; raises an `InputError` that does not name the file."""
-    text, _, end = part.strip().partition("-")
-    first, last = whole_number(text), whole_number(end or text)
-    if first is None or last is None:
-        raise InputError(f"expected an index such as 7, or a range such as 7-24, got {short_repr(part)}")
-    if not 0 <= first <= last < outputs:
-        raise InputError(f"expected indices from 0 to {outputs - 1}, rising, got {short_repr(part)}")
-    return range(first, last + 1)
 
 
 if __name__ == "__main__":

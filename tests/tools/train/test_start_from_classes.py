@@ -8,10 +8,11 @@ import torch
 
 from classifier.scoring.weights_file import NetworkDescription, load_weights, save_weights
 from detection.configuration import find_config
+from detection.datasets.category_kinds import read_kinds_by_index
 from detection.errors import InputError
 from tools.train import start_from_classes
 from tools.train.import_caffe import CLASS_NAMES
-from tools.train.start_from_classes import BACKGROUND_BIAS, ROW_SCALE, mean_rows, read_kinds
+from tools.train.start_from_classes import BACKGROUND_BIAS, ROW_SCALE, mean_rows
 
 NAMES = ("person", "dog", "zebra")
 CONFIG = find_config("coco_to_imagenet.tsv")
@@ -25,7 +26,7 @@ def written_kinds(tmp_path: Path) -> Path:
 
 
 def test_indices_and_ranges(kinds_file: Path) -> None:
-    assert read_kinds(kinds_file, NAMES, outputs=5) == {1: [1, 2, 4], 2: [0]}
+    assert read_kinds_by_index(kinds_file, NAMES, outputs=5) == {1: [1, 2, 4], 2: [0]}
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,13 @@ def test_malformed_line(kinds_file: Path, line: str, message: str) -> None:
     content = kinds_file.read_text().splitlines()
     kinds_file.write_text("\n".join([*content[:4], line]) + "\n")
     with pytest.raises(InputError, match=message):
-        read_kinds(kinds_file, NAMES, outputs=5)
+        read_kinds_by_index(kinds_file, NAMES, outputs=5)
 
 
 def test_missing_header(kinds_file: Path) -> None:
     kinds_file.write_text("dog\t1\n")
     with pytest.raises(InputError, match="expected the header"):
-        read_kinds(kinds_file, NAMES, outputs=5)
+        read_kinds_by_index(kinds_file, NAMES, outputs=5)
 
 
 def test_rows_are_means_less_that_of_all() -> None:
@@ -95,7 +96,7 @@ def test_shipped_file_lists_kinds_of_the_categories() -> None:
     """The names of the listed classes, for categories whose kinds can be told by their names."""
     lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith("#")]
     names = [line.split("\t")[0] for line in lines[1:]]
-    kinds = read_kinds(CONFIG, names, outputs=1000)
+    kinds = read_kinds_by_index(CONFIG, names, outputs=1000)
     listed = {name: [CLASS_NAMES[index] for index in kinds[label]] for label, name in enumerate(names)}
     assert listed["zebra"] == ["zebra"]
     assert listed["cat"] == ["tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"]

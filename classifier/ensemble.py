@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from classifier.scoring.cascade import Stages, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.score import Views, score_regions
-from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
-from detection.runtime.device import Precision
+from detection.runtime.weights_files.engine import Cpu, Precision
 from detection.structures.arrays import FloatArray, Image
+from detection.structures.class_choice import require_same_classes
 from detection.structures.contracts import RegionScores
 
 
@@ -82,6 +82,9 @@ class Ensemble:
             for name in dict.fromkeys(members)
         }
         self.networks = [loaded[name] for name in members]
+        if not all(isinstance(network.device, Cpu) for network in self.networks):
+            for network in self.networks:
+                network.use_tensors()
         for network in self.networks[1:]:
             require_same_answers(network, self.networks[0])
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.score import Views, score_regions
 from classifier.warp.crop import upload
-from detection.runtime.device import Precision
-from detection.structures.arrays import FloatArray, Image
+from detection.runtime.weights_files.engine import Precision
+from detection.structures.arrays import AnyArray, FloatArray, Image
 from detection.structures.contracts import RegionScores
 
 
@@ -54,6 +52,6 @@ class RegionClassifier(LoadedNetwork):
         """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
         return score_regions([self], images, boxes, views=self.views)
 
-    def region_features(self, image: Image, boxes: FloatArray) -> Tensor:
+    def region_features(self, image: Image, boxes: FloatArray) -> AnyArray:
         """The features [N, F] in float32 from which the network computes the scores of regions [N, 4] of an image."""
         return self.features(self.input_format.warp([upload(image, boxes, self.device)]))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.score import (
@@ -21,8 +20,7 @@ from classifier.scoring.score import (
     score_in_turn,
     split_by_image,
 )
-from detection.runtime.device import naming_failed_device
-from detection.structures.arrays import BoolArray, FloatArray, Image
+from detection.structures.arrays import BoolArray, FloatArray, Image, as_numpy
 from detection.structures.contracts import RegionScores
 
 
@@ -41,7 +39,7 @@ class Stages(NamedTuple):
 
     def goes_on(self, threshold: float) -> BoolArray:
         """[N], True for the regions that a new `threshold` behind the first networks lets go on."""
-        confidence = cascade_confidence(torch.from_numpy(self.first.probabilities)).numpy()
+        confidence = cascade_confidence(self.first.probabilities)
         return np.asarray(self.reached & (confidence >= threshold), np.bool_)
 
     def choose(self, regions: FloatArray, threshold: float) -> RegionScores:
@@ -72,9 +70,8 @@ def stage_regions(
     if not images:
         return []
     networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
-    device = networks[0].device
     first, fused, reached = [], [], []
-    with naming_failed_device(device), torch.inference_mode():
+    with networks[0].session():
         for group in group_regions(networks, images, boxes, views):
             # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
             thresholds = (*cascade_thresholds, 0.0)
@@ -84,7 +81,7 @@ def stage_regions(
             first.append(merge_stages(stages[:-1], group))
             fused.append(merge_stages(stages, group))
             rows, _ = stages[-2]
-            reached.append(np.isin(np.arange(sum(map(len, group))), rows.cpu().numpy()))
+            reached.append(np.isin(np.arange(sum(map(len, group))), as_numpy(rows)))
     by_image = np.split(np.concatenate(reached), np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1])
     return [
         Stages(*parts)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from detection.runtime.device import is_out_of_memory
+from detection.runtime.weights_files.engine import is_out_of_memory
 
 Output = TypeVar("Output")
 
@@ -75,6 +75,11 @@ class BatchGraphs:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BatchGraphs, ()  # a graph belongs to its process, so a copy captures its own
+
+    @staticmethod
+    def next_size(remaining: int, batch_size: int) -> int:
+        """Return the size of the next batch; see `next_size`."""
+        return next_size(remaining, batch_size)
 
     def clear(self) -> None:
         """Release all graphs and their memory."""

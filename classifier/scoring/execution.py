@@ -12,7 +12,8 @@ from classifier.layers.gpu.packed_input import PackedConvolution
 from classifier.layers.gpu.triton_check import runs_kernels
 from classifier.layers.response_norm import ResponseNorm
 from detection.runtime.batch_norm_folding import fold_batch_norm
-from detection.runtime.device import Precision, number_type, to_device
+from detection.runtime.device import number_type, to_device
+from detection.runtime.weights_files.engine import Precision
 
 Execution = Literal["plain", "eager", "fused"]
 """The ways to compute a network.

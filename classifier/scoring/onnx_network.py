@@ -1,15 +1,23 @@
-"""A region network of an ONNX file, which takes the place of a `RegionNetwork` where regions are scored."""
+"""Loads a region network of an ONNX file, which takes the place of a `RegionNetwork` where regions are scored.
 
+PyTorch is not needed for it.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from classifier.region_network import RegionOutputs
-from classifier.scoring.weights_file import METADATA_KEY, NetworkDescription
+from classifier.box_deltas import RegionOutputs
+from classifier.scoring.description import METADATA_KEY, NetworkDescription
+from classifier.scoring.input_format import InputFormat
+from classifier.scoring.prepared_network import PreparedNetwork
 from detection.errors import InputError
+from detection.runtime.parallel.threads import thread_count
+from detection.runtime.weights_files.engine import Precision, find_onnx_device, naming_full_memory
 from detection.runtime.weights_files.onnx_file import Interface, OnnxInput, OnnxNetwork, read_onnx
+from detection.structures.arrays import AnyArray, as_kind_of
 
 Loaded = tuple["OnnxRegionNetwork", NetworkDescription]
 
@@ -28,11 +36,12 @@ class OnnxRegionNetwork:
         self.path = path
         self.read = read
 
-    def __call__(self, images: Tensor) -> RegionOutputs:
-        logits, *deltas = self.network.run(images.numpy(), threads=torch.get_num_threads())
-        return RegionOutputs(torch.from_numpy(logits), torch.from_numpy(deltas[0]) if deltas else None)
+    def __call__(self, images: AnyArray) -> RegionOutputs:
+        outputs = self.network.run(np.asarray(images), threads=thread_count())
+        logits, *deltas = [as_kind_of(images, output) for output in outputs]
+        return RegionOutputs(logits, deltas[0] if deltas else None)
 
-    def features(self, images: Tensor) -> Tensor:  # noqa: ARG002  as `RegionNetwork.features` has it
+    def features(self, images: AnyArray) -> AnyArray:  # noqa: ARG002  as `RegionNetwork.features` has it
         """Refuse to return features, which the file does not hold.
 
         Raises:
@@ -43,11 +52,12 @@ class OnnxRegionNetwork:
         )
 
 
-def load_onnx_network(path: Path) -> Loaded:
-    """Load the network of an ONNX file, and its description.
+def load_onnx_network(path: Path, device_name: str | None, precision: Precision | None) -> PreparedNetwork:
+    """Load the network of an ONNX file.
 
     Raises:
-        InputError: naming the file, if it is missing, broken, unsupported, or no file of a region classifier.
+        InputError: naming the file, if it is missing, broken, unsupported, or no file of a region classifier; or if the
+            user chose another device than the CPU, or another precision than that of the file.
     """
 
     def build(fields: dict[str, Any], read: OnnxInput, network: OnnxNetwork) -> Loaded:
@@ -55,7 +65,24 @@ def load_onnx_network(path: Path) -> Loaded:
         network.require(_interface(description, read))
         return OnnxRegionNetwork(network, path, read), description
 
-    return read_onnx(path, build, key=METADATA_KEY, content="a region classifier", threads=torch.get_num_threads())
+    network, description = read_onnx(
+        path, build, key=METADATA_KEY, content="a region classifier", threads=thread_count()
+    )
+    read = network.read
+    return PreparedNetwork(
+        network=network,
+        description=description,
+        device=find_onnx_device(device_name, precision, stored=read.precision, source=path),
+        precision=read.precision,
+        input_format=InputFormat(description.input_size, description.context, read.quantisation),
+        session=naming_full_memory,
+        compute=_compute,
+    )
+
+
+def _compute(name: str, function: Callable[[AnyArray], Any], batch: AnyArray, size: int, graphs: None) -> Any:  # noqa: ARG001
+    """Outputs of `function` for a batch, which needs no padding; see `PreparedNetwork.compute`."""
+    return function(batch)
 
 
 def _interface(description: NetworkDescription, read: OnnxInput) -> Interface:

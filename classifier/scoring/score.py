@@ -1,7 +1,8 @@
 """Score regions by one network or several: the code behind `RegionClassifier` and `Ensemble`.
 
 `score_regions` divides the regions of all images into groups. `score_in_turn` takes a group through the networks: each
-one scores the regions, and in a cascade only those that may become detections go on to the next one.
+one scores the regions, and in a cascade only those that may become detections go on to the next one. They compute with
+tensors or NumPy arrays, as the networks do.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from classifier.region_network import decode_boxes
+from classifier.box_deltas import decode_boxes
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions, upload
-from detection.runtime.device import naming_failed_device
-from detection.structures.arrays import FloatArray, Image
+from detection.structures.arrays import AnyArray, FloatArray, Image, as_kind_of, as_numpy, namespace
 from detection.structures.contracts import RegionScores
 
 REGION_BYTES = 1 << 28
@@ -56,10 +55,10 @@ ONE_VIEW = Views()
 class Scores(NamedTuple):
     """`probabilities` [N, C + 1] of N regions, and refined `boxes` [N, C, 4] or None, both on the device."""
 
-    probabilities: Tensor
-    boxes: Tensor | None
+    probabilities: AnyArray
+    boxes: AnyArray | None
 
-    def select(self, rows: Tensor) -> Scores:
+    def select(self, rows: AnyArray) -> Scores:
         """The scores of the regions where `rows` [N] is True."""
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
 
@@ -97,7 +96,7 @@ def score_regions(
         return []
     networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
     scores = []
-    with naming_failed_device(networks[0].device), torch.inference_mode():
+    with networks[0].session():
         for group in group_regions(networks, images, boxes, views):
             stages = score_in_turn(
                 networks, weights, group, views=views, thresholds=cascade_thresholds, follow_boxes=follow_boxes
@@ -106,13 +105,14 @@ def score_regions(
     return split_by_image(scores, boxes)
 
 
-def cascade_confidence(probabilities: Tensor) -> Tensor:
+def cascade_confidence(probabilities: AnyArray) -> AnyArray:
     """Return the confidence that regions with these probabilities [N, C + 1] become detections: [N], 0-1.
 
     This is a geometric mean (our choice) of the probability of the best class, which counts twice, and of that of all
     classes together. The latter tells objects whose class is uncertain from background.
     """
-    return (probabilities[:, 1:].amax(dim=1).square() * (1 - probabilities[:, 0])).pow(1 / 3)
+    best = namespace(probabilities).amax(probabilities[:, 1:], axis=1)
+    return (best**2 * (1 - probabilities[:, 0])) ** (1 / 3)
 
 
 def score_in_turn(
@@ -123,7 +123,7 @@ def score_in_turn(
     views: Views,
     thresholds: Sequence[float],
     follow_boxes: bool,
-) -> list[tuple[Tensor, Scores]]:
+) -> list[tuple[AnyArray, Scores]]:
     """Score the regions of a group by one network after the other; see `score_regions`.
 
     Returns:
@@ -131,7 +131,7 @@ def score_in_turn(
         scores of the networks so far for these regions.
     """
     stages = []
-    rows = torch.arange(sum(map(len, group)), device=networks[0].device)
+    rows: AnyArray | None = None  # all regions
     answers: list[Scores] = []  # of each network so far, for the regions in `rows`
     input_format = None
     for place, network in enumerate(networks):
@@ -139,6 +139,8 @@ def score_in_turn(
             input_format = network.input_format
             inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in views.scales]
         answers.append(_score(network, inputs, group, views))
+        if rows is None:
+            rows = as_kind_of(answers[0].probabilities, np.arange(sum(map(len, group))))
         if place < len(thresholds):
             mean = _mean(answers, weights)
             stages.append((rows, mean))
@@ -187,7 +189,7 @@ def group_regions(
     yield group
 
 
-def merge_stages(stages: Sequence[tuple[Tensor, Scores]], group: Sequence[ImageRegions]) -> Scores:
+def merge_stages(stages: Sequence[tuple[AnyArray, Scores]], group: Sequence[ImageRegions]) -> Scores:
     """The scores of all regions of a group: for each region those of the last stage that it reached.
 
     If only later stages refine boxes, a region that did not reach them stays as it is, for all classes.
@@ -197,24 +199,33 @@ def merge_stages(stages: Sequence[tuple[Tensor, Scores]], group: Sequence[ImageR
         boxes = merged.boxes
         if scores.boxes is not None:
             if boxes is None:
-                regions = np.concatenate([regions.boxes for regions in group])
-                boxes = torch.from_numpy(regions).to(scores.boxes)[:, None].expand(-1, scores.boxes.shape[1], -1)
-            boxes = boxes.index_put((rows,), scores.boxes)
-        merged = Scores(merged.probabilities.index_put((rows,), scores.probabilities), boxes)
+                regions = as_kind_of(scores.boxes, np.concatenate([regions.boxes for regions in group]))
+                shape = (len(regions), *scores.boxes.shape[1:])
+                boxes = namespace(regions).broadcast_to(regions[:, None], shape)
+            boxes = _with_rows(boxes, rows, scores.boxes)
+        merged = Scores(_with_rows(merged.probabilities, rows, scores.probabilities), boxes)
     return merged
+
+
+def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
+    """A copy of an array in which `values` are the rows with the indices `rows`."""
+    copy = namespace(array).empty_like(array)
+    copy[:] = array
+    copy[rows] = values
+    return copy
 
 
 def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
     """The scores of each image, from those of all groups; `boxes` are the regions of each image."""
     ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
-    probabilities = np.split(np.concatenate([scores.probabilities.cpu().numpy() for scores in groups]), ends)
-    refined = [scores.boxes.cpu().numpy() for scores in groups if scores.boxes is not None]
+    probabilities = np.split(np.concatenate([as_numpy(scores.probabilities) for scores in groups]), ends)
+    refined = [as_numpy(scores.boxes) for scores in groups if scores.boxes is not None]
     if not refined:
         return [RegionScores(image_probabilities) for image_probabilities in probabilities]
     return [RegionScores(*pair) for pair in zip(probabilities, np.split(np.concatenate(refined), ends), strict=True)]
 
 
-def _score(network: LoadedNetwork, inputs: Sequence[Tensor], group: Sequence[ImageRegions], views: Views) -> Scores:
+def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[ImageRegions], views: Views) -> Scores:
     """The mean scores of a network over all views of regions, which `inputs` holds at each scale."""
     answers = []
     for scale, scaled_inputs in zip(views.scales, inputs, strict=True):
@@ -237,35 +248,42 @@ def _mean(answers: Sequence[Scores], weights: Sequence[float]) -> Scores:
     return Scores(probabilities, _weighted_mean(refined) if refined else None)
 
 
-def _weighted_mean(parts: Sequence[tuple[Tensor, float]]) -> Tensor:
-    """The mean of tensors of the same shape with these weights."""
-    total = torch.stack([value * weight for value, weight in parts]).sum(dim=0)
+def _weighted_mean(parts: Sequence[tuple[AnyArray, float]]) -> AnyArray:
+    """The mean of arrays of the same shape with these weights."""
+    weighted = [value * weight for value, weight in parts]
+    total = namespace(weighted[0]).stack(weighted).sum(axis=0)
     return total / sum(weight for _, weight in parts)
 
 
-def _select(group: Sequence[ImageRegions], rows: Tensor) -> list[ImageRegions]:
+def _select(group: Sequence[ImageRegions], rows: AnyArray) -> list[ImageRegions]:
     """The regions of a group where `rows` [N] is True."""
-    selected = rows.cpu().split([len(regions) for regions in group])
-    return [regions[part.numpy()] for regions, part in zip(group, selected, strict=True)]
+    return [regions[part] for regions, part in zip(group, _split(as_numpy(rows), group), strict=True)]
 
 
-def _likeliest_boxes(scores: Scores) -> Tensor:
+def _split(values: NDArray[Any], group: Sequence[ImageRegions]) -> list[NDArray[Any]]:
+    """The values [N, ...] of the regions of each image."""
+    return np.split(values, np.cumsum([len(regions) for regions in group])[:-1])
+
+
+def _likeliest_boxes(scores: Scores) -> AnyArray:
     """The refined box of the likeliest class of each of N regions: [N, 4]."""
     assert scores.boxes is not None
-    likeliest = scores.probabilities[:, 1:].argmax(dim=1)
-    return scores.boxes[torch.arange(len(likeliest), device=likeliest.device), likeliest]
+    likeliest = scores.probabilities[:, 1:].argmax(axis=1)
+    return scores.boxes[as_kind_of(likeliest, np.arange(len(likeliest))), likeliest]
 
 
-def _move(group: Sequence[ImageRegions], boxes: Tensor) -> list[ImageRegions]:
+def _move(group: Sequence[ImageRegions], boxes: AnyArray) -> list[ImageRegions]:
     """The regions of a group with the boxes [N, 4] in place of their own."""
-    parts = boxes.cpu().split([len(regions) for regions in group])
-    return [regions.moved_to(part.numpy()) for regions, part in zip(group, parts, strict=True)]
+    return [regions.moved_to(part) for regions, part in zip(group, _split(as_numpy(boxes), group), strict=True)]
 
 
-def _decode(deltas: Tensor, group: Sequence[ImageRegions]) -> Tensor:
+def _decode(deltas: AnyArray, group: Sequence[ImageRegions]) -> AnyArray:
     """Refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
 
     Deltas are shares of the sides of a region, so those of a shrunk image suit the regions of the original image.
     """
-    parts = zip(group, deltas.split([len(regions) for regions in group]), strict=True)
-    return torch.cat([decode_boxes(torch.from_numpy(each.boxes).to(part), part, each.size) for each, part in parts])
+    decoded, start = [], 0
+    for regions in group:
+        part = deltas[start : (start := start + len(regions))]
+        decoded.append(decode_boxes(as_kind_of(part, regions.boxes), part, regions.size))
+    return namespace(deltas).concatenate(decoded)

@@ -1,92 +1,29 @@
 """Weights files of classifiers: a safetensors file whose metadata describes how to rebuild the network."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from detection.runtime.weights_files.tensor_file import (
-    Storage,
-    WithoutInitialisation,
-    build_network,
-    find_file,
-    read_tensors,
-    write_tensors,
-)
+from classifier.scoring.description import HEADS, METADATA_KEY, SHIPPED, Head, NetworkDescription, find_weights
+from detection.runtime.weights_files.tensor_file import Storage, WithoutInitialisation, read_tensors, write_tensors
 
-SHIPPED = Path(__file__).parent.parent / "weights"
-METADATA_KEY = "region_classifier"
-
-Head = Literal["softmax", "svm"]
-HEADS: tuple[Head, ...] = ("softmax", "svm")
+__all__ = [
+    "HEADS",
+    "METADATA_KEY",
+    "SHIPPED",
+    "Head",
+    "NetworkDescription",
+    "find_weights",
+    "load_region_network",
+    "load_weights",
+    "save_weights",
+]
 
 TRUNK_PREFIX = "trunk."
 BOX_HEAD_PREFIX = "box_head."
-
-
-@dataclass(frozen=True)
-class NetworkDescription:
-    """The metadata of a weights file.
-
-    Attributes:
-        class_path: import path of the network's class, within the package `classifier`.
-        init_args: the arguments of the class besides the number of outputs.
-        class_names: the C foreground classes.
-        input_size: side S of the input, in pixels.
-        context: pixels of the input on each side that show the surroundings of a box.
-        background: True if the network scores regions and has C + 1 outputs, of which output 0 is background; False if
-            it was trained on whole images only and has C outputs.
-        head: "softmax" if the outputs are logits, or "svm" if they are margins of linear SVMs. There are C margins,
-            since SVMs have no output for background.
-        box_regression: True if the file also holds a layer that refines the boxes of each class.
-        training: how the weights were made: data, command, seed, versions.
-
-    Raises:
-        ValueError: if the head is unknown.
-    """
-
-    class_path: str
-    init_args: dict[str, Any]
-    class_names: tuple[str, ...]
-    input_size: int
-    context: int
-    background: bool = True
-    head: Head = "softmax"
-    box_regression: bool = False
-    training: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
-
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> Self:
-        """Return the description that was stored as JSON; raises `TypeError` or `KeyError` for other fields."""
-        return cls(**{**fields, "class_names": tuple(fields["class_names"])})
-
-    @property
-    def num_outputs(self) -> int:
-        """Number of outputs: the classes, and background if it has an output."""
-        return len(self.class_names) + (self.background and self.head == "softmax")
-
-    def build(self) -> nn.Module:
-        """Build the network with new weights and without a box regression layer.
-
-        Raises:
-            ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
-        """
-        return build_network(self.class_path, self.num_outputs, **self.init_args)
-
-    def build_region_network(self) -> RegionNetwork:
-        """Build the network with all layers of the file and new weights; raises what `build` raises."""
-        return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
-
-
-def find_weights(name: str) -> Path:
-    """The file at this path, or else the shipped file of this name."""
-    return find_file(name, SHIPPED)
 
 
 def save_weights(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from classifier.region_network import encode_boxes
+from classifier.box_deltas import encode_boxes
 
 MIN_IOU = 0.5
 """Smallest IoU of a region and its ground truth from which the head learns.
@@ -23,7 +23,7 @@ def box_regression_loss(
     does not count more in a batch with little foreground.
 
     Args:
-        deltas: [N, C, 4], outputs of the head, in units of `classifier.region_network.DELTA_STDS`.
+        deltas: [N, C, 4], outputs of the head, in units of `classifier.box_deltas.DELTA_STDS`.
         labels: [N], 0 for background and c + 1 for class c.
         regions: [N, 4] xyxy in pixels.
         targets: [N, 4] xyxy in pixels, the ground truth of each region; ignored for background.

@@ -12,24 +12,28 @@ Three files compute this crop, and agree:
   integral image (Crow 1984), so a region costs the same whatever its size.
 - `triton_kernels`: on a GPU that runs our Triton kernels, in detection. One kernel crops, scales and packs.
 - `matrices`: everywhere else, which is training with several interpolations, and GPUs without Triton.
+
+The first needs no PyTorch, so only functions that return tensors import it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from classifier.warp.matrices import Interpolation, resample_regions
+from detection.runtime.parallel.threads import thread_count
 from detection.runtime.pixels import MEAN_RGB
 from detection.runtime.second_process import call_compiled
-from detection.structures.arrays import BoolArray, FloatArray, Image
+from detection.structures.arrays import AnyArray, BoolArray, Float64Array, FloatArray, Image, namespace
 from detection.structures.boxes import scale_boxes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOOPS = "classifier.warp.numba_loops"
 
@@ -37,7 +41,7 @@ MAX_PIXELS = 32_000_000
 """Larger images are shrunk before regions are cut out, since the integral image takes 36 bytes a pixel."""
 
 
-def context_boxes(boxes: Tensor, *, size: int, context: int) -> Tensor:
+def context_boxes(boxes: AnyArray, *, size: int, context: int) -> AnyArray:
     """Boxes [..., 4], enlarged about their centres so that `context` pixels of the input surround the original box.
 
     Sides are multiplied by S / (S - 2 * context), where S is the `size` of the input.
@@ -49,7 +53,7 @@ def context_boxes(boxes: Tensor, *, size: int, context: int) -> Tensor:
         raise ValueError(f"context must be at least 0 and less than half of size {size}, got {context}")
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     half = (boxes[..., 2:] - boxes[..., :2]) / 2 * (size / (size - 2 * context))
-    return torch.cat([centre - half, centre + half], dim=-1)
+    return namespace(boxes).concatenate([centre - half, centre + half], -1)
 
 
 def warp_regions(
@@ -78,6 +82,10 @@ def warp_regions(
     Raises:
         ValueError: if the shapes do not fit, or the context is half of the size or more.
     """
+    import torch  # noqa: PLC0415
+
+    from classifier.warp.matrices import Interpolation, resample_regions  # noqa: PLC0415
+
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images must have shape [B, H, W, 3], got {list(images.shape)}")
     if boxes.ndim != 3 or boxes.shape[0] != len(images) or boxes.shape[-1] != 4:
@@ -87,16 +95,29 @@ def warp_regions(
         interpolation = np.full(boxes.shape[:2], Interpolation.AREA, np.uint8)
     if images.device.type != "cpu" or (interpolation != Interpolation.AREA).any():
         return resample_regions(images, windows, size=size, mean=MEAN_RGB, kinds=interpolation)
-    pixels, threads = images.contiguous().numpy(), torch.get_num_threads()
-    warped = call_compiled(LOOPS, "warp", pixels, windows.numpy(), size, MEAN_RGB, threads=threads)
-    return torch.from_numpy(warped).permute(0, 1, 4, 2, 3)
+    return torch.from_numpy(_area_means(images.contiguous().numpy(), windows.numpy(), size))
 
 
-def warp_to_bytes(image: Tensor, boxes: Tensor, *, size: int, context: int, scale: float, zero: int) -> Tensor:
-    """The regions that `warp_regions` returns, quantised: pixel values divided by `scale`, plus `zero`, rounded.
+def warp_by_area(image: Image, boxes: FloatArray, *, size: int, context: int) -> FloatArray:
+    """The regions [N, 4] of an image [H, W, 3] as `warp_regions` returns them by default: float32 [N, 3, S, S]."""
+    windows = context_boxes(boxes.astype(np.float64), size=size, context=context)
+    warped: FloatArray = _area_means(np.ascontiguousarray(image)[None], windows[None], size)[0]
+    return warped
+
+
+def _area_means(images: NDArray[np.uint8], windows: Float64Array, size: int) -> FloatArray:
+    """Means over the footprints of output pixels, minus the mean: [B, H, W, 3], [B, N, 4] -> [B, N, 3, S, S]."""
+    warped: FloatArray = call_compiled(LOOPS, "warp", images, windows, size, MEAN_RGB, threads=thread_count())
+    return warped.transpose(0, 1, 4, 2, 3)
+
+
+def warp_to_bytes(
+    image: Image, boxes: FloatArray, *, size: int, context: int, scale: float, zero: int
+) -> NDArray[np.uint8]:
+    """The regions that `warp_by_area` returns, quantised: pixel values divided by `scale`, plus `zero`, rounded.
 
     Args:
-        image: [H, W, 3] uint8 RGB on the CPU.
+        image: [H, W, 3] uint8 RGB.
         boxes: [N, 4] xyxy in pixels; parts outside of the image become `zero`.
         size: side S of the output, in pixels.
         context: pixels of the output on each side that show the surroundings of the box.
@@ -106,11 +127,12 @@ def warp_to_bytes(image: Tensor, boxes: Tensor, *, size: int, context: int, scal
     Returns:
         [N, 3, S, S] uint8.
     """
-    windows = context_boxes(boxes.double(), size=size, context=context).numpy()
-    pixels, quantisation = image.contiguous().numpy(), {"scale": scale, "zero": zero}
-    threads = torch.get_num_threads()
-    warped = call_compiled(LOOPS, "warp_to_bytes", pixels, windows, size, MEAN_RGB, **quantisation, threads=threads)
-    return torch.from_numpy(warped).permute(0, 3, 1, 2)
+    windows = context_boxes(boxes.astype(np.float64), size=size, context=context)
+    options = {"scale": scale, "zero": zero, "threads": thread_count()}
+    warped: NDArray[np.uint8] = call_compiled(
+        LOOPS, "warp_to_bytes", np.ascontiguousarray(image), windows, size, MEAN_RGB, **options
+    )
+    return warped.transpose(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +140,13 @@ class ImageRegions:
     """N regions of one image whose pixels are on the device.
 
     Attributes:
-        pixels: uint8 [H, W, 3] on the device; a very large image is stored shrunk.
+        pixels: uint8 [H, W, 3], a tensor on a GPU or an array; a very large image is stored shrunk.
         windows: [N, 4] xyxy, the regions in `pixels`.
         boxes: [N, 4] xyxy, the regions in the original image.
         size: (height, width) of the original image.
     """
 
-    pixels: Tensor
+    pixels: AnyArray
     windows: FloatArray
     boxes: FloatArray
     size: tuple[int, int]
@@ -146,10 +168,15 @@ class ImageRegions:
         return replace(self, windows=scale_boxes(self.windows, factor), boxes=scale_boxes(self.boxes, factor))
 
 
-def upload(image: Image, boxes: FloatArray, device: torch.device) -> ImageRegions:
-    """Copy an image [H, W, 3] to the device, for its regions [N, 4]."""
+def upload(image: Image, boxes: FloatArray, device: Any) -> ImageRegions:
+    """Copy an image [H, W, 3] to the device of a network, for its regions [N, 4]; on a CPU there is nothing to copy."""
     smaller, windows = shrink_to(MAX_PIXELS, image, boxes)
-    return ImageRegions(torch.from_numpy(smaller).to(device), windows, boxes, (image.shape[0], image.shape[1]))
+    pixels: AnyArray = smaller
+    if device.type != "cpu":
+        import torch  # noqa: PLC0415
+
+        pixels = torch.from_numpy(smaller).to(device)
+    return ImageRegions(pixels, windows, boxes, (image.shape[0], image.shape[1]))
 
 
 def shrink_to(max_pixels: int, image: Image, boxes: FloatArray) -> tuple[Image, FloatArray]:

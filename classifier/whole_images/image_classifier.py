@@ -1,6 +1,6 @@
 """`ImageClassifier`: a network that classifies whole images, or crops of them, without boxes and background."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,17 +8,11 @@ from torch import Tensor
 
 from classifier.scoring.weights_file import find_weights, load_weights
 from detection.errors import InputError
-from detection.runtime.device import (
-    Precision,
-    find_device,
-    find_precision,
-    naming_failed_device,
-    number_type,
-    to_device,
-)
+from detection.runtime.device import find_device, find_precision, naming_failed_device, number_type, to_device
 from detection.runtime.int8 import can_quantise
 from detection.runtime.pixels import SCALE
 from detection.runtime.portable import Portable
+from detection.runtime.weights_files.engine import Precision
 
 
 class ImageClassifier(Portable):
@@ -79,16 +73,3 @@ class ImageClassifier(Portable):
     def _batches(self, crops: Tensor) -> Iterator[Tensor]:
         for batch in crops.split(self.batch_size):
             yield (batch * SCALE).to(self.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:
-    """Check that two lists of classes are equal; `source` and `other` say where they come from.
-
-    Raises:
-        InputError: naming both, and the first difference.
-    """
-    for index, (name, expected) in enumerate(zip(names, other_names, strict=False)):
-        if name != expected:
-            raise InputError(f"{source}: expected the classes of {other}, class {index} is '{name}', not '{expected}'")
-    if len(names) != len(other_names):
-        raise InputError(f"{source}: expected the {len(other_names)} classes of {other}, got {len(names)}")

@@ -6,7 +6,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -14,10 +14,7 @@ from torch import nn
 from detection.errors import DeviceError, InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
-
-Precision = Literal["float32", "bfloat16", "int8"]
-"""The number type of a network. With int8, convolutions compute in bytes (`detection.runtime.int8`), and the rest in
-float32."""
+from detection.runtime.weights_files.engine import Precision, raise_out_of_memory
 
 _PROCESS = os.getpid()
 """The process that imported this module; a fork of it has another number."""
@@ -68,28 +65,6 @@ def find_precision(name: Precision | None, device: torch.device, *, can_quantise
     return name
 
 
-def find_onnx_device(
-    name: str | None, precision: Precision | None, *, stored: Precision, source: object
-) -> torch.device:
-    """Return the device of the network of an ONNX file, which is the CPU.
-
-    Args:
-        name: the device that the user chose, or None.
-        precision: the number type that the user chose, or None.
-        stored: the number type of the file, which cannot be changed any more.
-        source: the file, which errors name.
-
-    Raises:
-        InputError: if the user chose another device or number type.
-    """
-    device = torch.device("cpu") if name is None else find_device(name)
-    if device.type != "cpu":
-        raise InputError(f"{source}: expected device cpu for an ONNX file, got {device}; a GPU needs safetensors")
-    if precision not in (None, stored):
-        raise InputError(f"{source}: expected precision {stored}, with which detect-export wrote it, got {precision}")
-    return device
-
-
 def number_type(precision: Precision) -> torch.dtype:
     """Return the type of a network's input and of its weights that are not quantised."""
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -120,15 +95,6 @@ def prepare_forked(device: torch.device) -> None:
         torch.set_num_threads(1)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return True if the error says that the device has no memory left. On a CPU, only its text shows this."""
-    signs = [
-        *("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
-        *("Failed to allocate memory", "bad_alloc", "bad allocation"),  # ONNX Runtime
-    ]
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
-
-
 @contextmanager
 def naming_failed_device(device: torch.device) -> Iterator[None]:
     """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU was lost.
@@ -139,9 +105,8 @@ def naming_failed_device(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        if is_out_of_memory(error):
-            raise InputError(f"device {device}: expected enough memory, got: {reason}") from error
+        raise_out_of_memory(error, device)
         if isinstance(error, torch.AcceleratorError):
+            reason = str(error).splitlines()[0]
             raise DeviceError(f"device {device}: the GPU stopped responding during the run: {reason}") from error
         raise

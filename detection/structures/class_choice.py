@@ -1,10 +1,11 @@
-"""Finds the classes that a user names among those of a detector, and suggests names for wrong ones."""
+"""Finds the classes that a user names among those of a detector, and compares the classes of two sources."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 import numpy as np
 
+from detection.errors import InputError
 from detection.structures.arrays import IntArray
 
 
@@ -26,6 +27,19 @@ def find_labels(names: str | Sequence[str], class_names: Sequence[str]) -> IntAr
         else:
             raise ValueError(f"expected a class of the detector, got '{name}'{_suggestion(name, class_names)}")
     return np.array(sorted(labels), np.int64)
+
+
+def require_same_classes(source: str, names: Sequence[str], other: str, other_names: Sequence[str]) -> None:
+    """Check that two lists of classes are equal; `source` and `other` say where they come from.
+
+    Raises:
+        InputError: naming both, and the first difference.
+    """
+    for index, (name, expected) in enumerate(zip(names, other_names, strict=False)):
+        if name != expected:
+            raise InputError(f"{source}: expected the classes of {other}, class {index} is '{name}', not '{expected}'")
+    if len(names) != len(other_names):
+        raise InputError(f"{source}: expected the {len(other_names)} classes of {other}, got {len(names)}")
 
 
 def _suggestion(name: str, class_names: Sequence[str]) -> str:

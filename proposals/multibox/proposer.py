@@ -1,31 +1,25 @@
 """MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 
 from detection.errors import InputError
-from detection.runtime.device import (
-    Precision,
-    find_device,
-    find_onnx_device,
-    find_precision,
-    naming_failed_device,
-    number_type,
-    to_device,
-)
 from detection.runtime.portable import Portable
-from detection.runtime.weights_files.onnx_file import SUFFIX as ONNX_SUFFIX
-from detection.runtime.weights_files.tensor_file import find_file
+from detection.runtime.weights_files.engine import ONNX_SUFFIX, Precision, computable_file, find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms
 from detection.structures.contracts import Proposals
-from proposals.multibox.network import MultiBox, as_input
-from proposals.multibox.onnx_network import OnnxMultiBox, load_onnx_multibox
-from proposals.multibox.weights_file import SHIPPED, load_multibox
+from proposals.multibox.description import SHIPPED
+from proposals.multibox.onnx_network import OnnxMultiBox
+
+if TYPE_CHECKING:
+    from proposals.multibox.tensor_network import TensorMultiBox
 
 MAX_BOXES = 200
 """The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
@@ -45,7 +39,8 @@ class MultiBoxProposer(Portable):
 
     Args:
         weights: a safetensors file written by `detect-train-multibox export`, where a bare name is one of the shipped
-            files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime.
+            files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime. Without
+            PyTorch, the ONNX file beside a safetensors file takes its place.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: of the network; by default the fastest one, see `find_precision`.
         max_boxes: the maximum number of proposals; 200 in GoogLeNet's detector.
@@ -83,33 +78,11 @@ class MultiBoxProposer(Portable):
         self.size_exponent = size_exponent
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
-        self.network: MultiBox | OnnxMultiBox
-        path = find_file(weights, SHIPPED)
-        if path.suffix == ONNX_SUFFIX:
-            self._load_onnx(path, device, precision, input_size)
-        else:
-            self._load_tensors(path, device, precision)
-            self.input_size = input_size or self.description.input_size
-
-    def _load_tensors(self, path: Path, device: str | None, precision: Precision | None) -> None:
-        network, self.description = load_multibox(path)
-        self.device = find_device(device)
-        self.precision = find_precision(precision, self.device, can_quantise=network.can_quantise, source=path)
-        self.dtype = number_type(self.precision)
-        priors = network.priors.to(self.device)
-        to_device(network, self.device, self.precision)
-        network.priors = priors  # in float32, because half precision would move the boxes
-        if self.device.type == "cpu" and self.dtype == torch.float32:
-            network.fix_priors()
-        self.network = network
-
-    def _load_onnx(self, path: Path, device: str | None, precision: Precision | None, input_size: int | None) -> None:
-        self.network, self.description = load_onnx_multibox(path)
-        self.precision = self.network.read.precision
-        self.device = find_onnx_device(device, precision, stored=self.precision, source=path)
-        self.dtype = torch.float32
+        path = computable_file(find_file(weights, SHIPPED))
+        self.network = _load(path, device, precision)
+        self.device, self.precision = self.network.device, self.network.precision
         side = self.network.input_size
-        self.input_size = input_size or side or self.description.input_size
+        self.input_size = input_size or side or self.network.description.input_size
         if side not in (None, self.input_size):
             raise InputError(f"{path}: expected input_size {side}, with which detect-export wrote it, got {input_size}")
 
@@ -122,13 +95,18 @@ class MultiBoxProposer(Portable):
         kept = select_boxes(boxes, scores, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)
         return Proposals(boxes[kept] * np.array([width, height, width, height], np.float32), scores[kept])
 
-    @torch.inference_mode()
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
         """Return all boxes [K, 4] of an image, normalised, and their confidences [K]."""
-        with naming_failed_device(self.device):
-            pixels = torch.from_numpy(resize(image, (self.input_size, self.input_size))).to(self.device)
-            boxes, confidences = self.network.propose(as_input(pixels.unsqueeze(0)).to(self.dtype))
-            return boxes[0].cpu().numpy(), confidences[0].cpu().numpy()
+        return self.network.predict(resize(image, (self.input_size, self.input_size)))
+
+
+def _load(path: Path, device: str | None, precision: Precision | None) -> OnnxMultiBox | TensorMultiBox:
+    """Load MultiBox with the engine that computes files of its kind."""
+    if path.suffix == ONNX_SUFFIX:
+        return OnnxMultiBox(path, device, precision)
+    from proposals.multibox.tensor_network import TensorMultiBox  # noqa: PLC0415  imports PyTorch
+
+    return TensorMultiBox(path, device, precision)
 
 
 def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, nms_iou_threshold: float) -> IntArray:

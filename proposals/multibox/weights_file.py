@@ -1,53 +1,16 @@
 """The weights file of MultiBox: safetensors whose metadata say how to rebuild the network."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from detection.runtime.weights_files.tensor_file import (
-    WithoutInitialisation,
-    build_network,
-    read_tensors,
-    write_tensors,
-)
+from detection.runtime.weights_files.tensor_file import WithoutInitialisation, read_tensors, write_tensors
+from proposals.multibox.description import METADATA_KEY, SHIPPED, MultiBoxDescription
 from proposals.multibox.network import MultiBox
 
-SHIPPED = Path(__file__).parent.parent / "weights"
-METADATA_KEY = "multibox"
-
-
-@dataclass(frozen=True)
-class MultiBoxDescription:
-    """The description that a weights file holds beside its tensors.
-
-    Attributes:
-        trunk: `class_path` and `init_args` of the network below the head, a class of the package `classifier`.
-        head: the arguments of `MultiBox` other than the trunk and the priors.
-        priors: the number of priors.
-        input_size: side S of the input, in pixels.
-        training: how the weights were made: data, command, seed, versions.
-    """
-
-    trunk: dict[str, Any]
-    head: dict[str, Any]
-    priors: int
-    input_size: int
-    training: dict[str, Any] = field(default_factory=dict)
-
-    def build_trunk(self) -> nn.Module:
-        """Return the network below the head, with random weights.
-
-        Raises:
-            ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
-        """
-        return build_network(self.trunk["class_path"], **self.trunk["init_args"])
-
-    def build(self) -> MultiBox:
-        """Return the network with random weights; each prior is the whole image. Raises what `build_trunk` raises."""
-        return MultiBox(self.build_trunk(), torch.tensor([[0.0, 0, 1, 1]]).repeat(self.priors, 1), **self.head)
+__all__ = ["METADATA_KEY", "SHIPPED", "MultiBoxDescription", "load_multibox", "save_multibox"]
 
 
 def save_multibox(path: Path, network: MultiBox, description: MultiBoxDescription) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from classifier.region_network import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes, mirror_deltas
+from classifier.box_deltas import DELTA_STDS, MAX_LOG_SCALE, decode_boxes, encode_boxes, mirror_deltas
 
 SIZE = (300, 400)
 
@@ -113,3 +114,14 @@ def test_encoding_refuses_other_shapes(shapes: tuple[tuple[int, ...], tuple[int,
 def test_decoding_refuses_other_shapes(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match=r"deltas \[N, C, 4\]"):
         decode_boxes(torch.zeros(shapes[0]), torch.zeros(shapes[1]), SIZE)
+
+
+def test_arrays_are_decoded_like_tensors() -> None:
+    regions, targets = random_boxes(8, 30), random_boxes(9, 30)
+    deltas = torch.randn((30, 5, 4), generator=torch.Generator().manual_seed(8)) * 5
+    arrays = [tensor.numpy() for tensor in (regions, targets, deltas)]
+    decoded = decode_boxes(arrays[0], arrays[2], SIZE)
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, decode_boxes(regions, deltas, SIZE), atol=1e-3)
+    np.testing.assert_allclose(encode_boxes(*arrays[:2]), encode_boxes(regions, targets), atol=1e-5)
+    np.testing.assert_array_equal(mirror_deltas(arrays[2]), mirror_deltas(deltas))

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import Tensor
 
 from classifier.ensemble import Ensemble
 from classifier.scoring import score
-from classifier.scoring.loaded_network import InputFormat
+from classifier.scoring.input_format import InputFormat
 from classifier.warp import crop
 from classifier.warp.crop import ImageRegions
 from detection.errors import InputError
-from detection.structures.arrays import FloatArray, Image
+from detection.structures.arrays import AnyArray, FloatArray, Image
 from detection.structures.contracts import RegionScores
 from tests.classifier.scoring.member_examples import (
     BOXES,
@@ -209,7 +208,7 @@ def test_images_are_uploaded_once_and_inputs_shared(mixed: list[str], monkeypatc
     uploaded: list[Image] = []
     warp, shrink = InputFormat.warp, crop.shrink_to
 
-    def counting(self: InputFormat, group: Sequence[ImageRegions]) -> Tensor:
+    def counting(self: InputFormat, group: Sequence[ImageRegions]) -> AnyArray:
         warped.append(self.size)
         return warp(self, group)
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from classifier.box_deltas import RegionOutputs, decode_boxes
 from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
-from classifier.region_network import RegionOutputs, decode_boxes
 from classifier.scoring import score as score_module
-from classifier.scoring.loaded_network import LoadedNetwork, svm_probabilities
+from classifier.scoring.loaded_network import LoadedNetwork, softmax, svm_probabilities
 from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
 from classifier.warp import crop, warp_regions
 from classifier.warp.crop import shrink_to
@@ -129,9 +129,18 @@ def test_svm_scores_keep_the_order_of_the_margins() -> None:
     # 1 / (1 + e) = 0.2689, 1/2, 0.8808; 0.0474, 0.1192, 0.1824.
     expected = torch.tensor([[0.1192, 0.2689, 0.5, 0.8808], [0.8176, 0.0474, 0.1192, 0.1824]])
     torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(svm_probabilities(margins.numpy()), expected, atol=1e-4)
+    assert svm_probabilities(np.array([[-1e4, 1e4]], np.float32)).tolist() == [[0, 0, 1]]
     assert svm_probabilities(margins[:0]).shape == (0, 4)
     random = torch.randn((20, 5), generator=torch.Generator().manual_seed(0))
     assert torch.equal(svm_probabilities(random)[:, 1:].flatten().argsort(), random.flatten().argsort())
+
+
+def test_softmax_of_arrays() -> None:
+    logits = torch.randn((20, 5), generator=torch.Generator().manual_seed(0)) * 30
+    np.testing.assert_allclose(softmax(logits.numpy()), softmax(logits), atol=1e-6)
+    assert softmax(np.array([[1e4, -1e4]], np.float32)).tolist() == [[1, 0]]
+    assert softmax(np.zeros((0, 5), np.float32)).shape == (0, 5)
 
 
 def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:

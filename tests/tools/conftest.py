@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from classifier.region_network import RegionOutputs
+from classifier.box_deltas import RegionOutputs
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from detection.evaluation import DetectionMetrics

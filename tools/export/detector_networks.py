@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from classifier.scoring.weights_file import find_weights
 from detection.errors import InputError
-from detection.runtime.weights_files.onnx_file import SUFFIX
-from detection.runtime.weights_files.tensor_file import find_file
+from detection.runtime.weights_files.engine import ONNX_SUFFIX, find_file
 from proposals.multibox import weights_file as multibox_file
 from tools.export.onnx_writer import OnnxPrecision
 
@@ -38,7 +37,7 @@ def find_networks(settings: Any, *, source: object) -> dict[NetworkUse, str]:
     def note(use: NetworkUse) -> str:
         if use not in files:
             names = (use.path.stem + f"_{number}" * (number > 1) for number in range(1, len(files) + 2))
-            files[use] = next(name + SUFFIX for name in names if name + SUFFIX not in files.values())
+            files[use] = next(name + ONNX_SUFFIX for name in names if name + ONNX_SUFFIX not in files.values())
         return files[use]
 
     _replace(settings, note)

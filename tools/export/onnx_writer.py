@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
 from classifier.scoring import weights_file as classifier_file
-from classifier.scoring.loaded_network import find_quantisation
+from classifier.scoring.tensor_network import find_quantisation
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.device import to_device

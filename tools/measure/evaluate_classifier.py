@@ -33,7 +33,7 @@ from classifier.whole_images.classification import (
     top_k_error,
     worst_confusions,
 )
-from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
+from classifier.whole_images.image_classifier import ImageClassifier
 from detection.configuration import find_config
 from detection.datasets import DataSet, LabelledImage
 from detection.datasets.category_kinds import INDEX_HEADER, Kinds, KindsByCategory, read_kinds, read_kinds_by_index
@@ -41,6 +41,7 @@ from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.image import read_image
 from detection.structures.arrays import IntArray
+from detection.structures.class_choice import require_same_classes
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import Side, add_device_option, add_limit_option, add_split_options, evenly_spaced

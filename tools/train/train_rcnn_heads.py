@@ -19,19 +19,19 @@ import torch
 from jsonargparse import Namespace
 from tqdm import tqdm
 
+from classifier.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
-from classifier.region_network import encode_boxes
 from classifier.scoring.weights_file import find_weights, load_region_network, save_weights
 from classifier.training.rcnn_heads.box_ridge import MIN_IOU, BoxRidge
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from classifier.training.rcnn_heads.svm import HardNegativeMining, class_overlaps, feature_scale
 from classifier.training.samples.sampled_boxes import apart_from
 from classifier.training.tasks import require_all_classes
-from classifier.whole_images.image_classifier import require_same_classes
 from detection.datasets.annotated_images import read_annotated_image, require_stated_sizes
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import box_iou
+from detection.structures.class_choice import require_same_classes
 from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options

@@ -40,7 +40,7 @@ class BoxRidge:
 
         Args:
             features: [N, F], scaled to the mean norm that `RIDGE` is meant for.
-            deltas: [N, 4], see `classifier.region_network.encode_boxes`.
+            deltas: [N, 4], see `classifier.box_deltas.encode_boxes`.
             labels: [N], 0-based classes.
 
         Raises:

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from detection.errors import DeviceError, InputError
 from detection.runtime.parallel.ordered_map import available_cores, map_ahead
+from detection.runtime.parallel.threads import loaded_torch, set_thread_count, thread_count
 from detection.sources.conversion import lasting_picture
 from detection.sources.picture import Picture
 from detection.structures.arrays import Image
@@ -111,12 +112,11 @@ def find_parallelism(count: int) -> Parallelism:
     many steps are too short to be divided between cores, so each of a few threads does everything for its own images,
     with its share of the cores.
     """
-    import torch  # noqa: PLC0415  slow to import, and not needed for --help
-
     if count < 2:
         return ONE_BY_ONE
     cores = available_cores()
-    if torch.cuda.is_available():
+    torch = loaded_torch()  # without PyTorch, no network is on a GPU
+    if torch is not None and torch.cuda.is_available():
         return Parallelism(min(MAX_THREADS, cores, count), batch=1, threads_score=False)
     threads = min(MAX_CPU_THREADS, cores, count)
     return Parallelism(threads if threads > 1 else 0, batch=min(MAX_BATCH, -(-count // threads)))
@@ -159,14 +159,12 @@ def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
 
 @contextmanager
 def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
-    """Yield a function that each thread calls first, so that PyTorch uses only this thread's share of the cores."""
-    import torch  # noqa: PLC0415
-
-    before = torch.get_num_threads()
+    """Yield a function that each thread calls first, so that its networks use only this thread's share of the cores."""
+    before = thread_count()
     try:
-        yield partial(torch.set_num_threads, max(1, before // threads))
+        yield partial(set_thread_count, max(1, before // threads))
     finally:
-        torch.set_num_threads(before)
+        set_thread_count(before)
 
 
 def _detect(detector: Stages, pictures: Sequence[Picture]) -> list[ImageResult]:

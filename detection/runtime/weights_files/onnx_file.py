@@ -23,7 +23,6 @@ from detection.structures.arrays import FloatArray
 Built = TypeVar("Built")
 Shape = tuple[int | None, ...]
 
-SUFFIX = ".onnx"
 INPUT_NAME = "images"
 
 INPUT_KEY = "input"

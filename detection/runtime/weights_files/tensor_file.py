@@ -130,12 +130,6 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
     return network
 
 
-def find_file(name: str, shipped: Path) -> Path:
-    """Return the path of a file; a name without a folder may also be that of a file in the folder `shipped`."""
-    path, alternative = Path(name), shipped / name
-    return path if path.name != name or os.path.isfile(path) or not os.path.isfile(alternative) else alternative  # noqa: PTH113
-
-
 def _half_precision(tensor: Tensor) -> Tensor:
     """Return a tensor in float16, unless a value above 65504, such as a variance, would become infinite."""
     if not tensor.is_floating_point():

@@ -20,8 +20,8 @@ from classifier.warp import warp_regions
 from classifier.warp.crop import upload
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
-from detection.runtime.device import Precision
 from detection.runtime.int8 import QuantisedConvolution, activation_scale, runs_int8
+from detection.runtime.weights_files.engine import Precision
 from detection.structures.arrays import FloatArray, Image
 from proposals.multibox import MultiBoxProposer
 from tests.classifier.scoring.member_examples import refined

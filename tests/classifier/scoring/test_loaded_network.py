@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from classifier.box_deltas import RegionOutputs
 from classifier.region_classifier import RegionClassifier
-from classifier.region_network import RegionOutputs
 from classifier.scoring.loaded_network import LoadedNetwork
 from detection.errors import DeviceError, InputError
-from detection.runtime.device import Precision, is_out_of_memory, naming_failed_device
+from detection.runtime.device import naming_failed_device
+from detection.runtime.weights_files.engine import Precision, is_out_of_memory
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 CPU = RuntimeError(

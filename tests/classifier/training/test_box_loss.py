@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from classifier.region_network import encode_boxes
+from classifier.box_deltas import encode_boxes
 from classifier.training.box_loss import box_regression_loss, paired_iou
 from detection.structures.boxes import box_iou
 

@@ -10,8 +10,9 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch.nn import functional
 
+from classifier.box_deltas import encode_boxes
 from classifier.googlenet import GoogLeNet
-from classifier.region_network import RegionNetwork, encode_boxes
+from classifier.region_network import RegionNetwork
 from classifier.training.augmentation import NUMBERS, Augmentation, Distortions, distort, no_distortions
 from classifier.training.box_loss import box_regression_loss, paired_iou
 from classifier.training.class_loss import ClassLoss

@@ -142,11 +142,12 @@ def test_number_of_regions_at_once_does_not_matter(monkeypatch: pytest.MonkeyPat
 
 
 def test_bytes_are_the_nearest_to_what_a_network_would_read() -> None:
-    image, boxes = torch.from_numpy(random_image(90, 120)), random_boxes(50, 120, 90)
+    image, boxes = random_image(90, 120), random_boxes(50, 120, 90)
     read = QuantisedInput((0 - max(MEAN_RGB)) * SCALE, (255 - min(MEAN_RGB)) * SCALE)
-    expected = read(warp_regions(image[None], boxes[None], size=24, context=2)[0] * SCALE)
+    expected = read(warp_regions(torch.from_numpy(image)[None], boxes[None], size=24, context=2)[0] * SCALE)
 
-    actual = warp_to_bytes(image, boxes, size=24, context=2, scale=read.scale / SCALE, zero=read.zero)
+    scale = read.scale / SCALE
+    actual = torch.from_numpy(warp_to_bytes(image, boxes.numpy(), size=24, context=2, scale=scale, zero=read.zero))
 
     assert actual.dtype == torch.uint8
     assert actual.is_contiguous(memory_format=torch.channels_last)

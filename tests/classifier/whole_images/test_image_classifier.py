@@ -12,9 +12,10 @@ from torch import nn
 
 from classifier.scoring.weights_file import NetworkDescription, find_weights, load_weights, save_weights
 from classifier.whole_images import image_classifier
-from classifier.whole_images.image_classifier import ImageClassifier, require_same_classes
+from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
 from detection.runtime.pixels import SCALE
+from detection.structures.class_choice import require_same_classes
 
 
 class Featureless(nn.Module):

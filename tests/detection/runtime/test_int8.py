@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from detection.errors import InputError
 from detection.runtime import device
 from detection.runtime import int8 as quantisation
-from detection.runtime.device import Precision, find_precision, number_type
+from detection.runtime.device import find_precision, number_type
 from detection.runtime.int8 import (
     LARGEST_PAIR,
     QuantisedConvolution,
@@ -28,6 +28,7 @@ from detection.runtime.int8 import (
     runs_int8,
     vector_length,
 )
+from detection.runtime.weights_files.engine import Precision
 from tests.detection.conftest import run_python
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -61,7 +61,7 @@ def all_loops(image: Image) -> list[NDArray[Any]]:
         SelectiveSearch(width=100, scales=(20,))(image).boxes,
         warp_regions(pixels[None], BOXES[None], size=16, context=2).numpy(),
         warp_regions(several, BOXES.expand(2, -1, -1), size=16).numpy(),
-        warp_to_bytes(pixels, BOXES, size=16, context=2, scale=0.7, zero=120).numpy(),
+        warp_to_bytes(image, BOXES.numpy(), size=16, context=2, scale=0.7, zero=120),
     ]
 
 

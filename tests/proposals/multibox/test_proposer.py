@@ -20,6 +20,7 @@ from detection.structures.boxes import box_area, box_iou
 from proposals.multibox import MultiBox, MultiBoxProposer
 from proposals.multibox.network import FIRST_CONFIDENCE, FixedPriors, as_input, prior_shapes, read_at_priors
 from proposals.multibox.proposer import resize, select_boxes
+from proposals.multibox.tensor_network import TensorMultiBox
 from proposals.multibox.weights_file import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox
 
 TRUNK = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
@@ -231,9 +232,9 @@ def test_bfloat16_keeps_the_priors(weights: Path, photo_pixels: Image) -> None:
     exact, rough = (
         MultiBoxProposer(str(weights), device="cpu", precision=precision) for precision in ("float32", "bfloat16")
     )
-    assert isinstance(rough.network, MultiBox)
-    assert isinstance(exact.network, MultiBox)
-    torch.testing.assert_close(rough.network.priors, exact.network.priors, atol=0, rtol=0)
+    assert isinstance(rough.network, TensorMultiBox)
+    assert isinstance(exact.network, TensorMultiBox)
+    torch.testing.assert_close(rough.network.network.priors, exact.network.network.priors, atol=0, rtol=0)
     np.testing.assert_allclose(rough.predict(photo_pixels)[0], exact.predict(photo_pixels)[0], atol=0.05)
 
 

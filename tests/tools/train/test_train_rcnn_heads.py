@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from classifier.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
-from classifier.region_network import encode_boxes
 from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from detection.structures.boxes import as_boxes

@@ -19,11 +19,11 @@ from unittest import mock
 
 import torch
 from jsonargparse import Namespace
-from torch import Tensor
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.loaded_network import InputFormat, LoadedNetwork
+from classifier.scoring.input_format import InputFormat
+from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions
 from detection.configuration import load_detector
 from detection.detector import Detector
@@ -31,6 +31,7 @@ from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.parallel import many_images
 from detection.sources.picture import file_picture
+from detection.structures.arrays import AnyArray
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, add_device_option, whole
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -149,26 +150,26 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
 
     image = timed("read", lambda: read_image(path))
     boxes = timed("propose", lambda: detector.propose(image)).boxes
-    with timed_warps(device) as warps:
+    with timed_warps(type(networks[0].input_format), device) as warps:
         (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
     timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
     return seconds | {WARP: sum(warps)}
 
 
 @contextmanager
-def timed_warps(device: torch.device) -> Iterator[list[float]]:
-    """Yield a list that receives the seconds of every call of `InputFormat.warp` in the block.
+def timed_warps(kind: type[InputFormat], device: torch.device) -> Iterator[list[float]]:
+    """Yield a list that receives the seconds of every call of `warp` of a kind of formats in the block.
 
     In a cascade only the regions that go on are warped for the next network, so no call outside would warp the same.
     """
-    warp, seconds = InputFormat.warp, []
+    warp, seconds = kind.warp, []
 
-    def timed(self: InputFormat, group: Sequence[ImageRegions]) -> Tensor:
+    def timed(self: InputFormat, group: Sequence[ImageRegions]) -> AnyArray:
         elapsed, warped = time_run(partial(warp, self, group), device)
         seconds.append(elapsed)
         return warped
 
-    with mock.patch.object(InputFormat, "warp", timed):
+    with mock.patch.object(kind, "warp", timed):
         yield seconds
 
 

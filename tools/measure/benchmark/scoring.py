@@ -28,7 +28,8 @@ from classifier.layers.response_norm import ResponseNorm
 from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from classifier.warp.crop import upload
-from detection.runtime.device import Precision, find_device, number_type
+from detection.runtime.device import find_device, number_type
+from detection.runtime.weights_files.engine import Precision
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.ranges import require_range
 from tools.command.option_parser import OptionParser, as_input_errors

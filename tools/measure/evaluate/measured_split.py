@@ -13,7 +13,6 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from tqdm import tqdm
 
-from classifier.whole_images.image_classifier import require_same_classes
 from detection.datasets import DataSet
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.datasets.dataset import Entry
@@ -21,6 +20,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.formats.ground_truth import read_data_set
+from detection.structures.class_choice import require_same_classes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import SplitObjects, select_images, split_detections

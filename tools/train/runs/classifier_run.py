@@ -12,9 +12,9 @@ from classifier.region_network import RegionNetwork
 from classifier.scoring.weights_file import NetworkDescription, find_weights, load_region_network, save_weights
 from classifier.training.module import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.training.samples.region_batch import RegionCollation, uncounted
-from classifier.whole_images.image_classifier import require_same_classes
 from detection.errors import InputError
 from detection.runtime.weights_files.tensor_file import Storage
+from detection.structures.class_choice import require_same_classes
 from detection.training.data_module import TrainingData
 from detection.training.decoded_images import open_or_decode
 from tools.command.experiment import SET_BY_THE_TOOL, add_experiment_options, training_options

@@ -1,0 +1,90 @@
+"""`NetworkDescription`: what the metadata of a classifier's weights file say, in safetensors and ONNX alike.
+
+Only the methods that build a network import PyTorch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from detection.runtime.weights_files.engine import find_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from classifier.region_network import RegionNetwork
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+METADATA_KEY = "region_classifier"
+
+Head = Literal["softmax", "svm"]
+HEADS: tuple[Head, ...] = ("softmax", "svm")
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """The metadata of a weights file.
+
+    Attributes:
+        class_path: import path of the network's class, within the package `classifier`.
+        init_args: the arguments of the class besides the number of outputs.
+        class_names: the C foreground classes.
+        input_size: side S of the input, in pixels.
+        context: pixels of the input on each side that show the surroundings of a box.
+        background: True if the network scores regions and has C + 1 outputs, of which output 0 is background; False if
+            it was trained on whole images only and has C outputs.
+        head: "softmax" if the outputs are logits, or "svm" if they are margins of linear SVMs. There are C margins,
+            since SVMs have no output for background.
+        box_regression: True if the file also holds a layer that refines the boxes of each class.
+        training: how the weights were made: data, command, seed, versions.
+
+    Raises:
+        ValueError: if the head is unknown.
+    """
+
+    class_path: str
+    init_args: dict[str, Any]
+    class_names: tuple[str, ...]
+    input_size: int
+    context: int
+    background: bool = True
+    head: Head = "softmax"
+    box_regression: bool = False
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Return the description that was stored as JSON; raises `TypeError` or `KeyError` for other fields."""
+        return cls(**{**fields, "class_names": tuple(fields["class_names"])})
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs: the classes, and background if it has an output."""
+        return len(self.class_names) + (self.background and self.head == "softmax")
+
+    def build(self) -> nn.Module:
+        """Build the network with new weights and without a box regression layer.
+
+        Raises:
+            ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
+        """
+        from detection.runtime.weights_files.tensor_file import build_network  # noqa: PLC0415
+
+        return build_network(self.class_path, self.num_outputs, **self.init_args)
+
+    def build_region_network(self) -> RegionNetwork:
+        """Build the network with all layers of the file and new weights; raises what `build` raises."""
+        from classifier.region_network import RegionNetwork  # noqa: PLC0415
+
+        return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
+
+
+def find_weights(name: str) -> Path:
+    """The file at this path, or else the shipped file of this name."""
+    return find_file(name, SHIPPED)

@@ -6,6 +6,7 @@ bound the first two, and a member with such a name is refused, although its name
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import stat
@@ -13,10 +14,10 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from detection.errors import InputError
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, OTHER_SUFFIXES, ZIP_SUFFIXES, describe_kinds
@@ -46,11 +47,13 @@ _UNPACK: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.
 """The function that opens a compressed file, by the first bytes of the file."""
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """An entry of an archive that is no folder.
 
     Attributes:
         name: as the archive has it.
+        place: of a zip archive, the position of the entry in its list; of a tar archive, the first byte of the content
+            in the unpacked archive.
         size: in bytes when it is unpacked.
         packed: its size in bytes in the archive; None if it is not packed by itself.
         kind: what it is if it is no readable file, such as "a link"; otherwise "".
@@ -58,6 +61,7 @@ class _Member(NamedTuple):
     """
 
     name: str
+    place: int
     size: int
     packed: int | None
     kind: str
@@ -75,40 +79,68 @@ def archive_pictures(path: Path) -> Iterator[Picture]:
     names: Counter[str] = Counter()
     others: Counter[str] = Counter()
     try:
-        for member in _members(path):
-            name = PurePosixPath(member.name)
-            if _is_unsafe(member.name) or (name.suffix.lower() in IMAGE_SUFFIXES and not _is_passed_over(name)):
-                names[str(name)] += 1
-                again = f" ({names[str(name)]})" if names[str(name)] > 1 else ""
-                yield _picture(path, member, f"{path}/{name}{again}")
-            elif name.suffix.lower() in OTHER_SUFFIXES:
-                others[name.suffix.lower()] += 1
+        with path.open("rb") as file:
+            for member in archive_members(file, str(path)):
+                name = PurePosixPath(member.name)
+                if is_image(member):
+                    names[str(name)] += 1
+                    again = f" ({names[str(name)]})" if names[str(name)] > 1 else ""
+                    yield _picture(path, member, f"{path}/{name}{again}")
+                elif name.suffix.lower() in OTHER_SUFFIXES:
+                    others[name.suffix.lower()] += 1
         if not names:
             found = f"only {describe_kinds(others)}" if others else "none"
             raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {found}")
     except InputError as error:
         yield failed_picture(str(path), error)
     except Exception as error:  # for a damaged archive, the readers raise nearly anything
-        yield failed_picture(str(path), _damage(str(path), "a whole zip or tar archive", error))
+        yield failed_picture(str(path), archive_damage(str(path), error))
 
 
-def _picture(path: Path, member: _Member, name: str) -> Picture:
-    """Return the picture of a member, whose content is read now."""
+def is_image(member: Member) -> bool:
+    """Return True for an image by its suffix that is not passed over, and for a member whose name is refused."""
+    name = PurePosixPath(member.name)
+    return _is_unsafe(member.name) or (name.suffix.lower() in IMAGE_SUFFIXES and not _is_passed_over(name))
+
+
+def read_member(member: Member, name: str) -> bytes:
+    """Return the content of a member of an archive that is still open.
+
+    Raises:
+        InputError: beginning with `name`, if the member is refused or damaged.
+    """
+    check_member(member, name)
     try:
-        if refusal := _refusal(member):
-            raise InputError(f"{name}: expected {refusal}")
         content = member.read()
         if len(content) != member.size:
             raise EOFError(f"{len(content)} of {member.size} bytes")
+    except Exception as error:  # for a damaged archive, the readers raise nearly anything
+        raise _damage(name, "a whole file", error) from None
+    return content
+
+
+def archive_damage(name: str, error: Exception) -> InputError:
+    """Return the error that names an archive which cannot be read further, and says why."""
+    return _damage(name, "a whole zip or tar archive", error)
+
+
+def _picture(path: Path, member: Member, name: str) -> Picture:
+    """Return the picture of a member, whose content is read now."""
+    try:
+        content = read_member(member, name)
     except InputError as error:
         return failed_picture(name, error)
-    except Exception as error:  # for a damaged archive, the readers raise nearly anything
-        return failed_picture(name, _damage(name, "a whole file", error))
     stem = f"{path.name.partition('.')[0]}_{PurePosixPath(member.name).stem}"
     return encoded_picture(name, content, stem=stem, folder=path.parent)
 
 
-def _refusal(member: _Member) -> str:
+def check_member(member: Member, name: str) -> None:
+    """Raise an `InputError` that begins with `name` if a member is not to be read."""
+    if refusal := _refusal(member):
+        raise InputError(f"{name}: expected {refusal}")
+
+
+def _refusal(member: Member) -> str:
     """Return what was expected and found instead if a member is not to be read, or "" if it may be read."""
     if _is_unsafe(member.name):
         return "a name within the archive, got one that leads out of it"
@@ -136,48 +168,62 @@ def _damage(name: str, expected: str, error: Exception) -> InputError:
     return InputError(f"{name}: expected {expected}, got: {text}")
 
 
-def _members(path: Path) -> Iterator[_Member]:
-    """Yield the members of an archive that are no folders, within the limits of their number and unpacked size."""
-    unpacked = 0
-    members = _zip_members(path) if path.name.lower().endswith(ZIP_SUFFIXES) else _tar_members(path)
+def archive_members(file: BinaryIO, name: str) -> Iterator[Member]:
+    """Yield the members of an archive that are no folders, within the limits of their number and unpacked size.
+
+    Args:
+        file: the archive, from its beginning; it has to be open while a member is read.
+        name: the name of the archive, whose suffix tells its kind.
+
+    Raises:
+        InputError: naming the archive, if it exceeds a limit.
+        Exception: of nearly any type, if the archive is damaged; `archive_damage` puts it into words.
+    """
+    unpacked_bytes = 0
+    members = _zip_members(file) if name.lower().endswith(ZIP_SUFFIXES) else _tar_members(file)
     for number, member in enumerate(members, start=1):
-        unpacked += member.size
+        unpacked_bytes += member.size
         if number > MAX_MEMBERS:
-            raise InputError(f"{path}: expected at most {MAX_MEMBERS} files in an archive, got more")
-        if unpacked > MAX_UNPACKED_BYTES:
-            raise InputError(f"{path}: expected at most {MAX_UNPACKED_BYTES} bytes when unpacked, got more")
+            raise InputError(f"{name}: expected at most {MAX_MEMBERS} files in an archive, got more")
+        if unpacked_bytes > MAX_UNPACKED_BYTES:
+            raise InputError(f"{name}: expected at most {MAX_UNPACKED_BYTES} bytes when unpacked, got more")
         yield member
 
 
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with path.open("rb") as file:
-        limited = LimitedFile(file, at_once=MAX_LIST_BYTES)
-        with zipfile.ZipFile(limited) as archive:
-            limited.at_once = MAX_MEMBER_BYTES
-            for info in archive.infolist():
-                if not info.is_dir():
-                    kind = "an encrypted file" if info.flag_bits & 1 else ""
-                    kind = "a link" if stat.S_ISLNK(info.external_attr >> 16) else kind
-                    read = partial(archive.read, info)
-                    yield _Member(info.filename, info.file_size, info.compress_size, kind, read)
+def _zip_members(file: BinaryIO) -> Iterator[Member]:
+    limited = LimitedFile(file, at_once=MAX_LIST_BYTES)
+    with zipfile.ZipFile(limited) as archive:
+        limited.at_once = MAX_MEMBER_BYTES
+        for place, info in enumerate(archive.infolist()):
+            if not info.is_dir():
+                kind = "an encrypted file" if info.flag_bits & 1 else ""
+                kind = "a link" if stat.S_ISLNK(info.external_attr >> 16) else kind
+                read = partial(archive.read, info)
+                yield Member(info.filename, place, info.file_size, info.compress_size, kind, read)
 
 
-def _tar_members(path: Path) -> Iterator[_Member]:
-    with path.open("rb") as file:
-        beginning = file.read(6)
-        file.seek(0)
-        unpack = next((function for start, function in _UNPACK.items() if beginning.startswith(start)), None)
-        length = max(FREE_BYTES, MAX_RATIO * path.stat().st_size) if unpack else None
-        with unpack(file) if unpack else nullcontext(file) as unpacked:
-            limited = LimitedFile(unpacked, at_once=MAX_LIST_BYTES, length=length)
-            with tarfile.open(fileobj=limited, mode="r:") as archive:
-                while (info := archive.next()) is not None:
-                    cast(Any, archive).members = []  # otherwise it remembers all of them
-                    if not info.isdir():
-                        yield _Member(info.name, info.size, None, _tar_kind(info), partial(_read_at, limited, info))
-                limited.seek(archive.offset)
-                if limited.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                    raise EOFError("a damaged header of a file")
+@contextmanager
+def unpacked_tar(file: BinaryIO) -> Iterator[LimitedFile]:
+    """Yield the content of a tar archive without its compression, if it has one, within the limits above."""
+    beginning = file.read(6)
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    unpack = next((function for start, function in _UNPACK.items() if beginning.startswith(start)), None)
+    limit = max(FREE_BYTES, MAX_RATIO * length) if unpack else None
+    with unpack(file) if unpack else nullcontext(file) as unpacked:
+        yield LimitedFile(unpacked, at_once=MAX_LIST_BYTES, length=limit)
+
+
+def _tar_members(file: BinaryIO) -> Iterator[Member]:
+    with unpacked_tar(file) as limited, tarfile.open(fileobj=limited, mode="r:") as archive:
+        while (info := archive.next()) is not None:
+            cast(Any, archive).members = []  # otherwise it remembers all of them
+            if not info.isdir():
+                read = partial(read_at, limited, info.offset_data, info.size)
+                yield Member(info.name, info.offset_data, info.size, None, _tar_kind(info), read)
+        limited.seek(archive.offset)
+        if limited.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise EOFError("a damaged header of a file")
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:
@@ -186,11 +232,11 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
     return "" if info.isreg() and not info.issparse() else "a special file"
 
 
-def _read_at(file: LimitedFile, info: tarfile.TarInfo) -> bytes:
+def read_at(file: LimitedFile, offset: int, size: int) -> bytes:
     """Return the content of a member, of which `tarfile` itself would read small parts."""
     file.at_once = MAX_MEMBER_BYTES
     try:
-        file.seek(info.offset_data)
-        return file.read(info.size)
+        file.seek(offset)
+        return file.read(size)
     finally:
         file.at_once = MAX_LIST_BYTES

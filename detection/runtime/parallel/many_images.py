@@ -98,7 +98,9 @@ class Stages(Protocol):
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]: ...
 
 
-class _Proposed(NamedTuple):
+class ProposedPicture(NamedTuple):
+    """A picture with its image [H, W, 3], its proposals, and the seconds that both took."""
+
     picture: Picture
     image: Image
     proposals: Proposals
@@ -134,7 +136,7 @@ def detect_in_images(
     """
     threads, size, threads_score = parallelism
     batches = _batches(pictures, size)
-    propose, detect = partial(_propose, detector), partial(_detect, detector)
+    propose, detect = partial(propose_boxes, detector), partial(_detect, detector)
     if not threads:
         for batch in batches:
             yield from detect(batch)
@@ -148,7 +150,7 @@ def detect_in_images(
     else:
         with closing(map_ahead(propose, batches, threads=threads, ahead=threads)) as proposed_batches:
             for proposed in proposed_batches:
-                yield from _score(detector, proposed)
+                yield from score_batch(detector, proposed)
 
 
 def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
@@ -168,26 +170,26 @@ def _shared_cores(threads: int) -> Generator[Callable[[], None], None, None]:
 
 
 def _detect(detector: Stages, pictures: Sequence[Picture]) -> list[ImageResult]:
-    return _score(detector, _propose(detector, pictures))
+    return score_batch(detector, propose_boxes(detector, pictures))
 
 
-def _propose(detector: Stages, pictures: Sequence[Picture]) -> list[_Proposed | ImageResult]:
+def propose_boxes(detector: Stages, pictures: Sequence[Picture]) -> list[ProposedPicture | ImageResult]:
     """Read each image and propose boxes in it, or return the error that it caused."""
-    results: list[_Proposed | ImageResult] = []
+    results: list[ProposedPicture | ImageResult] = []
     for picture in pictures:
         start = time.perf_counter()
         try:
             image = picture.read()
-            results.append(_Proposed(picture, image, detector.propose(image), time.perf_counter() - start))
+            results.append(ProposedPicture(picture, image, detector.propose(image), time.perf_counter() - start))
         except InputError as error:
             results.append(ImageResult(picture, error))
     return results
 
 
-def _score(detector: Stages, batch: Sequence[_Proposed | ImageResult]) -> list[ImageResult]:
+def score_batch(detector: Stages, batch: Sequence[ProposedPicture | ImageResult]) -> list[ImageResult]:
     """Score the images of a batch together; if that fails, score each alone, to find out which of them fails."""
     start = time.perf_counter()
-    proposed = [item for item in batch if isinstance(item, _Proposed)]
+    proposed = [item for item in batch if isinstance(item, ProposedPicture)]
     if not proposed:
         return [item for item in batch if isinstance(item, ImageResult)]
     try:
@@ -197,7 +199,7 @@ def _score(detector: Stages, batch: Sequence[_Proposed | ImageResult]) -> list[I
     except InputError as error:
         if len(batch) == 1:
             return [ImageResult(proposed[0].picture, error)]
-        return [result for item in batch for result in _score(detector, [item])]
+        return [result for item in batch for result in score_batch(detector, [item])]
     seconds = (time.perf_counter() - start) / len(proposed)
     results = iter(
         ImageResult(item.picture, (item.image, _with_picture(objects, item)), item.seconds + seconds)
@@ -206,6 +208,6 @@ def _score(detector: Stages, batch: Sequence[_Proposed | ImageResult]) -> list[I
     return [item if isinstance(item, ImageResult) else next(results) for item in batch]
 
 
-def _with_picture(detections: Detections, item: _Proposed) -> Detections:
+def _with_picture(detections: Detections, item: ProposedPicture) -> Detections:
     """Return detections that remember the file of their image, or the image itself if it is not a file."""
     return replace(detections, picture=lasting_picture(item.picture.path or item.image, item.image))

@@ -90,6 +90,19 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     return modules
 
 
+def read_class_names(config: str | os.PathLike[str] | None = None) -> tuple[str, ...] | None:
+    """Return the names of the classes of a detector without loading its networks, or None if that is not possible.
+
+    The package of its classifier names a module with a function for it as `CLASS_NAMES_MODULE` in its `__init__.py`.
+    """
+    with suppress(Exception):  # any fault is reported when the detector is built
+        stage = read_yaml(find_config(config or DEFAULT_CONFIG, DETECTOR_FILE))["classify"]
+        package = import_module(stage["class_path"].partition(".")[0])
+        names: tuple[str, ...] | None = import_module(package.CLASS_NAMES_MODULE).read_class_names(stage["init_args"])
+        return names
+    return None
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 

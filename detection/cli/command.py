@@ -20,6 +20,7 @@ from threading import Timer
 import PIL.Image
 from tqdm import tqdm
 
+from detection.cli.class_options import check_classes, check_classes_early, list_classes
 from detection.cli.image_sources import find_sources, open_clip, prepare_clip, read_early, tell
 from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
@@ -57,7 +58,6 @@ from detection.runtime.parallel.ordered_map import available_cores
 from detection.runtime.second_process import compiled_process
 from detection.sources.picture import Picture
 from detection.sources.pictures import Collection, Source, source_pictures
-from detection.structures.class_choice import find_labels
 from detection.structures.results.drawing import draw_detections
 
 
@@ -130,8 +130,9 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
         InputError: if nothing can be done at all, for example because the configuration is broken.
     """
     if options.list_classes:
-        print("\n".join(load_detector(options.config, options.device).class_names))
+        print("\n".join(list_classes(options)))
         return
+    check_classes_early(options)
     paths = [source.path for source in sources if source.path is not None]
     inputs = identify([*paths, *filter(is_file, map(Path, options.images))])  # a list is read too
     exports = _prepare_files(options, inputs)
@@ -170,11 +171,8 @@ def _load_detector(options: argparse.Namespace) -> Detector:
     for name in ("score_threshold", "max_detections", "classes"):
         if (value := getattr(options, name)) is not None:
             setattr(detector, name, value)
-    try:
-        if options.classes is not None:
-            find_labels(options.classes, detector.class_names)
-    except ValueError as error:
-        raise InputError(f"--classes: {error}; detect --list-classes prints all names") from None
+    if options.classes is not None:
+        check_classes(options.classes, detector.class_names)
     return detector
 
 
@@ -187,9 +185,9 @@ def _detect_in_all(
     *,
     started: Callable[[], None],
 ) -> None:
-    detector = _load_detector(options)
     clip = open_clip(sources, options) if options.video_output is not None else None
     paths = None if options.no_image or clip is not None else PicturePaths(options.output, inputs)
+    detector = _load_detector(options)
     is_own = partial(is_marked_png, command=NAME)
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
     results = detector.stream(chain.from_iterable(map(source_pictures, sources)), errors="return")

@@ -1,5 +1,6 @@
 """`PicturePaths`: the paths of annotated pictures, of which no two are equal and none is a file that is read."""
 
+import tempfile
 from itertools import chain, count
 from pathlib import Path
 
@@ -17,13 +18,15 @@ class PicturePaths:
         inputs: the files that are read.
 
     Raises:
-        InputError: naming the folder, if it cannot be created.
+        InputError: naming the folder, if it cannot be created or written to.
     """
 
     def __init__(self, folder: Path | None, inputs: Inputs) -> None:
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
         except OSError as error:
             raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
         self._folder = folder

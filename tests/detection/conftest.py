@@ -31,8 +31,11 @@ Settings = dict[str, Any]
 
 
 @pytest.fixture(name="detect")
-def detect_with_the_tiny_network(detector_config: Path, capsys: pytest.CaptureFixture[str]) -> Detect:
+def detect_with_the_tiny_network(
+    detector_config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Detect:
     """Return a function that runs `detect ARGUMENTS --config CONFIG`."""
+    monkeypatch.setattr("detection.cli.command.PATIENCE", 3600.0)  # a busy machine adds no note to what is printed
 
     def run(*arguments: object, config: Path = detector_config) -> Outcome:
         status = main([*map(str, arguments), "--config", str(config)])

@@ -12,9 +12,9 @@ import pytest
 
 from detection.cli import main
 from detection.cli.records import format_table
-from detection.configuration import DEFAULT_CONFIG, load_detector, read_yaml
+from detection.configuration import DEFAULT_CONFIG, load_detector, read_class_names, read_yaml
 from detection.structures.detections import Detections
-from tests.detection.conftest import Detect, Settings, write_config
+from tests.detection.conftest import Detect, Settings, assert_one_line_each, write_config
 
 
 def test_list_of_classes(detect: Detect) -> None:
@@ -36,6 +36,44 @@ def test_a_wrong_class_gets_a_suggestion(detect: Detect, photo: Path) -> None:
     assert (status, out) == (1, "")
     expected = "expected a class of the detector, got 'rockett'; did you mean 'rocket'?"
     assert err == f"detect: --classes: {expected}; detect --list-classes prints all names\n"
+
+
+@pytest.fixture(name="no_networks")
+def detector_that_must_not_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the networks are loaded")
+
+    for module in ("command", "class_options"):
+        monkeypatch.setattr(f"detection.cli.{module}.load_detector", refuse)
+
+
+@pytest.mark.usefixtures("no_networks")
+def test_classes_are_known_before_the_networks_are_loaded(detect: Detect, photo: Path) -> None:
+    assert detect("--list-classes").out == "cat\ncup\nrocket\n"
+    assert "got 'rockett'" in detect(photo, "--classes", "rockett").err
+    assert "got 'hat'" in detect(photo, "--classes", "hat", config=DEFAULT_CONFIG).err
+
+
+@pytest.mark.usefixtures("no_networks")
+@pytest.mark.parametrize("place", ["file", "file/folder"])
+def test_folder_that_cannot_be_written_is_told_before_the_networks_are_loaded(
+    detect: Detect, photo: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert_one_line_each(detect(photo, "--output", tmp_path / place).err, tmp_path / place)
+
+
+@pytest.mark.parametrize(
+    "classify",
+    [
+        {"class_path": "classifier.ensemble.Ensemble", "init_args": {"members": ["nothing.safetensors"]}},
+        {"class_path": "classifier.ensemble.Ensemble", "init_args": {"members": []}},
+        {"class_path": "no_such_package.Classifier"},
+        "classifier.ensemble.Ensemble",
+    ],
+)
+def test_classes_that_only_the_detector_knows(tmp_path: Path, classify: object) -> None:
+    assert read_class_names(write_config(tmp_path, {"propose": "anything", "classify": classify})) is None
 
 
 def test_images_behind_the_classes(capsys: pytest.CaptureFixture[str]) -> None:

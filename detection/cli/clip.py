@@ -22,15 +22,15 @@ class Clip:
 
     Args:
         path: the file, with one of the suffixes in `CODECS`.
-        rate: frames per second.
+        every: the number of frames of the video for each one that is added.
 
     Raises:
         InputError: naming the file, if it cannot be written.
     """
 
-    def __init__(self, path: Path, rate: float) -> None:
+    def __init__(self, path: Path, *, every: int = 1) -> None:
         self.path = path
-        self.rate = rate
+        self.every = every
         self._count = 0
         self._files = ExitStack()
         self._temporary = path
@@ -39,14 +39,14 @@ class Clip:
     def __enter__(self) -> "Clip":
         return self
 
-    def add(self, image: Image) -> None:
-        """Add a frame [H, W, 3]; all frames of a clip have the same size."""
+    def add(self, image: Image, rate: float) -> None:
+        """Add a frame [H, W, 3] of a video with this number of frames per second; all frames have the same size."""
         import cv2  # noqa: PLC0415  slow to import, and only needed for videos
 
         if self._writer is None:
             self._temporary = self._files.enter_context(atomic_path(self.path))
             code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._temporary), code, self.rate, image.shape[1::-1])
+            self._writer = cv2.VideoWriter(str(self._temporary), code, rate / self.every, image.shape[1::-1])
         self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))  # OpenCV has blue first
         self._count += 1
 

@@ -21,7 +21,8 @@ import PIL.Image
 from tqdm import tqdm
 
 from detection.cli.class_options import check_classes, check_classes_early, list_classes
-from detection.cli.image_sources import find_sources, open_clip, prepare_clip, read_early, tell
+from detection.cli.clip import Clip
+from detection.cli.image_sources import find_sources, prepare_clip, read_early, tell
 from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
 from detection.cli.records import Record, are_records, format_table, write_records
@@ -185,7 +186,7 @@ def _detect_in_all(
     *,
     started: Callable[[], None],
 ) -> None:
-    clip = open_clip(sources, options) if options.video_output is not None else None
+    clip = Clip(options.video_output, every=options.every) if options.video_output is not None else None
     paths = None if options.no_image or clip is not None else PicturePaths(options.output, inputs)
     detector = _load_detector(options)
     is_own = partial(is_marked_png, command=NAME)
@@ -199,8 +200,8 @@ def _detect_in_all(
                 started()
                 picture = None if paths is None or result.error is not None else paths.choose(result.picture)
                 records.append(record := _record(result, picture, check, exports))
-                if clip is not None and result.error is None:
-                    clip.add(draw_detections(result.image, result.detections))
+                if clip is not None and result.error is None and (moment := result.picture.moment) is not None:
+                    clip.add(draw_detections(result.image, result.detections), moment.rate)
                 if result.error is None and not options.quiet and options.json != "-":
                     tqdm.write(format_table(record, result.detections.guesses))
                 progress.update()

@@ -7,15 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from detection.cli.clip import Clip
 from detection.cli.records import Record
 from detection.errors import InputError
 from detection.runtime.output_file import Inputs, require_replaceable, require_writable
 from detection.sources.conversion import as_image
 from detection.sources.files import VIDEO_SUFFIXES, find_passed_over
 from detection.sources.picture import Picture
-from detection.sources.pictures import Source, sources_of_text
-from detection.sources.videos import frames_per_second
+from detection.sources.pictures import Source, name_at, sources_of_text
 
 
 def read_early(sources: Sequence[Source], records: list[Record]) -> list[Source]:
@@ -50,20 +48,12 @@ def find_sources(options: argparse.Namespace, records: list[Record]) -> list[Sou
 
 def prepare_clip(target: Path, sources: Sequence[Source], inputs: Inputs, options: argparse.Namespace) -> None:
     """Check that the frames of a video may be written to a clip; raises an `InputError` if not."""
-    if len(sources) != 1 or sources[0].path is None or not sources[0].path.name.lower().endswith(VIDEO_SUFFIXES):
+    names = [name_at(source.name) if source.path is None else source.path.name for source in sources]
+    if len(names) != 1 or not names[0].lower().endswith(VIDEO_SUFFIXES):
         raise InputError(f"{target}: expected a single video as the source of a clip, got {' '.join(options.images)}")
     # The format has no place for the name of the program that wrote it.
     require_replaceable(target, lambda _: False, inputs=inputs, overwrite=options.overwrite)
     require_writable(target)
-
-
-def open_clip(sources: Sequence[Source], options: argparse.Namespace) -> Clip | None:
-    """Return the clip to which the frames of the only source are to be written, or None if it is no readable video."""
-    path = sources[0].path
-    try:
-        return Clip(options.video_output, frames_per_second(path) / options.every) if path is not None else None
-    except InputError:
-        return None  # the error is told when the source is read
 
 
 def tell(problem: str) -> None:

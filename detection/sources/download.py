@@ -18,7 +18,7 @@ from detection.errors import InputError
 from detection.image import CHUNK_BYTES
 
 MAX_DOWNLOAD_BYTES = 1 << 28
-"""The largest image that is downloaded."""
+"""The largest file that is downloaded."""
 
 MAX_SECONDS = 60.0
 """The longest time that a download may take, from its beginning, in seconds. A server that sends a byte now and then
@@ -36,8 +36,8 @@ URL_SAFE = "%/:;=&?~+!$,'@()*[]"
 """The characters of a path or query that are not encoded. "%" is one of them, as it may stand in encoded characters."""
 
 
-def download(address: str) -> bytes:
-    """Return what lies at an address.
+def download(address: str, *, expected: str = "an image") -> bytes:
+    """Return what lies at an address; `expected` says for error messages what it should be.
 
     Raises:
         InputError: naming the address, if it is malformed, if the server cannot be reached, answers with an error, or
@@ -56,7 +56,7 @@ def download(address: str) -> bytes:
         if deadline.passed:
             reason = f"a download that takes longer than {MAX_SECONDS:g} seconds"
     if reason:
-        raise InputError(f"{address}: expected an image, got: {' '.join(reason.split())}")
+        raise InputError(f"{address}: expected {expected}, got: {' '.join(reason.split())}")
     return content
 
 

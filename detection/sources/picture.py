@@ -19,10 +19,14 @@ FORBIDDEN = frozenset('<>:"/\\|?*')
 
 
 class Moment(NamedTuple):
-    """The place of a frame in a video: its number, from 0, and its time in seconds."""
+    """The place of a frame in a video: its number, from 0, and its time in seconds.
+
+    `rate` is the number of frames in a second of the video.
+    """
 
     frame: int
     seconds: float
+    rate: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote
 
@@ -16,7 +18,14 @@ from detection.datasets.files.text_file import read_lines
 from detection.errors import InputError
 from detection.image import decode_image
 from detection.sources.conversion import ImageInput, as_image, is_single
-from detection.sources.files import ANNOTATED_SUFFIX, TAR_SUFFIXES, VIDEO_SUFFIXES, ZIP_SUFFIXES, expand
+from detection.sources.files import (
+    ANNOTATED_SUFFIX,
+    SEVERAL_SUFFIXES,
+    TAR_SUFFIXES,
+    VIDEO_SUFFIXES,
+    ZIP_SUFFIXES,
+    expand,
+)
 from detection.sources.picture import Picture, failed_picture, file_picture, safe_name
 from detection.sources.videos import video_pictures
 from detection.structures.arrays import Image
@@ -28,9 +37,13 @@ LIST_SUFFIX = ".txt"
 
 
 class Collection(NamedTuple):
-    """A file that holds several pictures: an archive or a video. `pictures` reads it from its beginning."""
+    """A file or address that holds several pictures: an archive or a video.
 
-    path: Path
+    `pictures` reads it from its beginning, or downloads it first. `path` is None for an address.
+    """
+
+    name: str
+    path: Path | None
     pictures: Callable[[], Iterator[Picture]]
 
 
@@ -82,13 +95,17 @@ def named_picture(text: str) -> Picture:
         return Picture("standard input", _read_standard_input, "stdin")
     if not is_address(text):
         return file_picture(Path(text))
-    path = PurePosixPath(unquote(re.split(r"[?#]", text)[0]))
-    return Picture(text, partial(_read_address, text), safe_name(path.stem))
+    return Picture(text, partial(_read_address, text), safe_name(Path(name_at(text)).stem))
 
 
 def is_address(text: str) -> bool:
     """Return True if a text is an address of the web, by HTTP or HTTPS."""
     return text.lower().startswith(("http://", "https://"))
+
+
+def name_at(address: str) -> str:
+    """Return the name of the file at an address, without its folders, query and fragment."""
+    return PurePosixPath(unquote(re.split(r"[?#]", address)[0])).name
 
 
 def sources_of_text(text: str, *, every: int = 1) -> tuple[list[Source], list[InputError]]:
@@ -97,8 +114,9 @@ def sources_of_text(text: str, *, every: int = 1) -> tuple[list[Source], list[In
     Annotated pictures that `detect` has left in a folder are skipped, unless the text names one.
 
     Args:
-        text: a file, folder or pattern as in `detection.sources.files`; "-" for standard input; an address; a zip or
-            tar archive; a video; or a list, which is a file that ends with ".txt" and has such a text in each line.
+        text: a file, folder or pattern as in `detection.sources.files`; "-" for standard input; a zip or tar archive;
+            a video; the address of an image, an archive or a video; or a list, which is a file that ends with ".txt"
+            and has such a text in each line.
         every: the step from a frame of a video to the next one that is taken.
     """
     path = Path(text)
@@ -111,6 +129,8 @@ def sources_of_text(text: str, *, every: int = 1) -> tuple[list[Source], list[In
 
 
 def _find(text: str, every: int) -> list[Source]:
+    if is_address(text) and name_at(text).lower().endswith(SEVERAL_SUFFIXES):
+        return [Collection(text, None, partial(_downloaded_pictures, text, every))]
     if text == STANDARD_INPUT or is_address(text):
         return [named_picture(text)]
     paths = expand(text, several=True)
@@ -123,11 +143,11 @@ def _find(text: str, every: int) -> list[Source]:
 def _file_source(path: Path, every: int) -> Source:
     name = path.name.lower()
     if name.endswith((*ZIP_SUFFIXES, *TAR_SUFFIXES)):
-        return Collection(path, partial(_archive_pictures, path))
+        return Collection(str(path), path, partial(_archive_pictures, path))
     if name.endswith(LIST_SUFFIX) and path.is_file():
         raise InputError(f"{path}: expected an image, an archive or a video, got a list within a list")
     if name.endswith(VIDEO_SUFFIXES):
-        return Collection(path, partial(video_pictures, path, every=every))
+        return Collection(str(path), path, partial(video_pictures, path, every=every))
     return file_picture(path)
 
 
@@ -159,6 +179,33 @@ def _archive_pictures(path: Path) -> Iterator[Picture]:
     from detection.sources.archives import archive_pictures  # noqa: PLC0415  takes time, and is seldom needed
 
     return archive_pictures(path)
+
+
+def _downloaded_pictures(address: str, every: int) -> Iterator[Picture]:
+    """Download an archive or a video into a temporary file, yield its pictures, and delete the file."""
+    from detection.sources.download import download  # noqa: PLC0415  takes time, and is seldom needed
+
+    with TemporaryDirectory(prefix="detect-") as folder:
+        file = Path(folder) / safe_name(name_at(address))
+        try:
+            file.write_bytes(download(address, expected="an archive or a video"))
+        except InputError as error:
+            yield failed_picture(address, error)
+            return
+        except OSError as error:
+            yield failed_picture(address, InputError(f"{address}: expected space in {folder}, got: {error.strerror}"))
+            return
+        for picture in source_pictures(_file_source(file, every)):
+            name, read = picture.name.replace(str(file), address, 1), partial(_read_at, picture, str(file), address)
+            yield replace(picture, name=name, read=read, folder=Path())
+
+
+def _read_at(picture: Picture, file: str, address: str) -> Image:
+    """Return the image of a file that was downloaded; errors name the address in place of the file."""
+    try:
+        return picture.read()
+    except InputError as error:
+        raise InputError(str(error).replace(file, address, 1)) from None
 
 
 def _read_address(address: str) -> Image:

@@ -17,6 +17,9 @@ MISSING_SHARE = 0.02
 """The share of its frames that a video may lack without being called cut short. Some formats do not store the number of
 frames, and OpenCV then estimates it from the duration."""
 
+USUAL_RATE = 25.0
+"""Frames per second of a video that does not tell it."""
+
 MISSING_FRAMES = 3
 """The number of frames that a video may lack in any case."""
 
@@ -47,19 +50,6 @@ def video_pictures(path: Path, *, every: int = 1) -> Iterator[Picture]:
             raise InputError(f"{path}: expected a video with frames, got none")
     except InputError as error:
         yield failed_picture(str(path), error)
-
-
-def frames_per_second(path: Path) -> float:
-    """Return the number of frames in a second of a video.
-
-    Raises:
-        InputError: naming the file, if it is no readable video.
-    """
-    import cv2  # noqa: PLC0415
-
-    with _open(path) as capture:
-        rate: float = capture.get(cv2.CAP_PROP_FPS)
-    return rate if 0 < rate < 1000 else 25.0  # some files do not tell it
 
 
 @contextmanager
@@ -106,5 +96,6 @@ def _picture(path: Path, number: int, capture: Any) -> Picture:
     if not good:
         return failed_picture(name, InputError(f"{name}: expected a whole frame, got a damaged one"))
     pixels: Image = np.ascontiguousarray(frame[:, :, ::-1])  # OpenCV has blue first
-    moment = Moment(number, round(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 3))
+    seconds, rate = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, capture.get(cv2.CAP_PROP_FPS)
+    moment = Moment(number, round(seconds, 3), rate if 0 < rate < 1000 else USUAL_RATE)
     return Picture(name, lambda: pixels, f"{path.stem}_frame_{number:06}", path.parent, moment=moment)

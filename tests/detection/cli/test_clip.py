@@ -16,9 +16,9 @@ FRAME = np.zeros((16, 32, 3), np.uint8)
 
 def write(path: Path, *frames: Image, error: BaseException | None = None) -> None:
     """Write frames to a clip, and then raise the error, if there is one."""
-    with Clip(path, 10.0) as clip:
+    with Clip(path) as clip:
         for frame in frames:
-            clip.add(frame)
+            clip.add(frame, 10.0)
         if error is not None:
             raise error
 

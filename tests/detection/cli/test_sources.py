@@ -122,6 +122,14 @@ def test_an_annotated_clip(detect: Detect, work: Path, detector_config: Path, su
     assert load_detector(detector_config).class_names
 
 
+def test_a_clip_of_a_video_at_an_address(detect: Detect, work: Path, server: Server) -> None:  # noqa: F811
+    server.answers["/film.avi"] = answer(write_video(work / "film#1.avi", frames=2).read_bytes())
+    for source, target in ((server.address("/film.avi"), "a.mp4"), ("film#1.avi", "b.mp4")):
+        assert detect(source, "--video-output", target)[::2] == (0, "")
+        clip = cv2.VideoCapture(target)
+        assert (clip.get(cv2.CAP_PROP_FRAME_COUNT), clip.get(cv2.CAP_PROP_FPS)) == (2, 10)
+
+
 def test_a_clip_is_replaced_only_if_the_user_says_so(detect: Detect, work: Path) -> None:
     write_video(work / "film.mp4", frames=2)
     before = (work / "film.mp4").read_bytes()

@@ -10,7 +10,7 @@ import pytest
 
 from detection.errors import InputError
 from detection.sources import videos
-from detection.sources.videos import frames_per_second, video_pictures
+from detection.sources.videos import video_pictures
 from tests.detection.conftest import run_python
 from tests.detection.sources.video_files import RATE, STEP, write_video
 
@@ -34,6 +34,7 @@ def test_a_frame_is_an_image_with_a_name_and_a_moment(tmp_path: Path) -> None:
     assert second.moment is not None
     assert second.moment.frame == 20
     assert second.moment.seconds == pytest.approx(20 / RATE, abs=0.01)
+    assert second.moment.rate == pytest.approx(RATE)
     image = second.read()
     assert image.shape == (48, 64, 3)
     assert image.dtype == np.uint8
@@ -87,8 +88,6 @@ def test_what_is_no_video(write: Callable[[Path], None], tmp_path: Path) -> None
     (picture,) = video_pictures(path)
     with pytest.raises(InputError, match=r"film\.mp4: expected a readable video, got a file that is damaged"):
         picture.read()
-    with pytest.raises(InputError, match=r"film\.mp4: expected a readable video"):
-        frames_per_second(path)
 
 
 @pytest.mark.parametrize("write", [write_nothing, write_beginning])
@@ -115,10 +114,6 @@ def test_frames_of_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (picture,) = video_pictures(write_video(tmp_path / "film.mp4"))
     with pytest.raises(InputError, match="expected at most 3071 pixels in a frame, got 64 x 48"):
         picture.read()
-
-
-def test_frames_per_second(tmp_path: Path) -> None:
-    assert frames_per_second(write_video(tmp_path / "film.mp4")) == pytest.approx(RATE)
 
 
 def test_a_name_that_looks_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,9 @@ from detection.runtime.child_process import child_environment, module_command
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.runs.classifier_run import ClassifierRun, build_parser
 
+STEP = "tools.train.own_classes.step"
+"""The module that runs the command of another module as a step."""
+
 MOST_DECODED = 4 * 2**30
 """Bytes of decoded pictures that are kept on the disk, so that no step decodes a file; larger sets are decoded anew."""
 
@@ -63,10 +66,21 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
 
 
 def run(module: str, *arguments: str) -> int:
-    """Run the command of a module in a process of its own; return its exit status."""
+    """Run the command of a module in a process of its own; return its exit status.
+
+    If this process is interrupted, the step deletes its temporary files and keeps what it has, and ends first.
+    """
     # Lightning's warnings are about code, which a user of the command cannot change.
     environment = child_environment() | {"PYTHONWARNINGS": "ignore"}
-    return subprocess.run(module_command(module, *arguments), env=environment, check=False).returncode
+    process = subprocess.Popen(module_command(STEP, module, *arguments), env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        process.kill()  # does nothing if the process has ended; else Ctrl-C was pressed again
 
 
 def fits_decoded(entries: Sequence[Entry]) -> bool:

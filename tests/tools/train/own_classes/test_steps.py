@@ -1,0 +1,44 @@
+"""The steps that run in processes of their own, and what ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tools.train.own_classes import waiting_command
+from tools.train.own_classes.steps import run
+
+WAIT = 60.0
+"""Seconds until a step that does not begin fails the test."""
+
+
+def test_ctrl_c_ends_the_step_first_and_without_a_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The step cleans up before the command ends, and only the command tells the user."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def interrupt() -> None:
+        limit = time.monotonic() + WAIT
+        while not begun.exists() and time.monotonic() < limit:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(waiting_command.__name__, str(begun), str(ended))
+    thread.join()
+    assert ended.exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_mistake_in_a_step_is_one_line_and_its_status(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--config=own_classes.yaml", f"--data={tmp_path}", f"--output={tmp_path}/boxes.txt"]
+    assert run("tools.data.propose", *options) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("detect-train: ")
+    assert err.count("\n") == 1

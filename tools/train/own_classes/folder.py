@@ -33,6 +33,11 @@ class DetectorFolder:
         return self.root / "detector.yaml"
 
     @property
+    def options_file(self) -> Path:
+        """The options, data and settings that the detector was begun with."""
+        return self.root / "options.json"
+
+    @property
     def work(self) -> Path:
         return self.root / "work"
 
@@ -65,13 +70,13 @@ class DetectorFolder:
             InputError: naming the option that differs, or if the data have changed, or if the folder holds something
                 else.
         """
-        path = self.root / "options.json"
+        path = self.options_file
         if not path.exists():
             if self.root.is_dir() and any(self.root.iterdir()):
                 raise InputError(
                     f"{self.root}: this folder is not empty and not of detect-train; choose another --output"
                 )
-            write_atomically(path, json.dumps({"options": options, "data": data}, indent=2).encode())
+            write_claim(path, {"options": options, "data": data, "settings": None})
             return
         earlier = read_claim(path)
         for name, value in options.items():
@@ -86,6 +91,24 @@ class DetectorFolder:
                 "choose another --output to train on them"
             )
 
+    def begun_settings(self) -> dict[str, Any] | None:
+        """Return the content of training.yaml that was recorded last, or None if there was none.
+
+        Raises:
+            InputError: naming the file, if it cannot be read.
+        """
+        settings: dict[str, Any] | None = read_claim(self.options_file)["settings"]
+        return settings
+
+    def record_settings(self, settings: dict[str, Any]) -> None:
+        """Record the content of training.yaml."""
+        write_claim(self.options_file, read_claim(self.options_file) | {"settings": settings})
+
+
+def write_claim(path: Path, content: dict[str, Any]) -> None:
+    """Write options.json."""
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
 
 def read_claim(path: Path) -> dict[str, Any]:
     """Return the content of options.json.
@@ -95,6 +118,11 @@ def read_claim(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-        return {"options": dict(content["options"]), "data": str(content["data"])}
+        settings = content.get("settings")  # earlier versions did not record them
+        return {
+            "options": dict(content["options"]),
+            "data": str(content["data"]),
+            "settings": None if settings is None else dict(settings),
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: expected the options of detect-train, cannot read them: {error}") from None

@@ -74,10 +74,15 @@ def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:
     parser.add_argument(
         "--early_stopping", type=NonNegativeInt | None, help="stop after this many validations without progress"
     )
-    loggers = "where to log besides a CSV file, such as [wandb, mlflow]; default: TensorBoard if it is installed"
-    parser.add_argument("--loggers", type=list[LoggerName] | None, help=loggers)
+    add_loggers_option(parser)
     parser.add_argument("--output", type=str, default="runs/classifier", help="folder for checkpoints and logs")
     parser.add_class_arguments(Trainer, "trainer", skip=SET_FOR_THE_TRAINER, instantiate=False)
+
+
+def add_loggers_option(parser: ArgumentParser) -> None:
+    """Add `--loggers`, the names of Lightning's loggers besides a CSV file."""
+    text = "where to log besides a CSV file, such as wandb mlflow; default: TensorBoard if it is installed"
+    parser.add_argument("--loggers", type=LoggerName, nargs="*", help=text)
 
 
 def training_options(built: Namespace) -> TrainingOptions:

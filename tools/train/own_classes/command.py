@@ -34,12 +34,14 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import checksum_of
+from tools.command.experiment import add_loggers_option
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, LayoutName, Seed
+from tools.train.own_classes.begun_settings import require_unchanged
 from tools.train.own_classes.choice import choose_settings
 from tools.train.own_classes.detector_file import build_stages, detector_yaml
 from tools.train.own_classes.folder import DetectorFolder
-from tools.train.own_classes.plan import FEWEST_STEPS, SIZES, measure_speed, plan_steps, settings_text
+from tools.train.own_classes.plan import FEWEST_STEPS, SIZES, enough_steps, measure_speed, plan_steps, settings_text
 from tools.train.own_classes.scored_split import score_split
 from tools.train.own_classes.steps import fits_decoded, make_proposals, train_member
 from tools.train.own_classes.summary import SplitResult, next_commands, write_summary
@@ -74,6 +76,7 @@ def build_parser() -> OptionParser:
     parser.add_argument(
         "--layout", type=LayoutName | None, help="layout of the data, if it is not recognised by itself"
     )
+    add_loggers_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="only check the data and write the settings")
     return parser
 
@@ -130,15 +133,17 @@ class OwnClasses:
         print("1/5 data")
         summary = summarise(self.dataset).lines()
         print("\n".join(f"    {line}" for line in summary))
-        kept = {name: options[name] for name in ("time", "size", "members", "seed", "layout")}
+        kept = {name: options[name] for name in ("time", "size", "members", "seed", "layout", "loggers")}
         folder.claim(kept, data_checksum(self.dataset))
         if folder.detector_file.exists():
+            self.require_unchanged()
             print("\n".join([f"{folder.root}: this detector is finished", *next_commands(folder, self.data)]))
             return
         print(f"2/5 settings: {self.plan()}")
         if options.dry_run:
             print(f"{folder.training_file}: change it if you like, and run the command again without --dry-run")
             return
+        self.require_unchanged()
         print("3/5 proposals: finding boxes that may hold an object in each training picture")
         make_proposals(folder, self.data)
         print(f"4/5 training: {options.members} network{'s' if options.members > 1 else ''}")
@@ -154,25 +159,31 @@ class OwnClasses:
             print(f"{folder.root}: {result.line(split)}")
         print("\n".join([f"{folder.root}: report.html has all figures", *next_commands(folder, self.data)]))
 
+    def require_unchanged(self) -> None:
+        """Check that training.yaml has not changed since files were made with it; it may be deleted in the end."""
+        if self.folder.training_file.exists():
+            require_unchanged(self.folder, read_yaml(self.folder.training_file), members=self.options.members)
+
     def plan(self) -> str:
         """Write the start weights and the settings, unless they are there; return a line about them."""
         folder, options, size = self.folder, self.options, SIZES[self.options.size]
-        if folder.training_file.exists():
+        planned = folder.training_file.exists()
+        if not (planned and folder.start_weights.exists()):
+            network, description = start_for_classes(find_weights(START), self.dataset.class_names)
+            start = replace(description, input_size=size.input_size, context=size.context)
+            save_weights(folder.start_weights, network, start)
+        if planned:
             return f"those in {folder.training_file}"
-        network, description = start_for_classes(find_weights(START), self.dataset.class_names)
-        save_weights(
-            folder.start_weights, network, replace(description, input_size=size.input_size, context=size.context)
-        )
         values: dict[str, Any] = {"seed": options.seed, "input_size": size.input_size, "context": size.context}
         values |= {"budget": size.proposals, "class_names": json.dumps(self.dataset.class_names, ensure_ascii=False)}
-        values |= {"layout": self.dataset.layout}
+        values |= {"layout": self.dataset.layout, "loggers": json.dumps(options.loggers)}
         detector = build_stages(yaml.safe_load(settings_text(values)), [str(folder.start_weights)])
         speed = measure_speed(network, detector, self.dataset.read("train"), size)
         counts = {split: len(self.dataset.read(split)) for split in self.dataset.splits}
         steps = plan_steps(
             speed,
             seconds=self.seconds - (time.monotonic() - self.started),
-            pictures=sum(counts.values()),
+            learned=counts["train"],
             measured=sum(counts.values()) - counts["train"],
             members=options.members,
         )
@@ -181,7 +192,8 @@ class OwnClasses:
         limit = timedelta(seconds=round(max(self.seconds, 2 * steps * speed.step)))
         values |= {"max_steps": steps, "precision": speed.precision, "max_time": f'"{clock(limit)}"'}
         write_atomically(folder.training_file, settings_text(values).encode("utf-8"))
-        return f"{steps} steps of {speed.step:.2f} s for each network, written to {folder.training_file}"
+        enough = ", which are enough for so few pictures" if steps == enough_steps(counts["train"]) else ""
+        return f"{steps} steps of {speed.step:.2f} s for each network{enough}, written to {folder.training_file}"
 
     def measure(self) -> dict[str, SplitResult]:
         """Choose the settings of the detector on "val"; return its results on "val", and on "test" if there is one."""

@@ -34,8 +34,18 @@ FIXED_SECONDS = 25.0
 FEWEST_STEPS = 40
 """A shorter run would hardly learn anything, so it may take longer than the time that was asked for."""
 
+BATCH = 32
+"""Pictures in a batch: `batch_size` of the template."""
+
+MOST_PASSES = 200
+"""Passes over the training pictures at which training ends before the time is over. A schedule that is planned to end
+there also lowers the learning rate to zero, which stopping a longer one in its middle would not."""
+
 TIMED_STEPS = 3
 TIMED_IMAGES = 3
+
+TRIED_REGIONS = 16
+"""Regions in the steps that decide on the precision: a processor without bfloat16 needs many times as long with it."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,24 @@ class Speed:
     precision: str
 
 
-def plan_steps(speed: Speed, *, seconds: float, pictures: int, measured: int, members: int) -> int:
-    """Return the number of training steps of each member that fit into the time.
+def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, members: int) -> int:
+    """Return the number of training steps of each member: those that fit into the time, or fewer that are enough.
 
     Args:
         speed: the speed of this machine.
         seconds: time for everything.
-        pictures: number of pictures whose proposals are needed.
+        learned: number of pictures to train on.
         measured: number of pictures that the finished detector is measured on.
         members: number of networks.
     """
-    other = FIXED_SECONDS + speed.propose * pictures + speed.score * measured * members
-    return max(FEWEST_STEPS, int((seconds - other) / (members * speed.step)))
+    other = FIXED_SECONDS + speed.propose * (learned + measured) + speed.score * measured * members
+    fitting = int((seconds - other) / (members * speed.step))
+    return max(FEWEST_STEPS, min(fitting, enough_steps(learned)))
+
+
+def enough_steps(learned: int) -> int:
+    """Return the number of steps that make `MOST_PASSES` over some number of training pictures."""
+    return MOST_PASSES * learned // min(BATCH, learned)
 
 
 def measure_speed(network: RegionNetwork, detector: Detector, records: Sequence[GroundTruth], size: Size) -> Speed:
@@ -85,22 +101,20 @@ def measure_speed(network: RegionNetwork, detector: Detector, records: Sequence[
             detector.propose(image)
     with stopwatch() as score_time:
         detector.score(images, proposals)
-    steps = {precision: time_step(network, size, precision) for precision in ("bf16-mixed", "32-true")}
-    fastest = min(steps, key=lambda precision: steps[precision])
-    return Speed(
-        steps[fastest] * LOADING, propose_time[0] / max(1, len(images) - 1), score_time[0] / len(images), fastest
-    )
+    precision = min(("bf16-mixed", "32-true"), key=lambda name: time_step(network, size, name, regions=TRIED_REGIONS))
+    step = time_step(network, size, precision, regions=REGIONS) * LOADING
+    return Speed(step, propose_time[0] / max(1, len(images) - 1), score_time[0] / len(images), precision)
 
 
-def time_step(network: RegionNetwork, size: Size, precision: str) -> float:
-    """Return the time in seconds of a training step of `REGIONS` random regions."""
+def time_step(network: RegionNetwork, size: Size, precision: str, *, regions: int) -> float:
+    """Return the time in seconds of a training step of random regions."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.train().to(device).to(memory_format=torch.channels_last)
     for name in read_yaml(find_config(TEMPLATE))["frozen"]:
         network.get_submodule(name).requires_grad_(False)
-    inputs = torch.rand(REGIONS, 3, size.input_size, size.input_size, device=device)
+    inputs = torch.rand(regions, 3, size.input_size, size.input_size, device=device)
     inputs = inputs.to(memory_format=torch.channels_last)
-    labels = torch.zeros(REGIONS, dtype=torch.int64, device=device)
+    labels = torch.zeros(regions, dtype=torch.int64, device=device)
 
     def step() -> float:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):

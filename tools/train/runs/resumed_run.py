@@ -31,6 +31,7 @@ MAKES_NO_DIFFERENCE = {
     "early_stopping",
     "initial_seed",  # the checkpoint has the weights
     "initial_weights",
+    "loggers",
     "output",
     "proposals",
     "stored_as",

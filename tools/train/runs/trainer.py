@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -118,8 +119,10 @@ def build_loggers(names: Sequence[str] | None, output: Path) -> list[Logger]:
     builders: dict[str, Callable[[], Logger]] = {
         "tensorboard": lambda: TensorBoardLogger(output, name="tensorboard"),
         "wandb": lambda: WandbLogger(save_dir=output),
-        "mlflow": MLFlowLogger,
+        "mlflow": lambda: MLFlowLogger(save_dir=str(output / "mlflow")),
     }
+    # Newer versions of MLflow log into a folder only if they are told to; in a database they need further packages.
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     for name in names:
         try:
             loggers.append(builders[name]())
@@ -161,6 +164,8 @@ def naming_lightnings_errors() -> Iterator[None]:
     except Exception as error:
         last = traceback.walk_tb(error.__traceback__)
         module = [frame.f_globals.get("__name__", "") for frame, _ in last][-1]
+        if (package := module.partition(".")[0]) in ("wandb", "mlflow"):
+            raise InputError(f"loggers: expected {package} to be ready to log: {one_line(str(error))}") from error
         if not module.startswith("lightning.") and not isinstance(error, MisconfigurationException):
             raise
         raise InputError(f"trainer: expected a valid value: {one_line(str(error))}") from error

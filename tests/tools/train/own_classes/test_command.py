@@ -46,6 +46,7 @@ def trained_detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     arguments = [str(shapes), "--output", str(folder), "--size", "small"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "REGIONS", 4)
+        patch.setattr(plan, "TRIED_REGIONS", 2)
         assert main([*arguments, "--dry-run"]) == 0
     assert not (folder / "detector.yaml").exists()
     shorten(folder / "training.yaml")
@@ -92,6 +93,18 @@ def test_a_folder_of_something_else_is_refused(
     assert main([str(shapes), "--output", str(tmp_path)]) == 1
     assert f"{tmp_path}: this folder is not empty and not of detect-train" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_changed_settings_of_a_finished_detector_are_refused(
+    detector: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(detector, copy)
+    settings = copy / "training.yaml"
+    settings.write_text(settings.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    assert main([str(shapes), "--output", str(copy), "--size", "small"]) == 1
+    expected = f"detect-train: {settings}: learning_rate was 0.01 when the training began, now it is 0.02; change it"
+    assert expected in capsys.readouterr().err
 
 
 def test_changed_data_are_refused(

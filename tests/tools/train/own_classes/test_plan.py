@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tools.train.own_classes.plan import FEWEST_STEPS, FIXED_SECONDS, Speed, plan_steps, settings_text
+from tools.train.own_classes.plan import FEWEST_STEPS, FIXED_SECONDS, MOST_PASSES, Speed, plan_steps, settings_text
 
 SPEED = Speed(step=2.0, propose=0.5, score=1.0, precision="32-true")
 
@@ -13,12 +13,19 @@ SPEED = Speed(step=2.0, propose=0.5, score=1.0, precision="32-true")
 def test_steps_fill_the_time() -> None:
     # 100 pictures take 50 s to propose and 20 of them 20 s to score with each of two members: 90 s in all. Of the 400 s
     # left after the fixed part, 310 s remain, in which each of the two members makes 77 steps of 2 s.
-    steps = plan_steps(SPEED, seconds=400 + FIXED_SECONDS, pictures=100, measured=20, members=2)
+    steps = plan_steps(SPEED, seconds=400 + FIXED_SECONDS, learned=80, measured=20, members=2)
     assert steps == 77
 
 
+def test_few_pictures_need_fewer_steps_than_fit_into_the_time() -> None:
+    # 16 pictures make a batch of 16, so a pass over them is a step; 48 pictures make a batch of 32, so it is 1.5 steps.
+    few, more = (plan_steps(SPEED, seconds=1e4, learned=n, measured=4, members=1) for n in (16, 48))
+    assert few == MOST_PASSES
+    assert more == 1.5 * MOST_PASSES
+
+
 def test_a_short_time_still_gives_a_few_steps() -> None:
-    assert plan_steps(SPEED, seconds=1, pictures=100, measured=20, members=1) == FEWEST_STEPS
+    assert plan_steps(SPEED, seconds=1, learned=80, measured=20, members=1) == FEWEST_STEPS
 
 
 def test_settings_keep_their_comments() -> None:

@@ -54,6 +54,29 @@ def test_without_names_there_is_a_csv_file(tmp_path: Path) -> None:
     assert isinstance(build_loggers([], tmp_path)[0], CSVLogger)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the packages
+def test_wandb_writes_into_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    _, logger = build_loggers(["wandb"], tmp_path)
+    logger.log_metrics({"train_loss": 0.25}, step=10)
+    logger.finalize("success")
+    cast(Any, logger).experiment.finish()
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the packages
+def test_mlflow_writes_into_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    _, logger = build_loggers(["mlflow"], tmp_path / "run")
+    logger.log_metrics({"train_loss": 0.25}, step=10)
+    logger.finalize("success")
+    history = cast(Any, logger).experiment.get_metric_history(logger.version, "train_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(10, 0.25)]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_logger_of_a_package_that_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Missing:

@@ -80,6 +80,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-benchmark growth": ["--config", missing],
         "detect-benchmark scoring": ["--device", "missing"],
         "detect-benchmark training": ["--config", "tiny_imagenet.yaml", "--data", missing],
+        "detect-benchmark own-classes": [missing],
         "detect-benchmark evaluation": ["--images", "2", "--classes", "2", "--resamples", "2"],
         "detect-calibrate-scores": scored,
         "detect-cut-out-objects": [*dataset, "--split", "val", "--output", str(data / "single")],

@@ -56,9 +56,14 @@ class SplitResult(NamedTuple):
 
     def line(self, split: str) -> str:
         """Return a line with the mAP, its interval, and the number of pictures."""
-        interval = self.report.get("mAP_interval", [None])
-        shown = "" if None in interval else f" {format_interval(interval)}"
-        return f"mAP {format_number(self.report['mAP'])}{shown} on the {self.report['images']} pictures of {split}"
+        return result_line(self.report, split)
+
+
+def result_line(report: Mapping[str, Any], split: str) -> str:
+    """Return a line with the mAP of a report, its interval, and the number of pictures."""
+    interval = report.get("mAP_interval", [None])
+    shown = "" if None in interval else f" {format_interval(interval)}"
+    return f"mAP {format_number(report['mAP'])}{shown} on the {report['images']} pictures of {split}"
 
 
 def write_summary(

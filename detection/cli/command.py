@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -56,7 +56,7 @@ from detection.runtime.output_file import (
 )
 from detection.runtime.parallel.many_images import ImageResult
 from detection.runtime.parallel.ordered_map import available_cores
-from detection.runtime.second_process import compiled_process
+from detection.runtime.second_process import compiled_process, compiling_ahead
 from detection.sources.picture import Picture
 from detection.sources.pictures import Collection, Source, source_pictures
 from detection.structures.results.drawing import draw_detections
@@ -148,10 +148,15 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
         if options.json is not None:
             write_records(options.json, records)
         return
-    saves_time = second_process and is_single and available_cores() > 1
-    second = compiled_process(find_compiled_modules(options.config)) if saves_time else nullcontext()
+    second = _compiling(options, is_single=is_single) if second_process else nullcontext()
     with second, explaining_slow_start(quiet=options.quiet) as started:
         _detect_in_all(sources, options, records, inputs, exports, started=started)
+
+
+def _compiling(options: argparse.Namespace, *, is_single: bool) -> AbstractContextManager[None]:
+    """Return a context in which another process loads or compiles loops, where that saves time."""
+    modules = find_compiled_modules(options.config)
+    return compiled_process(modules) if is_single and available_cores() > 1 else compiling_ahead(modules[1:])
 
 
 @contextmanager

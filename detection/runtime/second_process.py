@@ -3,18 +3,24 @@
 Numba takes a second to import and to load its machine code, and PyTorch takes two; both hold the interpreter's lock
 meanwhile. So for a single photo a second process imports Numba on another core, and receives the arrays of each call
 through a pipe. If this process fails, the call is repeated in the first one, so the results are always the same.
+
+At the first run on a machine, `compiling_ahead` lets one more process compile loops meanwhile.
 """
 
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from detection.runtime.child_process import child_environment, module_command
+from detection.runtime.parallel.ordered_map import available_cores
 
 _running: list[subprocess.Popen[bytes]] = []
 """The second process, or nothing if there is none."""
@@ -47,16 +53,58 @@ def compiled_process(modules: Sequence[str]) -> Iterator[None]:
     Args:
         modules: import paths of the modules whose functions will be called. The process first calls `load` of each.
     """
-    # Error messages are dropped, since a call that fails is repeated here. The process ends when its input ends.
-    command = module_command(__name__, *modules)
-    pipe = subprocess.PIPE
     with suppress(OSError):
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=child_environment())
-        _running.append(process)
+        _running.append(_start(modules, pipes=subprocess.PIPE))
     try:
         yield
     finally:
         stop_process()
+
+
+@contextmanager
+def compiling_ahead(modules: Sequence[str]) -> Iterator[None]:
+    """Compile loops in another process inside the block if no machine code of them is stored; wait for it at the end.
+
+    So the modules of two stages, each of which takes some seconds at the first run on a machine, are compiled at the
+    same time.
+
+    Args:
+        modules: import paths of modules that this process will need later; their `load` is called.
+    """
+    new = [module for module in modules if not has_machine_code(module)]
+    process = None
+    with suppress(OSError):
+        process = _start(new, pipes=subprocess.DEVNULL) if new and available_cores() > 1 else None
+    try:
+        yield
+    except BaseException:
+        if process is not None:
+            process.kill()
+        raise
+    finally:
+        if process is not None:
+            process.wait()
+
+
+def has_machine_code(module: str) -> bool:
+    """Return True if Numba has stored machine code of a module since its source was written.
+
+    It is enough to know this without importing Numba, which takes a second: a wrong answer only costs time.
+    """
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return False
+    source = Path(spec.origin)
+    folders = source.parent / "__pycache__", Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "numba")
+    stored = (file for folder in folders for file in folder.rglob(f"{source.stem}.*.nbi"))
+    return any(file.stat().st_mtime >= source.stat().st_mtime for file in stored)
+
+
+def _start(modules: Sequence[str], *, pipes: int) -> subprocess.Popen[bytes]:
+    """Start a process that runs `main`, with `pipes` as its input and output."""
+    # Error messages are dropped, since a call that fails is repeated here. The process ends when its input ends.
+    command = module_command(__name__, *modules)
+    return subprocess.Popen(command, stdin=pipes, stdout=pipes, stderr=subprocess.DEVNULL, env=child_environment())
 
 
 def stop_process() -> None:
@@ -71,7 +119,10 @@ def stop_process() -> None:
 
 def main(modules: Sequence[str]) -> None:
     """Do the work of the second process, until its input ends or a function raises."""
-    for module in modules:
+    with compiling_ahead(modules[1:]):
+        for module in modules[:1]:
+            import_module(module).load()
+    for module in modules[1:]:
         import_module(module).load()
     while True:
         try:

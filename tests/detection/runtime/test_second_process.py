@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 
 from classifier.warp import warp_regions
 from classifier.warp.crop import warp_to_bytes
-from detection.runtime.second_process import call_compiled, compiled_process, stop_process
+from detection.runtime.second_process import (
+    call_compiled,
+    compiled_process,
+    compiling_ahead,
+    has_machine_code,
+    stop_process,
+)
 from detection.structures.arrays import Image
 from proposals.selective_search import SelectiveSearch
 from tests.detection.conftest import run_python, save_image
@@ -27,9 +33,13 @@ BOXES = torch.tensor([[3.0, 5.0, 40.0, 30.0], [-10.0, 0.0, 100.0, 90.0], [0.0, 0
 
 FUNCTIONS = """
 import os
+from pathlib import Path
 
 def load():
-    pass
+    Path(os.environ["LOADED_BY"]).write_text(str(os.getpid()))
+
+def one():
+    return 1
 
 def process_of(*arguments, **options):
     return os.getpid(), arguments, options
@@ -49,8 +59,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of a module that both processes can import."""
     (tmp_path / "called_functions.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "called_functions", raising=False)  # of another test
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     monkeypatch.setenv("HOME_PROCESS", str(os.getpid()))
+    monkeypatch.setenv("LOADED_BY", str(tmp_path / "loaded_by"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "machine_code"))
     return "called_functions"
 
 
@@ -83,6 +96,46 @@ def test_calls_go_to_the_second_process_and_back_to_this_one(module: str) -> Non
         assert call_compiled(module, "process_of")[0] == there
     assert call_compiled(module, "process_of")[0] == os.getpid()
     assert is_gone(there)
+
+
+def test_loops_are_compiled_ahead_in_another_process(module: str, tmp_path: Path) -> None:
+    with compiling_ahead([module]):
+        pass
+    loaded_by = int((tmp_path / "loaded_by").read_text())
+    assert loaded_by != os.getpid()
+    assert is_gone(loaded_by)
+
+
+@pytest.mark.parametrize("folder", ["__pycache__", "machine_code/deep"])
+def test_stored_machine_code_is_not_compiled_again(module: str, tmp_path: Path, folder: str) -> None:
+    assert not has_machine_code(module)
+    assert not has_machine_code("no_such_module")
+    stored = tmp_path / folder / f"{module}.function-3.py311.nbi"
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    stored.touch()
+    os.utime(stored, (0, 0))
+    assert not has_machine_code(module)  # the source is newer
+    stored.touch()
+    assert has_machine_code(module)
+    with compiling_ahead([module]):
+        pass
+    assert not (tmp_path / "loaded_by").exists()
+
+
+def test_machine_code_of_numba_is_known_by_its_name(module: str, tmp_path: Path) -> None:
+    code = f"""
+import numba
+import {module}
+loop = numba.njit(cache=True)({module}.one)
+assert loop() == 1
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert has_machine_code(module)
+
+
+def test_an_error_ends_the_compilation(module: str) -> None:
+    with pytest.raises(KeyboardInterrupt), compiling_ahead([module]):
+        raise KeyboardInterrupt
 
 
 def test_an_error_is_the_one_that_it_is_in_this_process(module: str) -> None:

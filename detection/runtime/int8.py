@@ -30,6 +30,9 @@ Processors without VNNI add the two products of such a pair in 16 bits. The larg
 SMALLEST = 1e-8
 """The scale of a layer whose output is always zero."""
 
+LARGEST_BIAS = 2**30
+"""The largest bias in units of the products of bytes, which are added up in 32 bits."""
+
 PACKED_BATCH = 16
 """The number of images for which weights are packed; any number gives the same layout."""
 
@@ -65,14 +68,17 @@ def runs_int8() -> bool:
     return torch.allclose(output, layer(inputs.float() - 100), rtol=1e-4, atol=1e-2)
 
 
-def quantise_weights(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel."""
+def quantise_weights(weights: Tensor, smallest: float | Tensor = SMALLEST) -> tuple[Tensor, Tensor]:
+    """Return weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel.
+
+    The scales are at least `smallest`, a number or [C'].
+    """
     pairs = nn.functional.pad(weights, (0, 0, 0, 0, 0, weights.shape[1] % 2)).unflatten(1, (-1, 2))
     first, second = pairs.unbind(dim=2)
     above = first.clamp_min(0) + second.clamp_min(0)
     below = first.clamp_max(0) + second.clamp_max(0)
     largest = torch.maximum(above, -below).amax(dim=(1, 2, 3))
-    scales = (largest / LARGEST_PAIR).clamp_min(SMALLEST)
+    scales = (largest / LARGEST_PAIR).clamp_min(smallest)
     return (weights / scales.view(-1, 1, 1, 1)).round().to(torch.int8), scales
 
 
@@ -109,9 +115,14 @@ class QuantisedConvolution(nn.Module):
         self, convolution: nn.Conv2d, *, input_scale: float, output_scale: float | None, input_zero: int = 0
     ) -> None:
         super().__init__()
-        self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach())
-        self.zero_points = torch.zeros(len(self.weight_bytes), dtype=torch.int64)
-        self.bias = None if convolution.bias is None else convolution.bias.detach()
+        channels = len(convolution.weight)
+        bias = torch.zeros(channels) if convolution.bias is None else convolution.bias.detach()
+        smallest = (bias.abs() / (LARGEST_BIAS * input_scale)).clamp_min(SMALLEST)
+        self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach(), smallest)
+        self.zero_points = torch.zeros(channels, dtype=torch.int64)
+        # ONNX stores a bias as a whole number of these units. With the same bias here, both give the same results.
+        unit = self.weight_scale * input_scale
+        self.bias = (bias / unit).round() * unit
         self.geometry = (
             list(convolution.stride),
             list(cast(tuple[int, int], convolution.padding)),

@@ -62,6 +62,7 @@ class OnnxConvolution(nn.Module):
     """A `QuantisedConvolution`: uint8 [B, C, H, W] -> uint8 or float32 [B, C', H', W'].
 
     The bias is stored as int32 in units of the products of bytes, as the programs that join the operators expect it.
+    That of a `QuantisedConvolution` is a multiple of these units.
 
     An odd number of input channels gets one more, which stands for zero. Otherwise the last channel at one position and
     the first at the next one would be added in 16 bits on processors without VNNI, and such a pair may be larger than
@@ -74,11 +75,10 @@ class OnnxConvolution(nn.Module):
     def __init__(self, layer: QuantisedConvolution) -> None:
         super().__init__()
         product_scale = layer.weight_scale * layer.input_scale
-        bias = torch.zeros_like(product_scale) if layer.bias is None else layer.bias
         self.added = layer.weight_bytes.shape[1] % 2
         self.input_zero = layer.input_zero
         self.register_buffer("weight", functional.pad(layer.weight_bytes, (0, 0, 0, 0, 0, self.added)).contiguous())
-        self.register_buffer("bias", (bias / product_scale).round().to(torch.int32))
+        self.register_buffer("bias", (layer.bias / product_scale).round().to(torch.int32))
         self.input_bytes = Bytes(layer.input_scale, torch.tensor(layer.input_zero, dtype=torch.uint8))
         self.weight_bytes = Bytes(layer.weight_scale, torch.tensor(0, dtype=torch.int8))
         self.bias_bytes = Bytes(product_scale, torch.tensor(0, dtype=torch.int32))

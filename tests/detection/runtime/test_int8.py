@@ -85,11 +85,12 @@ def test_convolution_is_that_of_the_rounded_weights(kernel_size: int, stride: in
     torch.manual_seed(0)
     convolution = nn.Conv2d(channels, 24, kernel_size, stride, kernel_size // 2).requires_grad_(requires_grad=False)
     inputs = random_bytes(2, channels, 7, 9)
+    layer = QuantisedConvolution(convolution, input_scale=0.02, output_scale=None)
     exact = nn.functional.conv2d(
         inputs.double() * 0.02, dequantise(*quantise_weights(convolution.weight)).double(),
-        cast(Tensor, convolution.bias).double(), stride, kernel_size // 2,
+        layer.bias.double(), stride, kernel_size // 2,
     )  # fmt: skip
-    floats = QuantisedConvolution(convolution, input_scale=0.02, output_scale=None)(inputs)
+    floats = layer(inputs)
     assert floats.dtype == torch.float32
     torch.testing.assert_close(floats.double(), exact, rtol=1e-4, atol=1e-4)
     scale = exact.max().item() / 200
@@ -97,6 +98,19 @@ def test_convolution_is_that_of_the_rounded_weights(kernel_size: int, stride: in
     assert found.dtype == torch.uint8
     assert (found.double() - (exact / scale).clamp(0, 255)).abs().max() < 0.501
     assert (found == 0).any()  # the ReLU
+
+
+def test_bias_by_hand() -> None:
+    """The scale of the weight 1 is 1 / 127, so with inputs of 0.5 the bias is rounded to multiples of 1 / 254.
+
+    Beside a bias of 16, weights of zero get the scale with which the bias is 2^30 units, as many as 32 bits can hold.
+    """
+    convolution = nn.Conv2d(2, 3, 1).requires_grad_(requires_grad=False)
+    convolution.weight.copy_(torch.tensor([[1.0, 0], [0, -1.0], [0, 0]]).view(3, 2, 1, 1))
+    cast(Tensor, convolution.bias).copy_(torch.tensor([2.4 / 254, -2.6 / 254, 16.0]))
+    layer = QuantisedConvolution(convolution, input_scale=0.5, output_scale=None)
+    assert layer.bias.tolist() == pytest.approx([2 / 254, -3 / 254, 16.0])
+    assert layer.weight_scale.tolist() == pytest.approx([1 / 127, 1 / 127, 2.0**-25])
 
 
 REARRANGED = """

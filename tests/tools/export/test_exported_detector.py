@@ -20,6 +20,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.int8 import runs_int8
 from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import box_iou
 from detection.structures.contracts import RegionScores
 from proposals.multibox import MultiBoxProposer
 from tests.tools.export.conftest import INPUT_SIZE, MEMBERS
@@ -65,7 +66,7 @@ def test_a_network_in_int8(config: Path, fast: Path, member: str, pixels: Image)
         RegionClassifier(str(fast / f"{member}.onnx"), precision="int8"),
     ]
     expected, actual = (score(classify, pixels).probabilities for classify in classifiers)
-    np.testing.assert_allclose(actual, expected, atol=0.01)
+    np.testing.assert_allclose(actual, expected, atol=0.003)
     first, second = (classify.input_format for classify in classifiers)
     assert first.quantisation == second.quantisation is not None  # both read the same bytes
 
@@ -88,7 +89,9 @@ def test_multibox_in_float32(config: Path, exact: Path, image_size: Sequence[int
     actual = MultiBoxProposer(str(exact / "boxes.onnx"))
     for values, others in zip(actual.predict(image), expected.predict(image), strict=True):
         np.testing.assert_allclose(values, others, atol=1e-4)
-    np.testing.assert_allclose(actual(image).boxes, expected(image).boxes, atol=1e-2)
+    boxes, others = actual(image).boxes, expected(image).boxes
+    assert len(boxes) == len(others)
+    assert box_iou(boxes, others).max(axis=1).min() > 0.999  # boxes of nearly equal confidence may change places
 
 
 def test_the_whole_detector(config: Path, exact: Path, pixels: Image) -> None:

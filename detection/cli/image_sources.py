@@ -12,8 +12,11 @@ from detection.errors import InputError
 from detection.runtime.output_file import Inputs, require_replaceable, require_writable
 from detection.sources.conversion import as_image
 from detection.sources.files import VIDEO_SUFFIXES, find_passed_over
-from detection.sources.picture import Picture
+from detection.sources.picture import Picture, file_picture
 from detection.sources.pictures import Source, name_at, sources_of_text
+
+SAMPLE = Path(__file__).parent / "sample" / "cat.jpg"
+"""The photo of `--sample`. Its annotated picture is written into the working folder."""
 
 
 def read_early(sources: Sequence[Source], records: list[Record]) -> list[Source]:
@@ -33,6 +36,8 @@ def find_sources(options: argparse.Namespace, records: list[Record]) -> list[Sou
     The errors and what is passed over in folders and patterns are printed at once, before the detector is loaded.
     """
     sources: dict[Path | str, Source] = {}
+    if options.sample:
+        sources[SAMPLE.absolute()] = replace(file_picture(SAMPLE), folder=Path())
     for text in options.images:
         found, errors = sources_of_text(text, every=options.every)
         if found and not options.quiet and (passed_over := find_passed_over(text)):

@@ -25,6 +25,7 @@ SOURCES_HELP = (
 )
 
 EXAMPLES = """examples:
+  detect --sample                               try it: find the cat in a photo that comes with the program
   detect photo.jpg                              print a table, and write photo.detections.png beside the photo
   detect holiday/ 'more/*.jpg' --output found   take folders and patterns, and write the pictures to found/
   detect photo.jpg --score-threshold 0.05       show less certain detections too
@@ -90,9 +91,9 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of a command line, those of the process by default; wrong ones end the command with a line."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    if not (options.images or options.list_classes):
+    if not (options.images or options.sample or options.list_classes):
         hint = "; write them before --classes, or behind --classes ... --" if options.classes else ""
-        parser.error(f"expected IMAGE, one or more image files, folders or patterns, got none{hint}")
+        parser.error(f"expected IMAGE, one or more image files, folders or patterns, or --sample, got none{hint}")
     return options
 
 
@@ -108,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("images", nargs="*", metavar="IMAGE", help=SOURCES_HELP)
     _add_detector_options(parser)
     _add_output_options(parser)
+    parser.add_argument("--sample", action="store_true", help="detect in a photo of a cat that comes with the program")
     parser.add_argument("--list-classes", action="store_true", help="print the names of all classes, and end")
     parser.add_argument(
         "--print-completion",

@@ -5,7 +5,8 @@ One file describes how weights are made and how they are measured, so training a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Literal
 
@@ -17,6 +18,8 @@ from torch import nn
 from classifier.training.augmentation import Augmentation
 from classifier.training.module import ClassifierTraining
 from classifier.training.tasks import Task
+from detection.configuration import DETECTOR_FILE, find_config, read_yaml
+from detection.datasets.files.text_file import is_file
 from detection.detector import Detector
 from detection.structures.contracts import Classifier, Proposer
 from detection.training.options import TrainingOptions
@@ -48,6 +51,28 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_class_arguments(Detector, "detector", skip=skipped, instantiate=False)
     for name in skipped:
         parser.add_argument(f"--detector.{name}", type=stages[name] | None, default=None)
+
+
+def read_detector(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the settings of a detector in place of the file or folder behind `--detector`.
+
+    Like `load_detector`, this finds shipped files by their names, and weights beside the file that names them.
+
+    Raises:
+        InputError: naming the file, if it cannot be used.
+    """
+    option = "--detector"
+    whole = list(arguments)
+    for place in [place for place, word in enumerate(whole[:-1]) if word == option][::-1]:
+        whole[place : place + 2] = [f"{option}={whole[place + 1]}"]
+    return [_with_settings(word) if word.startswith(f"{option}=") else word for word in whole]
+
+
+def _with_settings(word: str) -> str:
+    """Return `--detector=SETTINGS` as JSON for `--detector=FILE`."""
+    option, _, value = word.partition("=")
+    path = find_config(value, DETECTOR_FILE)
+    return f"{option}={json.dumps(read_yaml(path))}" if is_file(path) else word
 
 
 def add_run_options(parser: ArgumentParser, skip: Collection[str] = ()) -> None:

@@ -4,6 +4,9 @@ detect-evaluate compare runs/a/evaluation/val-1234abcd runs/b/evaluation/val-567
 detect-evaluate compare a.json b.json --ground-truth instances_val.json --rule coco
 
 A result is the folder of a run, or with --ground-truth a file of detections.
+
+Beside the figures, the report tells how many detections are the same in both results, and how much their scores differ.
+So one can see whether two ways to compute a detector, such as PyTorch and ONNX Runtime, find the same.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import ClosedUnitInterval
 
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
+from detection.evaluation.agreement import Agreement, agreement
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, RESAMPLES, SEED, draw_images
 from detection.evaluation.uncertainty.comparison import Comparison, compare
 from detection.formats.ground_truth import read_coco_ground_truth
@@ -27,6 +32,9 @@ from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_ground_truth_options, parse, print_warnings
 from tools.measure.evaluate.score import score_settings
 from tools.report.json_values import json_interval, json_number, write_json
+
+CERTAIN = 0.17
+"""The least score of the detections that are compared with each other, as in the shipped detector."""
 
 SHOWN = 10
 """The largest number of classes that are printed as certainly better, and as certainly worse."""
@@ -40,6 +48,12 @@ def build_parser() -> OptionParser:
     add_ground_truth_options(parser, required=False)
     add_output_options(parser, "json")
     parser.add_argument("--resamples", type=whole(1, 100_000), default=RESAMPLES, help="bootstrap resamples")
+    parser.add_argument(
+        "--least-score",
+        type=ClosedUnitInterval,
+        default=CERTAIN,
+        help="detections of one result from this score on are sought in the other",
+    )
     return parser
 
 
@@ -61,6 +75,10 @@ def main(arguments: Sequence[str]) -> None:
     except ValueError as error:
         raise InputError(f"{settings.first}, {settings.second}: {error}") from None
     report = build_report(comparison, first, settings.resamples)
+    report["same"] = [
+        agreement_report(agreement(*pair, least_score=settings.least_score))
+        for pair in ((first.detections, second.detections), (second.detections, first.detections))
+    ]
     print(format_report(report))
     write_json(json_file, report)
 
@@ -128,6 +146,12 @@ def build_report(comparison: Comparison, metrics: DetectionMetrics, resamples: i
     }
 
 
+def agreement_report(found: Agreement) -> dict[str, Any]:
+    """Return an agreement as a dictionary for JSON."""
+    largest = float(found.score_differences.max()) if len(found.score_differences) else None
+    return {"detections": found.total, "found": len(found.score_differences), "largest_score_difference": largest}
+
+
 def format_report(report: dict[str, Any]) -> str:
     """Return the lines that the action prints."""
     if report["difference"] is None:
@@ -142,6 +166,10 @@ def format_report(report: dict[str, Any]) -> str:
         f"classes won {len(report['won'])}, lost {len(report['lost'])}, of {len(classes)}; intervals of "
         f"{len(certain)} leave out 0, where chance alone would bring about {(1 - CONFIDENCE) * len(classes):.0f}",
     ]
+    for (name, other), row in zip((("first", "second"), ("second", "first")), report["same"], strict=True):
+        line = f"{row['found']} of {row['detections']} detections of the {name} are also in the {other}"
+        largest = row["largest_score_difference"]
+        lines.append(line + ("" if largest is None else f"; their scores differ by up to {largest:.4f}"))
     best_first = sorted(certain.items(), key=lambda item: -item[1]["difference"])
     better = [item for item in best_first if item[1]["difference"] > 0][:SHOWN]
     worse = [item for item in best_first if item[1]["difference"] < 0][-SHOWN:]

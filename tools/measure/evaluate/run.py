@@ -1,6 +1,7 @@
 """The action `run`: detect in the images of a split, and score the detections.
 
 detect-evaluate run --config tiny_imagenet.yaml --data FOLDER --split val
+detect-evaluate run --config tiny_imagenet.yaml --data FOLDER --split val --detector exported
 
 The detections in each image are kept as soon as it is done. If a run was interrupted, the same command goes on where it
 stopped; if all detections are there already, it only scores them again. `kept_results` keeps them, and `measured_split`
@@ -18,6 +19,7 @@ from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
 from detection.structures.split_columns import split_detections
+from tools.command.experiment import read_detector
 from tools.command.option_parser import OptionParser
 from tools.command.options import Resamples
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         InputError: naming what cannot be read, written or used.
     """
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parser.parse_args(read_detector(arguments))
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     split = read_split(settings, build_dataset(parser, settings))
     writer = complete_results(settings, split, lambda: build_detector(parser, settings, split.dataset))

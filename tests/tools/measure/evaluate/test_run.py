@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detection.formats.run_results import NAME, ImageResult, ResultsWriter, read_results
 from tests.tools.measure.evaluate.conftest import KilledError, report_of
@@ -34,6 +35,23 @@ def test_detects_once_and_scores_again(options: list[str], detected: list[int], 
     assert again == first
     assert report_of(options, tmp_path / "c.json", "--rule", "coco")["rule"] == "coco"
     assert sum(detected) == IMAGES
+
+
+@pytest.mark.parametrize("named", ["{}", "{}/detector.yaml"])
+def test_a_detector_with_weights_beside_its_file(
+    named: str, options: list[str], config: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    """`--detector` takes a folder such as `detect-export` writes, or the file in it."""
+    expected = report_of(options, tmp_path / "a.json")
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    shutil.copy(tiny_weights, folder / "mine.safetensors")
+    settings = yaml.safe_load(config.read_text())["detector"]
+    settings["classify"]["init_args"]["weights"] = "mine.safetensors"
+    (folder / "detector.yaml").write_text(yaml.safe_dump(settings))
+    found = report_of([*options, "--detector", named.format(folder)], tmp_path / "b.json")
+    assert found["mAP"] == expected["mAP"]
+    assert found["source"] != expected["source"]  # nothing was kept from the first run
 
 
 def test_done_needs_no_detector(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,10 @@ def test_compare_files_of_detections(
     assert "owl" not in report["classes"]
     low, high = report["interval"]
     assert low <= report["difference"] <= high
-    assert "difference +0.5833 [" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "difference +0.5833 [" in out
+    assert "2 of 4 detections of the first are also in the second; their scores differ by up to 0.0000" in out
+    assert report["same"][1] == {"detections": 3, "found": 2, "largest_score_difference": 0}
     back = compare_json(tmp_path / "y.json", better, results, *options[2:])
     assert back["difference"] == -report["difference"]
     assert np.allclose(back["interval"], [-high, -low])

@@ -1,0 +1,38 @@
+"""`agreement`: how many detections of a detector another one also makes, and how much their scores differ."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from detection.evaluation.matching import image_classes, pairs_of_equal
+from detection.structures.arrays import Float64Array
+from detection.structures.boxes import paired_iou
+from detection.structures.split_columns import SplitDetections
+
+SAME_IOU = 0.9
+"""Two boxes with at least this IoU are taken for the same."""
+
+
+class Agreement(NamedTuple):
+    """The number of detections that were sought, and the absolute score differences of those that were found."""
+
+    total: int
+    score_differences: Float64Array
+
+
+def agreement(detections: SplitDetections, others: SplitDetections, *, least_score: float) -> Agreement:
+    """Seek the detections from a score on among others of the same images and classes.
+
+    A detection is found if another one of its image and class has an IoU of at least `SAME_IOU` with it; of several,
+    the one with the largest IoU counts. Others may have any score.
+    """
+    sought = detections[detections.scores >= least_score]
+    boxes, other_boxes = sought.boxes, others.boxes
+    best = np.full(len(sought), SAME_IOU)
+    differences = np.full(len(sought), np.nan)
+    for places, rows in pairs_of_equal(image_classes(sought), image_classes(others)):
+        iou = paired_iou(boxes[places], other_boxes[rows])
+        rising = np.argsort(iou, kind="stable")  # the best pair of a detection is assigned last
+        rising = rising[iou[rising] >= best[places[rising]]]
+        differences[places[rising]] = np.abs(sought.scores[places[rising]] - others.scores[rows[rising]])
+    return Agreement(len(sought), differences[~np.isnan(differences)])

@@ -1,6 +1,7 @@
 """The benchmark of photos: a detector stage by stage, in a new process, over a folder, and against baselines.
 
 detect-benchmark photos photo.jpg --repeat 5
+detect-benchmark photos photo.jpg --against exported other.yaml
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from classifier.region_classifier import RegionClassifier
 from classifier.scoring.input_format import InputFormat
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions
-from detection.configuration import load_detector
+from detection.configuration import DETECTOR_FILE, load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
@@ -56,6 +57,13 @@ def build_parser() -> OptionParser:
     parser = OptionParser(prog="detect-benchmark photos", description="Time a detector on photos.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        default=[],
+        metavar="CONFIG",
+        help="other detectors, such as folders of detect-export, which are timed in turn with the first",
+    )
     add_device_option(parser)
     parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
     parser.add_argument("--busy", action="store_true", help="also time photos while a program runs on each core")
@@ -75,10 +83,13 @@ def main(arguments: Sequence[str]) -> None:
     (json_file,) = prepare_outputs(parser, options, "json")
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
-    report: dict[str, Any] = describe_machine(networks[0].device) | {"photos": [], "folder": {}}
+    report: dict[str, Any] = describe_machine(networks[0].device) | {"photos": [], "in_turn": [], "folder": {}}
     for path in options.images:
         report["photos"].append(time_photo(path, detector, networks, options))
         print(format_photo(report["photos"][-1]))
+        if options.against:
+            report["in_turn"].append(time_in_turn(path, options))
+            print(format_in_turn(report["in_turn"][-1]))
     if options.folder:
         report["folder"] = time_folders(detector, options)
         print(format_folder(report["folder"], options.folder))
@@ -115,8 +126,6 @@ def time_photo(path: str, detector: Detector, networks: Sequence[LoadedNetwork],
         baseline = build_baseline(name, detector, networks, sampled=options.sampled)
         baselines[name] = [baseline(path) for _ in range(1 + options.repeat)][1:]
     image = read_image(path)
-    chosen = [f"--{name}={options[name]}" for name in ("config", "device") if options[name] is not None]
-    command = [sys.executable, "-c", COLD_COMMAND, path, "--no-image", "--quiet", *chosen]
     return {
         "path": path,
         "size": image.shape[:2],
@@ -124,10 +133,42 @@ def time_photo(path: str, detector: Detector, networks: Sequence[LoadedNetwork],
         "sampled": options.sampled,
         "stages": {stage: [run[stage] for run in runs] for stage in runs[0]},
         "warm": [sum(run.values()) - run[WARP] for run in runs],
-        "cold": time_runs(partial(subprocess.run, command, check=True), options.repeat, warm_up=0),
+        "cold": time_runs(partial(detect_cold, path, options.config, options.device), options.repeat, warm_up=0),
         "busy": time_beside_programs(partial(detector, path), options.repeat) if options.busy else [],
         "baselines": baselines,
     }
+
+
+def detect_cold(path: str, config: str | None, device: str | None) -> None:
+    """Detect in a photo by a new process."""
+    chosen = [f"--{name}={value}" for name, value in (("config", config), ("device", device)) if value is not None]
+    subprocess.run([sys.executable, "-c", COLD_COMMAND, path, "--no-image", "--quiet", *chosen], check=True)
+
+
+def time_in_turn(path: str, options: Namespace) -> dict[str, dict[str, list[float]]]:
+    """Return the warm and cold seconds of several detectors for a photo, by their names; they take turns."""
+    configs = {config or DETECTOR_FILE: config for config in (options.config, *options.against)}
+    detectors = {name: load_detector(config, options.device) for name, config in configs.items()}
+    seconds: dict[str, dict[str, list[float]]] = {name: {"warm": [], "cold": []} for name in configs}
+    for detector in detectors.values():
+        detector(path)
+    for _ in range(options.repeat):
+        for name, config in configs.items():
+            seconds[name]["warm"].append(time_run(partial(detectors[name], path))[0])
+            seconds[name]["cold"].append(time_run(partial(detect_cold, path, config, options.device))[0])
+    return seconds
+
+
+def format_in_turn(report: dict[str, dict[str, list[float]]]) -> str:
+    """Return a table of warm and cold times of detectors, with the ratio of each median to that of the first."""
+    lines = ["detectors in turn"]
+    first = next(iter(report.values()))
+    for name, ways in report.items():
+        lines.append(f"  {name}")
+        for way, seconds in ways.items():
+            ratio = statistics.median(seconds) / statistics.median(first[way])
+            lines.append(f"{format_row(way, seconds)} {ratio:6.2f}x")
+    return "\n".join(lines)
 
 
 def time_beside_programs(function: Callable[[], Any], repeat: int) -> list[float]:

@@ -1,6 +1,10 @@
 """The benchmark of scoring: the regions of an image by each engine, and the share of the device's peak that it reaches.
 
 detect-benchmark scoring --device cuda --profile
+detect-benchmark scoring --device cpu --precision int8 --batch_norm --engines eager onnxruntime openvino
+
+The engines take turns, so that other programs slow all of them down; `--processor-time` leaves those out, but adds up
+the times of several threads. "first" is the time from the files of the networks to the first scores.
 
 The networks have random weights, which take as long as trained ones. The baseline, "plain", computes each network as it
 was trained: in eager mode, without folded or fused layers, in batches of 64, and in the same precision, or in float32
@@ -9,12 +13,14 @@ where that is int8.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -35,8 +41,11 @@ from detection.structures.ranges import require_range
 from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.timing import HEADER, format_row, now, time_runs
+from tools.measure.benchmark.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_ensemble
+from tools.measure.benchmark.timing import HEADER, Result, format_row, now, time_run, time_runs
 from tools.report.json_values import write_json
+
+ENGINES = (*EXECUTIONS, *ONNX_ENGINES)
 
 PLAIN_BATCH_SIZE = 64
 """The batch size of the baseline."""
@@ -66,9 +75,10 @@ def build_parser() -> OptionParser:
     add_device_option(parser)
     parser.add_argument("--precision", choices=get_args(Precision), help="default: the fastest one")
     parser.add_argument("--batch_size", type=Count, help="of all engines but the baseline")
-    parser.add_argument("--engines", nargs="*", choices=EXECUTIONS, help="default: the engine that is used")
+    parser.add_argument("--engines", nargs="*", choices=ENGINES, help="default: the engine that is used")
     parser.add_argument("--repeat", type=Count, default=10, help="measured runs")
     parser.add_argument("--profile", action="store_true", help="print which kernels take the time of each engine")
+    parser.add_argument("--processor-time", action="store_true", help="count the time of the processor, not of a clock")
     add_output_options(parser, "json")
     return parser
 
@@ -125,27 +135,25 @@ def measure(files: list[str], device: torch.device, options: Namespace) -> dict[
     print(f"{name}, PyTorch {torch.__version__}, {precision}")
     print(f"{options.networks} networks, {options.regions} regions at {options.input_size} px, ", end="")
     print(f"{operations / 1e12:.4g} TFLOP; a matrix product reaches {peak / 1e12:.4g} TFLOP/s")
-    print(f"{HEADER} {'speed':>7} {'TFLOP/s':>8} {'of peak':>8}  differs by")
-    report: dict[str, Any] = {"device": name, "operations": operations, "peak": peak, "seconds": {}, "failed": {}}
-    expected: FloatArray | None = None
-    for engine in ["plain", *(options.engines if options.engines is not None else [""])]:
-        try:
-            seconds, scores = time_engine(engine, files, image, boxes, options)
-        except Exception as error:  # the other engines are still to be measured
-            report["failed"][engine] = f"{type(error).__name__}: {str(error)[:500]}"
-            print(f"  {engine or 'default':12} {report['failed'][engine]}", flush=True)
+    print(f"{HEADER} {'speed':>7} {'TFLOP/s':>8} {'of peak':>8} {'first':>8}  differs by")
+    report: dict[str, Any] = {"device": name, "operations": operations, "peak": peak}
+    report |= {"seconds": {}, "first": {}, "failed": {}}
+    engines = ["plain", *(options.engines if options.engines is not None else [""])]
+    runs = time_engines(engines, files, Regions(image, boxes), options, report["failed"])
+    expected = next((run.scores for run in runs.values()), np.zeros(0, np.float32))
+    for engine in engines:
+        title = engine or "default"
+        if engine not in runs:
+            print(f"  {title:12} {report['failed'][title]}")
             continue
-        finally:
-            gc.collect()
-            torch.cuda.empty_cache()
-        expected = scores if expected is None else expected
-        report["seconds"][engine or "default"] = seconds
-        median = statistics.median(seconds)
-        ratio = statistics.median(report["seconds"].get("plain", seconds)) / median
+        run = runs[engine]
+        report["seconds"][title], report["first"][title] = run.seconds, run.first
+        median = statistics.median(run.seconds)
+        ratio = statistics.median(report["seconds"].get("plain", run.seconds)) / median
         rate = operations / median
-        row = format_row(engine or "default", seconds, milliseconds=True)
-        difference = np.abs(scores - expected).max()
-        print(f"{row} {ratio:6.2f}x {rate / 1e12:8.4g} {rate / peak:8.1%}  {difference:.1e}", flush=True)
+        row = format_row(title, run.seconds, milliseconds=True)
+        row += f" {ratio:6.2f}x {rate / 1e12:8.4g} {rate / peak:8.1%} {run.first:7.2f}s"
+        print(f"{row}  {np.abs(run.scores - expected).max():.1e}", flush=True)
     report["warp"] = time_warp(files, image, boxes, options)
     print(format_row("of it warp", report["warp"], milliseconds=True))
     return report
@@ -185,16 +193,78 @@ def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 / min(time_runs(lambda: left @ right, 20, device, warm_up=WARM_UP_RUNS))
 
 
-def time_engine(
-    engine: str, files: list[str], image: Image, boxes: FloatArray, options: Namespace
-) -> tuple[list[float], FloatArray]:
-    """Return the seconds of each run, and the probabilities; an engine "" is the one that `Ensemble` chooses."""
-    ensemble = build_ensemble(engine, files, options)
-    device = ensemble.networks[0].device
-    seconds = time_runs(lambda: ensemble([image], [boxes]), options.repeat, device, warm_up=WARM_UP_RUNS)
+class Regions(NamedTuple):
+    """The boxes [N, 4] to score in an image."""
+
+    image: Image
+    boxes: FloatArray
+
+    def score(self, ensemble: Ensemble) -> FloatArray:
+        """Return the probabilities [N, C + 1]."""
+        (scores,) = ensemble([self.image], [self.boxes])
+        return scores.probabilities
+
+
+class EngineRuns(NamedTuple):
+    """The `seconds` of each run of an engine, those from the file to the `first` scores, and the scores [N, C + 1]."""
+
+    seconds: list[float]
+    first: float
+    scores: FloatArray
+
+
+def time_engines(
+    engines: Sequence[str], files: list[str], regions: Regions, options: Namespace, failed: dict[str, str]
+) -> dict[str, EngineRuns]:
+    """Return the runs of the engines, which take turns, by name; an engine "" is the one that `Ensemble` chooses.
+
+    If an engine fails, the others are still timed, and `failed` receives its error.
+    """
+    ensembles: dict[str, Ensemble] = {}
+    runs: dict[str, EngineRuns] = {}
+    for engine in dict.fromkeys(engines):
+        with noting_failure(engine, failed):
+            own_files = export_networks(files, options.precision) if engine in ONNX_ENGINES else files
+            first, (ensemble, scores) = seconds_of(partial(score_first, engine, own_files, regions, options), options)
+            for _ in range(WARM_UP_RUNS - 1):
+                regions.score(ensemble)
+            ensembles[engine], runs[engine] = ensemble, EngineRuns([], first, scores)
+        torch.cuda.empty_cache()
+    for _ in range(options.repeat):
+        for engine, ensemble in ensembles.items():
+            with noting_failure(engine, failed):
+                device = ensemble.networks[0].device
+                runs[engine].seconds.append(seconds_of(partial(regions.score, ensemble), options, device)[0])
     if options.profile:
-        print(profile_kernels(lambda: ensemble([image], [boxes]), device), flush=True)
-    return seconds, ensemble([image], [boxes])[0].probabilities
+        for ensemble in ensembles.values():
+            print(profile_kernels(partial(regions.score, ensemble), ensemble.networks[0].device), flush=True)
+    return {engine: run for engine, run in runs.items() if (engine or "default") not in failed}
+
+
+def seconds_of(
+    function: Callable[[], Result], options: Namespace, device: torch.device | None = None
+) -> tuple[float, Result]:
+    """Return the seconds of one run of a function by the clock that the options ask for, and the result."""
+    if not options.processor_time:
+        return time_run(function, device)
+    start = time.process_time()
+    result = function()
+    return time.process_time() - start, result
+
+
+@contextmanager
+def noting_failure(engine: str, failed: dict[str, str]) -> Iterator[None]:
+    """Keep the error of an engine, as the other engines are still to be timed."""
+    try:
+        yield
+    except Exception as error:
+        failed[engine or "default"] = f"{type(error).__name__}: {str(error)[:500]}"
+
+
+def score_first(engine: str, files: list[str], regions: Regions, options: Namespace) -> tuple[Ensemble, FloatArray]:
+    """Load the networks of an engine, and return them with their first scores."""
+    ensemble = build_ensemble(engine, files, options)
+    return ensemble, regions.score(ensemble)
 
 
 def build_ensemble(engine: str, files: list[str], options: Namespace) -> Ensemble:
@@ -204,6 +274,8 @@ def build_ensemble(engine: str, files: list[str], options: Namespace) -> Ensembl
     settings = {"device": options.device, "precision": precision, "batch_size": batch_size}
     if not engine:
         return Ensemble(files, **settings)
+    if engine in ONNX_ENGINES:
+        return load_onnx_ensemble(engine, files, **settings)
     with use_execution(cast(Execution, engine)):
         return Ensemble(files, **settings)
 

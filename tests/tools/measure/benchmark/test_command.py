@@ -24,7 +24,6 @@ from tools.measure.benchmark import command as benchmark
 from tools.measure.benchmark import evaluation as benchmark_evaluation
 from tools.measure.benchmark import photos as benchmark_photos
 from tools.measure.benchmark import proposals as benchmark_proposals
-from tools.measure.benchmark import scoring as benchmark_scoring
 from tools.measure.benchmark import training as benchmark_training
 
 
@@ -47,6 +46,26 @@ def test_photos_stage_by_stage_and_against_baselines(
     assert report["size"] == [120, 160]
     assert report["stages"]["of it warp"] < report["stages"]["score"]
     assert min(seconds for (seconds,) in [*report["stages"].values(), *report["baselines"].values()]) > 0
+
+
+def test_detectors_in_turn(
+    photo: Path, detector_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "report.json"
+    other = tmp_path / "other.yaml"
+    other.write_text(detector_config.read_text())
+    options = ["--config", str(detector_config), "--against", str(other), "--repeat", "1", "--device", "cpu"]
+    assert benchmark.main(["photos", str(photo), *options, "--folder", "0", "--baselines", "--json", str(target)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("detectors in turn")
+    assert [line.split()[0] for line in lines[start + 1 :]] == [
+        *(str(detector_config), "warm", "cold"),
+        *(str(other), "warm", "cold"),
+    ]
+    (report,) = json.loads(target.read_text())["in_turn"]
+    warm, cold = report[str(other)]["warm"], report[str(detector_config)]["cold"]
+    assert 0 < warm[0] < cold[0]
+    assert lines[start + 2].endswith(" 1.00x")
 
 
 def test_plain_loop_finds_what_the_detector_finds(
@@ -202,53 +221,3 @@ def test_proposals_of_a_bad_image(tmp_path: Path, capsys: pytest.CaptureFixture[
     missing = tmp_path / "none.jpg"
     assert benchmark.main(["proposals", "--images", str(missing), "--sizes"]) == 1
     assert str(missing) in capsys.readouterr().err
-
-
-SCORING = ["scoring", "--device", "cpu", "--regions", "5", "--networks", "2", "--input_size", "32", "--context", "2"]
-SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]
-
-
-def test_scoring_by_engines_against_the_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "scoring.json"
-    options = ["--box_regression", "--engines", "eager", "fused", "--profile", "--json", str(file)]
-    assert benchmark.main([*SCORING, *options]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    report = json.loads(file.read_text())
-    assert lines[0].startswith("CPU, ")
-    assert lines[0].endswith("float32")
-    rows = {line.split()[0]: line.split() for line in lines if line.endswith(("e-06", "e-07", "e-08", "e-09", "e+00"))}
-    assert list(rows) == list(report["seconds"]) == ["plain", "eager", "fused"]
-    for name, seconds in report["seconds"].items():
-        rate = report["operations"] / (sum(seconds) / 2)
-        assert [float(value.rstrip("msx%")) for value in rows[name][1:4]] == pytest.approx(
-            [1e3 * sum(seconds) / 2, 1e3 * min(seconds), 1e3 * max(seconds)], abs=0.006
-        )
-        assert float(rows[name][5]) == pytest.approx(rate / 1e12, rel=1e-3)
-        assert float(rows[name][6].rstrip("%")) == pytest.approx(100 * rate / report["peak"], abs=0.06)
-    assert "aten::mkldnn_convolution" in "".join(lines)
-    assert lines[-1].split()[:3] == ["of", "it", "warp"]
-    assert report["failed"] == {}
-
-
-def test_an_engine_that_fails_is_named_and_the_others_are_timed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    original = benchmark_scoring.time_engine
-
-    def failing(engine: str, *arguments: Any) -> Any:
-        if engine == "fused":
-            raise RuntimeError("no such kernel")
-        return original(engine, *arguments)
-
-    monkeypatch.setattr(benchmark_scoring, "time_engine", failing)
-    assert benchmark.main([*SCORING, "--engines", "fused", "eager"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
-    assert lines[4].endswith("RuntimeError: no such kernel")
-
-
-def test_operations_are_those_of_the_paper() -> None:
-    """Table 1 of arXiv 1409.4842 counts 1.5 G multiplications; its 1000 classes are a linear layer of 1024."""
-    options = benchmark_scoring.build_parser().parse_args(["--classes", "999"])
-    operations = benchmark_scoring.count_operations(benchmark_scoring.describe(options))
-    assert operations == pytest.approx(2 * 1.5e9, rel=0.07)

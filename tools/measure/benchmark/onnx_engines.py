@@ -1,0 +1,76 @@
+"""Engines that compute ONNX files, for `detect-benchmark scoring`: ONNX Runtime, as in detection, and OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifier.ensemble import Ensemble
+from detection.errors import InputError
+from detection.structures.arrays import FloatArray
+from tools.export.onnx_writer import OnnxPrecision, open_network, write_onnx
+
+ONNX_ENGINES = ("onnxruntime", "openvino")
+
+
+def export_networks(files: Sequence[str], precision: str | None) -> list[str]:
+    """Write an ONNX file beside each weights file, unless it is there, and return the paths of the ONNX files.
+
+    Args:
+        files: weights files of region classifiers.
+        precision: "float32" or "int8"; None is int8 if the networks can compute in it.
+
+    Raises:
+        InputError: if the networks cannot be written in this precision.
+    """
+    if precision not in (None, "float32", "int8"):
+        raise InputError(f"precision {precision}: expected float32 or int8 for an engine of ONNX files")
+    for path in map(Path, files):
+        if not path.with_suffix(".onnx").is_file():
+            network = open_network(path, precision=cast(OnnxPrecision | None, precision), input_size=None)
+            write_onnx(path.with_suffix(".onnx"), network, made_by="detect-benchmark scoring")
+    return [str(Path(file).with_suffix(".onnx")) for file in files]
+
+
+def load_onnx_ensemble(engine: str, files: list[str], **settings: Any) -> Ensemble:
+    """Return an ensemble of ONNX files that one of `ONNX_ENGINES` computes; the settings are those of `Ensemble`.
+
+    Raises:
+        InputError: if the engine is not installed.
+    """
+    ensemble = Ensemble(files, **settings)
+    if engine == "openvino":
+        for network in ensemble.networks:
+            network.network.network = OpenVinoNetwork(network.path, threads=torch.get_num_threads())
+    return ensemble
+
+
+class OpenVinoNetwork:
+    """Takes the place of an `OnnxNetwork`: OpenVINO computes the file on the CPU by a fixed number of threads.
+
+    Raises:
+        InputError: if OpenVINO is not installed.
+    """
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        if find_spec("openvino") is None:
+            raise InputError("openvino: expected the package; pip install 'inception-rcnn[openvino]'")
+        import openvino  # noqa: PLC0415  optional
+
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # where it is not int8; some processors would use bfloat16
+        }
+        self._network = openvino.Core().compile_model(str(path), "CPU", settings)
+
+    def run(self, images: NDArray[Any], *, threads: int) -> list[FloatArray]:  # noqa: ARG002  fixed before
+        """Return the outputs of the network for images [B, 3, S, S]."""
+        results = self._network({0: np.ascontiguousarray(images)})
+        return [np.array(results[output], np.float32) for output in self._network.outputs]

@@ -1,5 +1,13 @@
 """The errors that commands report to the user in one line, without a traceback."""
 
+import unicodedata
+
+LONGEST_LINE = 1000
+"""The largest number of characters of an error message; a file of a stranger may have names of any length."""
+
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""The characters that change the direction of the text after them."""
+
 
 class InputError(Exception):
     """A file, option or configuration of the user cannot be used.
@@ -11,12 +19,13 @@ class InputError(Exception):
 
     @property
     def line(self) -> str:
-        """The message alone, in one line: names in it may have line breaks.
+        """The message alone, in one line of at most `LONGEST_LINE` characters.
 
+        Names in it may have line breaks, and characters that would move the cursor of a terminal, which are escaped.
         PyTorch wraps an error of a loader process into text that includes a traceback; the message stands at its end.
         """
         message = str(self).rpartition(f"\n{__name__}.{type(self).__name__}: ")[2]
-        return " ".join(message.split("\n")).strip()
+        return _cut_out_middle(printable(" ".join(message.split("\n"))).strip())
 
 
 class DeviceError(InputError):
@@ -38,6 +47,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(
         text in str(error) for text in ("out of memory", "can't allocate memory", "Insufficient memory")
     )
+
+
+def printable(text: str) -> str:
+    """Return a text in which the characters of `is_control` are escaped, because a file name may have them."""
+    if text.isprintable():
+        return text
+    return "".join(letter.encode("unicode_escape").decode() if is_control(letter) else letter for letter in text)
+
+
+def is_control(letter: str) -> bool:
+    """Return True for a character that moves, colours, breaks or turns round the text of a terminal."""
+    return unicodedata.category(letter) in ("Cc", "Zl", "Zp") or letter in TURNING
+
+
+def _cut_out_middle(line: str) -> str:
+    """Return a line of at most `LONGEST_LINE` characters: its beginning names the file, and its end the reason."""
+    half = LONGEST_LINE // 2 - 3
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def shorten(text: str) -> str:

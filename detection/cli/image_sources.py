@@ -63,4 +63,4 @@ def prepare_clip(target: Path, sources: Sequence[Source], inputs: Inputs, option
 
 def tell(problem: str) -> None:
     """Print a problem in one line to standard error."""
-    print(f"detect: {' '.join(problem.splitlines())}", file=sys.stderr)
+    print(f"detect: {InputError(problem).line}", file=sys.stderr)

@@ -6,6 +6,7 @@ from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
+from detection.errors import printable
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.detections import Detections
 
@@ -48,7 +49,7 @@ def format_table(record: Record, guesses: Detections | None = None) -> str:
     objects = f"{len(detections)} object{'' if len(detections) == 1 else 's'}"
     picture = f" -> {record['picture']}" if "picture" in record else ""
     size = f"{record['width']}x{record['height']} px"
-    lines = [f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}"]
+    lines = [printable(f"{record['image']}: {objects} ({size}, {record['seconds']:.1f} s){picture}")]
     if guesses:
         named = ", ".join(f"{name} {score:.3f}" for name, score in zip(guesses.names, guesses.scores, strict=True))
         lines.append(f"  best guesses: {named} (--score-threshold {_round_down(float(guesses.scores[-1]))} shows them)")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
 from detection.datasets.files.faults import Faults
-from detection.datasets.files.text_file import files_of_splits, read_text
-from detection.errors import InputError
+from detection.datasets.files.text_file import files_of_splits, read_text, whole_number
+from detection.errors import InputError, short_repr
 from detection.image import read_image_size
 from detection.structures.ground_truth import GroundTruth
 
@@ -112,6 +112,9 @@ def _stated_size(row: Row) -> tuple[int, int] | None:
     height, width = row.cells.get("height", ""), row.cells.get("width", "")
     if height in ("", "0") or width in ("", "0"):
         return None
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"expected the size of the image in pixels, got width '{width}' and height '{height}'")
-    return int(height), int(width)
+    rows, columns = whole_number(height), whole_number(width)
+    if rows is None or columns is None or min(rows, columns) < 0:
+        raise InputError(
+            f"expected the size of the image in pixels, got width {short_repr(width)} and height {short_repr(height)}"
+        )
+    return rows, columns

@@ -13,6 +13,7 @@ from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.annotated_objects import AnnotatedObject, Corners, check_box, object_arrays
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines, read_text
+from detection.datasets.files.yaml_size import require_few_values
 from detection.errors import InputError
 from detection.image import read_image_size
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
@@ -109,7 +110,7 @@ class YOLO(DataSet):
         candidates = [(folder or base) / source, base / source, own / source]
         candidates += [own.joinpath(*parts[start:]) for start in range(len(parts))]
         for path in candidates:
-            if path.exists():
+            if os.path.exists(path):  # noqa: PTH110  answers for names that no file can have, too
                 return Path(os.path.normpath(path))
         raise InputError(f"expected a folder or file '{source}', got none at {candidates[0]}")
 
@@ -136,8 +137,11 @@ def read_yolo_config(path: Path) -> dict[str, Any]:
         content = yaml.load(text, Loader=yaml.BaseLoader)  # other loaders would turn a class "no" into False
     except yaml.YAMLError as error:
         raise InputError(f"{path}: expected YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise InputError(f"{path}: expected YAML with values that are nested less deeply") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping with the key names")
+    require_few_values(path, content)
     return content
 
 

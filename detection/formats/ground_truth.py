@@ -15,6 +15,7 @@ from detection.datasets.dataset import Entry
 from detection.datasets.files import coco_json
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError, short_repr, shorten
+from detection.structures.boxes import LARGEST_COORDINATE
 from detection.structures.split_columns import SplitIndex, SplitObjects, split_index, split_objects, to_records
 
 IGNORED_FLAGS = ("iscrowd", "ignore", "difficult")
@@ -138,8 +139,8 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tup
     """Return the values of an annotation in the order of `_COLUMNS`."""
     image, label = coco_json.read_references(item, rows, labels)
     x, y, width, height = numbers = coco_json.read_box(item)
-    if not all(map(isfinite, numbers)) or min(width, height) < 0:
-        expected = "finite numbers, and a width and height of 0 or more"
+    if not all(abs(number) <= LARGEST_COORDINATE for number in numbers) or min(width, height) < 0:  # nan is not either
+        expected = f"finite numbers of at most {LARGEST_COORDINATE:g}, and a width and height of 0 or more"
         raise InputError(f"expected {expected}, got x, y, width, height {short_repr(numbers)}")
     area = item.get("area", width * height)
     if not (coco_json.is_number(area) and isfinite(area) and area >= 0):

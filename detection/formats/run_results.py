@@ -67,7 +67,9 @@ def read_results(path: Path) -> Results:
     header = _content(head) if lines else None
     if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("version") != VERSION:
         raise InputError(f"{path}:1: expected results of a run, of version {VERSION}, got {head[:80]!r}")
-    class_names = tuple(header["class_names"])
+    settings, class_names = header.get("settings"), _as_names(header.get("class_names"))
+    if not isinstance(settings, dict) or class_names is None:
+        raise InputError(f"{path}:1: expected the settings and class names of a run, got {head[:80]!r}")
     images: dict[str, ImageResult] = {}
     length = len(head) + 1
     for number, line in enumerate(lines[:-1], start=2):
@@ -82,7 +84,7 @@ def read_results(path: Path) -> Results:
             raise InputError(f"{path}:{number}: expected each image once, got '{result.image_id}' again")
         images[result.image_id] = result
         length += len(line) + 1
-    return Results(header["settings"], class_names, images, length)
+    return Results(settings, class_names, images, length)
 
 
 def select_results(results: Results, objects: SplitObjects, source: Path) -> tuple[SplitObjects, SplitDetections]:
@@ -207,7 +209,18 @@ def _line(content: Any) -> bytes:
 def _content(line: bytes) -> Any:
     """Return the JSON of a line, or None if the line is damaged."""
     checksum, _, text = line.partition(b" ")
-    return json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else None
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # a right checksum of what is no JSON is not ours
+        return None
+
+
+def _as_names(content: Any) -> tuple[str, ...] | None:
+    """Return the names in a list, or None if the content is something else."""
+    is_list = isinstance(content, list) and all(isinstance(name, str) for name in content)
+    return tuple(content) if is_list else None
 
 
 def _as_json(result: ImageResult) -> dict[str, Any]:
@@ -233,12 +246,13 @@ def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | N
     """Return the results of an image, or None if the content is something else."""
     try:
         height, width = content["size"]
-        boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
-        detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
+        with np.errstate(over="ignore"):  # a number that float32 cannot hold becomes infinite, which is refused
+            boxes = np.array(content["boxes"], np.float32).reshape(-1, 4)
+            detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
         covered = int(content["covered"]) if "covered" in content else None
         file = FileFingerprint(*map(int, content["file"])) if "file" in content else None
         return ImageResult(
             str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered, file
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

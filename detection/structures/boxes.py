@@ -47,6 +47,10 @@ def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
             raise ValueError(f"{name} must have shape [{count}], one a box, got {list(column.shape)}")
 
 
+LARGEST_COORDINATE = 1e9
+"""The largest number of pixels that readers of files accept. The products of larger ones may be no finite numbers."""
+
+
 def box_area(boxes: FloatArray) -> FloatArray:
     """Return the areas in square pixels: [..., 4] -> [...]."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

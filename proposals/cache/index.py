@@ -139,14 +139,14 @@ def _read_image_line(line: bytes) -> IndexedImage | None:
         return None
     image = IndexedImage(*content)
     valid = image.height > 0 and image.width > 0 and image.file_size >= 0 and image.box_count >= 0
-    return image if valid else None
+    return image if valid and all(-(2**63) <= number < 2**63 for number in content[1:]) else None
 
 
 def _parse(line: bytes) -> Any:
     """Return the JSON content of a line, or None if there is none."""
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -15,6 +15,9 @@ from detection.structures.arrays import BoolArray, FloatArray, IntArray
 
 DECLARED_ENCODING = r"""\s*<\?xml[^>]*?encoding\s*=\s*["']([^"'>]+)"""
 
+ENTITY = "<!ENTITY"
+"""The beginning of the declaration of an entity, which no annotation needs."""
+
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -56,8 +59,11 @@ def read_voc_names(path: Path) -> set[str]:
 
 
 def _parse(path: Path) -> ElementTree.Element:
+    text = _read_xml(path)
+    if ENTITY in text:  # entities may repeat each other until they fill the memory, or name other files
+        raise InputError(f"{path}:{text.count(chr(10), 0, text.index(ENTITY)) + 1}: expected XML without entities")
     try:
-        return ElementTree.fromstring(_read_xml(path))  # of decoded text, whose declared encoding it does not look at
+        return ElementTree.fromstring(text)  # of decoded text, whose declared encoding it does not look at
     except ElementTree.ParseError as error:
         raise InputError(f"{path}:{error.position[0]}: expected XML: {error}") from None
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from detection.errors import InputError, short_repr
 from detection.structures.arrays import BoolArray, Float64Array, IntArray
+from detection.structures.boxes import LARGEST_COORDINATE
 from detection.structures.split_columns import SplitDetections, SplitIndex
 
 Place = Callable[[int], str]
@@ -73,19 +74,23 @@ def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, 
         any_score: also accept scores outside 0-1, for example those of a support vector machine.
 
     Raises:
-        InputError: naming the place of the first row with a number that is not finite, a negative width or height, or
-            a score outside 0-1.
+        InputError: naming the place of the first row with a number that is not finite or too large, a negative width or
+            height, or a score outside 0-1.
     """
     ranges = [(column.min(initial=0), column.max(initial=0)) for column in (boxes_xywh, boxes_xywh[:, 2:], scores)]
-    if np.isfinite(ranges).all() and ranges[1][0] >= 0 and (any_score or (ranges[2][1] <= 1 and ranges[2][0] >= 0)):
+    small = np.isfinite(ranges).all() and max(map(abs, ranges[0])) <= LARGEST_COORDINATE
+    if small and ranges[1][0] >= 0 and (any_score or (ranges[2][1] <= 1 and ranges[2][0] >= 0)):
         return  # several times as fast as looking for the row that is wrong
     finite: BoolArray = np.asarray(np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1))
     negative: BoolArray = np.asarray((boxes_xywh[:, 2:] < 0).any(axis=1))
     outside = ~((scores >= 0) & (scores <= 1)) & (not any_score)
-    row = int((~finite | negative | outside).argmax())
+    large: BoolArray = np.asarray((np.abs(boxes_xywh) > LARGEST_COORDINATE).any(axis=1))
+    row = int((~finite | large | negative | outside).argmax())
     x, y, width, height = boxes_xywh[row].tolist()
     if not finite[row]:
         reason = f"expected finite numbers, got x {x}, y {y}, width {width}, height {height}, score {scores[row]}"
+    elif large[row]:
+        reason = f"expected numbers of at most {LARGEST_COORDINATE:g}, got x {x}, y {y}, width {width}, height {height}"
     elif negative[row]:
         reason = f"expected a width and height of 0 or more, got {width:g} and {height:g} (x {x:g}, y {y:g})"
     else:

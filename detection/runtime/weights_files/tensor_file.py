@@ -118,7 +118,7 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
     Raises:
         ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
     """
-    module_name, _, class_name = class_path.rpartition(".")
+    module_name, _, class_name = str(class_path).rpartition(".")
     if not module_name.startswith("classifier."):  # a file from elsewhere must not import at will
         raise ValueError(f"expected a network of the package classifier, got {class_path}")
     try:

@@ -86,3 +86,12 @@ def test_tables_that_cannot_be_read(root: Path) -> None:
     write(root / "val.csv", HEADER + '"' + "a" * 200_000)
     with pytest.raises(InputError, match=r"val\.csv:2: expected a table of boxes: field larger than field limit"):
         CSVTable(root)
+
+
+@pytest.mark.parametrize("side", ["1" * 5000, "-3", "1e3", "٣"])
+def test_sizes_that_are_no_numbers(root: Path, side: str) -> None:
+    write(root / "train.csv", HEADER + f"a.jpg,{side},100,dog,1,2,30,40\n")
+    with pytest.raises(
+        InputError, match=r"train\.csv:2: expected the size of the image in pixels, got width '.{1,150}$"
+    ):
+        CSVTable(root).read("train")

@@ -151,3 +151,24 @@ def test_text_file_of_names(root: Path) -> None:
     dataset = YOLO(root, "classes.txt")
     assert dataset.splits == ["val"]
     assert [record.image_id for record in dataset.read("val")] == ["valid/b.jpg"]
+
+
+def test_values_that_no_file_has(root: Path) -> None:
+    write(root / "data.yaml", f"path: {'a' * 5000}\ntrain: images\nnames: [cat, dog]\n")
+    assert len(YOLO(root).read("train")) == 1  # of such a folder the last part is looked for, as of any other machine's
+    write(root / "data.yaml", f"train: {'a' * 5000}\nnames: [cat, dog]\n")
+    with pytest.raises(InputError, match=r"data\.yaml: expected a folder or file 'a"):
+        YOLO(root).read("train")
+    write(root / "data.yaml", "[" * 2000)
+    with pytest.raises(InputError, match=r"data\.yaml: expected YAML with values that are nested less deeply"):
+        YOLO(root)
+
+
+def test_aliases_that_stand_for_billions_of_values(root: Path) -> None:
+    lines = [
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]"
+        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    write(root / "data.yaml", "\n".join(["a: &a [x]", *lines, "names: *i", "train: *i"]))
+    with pytest.raises(InputError, match=r"data\.yaml: expected at most 100000 values"):
+        YOLO(root)

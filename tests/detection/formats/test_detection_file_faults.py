@@ -33,6 +33,7 @@ GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
         ({"bbox": [1, 2, -3, 4]}, "expected a width and height of 0 or more, got -3 and 4 (x 1, y 2)"),
         ({"bbox": [1, 2, 3]}, "expected a bbox of four numbers and a score"),
         ({"bbox": [1, 2, 3, float("inf")]}, "expected finite numbers"),
+        ({"bbox": [-1e300, 2, 3, 4]}, "expected numbers of at most 1e+09, got x -1e+300, y 2.0, width 3.0"),
         ({"bbox": 5}, "expected a field 'bbox' of type list, got 5"),
         ({"id": 1}, "expected each id once, got 1 again"),
         ({"id": [1]}, "expected a number or text as id, got"),

@@ -83,6 +83,7 @@ def changed(key: str, position: int, **values: object) -> Record:
         (changed("annotations", 3, bbox=[1, 2, 3]), "annotations[3] (id 8): expected a bbox of four numbers"),
         (changed("annotations", 3, bbox=[1, 2, 3, "4"]), "annotations[3] (id 8): expected a bbox of four numbers"),
         (changed("annotations", 3, bbox=[1, float("nan"), 3, 4]), "annotations[3] (id 8): expected finite numbers"),
+        (changed("annotations", 3, bbox=[1, 2, 1e200, 4]), "annotations[3] (id 8): expected finite numbers of at most"),
         (
             changed("annotations", 3, bbox=[9, 9, -3, 4]),
             "and a width and height of 0 or more, got x, y, width, height [9, 9, -3, 4]",

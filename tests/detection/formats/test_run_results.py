@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +169,53 @@ def test_scored_as_a_file_only_when_whole(path: Path) -> None:
             read_detections(name, truth("a", "b", "c"))
         with pytest.raises(InputError, match="expected results for images of the ground truth, got 'b'"):
             read_detections(name, truth("a"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"no JSON", b"", b"[" * 100_000, b"9" * 5000, b'{"image": "a"}', b"[]", b"null"],
+)
+def test_a_line_with_a_right_checksum_that_is_none_of_ours(path: Path, line: bytes) -> None:
+    write(path, result("a"))
+    head, first, _ = path.read_bytes().split(b"\n")
+    foreign = b"%08x %s" % (zlib.crc32(line), line)
+    path.write_bytes(b"\n".join([head, foreign, first, b""]))
+    with pytest.raises(InputError, match=rf"^{path}:2: expected the results of an image as they were written"):
+        read_results(path)
+    path.write_bytes(b"\n".join([foreign, first, b""]))
+    with pytest.raises(InputError, match=rf"^{path}:1: expected results of a run"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"size": [float("inf"), 3]},
+        {"scores": [0.5, 1e300]},
+        {"boxes": [1e300] * 8},
+        {"labels": [2**64, 0]},
+        {"labels": [float("inf"), 0]},
+        {"proposals": float("nan")},
+        {"file": [2**80, "a", 3, 4]},
+        {"image": None, "covered": []},
+    ],
+)
+def test_values_that_no_result_has(path: Path, changed: dict[str, Any]) -> None:
+    write(path, result("a"), result("b"))
+    head, first, second, _ = path.read_bytes().split(b"\n")
+    line = json.dumps(json.loads(first.partition(b" ")[2]) | changed).encode()
+    path.write_bytes(b"\n".join([head, b"%08x %s" % (zlib.crc32(line), line), second, b""]))
+    with pytest.raises(InputError, match=rf"^{path}:2: expected the results of an image as they were written"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"settings": []}, {"settings": None}, {"class_names": 3}, {"class_names": [1, "a"]}]
+)
+def test_a_first_line_without_settings_or_names(path: Path, changed: dict[str, Any]) -> None:
+    write(path, result("a"))
+    head = json.loads(path.read_bytes().split(b"\n")[0].partition(b" ")[2])
+    line = json.dumps(head | changed).encode()
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(line), line))
+    with pytest.raises(InputError, match=rf"^{path}:1: expected the settings and class names of a run"):
+        read_results(path)

@@ -272,3 +272,13 @@ def test_damaged_boxes(path: Path) -> None:
     assert cache["a"].boxes.tolist() == image_proposals("a").boxes.tolist()
     with pytest.raises(InputError, match=f"^{path}: expected the boxes of image 'b' as they were written"):
         cache["b"]
+
+
+@pytest.mark.parametrize(
+    "line", [b'["a", 1, 1, 1, 18446744073709551616, 0]', b"[" * 100_000, b'["a", 1, 1, 1, 1, "x"]']
+)
+def test_a_line_with_numbers_or_lists_that_no_index_has(path: Path, line: bytes) -> None:
+    head, *others = index_path(path).read_bytes().split(b"\n")
+    index_path(path).write_bytes(b"\n".join([head, line, *others]))
+    with pytest.raises(InputError, match=r"index:2: expected an image and its number of boxes, got b'"):
+        ProposalCache(path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from detection.datasets.files.faults import Faults
-from detection.errors import InputError
+from detection.errors import LONGEST_LINE, InputError
 
 
 def test_the_first_fault_is_raised_with_its_place() -> None:
@@ -54,3 +54,11 @@ def test_message_is_one_line_also_from_a_loader_process() -> None:
     traceback = f"Original Traceback:\n  raise error\n{InputError.__module__}.InputError: {error}\n"
     wrapped = InputError(f"Caught InputError in DataLoader worker process 0.\n{traceback}")
     assert error.line == wrapped.line == "a b.jpg: expected a file"
+
+
+def test_message_has_an_end_and_moves_no_cursor() -> None:
+    error = InputError(f"{'a' * 5000}\x1b[2J\u202e.jpg: expected a file")
+    assert len(error.line) <= LONGEST_LINE
+    assert error.line.startswith("aaa")
+    assert error.line.endswith("a\\x1b[2J\\u202e.jpg: expected a file")
+    assert InputError("é 漢 😀 👩\u200d🚀.jpg: expected a file").line == "é 漢 😀 👩\u200d🚀.jpg: expected a file"

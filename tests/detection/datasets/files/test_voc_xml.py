@@ -149,3 +149,29 @@ def test_numbers_of_many_digits(tmp_path: Path, write_xml: Callable[..., Path], 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.xml: expected an annotation in the XML of PASCAL VOC: No such file"):
         read_voc_xml(tmp_path / "a.xml", LABELS, Faults(keep=True))
+
+
+LAUGHS = "\n".join(
+    f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefghi", "bcdefghij", strict=True)
+)
+BILLION_LAUGHS = f"""<?xml version="1.0"?>
+<!DOCTYPE annotation [<!ENTITY a "ha">
+{LAUGHS}]>
+<annotation><size><width>9</width><height>9</height></size><object><name>&j;</name></object></annotation>
+"""
+
+
+@pytest.mark.parametrize(
+    "content", [BILLION_LAUGHS, '<a>\n</a>\n<!DOCTYPE a [\n<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>']
+)
+def test_entities_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"a\.xml:[24]: expected XML without entities"):
+        read_voc_xml(path, {"cat": 0}, Faults())
+
+
+def test_a_type_without_entities_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text("<!DOCTYPE annotation><annotation><size><width>9</width><height>8</height></size></annotation>")
+    assert read_voc_xml(path, {"cat": 0}, Faults())[0] == (8, 9)

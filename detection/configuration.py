@@ -13,6 +13,7 @@ from typing import Any, cast
 import yaml
 
 from detection.datasets.files.text_file import is_file, read_text
+from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
 from detection.errors import InputError
 
@@ -121,10 +122,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a mapping with keys like propose and classify, got {type(content).__name__}"
         )
-    try:
-        return cast(dict[str, Any], _find_beside(content, path.parent))
-    except RecursionError:
-        raise InputError(f"{path}: expected values that do not contain themselves") from None
+    require_few_values(path, content)
+    return cast(dict[str, Any], _find_beside(content, path.parent))
 
 
 def _find_beside(content: Any, folder: Path, *, arguments: bool = False) -> Any:
@@ -166,6 +165,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
     """Return the detector of settings such as those of `configs/detector.yaml`; errors name `source`."""
     from jsonargparse import ArgumentError, ArgumentParser  # noqa: PLC0415  slow, and `detect --help` has to be fast
 
+    deny_dangerous_imports()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Detector, "detector", fail_untyped=True)
     try:
@@ -178,6 +178,17 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
         reason = " ".join(str(error).replace("detector.", "").split())
         raise InputError(f"{source}: expected the settings of a detector: {reason}") from None
     return detector
+
+
+def deny_dangerous_imports() -> None:
+    """Let all configurations be refused that name a module such as `os` or `subprocess`, before it is imported.
+
+    jsonargparse has the list of these modules. Of any other class it checks that it is of the kind that is expected in
+    its place before it builds an object; but a module is imported for that, so a configuration is code.
+    """
+    from jsonargparse import set_parsing_settings  # noqa: PLC0415
+
+    set_parsing_settings(import_path_denylist=[])  # adds nothing to the list, but turns its warnings into errors
 
 
 def _set_device(settings: Any, device: str) -> None:

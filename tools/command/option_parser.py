@@ -9,7 +9,10 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
+from detection.configuration import deny_dangerous_imports
 from detection.errors import InputError, is_out_of_memory
+
+deny_dangerous_imports()
 
 LONGEST = 600
 """The largest number of characters of a line; types with many alternatives are described at length."""

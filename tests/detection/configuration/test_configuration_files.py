@@ -85,3 +85,57 @@ def test_only_arguments_of_classes_name_files_beside(tmp_path: Path) -> None:
     path.write_text("a: &a [*a]")
     with pytest.raises(InputError, match=r"a\.yaml: expected values that do not contain themselves"):
         read_yaml(path)
+
+
+def test_dangerous_modules_are_refused_before_they_are_imported(
+    detector_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    for place, class_path, arguments in [
+        ("propose", "subprocess.Popen", {"args": ["touch", str(made)]}),
+        ("classify", "os.system", {"command": f"touch {made}"}),
+        ("calibrate", "pathlib.Path.touch", {"self": str(made)}),
+        ("calibrate", "builtins.exec", {"source": f"open({str(made)!r}, 'w')"}),
+    ]:
+        settings = detector_settings | {place: {"class_path": class_path, "init_args": arguments}}
+        with pytest.raises(InputError, match=f"^test: expected .*Importing '{class_path}' is not allowed"):
+            build_detector(settings, source="test")
+    assert not made.exists()
+
+
+RUNS = """
+from pathlib import Path
+
+class Anything:
+    def __init__(self, made: str) -> None:
+        Path(made).touch()
+
+class Proposer(Anything):
+    def __call__(self, image: int) -> str:
+        return ""
+"""
+
+
+@pytest.mark.parametrize("place", ["propose", "classify", "calibrate"])
+@pytest.mark.parametrize("name", ["Anything", "Proposer"])
+def test_a_class_of_another_kind_is_not_built(
+    detector_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    (tmp_path / "foreign_module.py").write_text(RUNS)
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = {"made": str(tmp_path / "made")}
+    settings = detector_settings | {place: {"class_path": f"foreign_module.{name}", "init_args": arguments}}
+    with pytest.raises(InputError, match=rf"^test: expected .*foreign_module\.{name} does not implement protocol"):
+        build_detector(settings, source="test")
+    assert not (tmp_path / "made").exists()
+
+
+def test_aliases_that_stand_for_billions_of_values(tmp_path: Path) -> None:
+    lines = [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in zip("abcd", "bcde", strict=True)]
+    path = tmp_path / "a.yaml"
+    path.write_text("\n".join(["a: &a [x]", *lines]))
+    assert len(read_yaml(path)["e"][0][0][0]) == 10
+    more = [f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]" for before, name in zip("efgh", "fghi", strict=True)]
+    path.write_text("\n".join(["a: &a [x]", *lines, *more]))
+    with pytest.raises(InputError, match=r"a\.yaml: expected at most 100000 values, got more, which aliases repeat"):
+        read_yaml(path)

@@ -1,0 +1,53 @@
+"""Memory and open files stay the same over many pictures, and growth is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from detection.detector import Detector
+from detection.structures.arrays import Image
+from tests.tools.serve.fake_service import FakeStages, fake_detector
+from tools.fuzz import endurance
+
+PICTURES = 300
+
+
+@pytest.mark.parametrize("way", endurance.WAYS)
+def test_memory_and_open_files_stay_the_same(way: str) -> None:
+    """The stages are fast ones, since a network keeps nothing of an image; a long run has real stages."""
+    line, steady = endurance.measure(endurance.WAYS[way], fake_detector(FakeStages(), score_threshold=0.0), PICTURES)
+    assert steady, line
+    assert line.startswith(f"{PICTURES} pictures, {2 * PICTURES} detections; ")
+
+
+def test_growth_and_open_files_are_seen() -> None:
+    kept: list[object] = []
+
+    def keep_pixels(_: Detector, images: Iterator[Image]) -> Iterator[int]:
+        for image in images:
+            kept.append(np.ones(500_000) * image[0, 0, 0])
+            yield 1
+
+    def keep_files(_: Detector, images: Iterator[Image]) -> Iterator[int]:
+        for _image in images:
+            kept.append(open(__file__))  # noqa: PTH123, SIM115
+            yield 1
+
+    detector = fake_detector(FakeStages())
+    line, steady = endurance.measure(keep_pixels, detector, 60)
+    assert not steady, line
+    kept.clear()
+    line, steady = endurance.measure(keep_files, detector, 20)
+    assert not steady
+    assert "+16 open files" in line
+    for file in kept:
+        file.close()  # type: ignore[attr-defined]
+
+
+def test_pictures_are_always_the_same() -> None:
+    first, second = (list(endurance.pictures(6)) for _ in range(2))
+    assert all((one == other).all() for one, other in zip(first, second, strict=True))
+    assert {image.shape[:2] for image in first} == set(endurance.SIZES)

@@ -1,0 +1,22 @@
+"""The program `python -m tools.fuzz`, whose first argument names an action.
+
+python -m tools.fuzz inputs       reads damaged inputs of all kinds
+python -m tools.fuzz faults       kills commands at random points, and runs them again
+python -m tools.fuzz endurance    detects in many pictures in one process
+"""
+
+import sys
+from collections.abc import Sequence
+
+from tools.command.entry_point import run_action
+
+ACTIONS = {
+    "inputs": "tools.fuzz.inputs.command",
+    "faults": "tools.fuzz.faults.command",
+    "endurance": "tools.fuzz.endurance",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int | None:
+    """Run the action that the first argument names; return its exit status."""
+    return run_action("python -m tools.fuzz", ACTIONS, sys.argv[1:] if arguments is None else arguments)

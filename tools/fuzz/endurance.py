@@ -1,0 +1,143 @@
+"""The action `endurance`: many pictures in one process; its memory, its open files and its speed must stay the same.
+
+python -m tools.fuzz endurance --images 10000 --ways detector stream service
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import yaml
+
+from detection.configuration import load_detector
+from detection.detector import Detector
+from detection.structures.arrays import Image
+from tools.command.option_parser import OptionParser
+from tools.fuzz.inputs.detector_files import WEIGHTS, write_tiny_weights
+from tools.fuzz.inputs.worker import memory, open_files
+
+WARM_UP = 0.2
+"""The share of the pictures after which the memory is measured for the first time."""
+
+MAX_GROWTH = 0.05
+"""The largest share by which the memory may grow from then on."""
+
+SIZES = ((120, 160), (160, 120), (96, 200), (150, 150))
+"""Heights and widths of the pictures, one after the other, since code may keep something for each size."""
+
+Way = Callable[[Detector, Iterator[Image]], Iterator[int]]
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of the options."""
+    parser = OptionParser(prog="python -m tools.fuzz endurance", description="Detect in many pictures.")
+    parser.add_argument("--images", type=int, default=1000, help="number of pictures for each way")
+    parser.add_argument("--ways", type=str, nargs="+", choices=list(WAYS), default=list(WAYS), help="how to detect")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Detect in the pictures, print a line for each way, and return 1 if something grew, else 0."""
+    settings = build_parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
+        detector = load_detector(write_detector(Path(folder)))
+    status = 0
+    for way in settings.ways:
+        line, steady = measure(WAYS[way], detector, settings.images)
+        print(f"{way}: {line}", flush=True)
+        status |= int(not steady)
+    return status
+
+
+def write_detector(folder: Path) -> Path:
+    """Write a small detector, and return its configuration file."""
+    write_tiny_weights(folder / WEIGHTS)
+    region_classifier = "classifier.region_classifier.RegionClassifier"
+    settings = {
+        "propose": {"class_path": "proposals.selective_search.SelectiveSearch", "init_args": {"width": 100}},
+        "classify": {"class_path": region_classifier, "init_args": {"weights": WEIGHTS, "device": "cpu"}},
+        "score_threshold": 0.0,
+    }
+    path = folder / "detector.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def pictures(count: int) -> Iterator[Image]:
+    """Yield pictures of rectangles in random colours, always the same ones."""
+    random = np.random.default_rng(0)
+    for height, width in itertools.islice(itertools.cycle(SIZES), count):
+        picture = np.full((height, width, 3), random.integers(256, size=3), np.uint8)
+        for _ in range(12):
+            top, left = random.integers(0, height - 8), random.integers(0, width - 8)
+            bottom, right = top + random.integers(8, 80), left + random.integers(8, 80)
+            picture[top:bottom, left:right] = random.integers(256, size=3)
+        yield picture
+
+
+def measure(way: Way, detector: Detector, count: int) -> tuple[str, bool]:
+    """Detect in `count` pictures; return a line of figures, and True if memory and open files stayed the same."""
+    first = max(1, int(WARM_UP * count))
+    before, files, found = 0.0, 0, 0
+    times = [time.perf_counter()]
+    for number, detections in enumerate(way(detector, pictures(count)), start=1):
+        found += detections
+        times.append(time.perf_counter())
+        if number == first:
+            before, files = memory("VmRSS"), open_files()
+    after, more_files = memory("VmRSS"), open_files() - files
+    quarter = max(1, (count - first) // 4)
+    early = (times[first + quarter] - times[first]) / quarter
+    late = (times[-1] - times[-1 - quarter]) / quarter
+    growth = after / before - 1
+    line = (
+        f"{count} pictures, {found} detections; {before:.0f} MiB after {first} pictures, {after:.0f} MiB at the end "
+        f"({growth:+.1%}), {more_files:+d} open files; {1000 * early:.1f} ms a picture at first, "
+        f"{1000 * late:.1f} at last"
+    )
+    return line, growth <= MAX_GROWTH and more_files <= 0
+
+
+def _one_by_one(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
+    for image in images:
+        yield len(detector(image))
+
+
+def _stream(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
+    for result in detector.stream(images):
+        yield len(result.detections)
+
+
+def _service(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
+    """Send the pictures to the service over HTTP, one after the other, each in a connection of its own."""
+    from tools.serve.limits import Limits  # noqa: PLC0415
+    from tools.serve.server import build_service, listen  # noqa: PLC0415  optional packages
+
+    service = build_service(detector, Limits())
+    with listen("127.0.0.1", 0) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/detect?threshold=0"
+        thread = threading.Thread(target=service.server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            for image in images:
+                file = io.BytesIO()
+                PIL.Image.fromarray(image).save(file, "PNG")
+                with urllib.request.urlopen(urllib.request.Request(address, data=file.getvalue())) as answer:
+                    yield len(json.load(answer)["detections"])
+        finally:
+            service.server.should_exit = True
+            thread.join()
+            service.queue.close()
+
+
+WAYS: dict[str, Way] = {"detector": _one_by_one, "stream": _stream, "service": _service}

@@ -1,0 +1,34 @@
+"""What the fuzzer reads: a kind of input, with the function that makes a damaged one and the function that reads it."""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from numpy.random import Generator
+
+
+class Target(Protocol):
+    """A kind of input in a folder of its own: `write` makes a damaged input, `read` reads it as the package does."""
+
+    def write(self, random: Generator) -> None:
+        """Write a new input into the folder; the same state of `random` gives the same input."""
+
+    def read(self) -> None:
+        """Read the input that was written last.
+
+        Raises:
+            InputError: for a damaged input. Any other exception is a fault of the package.
+        """
+
+
+class Limits(NamedTuple):
+    """What the reading of one input may take: seconds of processor time, and MiB of memory on top of the process."""
+
+    seconds: float
+    mebibytes: float
+
+
+class MakeTarget(Protocol):
+    """Makes the target of a kind in a folder; examples of whole files are drawn or written at that time."""
+
+    def __call__(self, folder: Path) -> Target:
+        """Return the target, which may write into `folder` only."""

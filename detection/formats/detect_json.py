@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,9 @@ from detection.datasets.files.coco_json import is_number
 from detection.datasets.files.faults import Faults
 from detection.errors import InputError, short_repr, shorten
 from detection.formats.parts.checked_rows import Rows, check_rows, find_positions, join_rows, positions
+from detection.formats.parts.image_names import find_image, images_by_name
 from detection.formats.parts.json_list import JsonItems, short_json, write_json_list
 from detection.structures.split_columns import SplitDetections, SplitIndex, corners_to_xywh
-
-_AMBIGUOUS = -2
-"""Stands in place of the position of an image for a name that several images have."""
 
 
 def read_detect_json(batches: Iterable[JsonItems], index: SplitIndex, *, any_score: bool = False) -> SplitDetections:
@@ -28,7 +26,7 @@ def read_detect_json(batches: Iterable[JsonItems], index: SplitIndex, *, any_sco
         InputError: naming the file and line, for an image that is unknown, ambiguous, listed twice or could not be
             read, an unknown class, or numbers that `check_rows` rejects; naming the file, if an image is not listed.
     """
-    names = _images_by_name(index)
+    names = images_by_name(index)
     labels = positions(index.class_names)
     parts: dict[int, Rows] = {}
     for items in batches:
@@ -100,23 +98,4 @@ def _find_image(item: Any, names: dict[str, int]) -> int:
     name = item.get("image") if isinstance(item, dict) else None
     if not isinstance(name, str):
         raise InputError(f"expected a field 'image' with the name of an image, got {short_json(item)}")
-    file = PurePath(name)
-    image = next((names[key] for key in (name, file.name, file.stem) if key in names), None)
-    if image is None:
-        raise InputError(f"expected an image of the ground truth, got {short_repr(name)}")
-    if image == _AMBIGUOUS:
-        raise InputError(f"expected the name of one image of the ground truth, got {short_repr(name)}, that of several")
-    return image
-
-
-def _images_by_name(index: SplitIndex) -> dict[str, int]:
-    """Return the position of each image under all its names: its id, its file, and the file without folder or suffix.
-
-    A short name that several images share is ambiguous, unless it is also the id or the file of one image.
-    """
-    short_names: dict[str, int] = {}
-    for image, file_name in enumerate(index.file_names):
-        for name in {PurePath(file_name).name, PurePath(file_name).stem} - {""}:
-            short_names[name] = image if name not in short_names else _AMBIGUOUS
-    file_names = {name: image for image, name in enumerate(index.file_names) if name}
-    return short_names | file_names | positions(index.image_ids)
+    return find_image(name, names)

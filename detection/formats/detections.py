@@ -7,6 +7,8 @@ from pathlib import Path
 from detection.datasets.files.text_file import BEGINNING, find_encoding
 from detection.errors import InputError
 from detection.formats.coco_results import read_coco_results, read_plain_coco_results, write_coco_results
+from detection.formats.dataset_results.manifest import MANIFEST
+from detection.formats.dataset_results.reader import read_dataset_results
 from detection.formats.detect_json import read_detect_json, write_detect_json
 from detection.formats.ilsvrc_submission import read_ilsvrc_submission, write_ilsvrc_submission
 from detection.formats.parts.json_list import read_json_list
@@ -26,9 +28,9 @@ FORMATS: Mapping[str, Callable[[Path, SplitDetections, str], None]] = {
 def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = False) -> SplitDetections:
     """Read the detections in a file or folder.
 
-    A folder contains VOC's comp4 files or the results of a run. A JSON list is COCO's results or the output of
-    `detect --json`. Any other file is a submission to ILSVRC. If a format lists the images that were processed, all
-    images of the ground truth must be listed.
+    A folder contains VOC's comp4 files, the results of a run, or those of `detect-dataset`. A JSON list is COCO's
+    results or the output of `detect --json`. Any other file is a submission to ILSVRC. If a format lists the images
+    that were processed, all images of the ground truth must be listed.
 
     Args:
         path: the file or folder.
@@ -38,6 +40,8 @@ def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = Fals
     Raises:
         InputError: naming the file, and the line if possible, for anything that cannot be scored.
     """
+    if path.is_dir() and (path / MANIFEST).exists():
+        return read_dataset_results(path, objects.index, any_score=any_score)
     if path.is_dir() and not (path / NAME).exists():
         return read_voc_results(path, objects.index, any_score=any_score)
     file = path / NAME if path.is_dir() else path

@@ -7,6 +7,7 @@ detect-benchmark evaluation
 detect-benchmark scoring --device cuda
 detect-benchmark growth
 detect-benchmark own-classes DATA --time 10m
+detect-benchmark dataset --input photos/
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tools.command.entry_point import command, run_action
 
 BENCHMARKS = {
     name: f"tools.measure.benchmark.{name}"
-    for name in ("photos", "proposals", "training", "evaluation", "scoring", "growth")
+    for name in ("photos", "proposals", "training", "evaluation", "scoring", "growth", "dataset")
 } | {"own-classes": "tools.measure.benchmark.own_classes"}
 
 

@@ -45,7 +45,7 @@ def add_ground_truth_options(parser: ArgumentParser, *, required: bool = True) -
 def add_scored_options(parser: ArgumentParser) -> None:
     """Add the ground truth and the detections."""
     add_ground_truth_options(parser)
-    formats = "file of ILSVRC, COCO or detect --json, folder of VOC or of detect-evaluate run"
+    formats = "file of ILSVRC, COCO or detect --json; folder of VOC, detect-evaluate run or detect-dataset"
     parser.add_argument("--detections", type=str, required=True, help=formats)
 
 

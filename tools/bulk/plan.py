@@ -1,0 +1,112 @@
+"""The plan of a run: the images in partitions, and the versions and settings that decide what their rows are."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from classifier.scoring.weights_file import find_weights
+from detection import __version__
+from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
+from detection.detector import Detector
+from detection.formats.dataset_results.manifest import Manifest
+from tools.bulk.inputs.item import Columns, Item
+
+MAKES_NO_DIFFERENCE = {"device", "batch_size"}
+"""Settings of a detector that may differ between the machines of a run."""
+
+
+class DetectorChoice(NamedTuple):
+    """The detector of a run, as a worker on any machine can load it.
+
+    Attributes:
+        config: YAML file or folder of a detector, or the name of a shipped one; None for the default.
+        overrides: attributes of the detector that options have set, such as `score_threshold`.
+        device: where the networks compute; None for a GPU if there is one.
+    """
+
+    config: str | None
+    overrides: Mapping[str, Any]
+    device: str | None = None
+
+    def load(self) -> Detector:
+        """Return the detector; raises an `InputError` as `load_detector` does."""
+        detector = load_detector(self.config, self.device)
+        for name, value in self.overrides.items():
+            setattr(detector, name, value)
+        return detector
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides about the detections: the content of the YAML file, with the CRC-32 of each file it names."""
+        content = read_yaml(find_config(self.config or DEFAULT_CONFIG, DETECTOR_FILE))
+        described: dict[str, Any] = _described(content)
+        return described | dict(self.overrides)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The versions of the software on this machine, and the checksum of the detector's settings."""
+        stated = json.dumps(self.settings, sort_keys=True, default=str)
+        detector = f"{zlib.crc32(stated.encode()):08x}"
+        return {"inception_rcnn": __version__, "torch": str(torch.__version__), "detector": detector}
+
+
+def _described(settings: Any) -> Any:
+    """Return settings without those that make no difference, and with checksums in place of the folders of files."""
+    if isinstance(settings, dict):
+        return {key: _described(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+    if isinstance(settings, list):
+        return [_described(value) for value in settings]
+    if isinstance(settings, str) and (path := find_weights(settings)).is_file():
+        return f"{Path(settings).name} (CRC-32 {zlib.crc32(path.read_bytes()):08x})"
+    return settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The images of a run in partitions, with the detector.
+
+    Attributes:
+        items: all images.
+        columns: of parquet files.
+        partition_size: the number of images of a partition; the last one may have fewer.
+        choice: the detector.
+    """
+
+    items: Sequence[Item]
+    columns: Columns
+    partition_size: int
+    choice: DetectorChoice
+
+    @property
+    def partitions(self) -> int:
+        """The number of partitions."""
+        return -(-len(self.items) // self.partition_size)
+
+    def partition(self, number: int) -> Sequence[Item]:
+        """Return the images of a partition."""
+        return self.items[number * self.partition_size : (number + 1) * self.partition_size]
+
+    def manifest(self, class_names: Sequence[str] = ()) -> Manifest:
+        """Return the manifest of a run that begins, which has no finished partitions."""
+        settings = {
+            "detector": self.choice.settings,
+            "images": len(self.items),
+            "images_crc32": self.checksum,
+            "partition_size": self.partition_size,
+        }
+        return Manifest(self.choice.versions, settings, tuple(class_names), self.partitions)
+
+    @property
+    def checksum(self) -> str:
+        """The CRC-32 of the list of images: of their keys, places and sizes, but not of the folders they lie in."""
+        value = 0
+        for item in self.items:
+            value = zlib.crc32(f"{item.key}\0{item.place}\0{item.size}\0{bool(item.error)}\n".encode(), value)
+        return f"{value:08x}"

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
@@ -42,7 +41,7 @@ from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_ensemble
-from tools.measure.benchmark.timing import HEADER, Result, format_row, now, time_run, time_runs
+from tools.measure.benchmark.timing import HEADER, counting_processor_time, format_row, now, time_run, time_runs
 from tools.report.json_values import write_json
 
 ENGINES = (*EXECUTIONS, *ONNX_ENGINES)
@@ -92,7 +91,9 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         with as_input_errors("network"):
             files = save_networks(Path(folder), options)
-        write_json(json_file, measure(files, device, options))
+        with counting_processor_time() if options.processor_time else nullcontext():
+            report = measure(files, device, options)
+    write_json(json_file, report)
 
 
 def describe(options: Namespace) -> NetworkDescription:
@@ -225,7 +226,7 @@ def time_engines(
     for engine in dict.fromkeys(engines):
         with noting_failure(engine, failed):
             own_files = export_networks(files, options.precision) if engine in ONNX_ENGINES else files
-            first, (ensemble, scores) = seconds_of(partial(score_first, engine, own_files, regions, options), options)
+            first, (ensemble, scores) = time_run(partial(score_first, engine, own_files, regions, options))
             for _ in range(WARM_UP_RUNS - 1):
                 regions.score(ensemble)
             ensembles[engine], runs[engine] = ensemble, EngineRuns([], first, scores)
@@ -234,22 +235,11 @@ def time_engines(
         for engine, ensemble in ensembles.items():
             with noting_failure(engine, failed):
                 device = ensemble.networks[0].device
-                runs[engine].seconds.append(seconds_of(partial(regions.score, ensemble), options, device)[0])
+                runs[engine].seconds.append(time_run(partial(regions.score, ensemble), device)[0])
     if options.profile:
         for ensemble in ensembles.values():
             print(profile_kernels(partial(regions.score, ensemble), ensemble.networks[0].device), flush=True)
     return {engine: run for engine, run in runs.items() if (engine or "default") not in failed}
-
-
-def seconds_of(
-    function: Callable[[], Result], options: Namespace, device: torch.device | None = None
-) -> tuple[float, Result]:
-    """Return the seconds of one run of a function by the clock that the options ask for, and the result."""
-    if not options.processor_time:
-        return time_run(function, device)
-    start = time.process_time()
-    result = function()
-    return time.process_time() - start, result
 
 
 @contextmanager

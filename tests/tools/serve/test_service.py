@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import select
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -136,12 +138,19 @@ def test_only_names_of_this_machine(service: Running) -> None:
     assert (response.status_code, error_of(response)[:5]) == (400, "host:")
 
 
-def test_a_body_without_an_end_is_refused_while_it_streams(service: Running) -> None:
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        (b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n" % (50_000, bytes(50_000))),
+        (b"Content-Length: 5000000000", bytes(50_000)),
+    ],
+)
+def test_five_gigabytes_are_refused_while_they_stream(service: Running, header: bytes, part: bytes) -> None:
     sent = 0
     with connect(service) as client:
-        client.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % header)
         while not select.select([client], [], [], 0)[0] and sent < 5_000_000_000:
-            client.sendall(b"%x\r\n%b\r\n" % (50_000, bytes(50_000)))
+            client.sendall(part)
             sent += 50_000
         answer = read_all(client)
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -162,6 +171,17 @@ def test_clients_that_send_all_before_they_read_get_the_answer(service: Running,
         client.request("POST", f"/detect{query}", bytes(30_000_000))
         response = client.getresponse()
         assert (response.status, list(json.loads(response.read()))) == (status, ["error"])
+
+
+def test_a_full_disk_does_not_matter(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    content = photo(255) + bytes(90_000)
+    with pytest.raises(OSError, match="No space"), tempfile.SpooledTemporaryFile(max_size=1) as file:
+        file.write(content)
+    assert service.client.post("/detect", files={"photo": ("a.png", content)}).status_code == 200
 
 
 def test_a_fault_of_the_program(service: Running) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +29,7 @@ MOST_DECODED = 4 * 2**30
 def make_proposals(folder: DetectorFolder, data: Path) -> None:
     """Find the proposals of the training pictures that have none yet; the command names those that it leaves out."""
     options = ["--split=train", f"--output={folder.proposals}", f"--workers={os.cpu_count() or 1}"]
-    status = run("tools.data.propose", *_common(folder, data), *options)
-    if status:
-        raise InputError(f"{folder.root}: expected proposals of all training pictures, got exit status {status}")
+    run("tools.data.propose", *_common(folder, data), *options)
 
 
 def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, decode: bool, fit_module: str) -> None:
@@ -45,7 +44,7 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
         fit_module: the module whose command trains a network.
 
     Raises:
-        InputError: if the training ends with an error, which it has printed.
+        SystemExit: if the training ends with an error, which it has printed.
     """
     weights, last = folder.root / folder.member_name(member), folder.run_folder(member) / "last.ckpt"
     if weights.exists():
@@ -57,30 +56,36 @@ def train_member(folder: DetectorFolder, data: Path, member: int, *, seed: int, 
         fit.append(f"--decoded_images={folder.work / 'train.decoded'}")
     if last.exists():
         fit.append(f"--ckpt_path={last}")
-    status = run(fit_module, "fit", *common, *fit)
-    if status:
-        raise InputError(f"{folder.root}: expected the training to end well, got exit status {status}")
+    run(fit_module, "fit", *common, *fit)
     parser = build_parser()
     export = ["export", *common, f"--ckpt_path={last}", f"--weights={weights}", "--stored_as=int8"]
     ClassifierRun(parser, parser.parse_args(export)).act()
 
 
-def run(module: str, *arguments: str) -> int:
-    """Run the command of a module in a process of its own; return its exit status.
+def run(module: str, *arguments: str) -> None:
+    """Run the command of a module in a process of its own.
 
     If this process is interrupted, the step deletes its temporary files and keeps what it has, and ends first.
+
+    Raises:
+        SystemExit: with status 1, if the step ended with an error, which it has printed.
+        InputError: naming the module, if something else ended the step.
     """
     # Lightning's warnings are about code, which a user of the command cannot change.
     environment = child_environment() | {"PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(module_command(STEP, module, *arguments), env=environment)
     try:
-        return process.wait()
+        status = process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         raise
     finally:
         process.kill()  # does nothing if the process has ended; else Ctrl-C was pressed again
+    if status == 1:
+        sys.exit(status)
+    if status:
+        raise InputError(f"{module}: expected the step to end by itself, got exit status {status}")
 
 
 def fits_decoded(entries: Sequence[Entry]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from detection.errors import InputError
 from tests.tools.train.own_classes import waiting_command
 from tools.train.own_classes.steps import run
 
@@ -36,9 +37,15 @@ def test_ctrl_c_ends_the_step_first_and_without_a_line(tmp_path: Path, capfd: py
     assert capfd.readouterr().err == ""
 
 
+def test_a_step_that_is_killed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"waiting_command: expected the step to end by itself, got exit status -9"):
+        run(waiting_command.__name__, "--kill", str(tmp_path / "ended"))
+
+
 def test_a_mistake_in_a_step_is_one_line_and_its_status(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--config=own_classes.yaml", f"--data={tmp_path}", f"--output={tmp_path}/boxes.txt"]
-    assert run("tools.data.propose", *options) == 1
+    with pytest.raises(SystemExit, match="1"):
+        run("tools.data.propose", *options)
     err = capfd.readouterr().err
     assert err.startswith("detect-train: ")
     assert err.count("\n") == 1

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from detection.errors import InputError
 
+_PREFIX = ".unfinished-"
+"""What the names of temporary files begin with."""
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whose content is in memory; see `atomic_path`."""
@@ -46,6 +49,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete the temporary files in a folder that writers have left which were killed; none may be at work there."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
 def _temporary_name(name: str) -> str:
     """Return a name with the same suffix that is no longer than a name may be, even if `name` is as long as that."""
-    return f".unfinished-{os.getpid()}-{zlib.crc32(os.fsencode(name)):08x}{Path(name).suffix}"
+    return f"{_PREFIX}{os.getpid()}-{zlib.crc32(os.fsencode(name)):08x}{Path(name).suffix}"

@@ -11,6 +11,7 @@ from detection.errors import InputError
 from detection.formats.dataset_results.manifest import COMMAND, MANIFEST, Manifest, read_manifest, write_manifest
 from detection.formats.dataset_results.partition import ImageRow, partition_path, read_partition, write_partition
 from detection.formats.settings import first_difference
+from detection.runtime.atomic_write import remove_unfinished
 from detection.runtime.command_end import holding_signals
 
 
@@ -48,7 +49,12 @@ class OutputFolder:
         return [number for number in range(self.manifest.partitions) if number not in kept]
 
     def begin(self, class_names: Sequence[str]) -> None:
-        """Write the manifest, unless there is one; raises an `InputError` if it cannot be written."""
+        """Write the manifest, unless there is one, and delete what a killed command has left half written.
+
+        Raises:
+            InputError: naming the file, if it cannot be written.
+        """
+        remove_unfinished(self.path)
         if self._manifest is None:
             self._manifest = dataclasses.replace(self._expected, class_names=tuple(class_names))
             write_manifest(self.path, self._manifest)

@@ -85,9 +85,9 @@ def worker_pids() -> list[int]:
     return pids
 
 
-def kill(kind: str, process: subprocess.Popen[str], cluster: TwoNodes, generator: random.Random) -> None:
+def kill(kind: str, process: subprocess.Popen[str], cluster: TwoNodes | None, generator: random.Random) -> None:
     """Kill the command, one of its workers, or the second node."""
-    if kind == "driver":
+    if cluster is None or kind == "driver":
         process.kill()
     elif kind == "node":
         cluster.replace_node()
@@ -95,21 +95,27 @@ def kill(kind: str, process: subprocess.Popen[str], cluster: TwoNodes, generator
         os.kill(generator.choice(pids), signal.SIGKILL)
 
 
-def run_with_kills(options: Sequence[str], output: Path, cluster: TwoNodes, *, kills: int, seed: int) -> int:
-    """Run the command until it ends by itself, kill something `kills` times, and return its last exit status."""
+def wait_for_partition(output: Path, process: subprocess.Popen[str], *, limit: float = 600) -> None:
+    """Wait until another partition is finished, the command has ended, or `limit` seconds have passed."""
+    before, end = finished(output), time.monotonic() + limit
+    while finished(output) == before and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def run_with_kills(options: Sequence[str], output: Path, cluster: TwoNodes | None, *, kills: int, seed: int) -> int:
+    """Run the command until it ends by itself, kill something `kills` times, and return its last exit status.
+
+    Without a cluster, it is always the command that is killed.
+    """
     generator = random.Random(seed)
     for number in range(kills):
-        kind = KINDS[number % len(KINDS)]
+        kind = "driver" if cluster is None else KINDS[number % len(KINDS)]
         process = start(options, output)
-        before, limit = finished(output), time.monotonic() + generator.uniform(1, 60)
-        while process.poll() is None and finished(output) == before and time.monotonic() < limit:
-            time.sleep(0.1)
+        wait_for_partition(output, process, limit=generator.uniform(1, 60))
         time.sleep(generator.uniform(0, 1.5))
-        was_running = process.poll() is None
+        state = "at work" if process.poll() is None else "that had ended"
         kill(kind, process, cluster, generator)
-        print(f"{number + 1}: killed the {kind}, running {was_running}, with {finished(output)} partitions", flush=True)
-        if kind != "driver":
-            process.wait()
+        print(f"{number + 1}: killed the {kind} of a run {state}, with {finished(output)} partitions", flush=True)
         process.communicate()
     last = start(options, output)
     _, err = last.communicate()
@@ -124,19 +130,24 @@ def same_files(first: Path, second: Path) -> bool:
 
 
 def main() -> int:
-    """Run the command of `FOLDER/options.txt` locally and with kills, and compare the files."""
+    """Run the command without and with kills, and compare the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with the results; it is created")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--engine", choices=("local", "ray"), default="ray")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("options", nargs="+", help="options of detect-dataset, behind --")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True)
     start(chosen.options, chosen.folder / "local").communicate()
-    with two_nodes() as cluster:
-        options = [*chosen.options, "--engine", "ray", "--address", cluster.address]
-        status = run_with_kills(options, chosen.folder / "ray", cluster, kills=chosen.kills, seed=chosen.seed)
-    same = same_files(chosen.folder / "local", chosen.folder / "ray")
+    output = chosen.folder / "killed"
+    if chosen.engine == "local":
+        status = run_with_kills(chosen.options, output, None, kills=chosen.kills, seed=chosen.seed)
+    else:
+        with two_nodes() as cluster:
+            options = [*chosen.options, "--engine", "ray", "--address", cluster.address]
+            status = run_with_kills(options, output, cluster, kills=chosen.kills, seed=chosen.seed)
+    same = same_files(chosen.folder / "local", output)
     print(f"status {status}, {chosen.kills} kills; the files are {'the same' if same else 'DIFFERENT'}")
     return 0 if same else 1
 

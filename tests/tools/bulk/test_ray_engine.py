@@ -12,7 +12,7 @@ import yaml
 
 from detection.errors import InputError
 from detection.formats.dataset_results.partition import ImageRow
-from tests.tools.bulk.cluster_runs import finished, same_files, start, two_nodes
+from tests.tools.bulk.cluster_runs import finished, same_files, start, two_nodes, wait_for_partition
 from tests.tools.bulk.conftest import COLUMNS, RefusingStore, write_folder, write_tar
 from tools.bulk import command
 from tools.bulk.inputs.listing import list_items
@@ -92,16 +92,12 @@ def test_two_nodes_of_which_one_is_killed_and_a_driver_too(
     with two_nodes() as cluster:
         options += ["--engine", "ray", "--address", cluster.address, "--workers", "2"]
         first = start(options, tmp_path / "ray")
-        while not finished(tmp_path / "ray") and first.poll() is None:
-            pass
-        assert first.poll() is None
+        wait_for_partition(tmp_path / "ray", first)
         first.kill()
         first.communicate()
         assert 0 < finished(tmp_path / "ray") < 11
         second = start(options, tmp_path / "ray")
-        before = finished(tmp_path / "ray")
-        while finished(tmp_path / "ray") == before and second.poll() is None:
-            pass
+        wait_for_partition(tmp_path / "ray", second)
         cluster.replace_node()
         _, err = second.communicate()
     assert second.returncode == 1

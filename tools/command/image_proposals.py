@@ -13,18 +13,23 @@ import cv2
 from jsonargparse import Namespace
 from torch.utils.data import DataLoader, Dataset
 
-from classifier.scoring.weights_file import find_weights
+from classifier.scoring import description as region_networks
 from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
 from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.parallel.ordered_map import map_ahead
+from detection.runtime.weights_files.engine import find_file
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals, Proposer
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.reader import ProposalCache
+from proposals.multibox import description as multibox
 from tools.command.killed_loaders import naming_killed_loaders
 
 Item = TypeVar("Item")
+
+SHIPPED_WEIGHTS = (region_networks.SHIPPED, multibox.SHIPPED)
+"""The folders in which a weights file is looked for by its bare name."""
 
 IMAGES_AT_ONCE = 16
 """Number of images whose regions share the batches of the classifier."""
@@ -135,8 +140,9 @@ def cache_settings(settings: Namespace, propose: Namespace | None) -> dict[str, 
 
 def weights_checksums(settings: Any) -> dict[str, str]:
     """Return the CRC-32 of each file that settings name, by its name there."""
-    if isinstance(settings, str) and find_weights(settings).is_file():
-        return {settings: f"{zlib.crc32(find_weights(settings).read_bytes()):08x}"}
+    if isinstance(settings, str):
+        files = [path for shipped in SHIPPED_WEIGHTS if (path := find_file(settings, shipped)).is_file()]
+        return {settings: f"{zlib.crc32(files[0].read_bytes()):08x}"} if files else {}
     inner = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
     return {name: checksum for value in inner for name, checksum in weights_checksums(value).items()}
 

@@ -24,7 +24,7 @@ from proposals.cache.reader import ProposalCache
 from proposals.cache.writer import CacheWriter
 from proposals.selective_search import SelectiveSearch
 from tests.tools.conftest import SEARCHED_WIDTH, fill, message
-from tools.command.image_proposals import cache_settings, open_cache
+from tools.command.image_proposals import cache_settings, open_cache, weights_checksums
 from tools.data import propose
 
 
@@ -158,6 +158,11 @@ def test_replaced_pictures_are_refused(
 
 def namespace(**values: Any) -> Namespace:
     return Namespace(**values)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("name", ["everyday.safetensors", "multibox.safetensors"])
+def test_shipped_weights_have_checksums(name: str) -> None:
+    assert list(weights_checksums({"init_args": [{"weights": name}, "other", 3]})) == [name]
 
 
 def test_proposals_of_other_weights_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from detection.datasets.files.text_file import is_file, read_text
 from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
 from detection.errors import InputError
+from detection.runtime.weights_files.engine import has_torch
 
 DETECTOR_FILE = "detector.yaml"
 """The file that describes a detector in the folder that `detect-train DATA` writes."""
@@ -68,7 +69,9 @@ def load_detector(
     if tile is not None and "propose" in settings:
         tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
         settings |= {"propose": {"class_path": "detection.sources.tiles.TiledProposer", "init_args": tiled}}
-    if device is not None:
+    if device not in (None, "cpu"):
+        if not has_torch():
+            raise InputError(f"device {device}: expected cpu, because PyTorch is not installed; pip install torch")
         from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time
 
         find_device(device)  # a device that is not there is told before any network is loaded

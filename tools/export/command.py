@@ -1,9 +1,13 @@
 """The command `detect-export`: writes the networks of a detector as ONNX files, which many programs can compute.
 
 detect-export --config DETECTOR --output FOLDER
+detect-export --config DETECTOR --beside
 
 DETECTOR is the YAML file of a detector, the name of a shipped one, or the folder of a detector of own classes. FOLDER
 gets an ONNX file for each of its networks, and a detector.yaml that names them: `detect --config FOLDER photo.jpg`.
+
+With --beside, small ONNX files are written beside the weights files, from which they read their weights. Then DETECTOR
+itself works without PyTorch.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from typing import Literal
 import yaml
 
 from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, build_detector, find_config, load_detector, read_yaml
+from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import Inputs, identify, made_by, named_files, require_replaceable, require_writable
+from detection.runtime.weights_files.engine import ONNX_SUFFIX
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_overwrite_option
@@ -41,7 +47,12 @@ def build_parser() -> OptionParser:
     parser.add_argument(
         "--config", type=str | None, help="YAML file or folder of a detector; default: the shipped detector"
     )
-    parser.add_argument("--output", type=str, required=True, help="folder to write the files to")
+    parser.add_argument("--output", type=str | None, help="folder to write the files to")
+    parser.add_argument(
+        "--beside",
+        action="store_true",
+        help="write small files beside the weights files, so that the detector works without PyTorch",
+    )
     parser.add_argument("--format", type=Literal["onnx"], default="onnx", help="format of the networks")
     parser.add_argument(
         "--precision",
@@ -54,45 +65,64 @@ def build_parser() -> OptionParser:
 
 @command("detect-export")
 def main(arguments: Sequence[str]) -> None:
-    """Write a detector with ONNX files, and load it."""
+    """Write the networks of a detector as ONNX files, and load them."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    folder = Path(options.output)
-    require_exporter(folder)
+    if (options.output is None) != options.beside:
+        raise InputError("--output: expected either a folder to write to, or --beside")
     config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
+    require_exporter(config if options.beside else Path(options.output))
     settings = read_yaml(config)
     files = find_networks(settings, source=config)
-    maker = made_by(parser.prog)
-    content = yaml.safe_dump(with_onnx_files(settings, files), sort_keys=False, allow_unicode=True)
-    text = (HEADER.format(made_by=maker) + content).encode()
     inputs = identify([config, *(use.path for use in files), *named_files(settings)])
-    check_targets(folder, files.values(), text, maker=maker, inputs=inputs, overwrite=options.overwrite)
+    if options.beside:
+        targets = {use: use.path.with_suffix(ONNX_SUFFIX) for use in files}
+    else:
+        targets = {use: Path(options.output) / name for use, name in files.items()}
+    maker = made_by(parser.prog)
+    check_targets(targets.values(), maker=maker, inputs=inputs, overwrite=options.overwrite)
+    if not options.beside:
+        detector_file = Path(options.output) / DETECTOR_FILE
+        content = yaml.safe_dump(with_onnx_files(settings, files), sort_keys=False, allow_unicode=True)
+        text = (HEADER.format(made_by=maker) + content).encode()
+        require_same_text(detector_file, text, inputs=inputs, overwrite=options.overwrite)
     build_detector(settings, source=str(config))  # tells what is wrong with it
-    for use, name in files.items():
+    for use, target in targets.items():
         network = open_network(use.path, precision=options.precision or use.precision, input_size=use.input_size)
-        write_onnx(folder / name, network, made_by=maker)
-        print(f"{folder / name}: {network.read.precision}, {(folder / name).stat().st_size / 1e6:.1f} MB")
-    write_atomically(folder / DETECTOR_FILE, text)
+        write_onnx(target, network, made_by=maker, weights=use.path if options.beside else None)
+        print(f"{target}: {network.read.precision}, {target.stat().st_size / 1e6:.1f} MB")
+    if options.beside:
+        print(f"detect --config {options.config or DEFAULT_CONFIG.name} photo.jpg  # also works without PyTorch now")
+        return
+    write_atomically(detector_file, text)
     if find_spec("onnxruntime") is not None:
-        load_detector(folder)
-    print(f"detect --config {folder} photo.jpg")
+        load_detector(options.output)
+    print(f"detect --config {options.output} photo.jpg")
 
 
-def check_targets(
-    folder: Path, names: Iterable[str], text: bytes, *, maker: str, inputs: Inputs, overwrite: bool
-) -> None:
-    """Check before the work that ONNX files of these names, and a detector.yaml of this text, may be written.
-
-    A detector.yaml that the command wrote is replaced only if it still has the same text, since somebody may have
-    changed it.
+def check_targets(targets: Iterable[Path], *, maker: str, inputs: Inputs, overwrite: bool) -> None:
+    """Check before the work that ONNX files may be written.
 
     Raises:
         InputError: naming the file that must not be replaced, or cannot be written.
     """
-    checks = dict.fromkeys(names, lambda beginning: maker.encode() in beginning[:BEGINNING])
-    for name, recognise in [*checks.items(), (DETECTOR_FILE, lambda beginning: beginning == text)]:
-        require_replaceable(folder / name, recognise, inputs=inputs, overwrite=overwrite)
-        require_writable(folder / name)
+    for target in targets:
+        require_replaceable(
+            target, lambda beginning: maker.encode() in beginning[:BEGINNING], inputs=inputs, overwrite=overwrite
+        )
+        require_writable(target)
+
+
+def require_same_text(path: Path, text: bytes, *, inputs: Inputs, overwrite: bool) -> None:
+    """Check that a detector.yaml of this text may be written.
+
+    One that the command wrote is replaced only if it still has the same text, since somebody may have changed it.
+
+    Raises:
+        InputError: naming the file, if it must not be replaced, or cannot be written.
+    """
+    require_replaceable(path, lambda beginning: beginning == text, inputs=inputs, overwrite=overwrite)
+    require_writable(path)
 
 
 if __name__ == "__main__":

@@ -101,8 +101,15 @@ def _prepare(network: RegionNetwork | MultiBox, precision: OnnxPrecision | None,
     return chosen
 
 
-def write_onnx(path: Path, exportable: Exportable, *, made_by: str) -> None:
-    """Write a network as an ONNX file, atomically; `made_by` says what has written it.
+def write_onnx(path: Path, exportable: Exportable, *, made_by: str, weights: Path | None = None) -> None:
+    """Write a network as an ONNX file, atomically.
+
+    Args:
+        path: the ONNX file.
+        exportable: the network.
+        made_by: the name of the program that writes it.
+        weights: the safetensors file of the network, in the same folder, from which the ONNX file will read its
+            weights; None for a file that holds them.
 
     Raises:
         InputError: naming the file, if it cannot be written; an earlier file of that name is kept.
@@ -128,7 +135,20 @@ def write_onnx(path: Path, exportable: Exportable, *, made_by: str) -> None:
     ClearMetadataAndDocStringPass()(model)  # which name the folders of this machine
     model.producer_name = made_by
     model.metadata_props.update({key: json.dumps(description), INPUT_KEY: json.dumps(asdict(read))})
-    write_atomically(path, program.model_proto.SerializeToString())
+    proto = program.model_proto
+    if weights is not None:
+        from tools.export.shared_weights import share_weights  # noqa: PLC0415  imports the optional package onnx
+
+        loaded, prefix = _load(weights), "network." if isinstance(network, ProposingMultiBox) else ""
+        share_weights(proto, loaded, weights, prefix=prefix)
+    write_atomically(path, proto.SerializeToString())
+
+
+def _load(path: Path) -> RegionNetwork | MultiBox:
+    """Return the network of a weights file as it is stored."""
+    if multibox_file.METADATA_KEY in metadata_keys(path):
+        return multibox_file.load_multibox(path)[0]
+    return classifier_file.load_region_network(path)[0]
 
 
 def require_exporter(output: Path) -> None:

@@ -4,6 +4,7 @@ The metadata of a file hold the same description as those of a safetensors file,
 module does not import PyTorch. It imports ONNX Runtime, which is optional, only where a file is read.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -27,6 +28,9 @@ INPUT_NAME = "images"
 
 INPUT_KEY = "input"
 """The name of the `OnnxInput` in the metadata of a file."""
+
+WEIGHTS_KEY = "weights"
+"""The name in the metadata of the safetensors file from which an ONNX file reads weights: JSON with file and sha256."""
 
 NUMBER_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 """The types of images that a network may read: the names of ONNX Runtime, and those of NumPy."""
@@ -79,6 +83,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path, *, threads: int) -> None:
         self._model = path.read_bytes()
+        self._folder = str(path.absolute().parent)
         self._sessions: dict[tuple[int, int], Any] = {}
         self._lock = Lock()
         try:
@@ -129,7 +134,7 @@ class OnnxNetwork:
         key = (os.getpid(), threads)
         with self._lock:
             if key not in self._sessions:
-                self._sessions[key] = _open_session(self._model, threads=threads)
+                self._sessions[key] = _open_session(self._model, self._folder, threads=threads)
             return self._sessions[key]
 
 
@@ -170,6 +175,7 @@ def read_onnx(
             f"{path}: expected an ONNX file of {content} that detect-export has written, found no '{key}' in its "
             "metadata"
         )
+    _require_weights(path, network.metadata.get(WEIGHTS_KEY))
     try:
         description, settings = (json.loads(network.metadata[name]) for name in (key, INPUT_KEY))
         quantisation = settings.pop("quantisation")
@@ -180,7 +186,18 @@ def read_onnx(
         raise InputError(f"{path}: expected an ONNX file that fits its description: {reason}") from None
 
 
-def _open_session(model: bytes, *, threads: int) -> Any:
+def _require_weights(path: Path, described: str | None) -> None:
+    """Check that the safetensors file from which an ONNX file reads weights is still the one that it was made for."""
+    if described is None:
+        return
+    weights = json.loads(described)
+    file = path.parent / weights["file"]
+    if hashlib.sha256(file.read_bytes()).hexdigest() != weights["sha256"]:
+        remedy = "write the ONNX file again with detect-export --beside"
+        raise InputError(f"{path}: expected the file {file.name} for which it was made, got another; {remedy}")
+
+
+def _open_session(model: bytes, folder: str, *, threads: int) -> Any:
     import onnxruntime  # noqa: PLC0415  optional
 
     options = onnxruntime.SessionOptions()
@@ -188,6 +205,8 @@ def _open_session(model: bytes, *, threads: int) -> Any:
     options.log_severity_level = 3  # errors only
     # Threads that wait for work must not take the time of other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Where weights lie that are not in the model itself.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

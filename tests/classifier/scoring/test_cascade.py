@@ -37,7 +37,7 @@ def test_cascade_confidence_by_hand() -> None:
 
 def test_a_region_exactly_at_the_threshold_goes_on() -> None:
     stages = Stages(FIRST, FUSED, ALL)
-    least = float(cascade_confidence(torch.from_numpy(FIRST.probabilities))[0])
+    least = float(cascade_confidence(FIRST.probabilities)[0])
     assert stages.goes_on(least).tolist() == [True, False, True]  # the first just does
     chosen = stages.choose(REGIONS, least)
     np.testing.assert_array_equal(chosen.probabilities[[0, 2]], FUSED.probabilities[[0, 2]])

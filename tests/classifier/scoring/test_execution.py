@@ -145,6 +145,7 @@ for channels in (8, 24, 3):
 
 WARP = """
 import numpy, torch
+from dataclasses import replace
 from classifier.layers.gpu.packed_input import pack
 from classifier.warp.crop import ImageRegions, upload, warp_regions
 from classifier.warp.triton_kernels import warp_inputs
@@ -158,6 +159,7 @@ boxes = [
     numpy.zeros((0, 4)),
 ]
 parts = [upload(image, numpy.asarray(each, numpy.float32), torch.device(DEVICE)) for image, each in zip(images, boxes)]
+parts = [replace(part, pixels=torch.as_tensor(part.pixels)) for part in parts]  # which are arrays on a CPU
 for size, context in ((24, 0), (13, 3)):
     warped = torch.cat([
         warp_regions(part.pixels[None], torch.from_numpy(part.windows)[None], size=size, context=context)[0]

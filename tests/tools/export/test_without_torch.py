@@ -1,0 +1,111 @@
+"""Detection where PyTorch and the other packages of the whole installation are missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from classifier.ensemble import Ensemble
+from detection.configuration import load_detector
+from detection.errors import InputError
+from detection.runtime.int8 import runs_int8
+from detection.structures.detections import Detections
+from tests.tools.export.conftest import MEMBERS
+from tools.export.command import main
+
+ROOT = Path(__file__).resolve().parents[3]
+
+MISSING = ("torch", "torchvision", "lightning", "pycocotools", "scipy", "skimage", "sklearn", "pandas", "onnx")
+"""The packages of the whole installation that the light one does not have."""
+
+needs_int8 = pytest.mark.skipif(not runs_int8(), reason="needs convolutions of bytes")
+
+
+@pytest.fixture(name="light")
+def environment_without_packages(tmp_path: Path) -> dict[str, str]:
+    """The variables of a process, and of the processes that it starts, in which importing these packages fails."""
+    folder = tmp_path / "light"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({MISSING!r}))\n")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+
+
+@pytest.fixture(name="beside", scope="module")
+def detector_with_onnx_files(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small detector in a folder where ONNX files lie beside its weights files."""
+    folder = tmp_path_factory.mktemp("beside") / "small"
+    shutil.copytree(config.parent, folder)
+    assert main(["--config", str(folder / config.name), "--beside"]) == 0
+    return folder / config.name
+
+
+def detect(light: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from detection.cli import run; run()", "--quiet", *map(str, arguments)]
+    return subprocess.run(command, env=light, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+
+
+def require_same(found: list[dict[str, object]], expected: Detections, *, tolerance: float) -> None:
+    """Check that JSON lists the expected detections with about the same scores."""
+    assert len(expected) > 1
+    assert [each["class"] for each in found] == list(expected.names)
+    np.testing.assert_allclose([each["score"] for each in found], expected.scores, atol=tolerance)
+    np.testing.assert_allclose([each["box"] for each in found], expected.boxes, atol=2)
+
+
+@needs_int8
+def test_the_shipped_detector_finds_the_same(light: dict[str, str]) -> None:
+    photo = ROOT / "docs" / "cat.png"
+    run = detect(light, photo, "--json", "-", "--no-image")
+    assert (run.returncode, run.stderr) == (0, "")
+    expected = load_detector(device="cpu")(photo)
+    require_same(json.loads(run.stdout)[0]["detections"], expected, tolerance=0.01)
+
+
+@needs_int8
+def test_weights_are_stored_once(beside: Path, fast: Path) -> None:
+    """Small files beside the weights files compute what the large ones compute that hold their weights."""
+    for name in MEMBERS:
+        small, large = beside.with_name(f"{name}.onnx"), fast / f"{name}.onnx"
+        assert small.stat().st_size < large.stat().st_size
+        stored = list(onnx.load(small, load_external_data=False).graph.initializer)
+        assert {entry.value for tensor in stored for entry in tensor.external_data if entry.key == "location"} == {
+            f"{name}.safetensors"
+        }
+        images = [np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)]
+        boxes = [np.array([[0, 0, 120, 90], [20, 10, 70, 60]], np.float32)]
+        (actual,), (expected,) = (Ensemble([str(path)])(images, boxes) for path in (small, large))
+        np.testing.assert_array_equal(actual.probabilities, expected.probabilities)
+
+
+def test_a_detector_with_files_beside_its_weights(beside: Path, photo: Path, light: dict[str, str]) -> None:
+    run = detect(light, photo, "--config", beside, "--json", "-", "--no-image", "--max-detections", 3)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(json.loads(run.stdout)[0]["detections"]) == 3
+
+
+def test_what_needs_pytorch_is_told(light: dict[str, str], config: Path, photo: Path) -> None:
+    run = detect(light, photo, "--config", config)
+    assert run.returncode == 1
+    expected = "boxes.safetensors: expected PyTorch to compute it with, or an ONNX file beside it; pip install torch"
+    assert expected in run.stderr
+    run = detect(light, photo, "--device", "cuda")
+    assert run.stderr == "device cuda: expected cpu, because PyTorch is not installed; pip install torch\n"
+
+
+def test_other_weights_beside_an_onnx_file(beside: Path, tmp_path: Path) -> None:
+    shutil.copytree(beside.parent, tmp_path / "copy")
+    first = tmp_path / "copy" / "first.safetensors"
+    first.write_bytes(first.read_bytes()[:-1] + b"\1")
+    with pytest.raises(InputError, match=r"first\.onnx: expected the file first\.safetensors for which it was made"):
+        Ensemble([str(first.with_suffix(".onnx"))])
+    first.unlink()
+    with pytest.raises(InputError, match=r"first\.onnx: expected an ONNX file that ONNX Runtime can read, got: .*"):
+        Ensemble([str(first.with_suffix(".onnx"))])

@@ -169,6 +169,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
     from jsonargparse import ArgumentError, ArgumentParser  # noqa: PLC0415  slow, and `detect --help` has to be fast
 
     deny_dangerous_imports()
+    require_opencv()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Detector, "detector", fail_untyped=True)
     try:
@@ -192,6 +193,20 @@ def deny_dangerous_imports() -> None:
     from jsonargparse import set_parsing_settings  # noqa: PLC0415
 
     set_parsing_settings(import_path_denylist=[])  # adds nothing to the list, but turns its warnings into errors
+
+
+def require_opencv() -> None:
+    """Check that OpenCV is installed as a whole: the stages of most detectors need it.
+
+    Raises:
+        InputError: if it cannot be imported, or is empty, which it is after one of two builds was uninstalled.
+    """
+    try:
+        reason = "" if hasattr(import_module("cv2"), "resize") else "a module without functions"
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+    if reason:
+        raise InputError(f"cv2: expected OpenCV, got: {reason}; pip install --force-reinstall opencv-python-headless")
 
 
 def _set_device(settings: Any, device: str) -> None:

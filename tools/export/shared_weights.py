@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from detection.runtime.weights_files.onnx_file import WEIGHTS_KEY
 from detection.runtime.weights_files.tensor_file import SCALE_SUFFIX
@@ -101,7 +101,7 @@ def layer_factors(network: nn.Module) -> Iterator[tuple[str, NDArray[np.float32]
         if isinstance(module, nn.Sequential) and len(parts) > 1 and isinstance(parts[1], nn.BatchNorm2d):
             norm = parts[1]
             with torch.no_grad():
-                yield f"{name}.0", (norm.weight * torch.rsqrt(norm.running_var + norm.eps)).numpy()
+                yield f"{name}.0", (norm.weight * torch.rsqrt(cast(Tensor, norm.running_var) + norm.eps)).numpy()
 
 
 def stored_name(layer: str, stored: dict[str, StoredTensor]) -> str | None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -52,7 +53,7 @@ def detect(light: dict[str, str], *arguments: object) -> subprocess.CompletedPro
     return subprocess.run(command, env=light, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
 
 
-def require_same(found: list[dict[str, object]], expected: Detections, *, tolerance: float) -> None:
+def require_same(found: list[dict[str, Any]], expected: Detections, *, tolerance: float) -> None:
     """Check that JSON lists the expected detections with about the same scores."""
     assert len(expected) > 1
     assert [each["class"] for each in found] == list(expected.names)

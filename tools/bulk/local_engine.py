@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 
 from detection.detector import BATCH, Detector
 from detection.formats.dataset_results.partition import ImageRow
-from detection.runtime.parallel.many_images import detect_in_images, find_parallelism
+from detection.runtime.parallel.many_images import detect_in_batches, find_parallelism
+from detection.sources.picture import Picture
 from tools.bulk.inputs.pictures import item_pictures
 from tools.bulk.plan import Plan
 from tools.bulk.stages import TolerantStages, result_row
@@ -26,10 +27,17 @@ def detect_locally(
         DeviceError: if the GPU stopped responding.
         OSError: if a store does not answer.
     """
-    places = ((number, place) for number in partitions for place in range(len(plan.partition(number))))
     count = sum(len(plan.partition(number)) for number in partitions)
-    pictures = item_pictures(chain.from_iterable(map(plan.partition, partitions)), plan.columns)
-    parallelism = find_parallelism(min(BATCH, count))
-    with closing(detect_in_images(pictures, TolerantStages(detector), parallelism)) as results:
+    places = ((number, place) for number in partitions for place in range(len(plan.partition(number))))
+    stages, parallelism = TolerantStages(detector), find_parallelism(min(BATCH, count))
+    with closing(detect_in_batches(_batches(plan, partitions), stages, parallelism)) as results:
         for (number, place), result in zip(places, results, strict=True):
             yield number, place, result_row(plan.partition(number)[place].key, result)
+
+
+def _batches(plan: Plan, partitions: Sequence[int]) -> Iterator[list[Picture]]:
+    """Yield the pictures of each group; an archive is opened once, also for several partitions."""
+    pictures = item_pictures(chain.from_iterable(map(plan.partition, partitions)), plan.columns)
+    for number in partitions:
+        for _, items in plan.groups(number):
+            yield list(islice(pictures, len(items)))

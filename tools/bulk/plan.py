@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,11 @@ from tools.bulk.inputs.item import Columns, Item
 
 MAKES_NO_DIFFERENCE = {"device", "batch_size"}
 """Settings of a detector that may differ between the machines of a run."""
+
+
+GROUP = 4
+"""The number of images whose regions share batches, as in the command `detect` on a CPU. The groups of a partition are
+the same at each run and with each engine, because the last bits of a score may depend on the batch."""
 
 
 class DetectorChoice(NamedTuple):
@@ -92,6 +97,12 @@ class Plan:
     def partition(self, number: int) -> Sequence[Item]:
         """Return the images of a partition."""
         return self.items[number * self.partition_size : (number + 1) * self.partition_size]
+
+    def groups(self, number: int) -> Iterator[tuple[int, Sequence[Item]]]:
+        """Yield the place of the first image, and the images, of each group of a partition."""
+        items = self.partition(number)
+        for first in range(0, len(items), GROUP):
+            yield first, items[first : first + GROUP]
 
     def manifest(self, class_names: Sequence[str] = ()) -> Manifest:
         """Return the manifest of a run that begins, which has no finished partitions."""

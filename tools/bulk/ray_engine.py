@@ -20,11 +20,8 @@ from detection.formats.dataset_results.partition import ImageRow
 from tools.bulk.plan import Plan
 from tools.bulk.ray_workers import ProposingWorker, ScoringWorker, WorkerSetup
 
-GROUP = 4
-"""The number of images whose regions share batches, as in the command `detect` on a CPU."""
-
 GROUPS_A_TASK = 4
-"""The number of groups that a worker gets at once. A worker that is lost loses these at most."""
+"""The number of groups that a worker gets at once. It opens their archives once, and loses them if it is lost."""
 
 SHARE_OF_CORE = 0.5
 """The share of a core that a worker of either kind reserves if both compute on CPUs. With as many workers of each kind
@@ -81,7 +78,7 @@ def group_tables(plan: Plan, partitions: Sequence[int]) -> list[Any]:
     groups = [
         {"partition": number, "first": first, "payload": pickle.dumps(list(items), protocol=5)}
         for number in partitions
-        for first, items in _groups(plan.partition(number))
+        for first, items in plan.groups(number)
     ]
     schema = pa.schema([("partition", pa.int64()), ("first", pa.int64()), ("payload", pa.large_binary())])
     return [pa.Table.from_pylist(list(part), schema) for part in _parts(groups, GROUPS_A_TASK)]
@@ -100,7 +97,7 @@ def staged(ray: Any, tables: Sequence[Any], setup: WorkerSetup, options: Cluster
     for worker, count, needs in stages:
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count)
         dataset = dataset.map_batches(
-            worker, batch_size=1, batch_format="pyarrow", compute=pool, fn_constructor_args=(setup,), **needs
+            worker, batch_size=None, batch_format="pyarrow", compute=pool, fn_constructor_args=(setup,), **needs
         )
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
@@ -141,11 +138,6 @@ def naming_failures(ray: Any) -> Iterator[None]:
         own = re.search(rf"{InputError.__module__}\.InputError: (.*)", str(error))
         reason = own[1] if own else f"cluster: expected it to do the work, got: {' '.join(str(error).split())[-300:]}"
         raise InputError(reason) from error
-
-
-def _groups(items: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
-    for first in range(0, len(items), GROUP):
-        yield first, items[first : first + GROUP]
 
 
 def _parts(groups: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

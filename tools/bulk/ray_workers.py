@@ -7,11 +7,13 @@ group travels as a pickle through the object store of Ray, which moves all its d
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from detection.errors import InputError
+from detection.formats.dataset_results.partition import ImageRow
 from detection.runtime.parallel.many_images import ImageResult, ProposedPicture, propose_boxes, score_batch
 from detection.sources.picture import Picture
 from tools.bulk.inputs.item import Columns, Item
@@ -45,13 +47,16 @@ class ProposingWorker:
         self._stages = load_stages(setup, device="cpu")
         self._columns = setup.columns
 
-    def __call__(self, groups: Any) -> Any:
-        """Return a table of groups with their images and proposals in place of the items."""
-        return map_payloads(groups, self._propose)
+    def __call__(self, groups: Any) -> Iterator[Any]:
+        """Yield a table of each group, with its images and proposals in place of the items."""
+        payloads: list[list[Item]] = [pickle.loads(payload.as_py()) for payload in groups["payload"]]
+        pictures = item_pictures(chain.from_iterable(payloads), self._columns)  # opens an archive once for all groups
+        for row, items in enumerate(payloads):
+            yield with_payloads(groups.slice(row, 1), [self._propose(items, pictures)])
 
-    def _propose(self, items: list[Item]) -> list[ProposedPicture | ImageResult]:
+    def _propose(self, items: list[Item], pictures: Iterator[Picture]) -> list[ProposedPicture | ImageResult]:
         try:
-            proposed = propose_boxes(self._stages, list(item_pictures(items, self._columns)))
+            proposed = propose_boxes(self._stages, list(islice(pictures, len(items))))
         except OSError as error:
             raise InputError(f"{error.filename}: {error.strerror}") from error
         return [travelling(result, item.key) for result, item in zip(proposed, items, strict=True)]
@@ -65,10 +70,10 @@ class ScoringWorker:
 
     def __call__(self, groups: Any) -> Any:
         """Return a table of groups with a list of `ImageRow` in place of the images and proposals."""
-        return map_payloads(groups, self._score)
+        return with_payloads(groups, [self._score(pickle.loads(payload.as_py())) for payload in groups["payload"]])
 
-    def _score(self, proposed: list[ProposedPicture | ImageResult]) -> Any:
-        return [result_row(result.name, result) for result in score_batch(self._stages, proposed)]
+    def _score(self, proposed: list[ProposedPicture | ImageResult]) -> list[ImageRow]:
+        return [result_row(result.picture.name, result) for result in score_batch(self._stages, proposed)]
 
 
 def load_stages(setup: WorkerSetup, *, device: str | None) -> TolerantStages:
@@ -82,12 +87,12 @@ def load_stages(setup: WorkerSetup, *, device: str | None) -> TolerantStages:
     return TolerantStages(setup.choice._replace(device=device).load())
 
 
-def map_payloads(groups: Any, function: Any) -> Any:
-    """Return a table of groups with `function` applied to the payload of each."""
+def with_payloads(groups: Any, payloads: Sequence[object]) -> Any:
+    """Return a table of groups with other payloads."""
     import pyarrow as pa  # noqa: PLC0415  optional
 
-    payloads = [pickle.dumps(function(pickle.loads(payload.as_py())), protocol=5) for payload in groups["payload"]]
-    column = pa.array(payloads, pa.large_binary())  # the images of a group may be larger than 2 GB
+    pickles = [pickle.dumps(payload, protocol=5) for payload in payloads]
+    column = pa.array(pickles, pa.large_binary())  # the images of a group may be larger than 2 GB
     return groups.set_column(groups.schema.get_field_index("payload"), "payload", column)
 
 

@@ -134,8 +134,20 @@ def detect_in_images(
     Raises:
         DeviceError: if the GPU is lost; no later image could be scored then.
     """
-    threads, size, threads_score = parallelism
-    batches = _batches(pictures, size)
+    yield from detect_in_batches(_batches(pictures, parallelism.batch), detector, parallelism)
+
+
+def detect_in_batches(
+    batches: Iterable[Sequence[Picture]], detector: Stages, parallelism: Parallelism
+) -> Generator[ImageResult, None, None]:
+    """Yield the result of each picture in order, where each batch of pictures is scored together.
+
+    The size of the batches takes the place of `parallelism.batch`.
+
+    Raises:
+        DeviceError: as `detect_in_images` does.
+    """
+    threads, _, threads_score = parallelism
     propose, detect = partial(propose_boxes, detector), partial(_detect, detector)
     if not threads:
         for batch in batches:

@@ -31,8 +31,7 @@ def rows_of_workers(plan: Plan, partitions: Sequence[int], setup: WorkerSetup) -
     """Return what the workers make of the groups, in this process."""
     proposing, scoring = ProposingWorker(setup), ScoringWorker(setup)
     rows = []
-    for table in group_tables(plan, partitions):
-        scored = scoring(proposing(table))
+    for scored in (scoring(proposed) for table in group_tables(plan, partitions) for proposed in proposing(table)):
         columns = (scored[name].to_pylist() for name in ("partition", "first", "payload"))
         for number, first, payload in zip(*columns, strict=True):
             rows += [(number, place, row) for place, row in enumerate(pickle.loads(payload), first)]

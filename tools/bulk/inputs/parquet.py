@@ -61,13 +61,17 @@ def _contents(file: Any, rows: set[int], column: str) -> Iterator[tuple[int, Any
     first = 0
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
-        if rows.isdisjoint(range(first, first + count)):
-            first += count
+        end = first + count
+        if rows.isdisjoint(range(first, end)):
+            first = end
             continue
         for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column]):
             for row in sorted(rows.intersection(range(first, first + batch.num_rows))):
                 yield row, batch.column(0)[row - first].as_py()
             first += batch.num_rows
+            if rows.isdisjoint(range(first, end)):
+                break  # the rest of the group need not be decoded
+        first = end
 
 
 def _picture(item: Item, content: Any) -> Picture:

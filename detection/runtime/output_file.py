@@ -5,7 +5,7 @@
    `--overwrite`. A command knows its own files by their first bytes: most hold the name of the command, see `made_by`.
 3. It writes a new file beside the old one, which takes its place when it is complete: `detection.runtime.atomic_write`.
 
-The checks are made before the work. `docs/decisions.md` states the rule for users.
+The checks are made before the work. `docs/behaviour/decisions.md` states the rule for users.
 """
 
 import json

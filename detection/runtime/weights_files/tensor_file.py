@@ -88,7 +88,7 @@ def read_tensors(
         raise InputError(f"{path}: expected weights of {content}, found no '{key}' in its metadata")
     try:
         return build(json.loads(metadata), tensors)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
 
@@ -123,7 +123,7 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
         raise ValueError(f"expected a network of the package classifier, got {class_path}")
     try:
         network = getattr(importlib.import_module(module_name), class_name)(*arguments, **options)
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ImportError, AttributeError, TypeError, ArithmeticError) as error:  # infinite widths, strides of 0
         raise ValueError(f"cannot build {class_path}: {error}") from None
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network, got {class_path}")

@@ -199,6 +199,7 @@ def test_foreign_file(tmp_path: Path) -> None:
         (replace(DESCRIPTION, box_regression=True), "fit their description"),
         (replace(DESCRIPTION, class_path="os.system"), "expected a network of the package classifier, got os.system"),
         (replace(DESCRIPTION, class_path="classifier.googlenet.Nothing"), "Nothing"),
+        (replace(DESCRIPTION, init_args={"width_multiplier": float("inf")}), "cannot convert float infinity"),
         (replace(DESCRIPTION, class_path={}), "expected a network of the package classifier, got {}"),  # type: ignore[arg-type]
         (
             replace(DESCRIPTION, class_path="classifier.scoring.weights_file.load_weights"),

@@ -15,8 +15,9 @@ from detection.runtime.child_process import child_environment, module_command
 START_SECONDS = 900.0
 """What the start of a worker may take, which compiles loops on a new machine."""
 
-WAIT = 6.0
-"""A worker that says nothing for the limit of its kind times this has hung; other programs may slow it down."""
+WAIT = 60.0
+"""A worker that says nothing for the limit of its kind times this has hung. The limit is of processor time, and other
+programs may leave the worker little of it."""
 
 BATCH = 2000
 """Inputs of one process."""
@@ -38,10 +39,17 @@ class Report:
     growth: float = 0.0
     faults: list[tuple[int, str]] = field(default_factory=list)
 
+    def add_outcome(self, number: int, outcome: str) -> None:
+        """Count an input that was read, or add it to the faults."""
+        if outcome == "result":
+            self.results += 1
+        elif outcome == "refused":
+            self.refused += 1
+        else:
+            self.faults.append((number, outcome))
+
     def add_end(self, message: dict[str, Any]) -> None:
         """Add the figures with which a worker ends."""
-        self.results += message["end"]["result"]
-        self.refused += message["end"]["refused"]
         self.seconds = max(self.seconds, message["seconds"])
         self.mebibytes = max(self.mebibytes, message["mebibytes"])
         self.growth = max(self.growth, message["growth"])
@@ -88,8 +96,8 @@ def _run_worker(report: Report, arguments: list[str], *, wait: float) -> int:
             while (message := messages.get(timeout=wait if begun else START_SECONDS)) is not None:
                 if "begin" in message:
                     number, begun = message["begin"], True
-                elif "failed" in message:
-                    report.faults.append((message["failed"], message["reason"]))
+                elif "done" in message:
+                    report.add_outcome(message["done"], message["outcome"])
                 else:
                     _add_end(report, message, number)
                     return last

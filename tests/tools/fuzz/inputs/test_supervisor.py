@@ -20,9 +20,11 @@ def tell(**values):
 kind, seed, first, last = sys.argv[1], *map(int, sys.argv[2:5])
 for number in range(first, last):
     tell(begin=number)
+    outcome = "refused" if number == 0 else "result"
     if number == 3:
         {act}
-tell(end={{"result": last - first, "refused": 0}}, seconds=0.5, mebibytes=7, growth={growth}, files={files})
+    tell(done=number, outcome=outcome)
+tell(end=last, seconds=0.5, mebibytes=7, growth={growth}, files={files})
 """
 
 
@@ -47,17 +49,17 @@ def test_a_crash_and_a_hang_name_the_input(monkeypatch: pytest.MonkeyPatch, act:
     assert number == 3
     assert re.match(reason, found)
     assert report.count == 6
-    assert report.results == 2  # of the second worker, which goes on with input 4
+    assert (report.results, report.refused) == (4, 1)  # also of the second worker, which goes on with input 4
 
 
 def test_faults_of_a_worker_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    use_worker(monkeypatch, "tell(failed=3, reason='ValueError: a fault')", growth=1000, files=2)
+    use_worker(monkeypatch, "outcome = 'ValueError: a fault'", growth=1000, files=2)
     monkeypatch.setattr(supervisor, "BATCH", 4)
     report = fuzz_kind("voc", 10, seed=7, first=0, count=6)
     assert report.faults[0] == (3, "ValueError: a fault")
     leaks = [reason for _, reason in report.faults[1:]]
     assert leaks == ["the memory grew by 1000 MiB up to this input", "2 more open files up to this input"] * 2
-    assert (report.count, report.results, report.mebibytes) == (6, 6, 7)
+    assert (report.count, report.results, report.refused, report.mebibytes) == (6, 4, 1, 7)
 
 
 def test_no_further_batch_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,20 +180,22 @@ class OwnClasses:
         detector = build_stages(yaml.safe_load(settings_text(values)), [str(folder.start_weights)])
         speed = measure_speed(network, detector, self.dataset.read("train"), size)
         counts = {split: len(self.dataset.read(split)) for split in self.dataset.splits}
-        steps = plan_steps(
+        plan = plan_steps(
             speed,
             seconds=self.seconds - (time.monotonic() - self.started),
             learned=counts["train"],
             measured=sum(counts.values()) - counts["train"],
             members=options.members,
         )
-        if steps == FEWEST_STEPS:
-            print(f"    {options.time} is too short for {steps} steps, the fewest that are useful; it will take longer")
-        limit = timedelta(seconds=round(max(self.seconds, 2 * steps * speed.step)))
-        values |= {"max_steps": steps, "precision": speed.precision, "max_time": f'"{clock(limit)}"'}
+        if plan.steps == FEWEST_STEPS:
+            print(f"    {options.time} is short for {plan.steps} steps, the fewest that are useful; it may take longer")
+        limit = timedelta(seconds=round(max(self.seconds, 2 * plan.steps * plan.step_seconds)))
+        values |= {"max_steps": plan.steps, "batch_size": plan.batch, "precision": speed.precision}
+        values |= {"max_time": f'"{clock(limit)}"'}
         write_atomically(folder.training_file, settings_text(values).encode("utf-8"))
-        enough = ", which are enough for so few pictures" if steps == enough_steps(counts["train"]) else ""
-        return f"{steps} steps of {speed.step:.2f} s for each network{enough}, written to {folder.training_file}"
+        enough = ", which are enough for so few pictures" * (plan.steps == enough_steps(counts["train"], plan.batch))
+        steps = f"{plan.steps} steps of {plan.batch} pictures and {plan.step_seconds:.2f} s"
+        return f"{steps} for each network{enough}, written to {folder.training_file}"
 
     def measure(self) -> dict[str, SplitResult]:
         """Choose the settings of the detector on "val"; return its results on "val", and on "test" if there is one."""

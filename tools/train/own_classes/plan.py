@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,8 +22,14 @@ from detection.structures.ground_truth import GroundTruth
 
 TEMPLATE = "own_classes.yaml"
 
+BATCHES = (32, 16, 8)
+"""Pictures in a batch; the template has the first. A smaller one is taken where the time is short, for more steps."""
+
+MANY_STEPS = 200
+"""Steps that the time must leave for a batch that is not the smallest (our choice)."""
+
 REGIONS = 128
-"""Regions in a batch: `batch_size` times `per_image` of the template."""
+"""Regions in a batch of the template: `batch_size` times `per_image`."""
 
 LOADING = 1.35
 """Factor on the time of a step for reading and warping regions, which happens on the same cores."""
@@ -31,11 +37,8 @@ LOADING = 1.35
 FIXED_SECONDS = 25.0
 """Time for imports, and for the report and pictures at the end."""
 
-FEWEST_STEPS = 40
+FEWEST_STEPS = 100
 """A shorter run would hardly learn anything, so it may take longer than the time that was asked for."""
-
-BATCH = 32
-"""Pictures in a batch: `batch_size` of the template."""
 
 MOST_PASSES = 200
 """Passes over the training pictures at which training ends before the time is over. A schedule that is planned to end
@@ -62,7 +65,7 @@ SIZES = {"small": Size(96, 7, 300), "medium": Size(112, 8, 500), "large": Size(1
 
 @dataclass(frozen=True)
 class Speed:
-    """The time in seconds of a training step, and of finding and of scoring the proposals of a picture."""
+    """The time in seconds of a training step of `REGIONS`, and of finding and of scoring the proposals of a picture."""
 
     step: float
     propose: float
@@ -70,8 +73,17 @@ class Speed:
     precision: str
 
 
-def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, members: int) -> int:
-    """Return the number of training steps of each member: those that fit into the time, or fewer that are enough.
+@dataclass(frozen=True)
+class Plan:
+    """The number of training steps of each member, the pictures in a batch, and the time of a step in seconds."""
+
+    steps: int
+    batch: int
+    step_seconds: float
+
+
+def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, members: int) -> Plan:
+    """Return the steps of each member: as many as fit into the time, or fewer that are enough.
 
     Args:
         speed: the speed of this machine.
@@ -81,13 +93,18 @@ def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, mem
         members: number of networks.
     """
     other = FIXED_SECONDS + speed.propose * (learned + measured) + speed.score * measured * members
-    fitting = int((seconds - other) / (members * speed.step))
-    return max(FEWEST_STEPS, min(fitting, enough_steps(learned)))
+    plans = []
+    for batch in BATCHES:
+        step = speed.step * batch / BATCHES[0]
+        plans.append(Plan(int((seconds - other) / (members * step)), batch, step))
+    fitting = next((plan for plan in plans if plan.steps >= MANY_STEPS), plans[-1])
+    enough = enough_steps(learned, fitting.batch)
+    return replace(fitting, steps=max(FEWEST_STEPS, min(fitting.steps, enough)))
 
 
-def enough_steps(learned: int) -> int:
+def enough_steps(learned: int, batch: int) -> int:
     """Return the number of steps that make `MOST_PASSES` over some number of training pictures."""
-    return MOST_PASSES * learned // min(BATCH, learned)
+    return MOST_PASSES * learned // min(batch, learned)
 
 
 def measure_speed(network: RegionNetwork, detector: Detector, records: Sequence[GroundTruth], size: Size) -> Speed:

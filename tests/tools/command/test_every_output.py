@@ -18,6 +18,7 @@ OUTPUTS = {
     "detect-benchmark scoring": ["json"],
     "detect-benchmark dataset": ["json"],
     "detect-benchmark growth": ["json"],
+    "detect-benchmark service": ["json"],
     "detect-calibrate-cascade": ["json"],
     "detect-calibrate-scores": ["json"],
     "detect-coverage": ["csv", "plot"],

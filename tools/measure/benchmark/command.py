@@ -8,6 +8,7 @@ detect-benchmark scoring --device cuda
 detect-benchmark growth
 detect-benchmark own-classes DATA --time 10m
 detect-benchmark dataset --input photos/
+detect-benchmark service
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tools.command.entry_point import command, run_action
 
 BENCHMARKS = {
     name: f"tools.measure.benchmark.{name}"
-    for name in ("photos", "proposals", "training", "evaluation", "scoring", "growth", "dataset")
+    for name in ("photos", "proposals", "training", "evaluation", "scoring", "growth", "dataset", "service")
 } | {"own-classes": "tools.measure.benchmark.own_classes"}
 
 

@@ -1,0 +1,126 @@
+"""The benchmark of the service: requests per second where photos are scored together, and where each is scored alone.
+
+detect-benchmark service --clients 8
+
+Clients on this machine send photos at the same time, each the next one as soon as it has an answer. The services with
+different sizes of batches share one detector and take turns.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import io
+import statistics
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import cycle, islice
+
+import PIL.Image
+
+from detection.configuration import load_detector
+from detection.detector import Detector
+from detection.errors import InputError
+from detection.structures.arrays import Image
+from tools.command.option_parser import OptionParser
+from tools.command.options import Count, add_device_option, whole
+from tools.command.output_file import add_output_options, prepare_outputs
+from tools.measure.benchmark.proposals import read_images
+from tools.measure.benchmark.timing import time_run
+from tools.report.json_values import write_json
+from tools.report.text_table import format_table
+from tools.serve.command import LIBRARIES
+from tools.serve.detection_queue import BATCH
+from tools.serve.limits import Limits
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of the options."""
+    parser = OptionParser(prog="detect-benchmark service", description="Time the service with and without batches.")
+    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
+    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
+    add_device_option(parser)
+    parser.add_argument("--clients", type=whole(1, 256), default=8, help="requests that are sent at the same time")
+    parser.add_argument("--requests", type=Count, default=32, help="requests of each run")
+    parser.add_argument(
+        "--batches", nargs="+", type=whole(1, 256), default=[1, BATCH], help="photos that are scored together at most"
+    )
+    parser.add_argument("--repeat", type=Count, default=3, help="rounds, in each of which every size has a turn")
+    add_output_options(parser, "json")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure, and print a table with a row for each size of batches.
+
+    Raises:
+        InputError: if the detector cannot be used, or the libraries of the service are missing.
+    """
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    (json_file,) = prepare_outputs(parser, options, "json")
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"expected the library {missing[0]}; pip install 'inception-rcnn[serve]' adds it")
+    photos = [encode(image) for image in read_images(options.images).values()]
+    detector = load_detector(options.config, options.device)
+    seconds: dict[int, list[float]] = {batch: [] for batch in options.batches}
+    with ThreadPoolExecutor(options.clients) as clients:
+        for turn in range(options.repeat + 1):
+            for batch, times in seconds.items():
+                with running_service(detector, batch, options.clients) as port:
+                    sent = islice(cycle(photos), options.requests)
+                    run, _ = time_run(partial(list, clients.map(partial(ask, port), sent)))
+                if turn:  # the first one compiles code and loads libraries
+                    times.append(run)
+    print(f"{options.requests} requests of {options.clients} clients")
+    print(format_seconds(seconds, options.requests))
+    write_json(json_file, {"requests": options.requests, "clients": options.clients, "seconds": seconds})
+
+
+def encode(image: Image) -> bytes:
+    """Return an image as the content of a JPEG file."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@contextmanager
+def running_service(detector: Detector, batch: int, clients: int) -> Iterator[int]:
+    """Run a service in a thread for the time of the block, and yield its port."""
+    from tools.serve.server import build_service, listen  # noqa: PLC0415  FastAPI is optional
+
+    server, queue = build_service(detector, Limits(waiting=clients, answer_seconds=3600), batch=batch)
+    with listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+            queue.close()
+
+
+def ask(port: int, photo: bytes) -> None:
+    """Send a photo to the service, and wait for its detections.
+
+    Raises:
+        InputError: if the service refuses the photo.
+    """
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        connection.request("POST", "/detect", photo)
+        answer = connection.getresponse()
+        if (content := answer.read()) and answer.status != 200:
+            raise InputError(f"service: expected detections, got status {answer.status}: {content.decode()}")
+
+
+def format_seconds(seconds: dict[int, list[float]], requests: int) -> str:
+    """Return a table of the requests per second of each size of batches, and their ratio to those of the first size."""
+    rates = {batch: requests / statistics.median(times) for batch, times in seconds.items()}
+    first = next(iter(rates.values()))
+    rows = [(f"{batch}", f"{rate:.2f}", f"{rate / first:.2f}x") for batch, rate in rates.items()]
+    return format_table([("photos together", "requests per second", "ratio"), *rows])

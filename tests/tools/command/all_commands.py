@@ -80,6 +80,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-benchmark dataset": ["--input", missing],
         "detect-benchmark growth": ["--config", missing],
         "detect-benchmark service": ["--config", missing],
+        "detect-benchmark tiles": ["--data", missing],
         "detect-benchmark scoring": ["--device", "missing"],
         "detect-benchmark training": ["--config", "tiny_imagenet.yaml", "--data", missing],
         "detect-benchmark own-classes": [missing],

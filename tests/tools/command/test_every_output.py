@@ -19,6 +19,7 @@ OUTPUTS = {
     "detect-benchmark dataset": ["json"],
     "detect-benchmark growth": ["json"],
     "detect-benchmark service": ["json"],
+    "detect-benchmark tiles": ["json"],
     "detect-calibrate-cascade": ["json"],
     "detect-calibrate-scores": ["json"],
     "detect-coverage": ["csv", "plot"],

@@ -9,6 +9,7 @@ detect-benchmark growth
 detect-benchmark own-classes DATA --time 10m
 detect-benchmark dataset --input photos/
 detect-benchmark service
+detect-benchmark tiles --data FOLDER
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from collections.abc import Sequence
 
 from tools.command.entry_point import command, run_action
 
-BENCHMARKS = {
-    name: f"tools.measure.benchmark.{name}"
-    for name in ("photos", "proposals", "training", "evaluation", "scoring", "growth", "dataset", "service")
-} | {"own-classes": "tools.measure.benchmark.own_classes"}
+NAMES = ("photos", "proposals", "scoring", "growth", "training", "own-classes", "evaluation", "dataset", "service", "tiles")
+
+BENCHMARKS = {name: f"tools.measure.benchmark.{name.replace('-', '_')}" for name in NAMES}
 
 
 @command("detect-benchmark")

@@ -13,7 +13,7 @@ def read_class_names(arguments: Mapping[str, Any]) -> tuple[str, ...] | None:
     """
     from safetensors import safe_open  # noqa: PLC0415  slow to import, and seldom needed
 
-    from classifier.scoring.weights_file import METADATA_KEY, find_weights  # noqa: PLC0415
+    from classifier.scoring.description import METADATA_KEY, find_weights  # noqa: PLC0415
 
     path = find_weights([*arguments.get("members", ()), arguments.get("weights")][0])
     if path.suffix != ".safetensors":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ import yaml
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
-from detection import configuration
 from detection.configuration import (
     DEFAULT_CONFIG,
     build_detector,
@@ -283,21 +280,3 @@ def test_compiled_modules_are_those_of_the_configured_packages(tmp_path: Path) -
     assert find_compiled_modules(written(tmp_path, {"propose": "proposals.whole_image.WholeImage"})) == []
     for module in (search, warping):
         assert callable(importlib.import_module(module).load)
-
-
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [(None, "import of cv2 halted; None in sys.modules"), (ModuleType("cv2"), "a module without functions")],
-)
-def test_a_missing_opencv_is_told(module: ModuleType | None, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", module)
-    expected = f"cv2: expected OpenCV, got: {reason}; pip install --force-reinstall opencv-python-headless"
-    with pytest.raises(InputError) as caught:
-        load_detector()
-    assert str(caught.value) == expected
-
-
-def test_a_gpu_needs_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configuration, "has_torch", lambda: False)
-    with pytest.raises(InputError, match=r"^device cuda: expected cpu, because PyTorch is not inst"):
-        load_detector(device="cuda")

@@ -18,7 +18,18 @@ from collections.abc import Sequence
 
 from tools.command.entry_point import command, run_action
 
-NAMES = ("photos", "proposals", "scoring", "growth", "training", "own-classes", "evaluation", "dataset", "service", "tiles")
+NAMES = (
+    "photos",
+    "proposals",
+    "scoring",
+    "growth",
+    "training",
+    "own-classes",
+    "evaluation",
+    "dataset",
+    "service",
+    "tiles",
+)
 
 BENCHMARKS = {name: f"tools.measure.benchmark.{name.replace('-', '_')}" for name in NAMES}
 

@@ -33,7 +33,7 @@ from detection.structures.split_columns import (
 )
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, Resamples, Seed, whole
-from tools.measure.benchmark.coco_programs import MODULES, OURS, CocoProgram, Files, coco_programs
+from tools.measure.benchmark.baselines.coco_programs import MODULES, OURS, CocoProgram, Files, coco_programs
 from tools.measure.benchmark.timing import time_run
 from tools.report.analysis import analyse
 from tools.report.text_table import format_table

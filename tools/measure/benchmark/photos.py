@@ -36,7 +36,7 @@ from detection.structures.arrays import AnyArray
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, add_device_option, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.baselines import BASELINES, build_baseline
+from tools.measure.benchmark.baselines.detectors import BASELINES, build_baseline
 from tools.measure.benchmark.timing import HEADER, format_row, time_run, time_runs
 from tools.report.json_values import write_json
 

@@ -40,7 +40,7 @@ from detection.structures.ranges import require_range
 from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_ensemble
+from tools.measure.benchmark.baselines.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_ensemble
 from tools.measure.benchmark.timing import HEADER, counting_processor_time, format_row, now, time_run, time_runs
 from tools.report.json_values import write_json
 

@@ -19,12 +19,12 @@ from detection.detector import Detector
 from detection.image import read_image
 from detection.structures.arrays import FloatArray
 from proposals.whole_image import WholeImage
-from tools.measure.benchmark import baselines as benchmark_baselines
 from tools.measure.benchmark import command as benchmark
 from tools.measure.benchmark import evaluation as benchmark_evaluation
 from tools.measure.benchmark import photos as benchmark_photos
 from tools.measure.benchmark import proposals as benchmark_proposals
 from tools.measure.benchmark import training as benchmark_training
+from tools.measure.benchmark.baselines import detectors as benchmark_baselines
 
 
 def test_photos_stage_by_stage_and_against_baselines(

@@ -12,8 +12,8 @@ import pytest
 
 from detection.errors import InputError
 from tools.measure.benchmark import command as benchmark
-from tools.measure.benchmark import onnx_engines
 from tools.measure.benchmark import scoring as benchmark_scoring
+from tools.measure.benchmark.baselines import onnx_engines
 
 SCORING = ["scoring", "--device", "cpu", "--regions", "5", "--networks", "2", "--input_size", "32", "--context", "2"]
 SCORING += ["--width_multiplier", "0.125", "--classes", "4", "--repeat", "2"]

@@ -110,12 +110,12 @@ def connected(ray: Any, options: ClusterOptions) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    start = {"address": options.address} if options.address else {"include_dashboard": False}
+    start = {"address": options.address} if options.address else {"address": "local", "include_dashboard": False}
     try:
         ray.init(**start, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a node that does not start in time raises one without a type of its own
         reason = " ".join(str(error).split())
-        raise InputError(f"--address {options.address}: expected a Ray cluster, got: {reason}") from None
+        raise InputError(f"--address {options.address or 'local'}: expected a Ray cluster, got: {reason}") from None
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)

@@ -61,7 +61,7 @@ def _find_codec(name: str) -> str:
     try:
         known = codecs.lookup(name).name
         b"a".decode(known, "replace")  # fails for codecs that are not of text, such as base64
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # also for a name with a null character, and for text that cannot be decoded
         return "utf-8"
     # Programs that declare a standard write the larger one that contains it, as browsers know.
     larger = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}

@@ -175,3 +175,10 @@ def test_a_type_without_entities_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     path.write_text("<!DOCTYPE annotation><annotation><size><width>9</width><height>8</height></size></annotation>")
     assert read_voc_xml(path, {"cat": 0}, Faults())[0] == (8, 9)
+
+
+def test_an_encoding_whose_name_has_a_null_character(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(b'<?xml version="1.0" encoding="utf\0-8"?><annotation></annotation>')
+    with pytest.raises(InputError, match=r"a\.xml:1: expected XML: "):
+        read_voc_xml(path, {"cat": 0}, Faults())

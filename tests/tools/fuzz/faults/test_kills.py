@@ -76,7 +76,7 @@ def test_a_job_that_fails_after_a_kill_is_found(tmp_path: Path) -> None:
     def refuse(arguments: Sequence[str]) -> int:
         begun = Path(arguments[0]) / "count"
         if begun.exists():
-            sys.stdout.write("begun already")
+            sys.stderr.write("begun already\n")
             return 1
         begun.touch()
         time.sleep(0.2)
@@ -93,6 +93,6 @@ def test_status_and_output_of_a_child(tmp_path: Path) -> None:
     status, _, output = run_in_child(Job(fail, counting, read_count), tmp_path / "a")
     assert status == 70
     assert "ValueError: a fault" in output
-    status, seconds, _ = run_in_child(Job(count_on, counting, read_count), tmp_path / "b", kill_after=0.03)
+    status, seconds, _ = run_in_child(Job(count_on, counting, read_count), tmp_path / "b", kill_after=0.01)
     assert status == -9
-    assert seconds >= 0.03
+    assert seconds >= 0.01

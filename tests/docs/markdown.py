@@ -11,8 +11,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 
 PAGES = sorted(
-    {ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"}
-    | {path for pattern in ("docs/*.md", "*/README.md", "*/weights/*.md") for path in ROOT.glob(pattern)}
+    {ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")}
+    | {path for pattern in ("docs/**/*.md", "*/README.md", "*/weights/*.md") for path in ROOT.glob(pattern)}
 )
 """The pages of the repository: its own, those of the packages, and the model cards."""
 

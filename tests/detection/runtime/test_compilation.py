@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from detection.runtime.child_process import child_environment
 from detection.runtime.compilation import compiled
 
 
@@ -68,3 +72,20 @@ def test_damaged_cache_is_replaced(cache: Path, suffix: str, content: bytes) -> 
     again: Any = compiled(add_up)
     assert again(5) == 10
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_first_runs_at_the_same_time(tmp_path: Path) -> None:
+    """Several processes find no machine code, compile, and store it in the same files."""
+    (tmp_path / "own_loops.py").write_text(
+        "from detection.runtime.compilation import compiled\n\n\n"
+        "@compiled\ndef add_up(count):\n    total = 0\n    for number in range(count):\n        total += number\n"
+        "    return total\n"
+    )
+    environment = child_environment() | {"NUMBA_CACHE_DIR": str(tmp_path / "shared")}
+    environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    command = [sys.executable, "-W", "error", "-c", "import own_loops; print(own_loops.add_up(5))"]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    assert [process.communicate(timeout=300) for process in processes] == [(b"10\n", b"")] * 3
+    assert [path.suffix for path in stored(tmp_path / "shared")] == [".nbc", ".nbi"]

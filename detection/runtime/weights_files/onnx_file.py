@@ -175,8 +175,8 @@ def read_onnx(
             f"{path}: expected an ONNX file of {content} that detect-export has written, found no '{key}' in its "
             "metadata"
         )
-    _require_weights(path, network.metadata.get(WEIGHTS_KEY))
     try:
+        _require_weights(path, network.metadata.get(WEIGHTS_KEY))
         description, settings = (json.loads(network.metadata[name]) for name in (key, INPUT_KEY))
         quantisation = settings.pop("quantisation")
         read = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))

@@ -54,11 +54,14 @@ def detect(light: dict[str, str], *arguments: object) -> subprocess.CompletedPro
 
 
 def require_same(found: list[dict[str, Any]], expected: Detections, *, tolerance: float) -> None:
-    """Check that JSON lists the expected detections with about the same scores."""
+    """Check that JSON lists the expected detections with about the same scores.
+
+    A box is the mean of neighbouring ones, of which single ones may differ where proposals are close to a limit.
+    """
     assert len(expected) > 1
     assert [each["class"] for each in found] == list(expected.names)
     np.testing.assert_allclose([each["score"] for each in found], expected.scores, atol=tolerance)
-    np.testing.assert_allclose([each["box"] for each in found], expected.boxes, atol=2)
+    np.testing.assert_allclose([each["box"] for each in found], expected.boxes, atol=5)
 
 
 @needs_int8

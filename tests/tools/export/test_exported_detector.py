@@ -158,7 +158,7 @@ def test_wrong_use(exact: Path) -> None:
     with pytest.raises(InputError, match=r"first\.onnx: expected the safetensors file of this network"):
         RegionClassifier(first).region_features(np.zeros((9, 9, 3), np.uint8), BOXES[3:])
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="device cuda: expected cpu"):
+        with pytest.raises(InputError, match=r"first\.onnx: expected device cpu for an ONNX file, got cuda"):
             RegionClassifier(first, device="cuda")
     with pytest.raises(InputError, match=r"first\.onnx: expected safetensors of a region classifier"):
         load_region_network(exact / "first.onnx")

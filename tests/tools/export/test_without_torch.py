@@ -66,7 +66,7 @@ def require_same(found: list[dict[str, Any]], expected: Detections, *, tolerance
 
 @needs_int8
 def test_the_shipped_detector_finds_the_same(light: dict[str, str]) -> None:
-    photo = ROOT / "docs" / "cat.png"
+    photo = ROOT / "detection" / "cli" / "sample" / "cat.jpg"
     run = detect(light, photo, "--json", "-", "--no-image")
     assert (run.returncode, run.stderr) == (0, "")
     expected = load_detector(device="cpu")(photo)

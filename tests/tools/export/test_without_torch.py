@@ -101,7 +101,7 @@ def test_what_needs_pytorch_is_told(light: dict[str, str], config: Path, photo: 
     expected = "boxes.safetensors: expected PyTorch to compute it with, or an ONNX file beside it; pip install torch"
     assert expected in run.stderr
     run = detect(light, photo, "--device", "cuda")
-    assert run.stderr == "device cuda: expected cpu, because PyTorch is not installed; pip install torch\n"
+    assert run.stderr == "detect: device cuda: expected cpu, because PyTorch is not installed; pip install torch\n"
 
 
 def test_other_weights_beside_an_onnx_file(beside: Path, tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def layer(in_channels: int = 8, out_channels: int = 6, kernel_size: int = 3, str
     return nn.Sequential(convolution, norm, nn.ReLU(inplace=True)).eval().requires_grad_(requires_grad=False)
 
 
+def test_check_of_the_processor_does_not_depend_on_random_numbers() -> None:
+    answers = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        answers.add(runs_int8.__wrapped__())
+    assert len(answers) == 1
+
+
 def test_weights_by_hand() -> None:
     # By sign, the pair (3, 1) adds up to 4, and (-2, 5) to 5 and -2: the scale is 5 / 127, and 1 is 25.4 of it.
     weights, scales = quantise_weights(torch.tensor([3.0, 1.0, -2.0, 5.0]).view(1, 4, 1, 1))

@@ -56,7 +56,7 @@ from detection.runtime.output_file import (
 )
 from detection.runtime.parallel.many_images import ImageResult
 from detection.runtime.parallel.ordered_map import available_cores
-from detection.runtime.second_process import compiled_process, compiling_ahead
+from detection.runtime.second_process import compiled_process, compiling_ahead, has_machine_code
 from detection.sources.picture import Picture
 from detection.sources.pictures import Collection, Source, source_pictures
 from detection.structures.results.drawing import draw_detections
@@ -84,6 +84,7 @@ PATIENCE = 8.0
 """Seconds until a user is told what takes so long at the first run."""
 
 FIRST_RUN = "still at work; the first run on a machine compiles loops, which takes some 20 seconds"
+SLOW_START = "still at work; other programs seem to keep the processor busy"
 
 
 def run() -> None:
@@ -148,21 +149,26 @@ def detect(sources: list[Source], options: argparse.Namespace, records: list[Rec
         if options.json is not None:
             write_records(options.json, records)
         return
-    second = _compiling(options, is_single=is_single) if second_process else nullcontext()
-    with second, explaining_slow_start(quiet=options.quiet) as started:
+    modules = find_compiled_modules(options.config)
+    second = _compiling(modules, is_single=is_single) if second_process else nullcontext()
+    with second, explaining_slow_start(modules, quiet=options.quiet) as started:
         _detect_in_all(sources, options, records, inputs, exports, started=started)
 
 
-def _compiling(options: argparse.Namespace, *, is_single: bool) -> AbstractContextManager[None]:
-    """Return a context in which another process loads or compiles loops, where that saves time."""
-    modules = find_compiled_modules(options.config)
+def _compiling(modules: Sequence[str], *, is_single: bool) -> AbstractContextManager[None]:
+    """Return a context in which another process loads or compiles the loops of modules, where that saves time."""
     return compiled_process(modules) if is_single and available_cores() > 1 else compiling_ahead(modules[1:])
 
 
 @contextmanager
-def explaining_slow_start(*, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Tell the user why the first image takes so long, unless the yielded function is called within `PATIENCE`."""
-    note = Timer(PATIENCE, tell, [FIRST_RUN])
+def explaining_slow_start(modules: Sequence[str], *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Tell the user why the first image takes so long, unless the yielded function is called within `PATIENCE`.
+
+    Args:
+        modules: import paths of the modules whose loops are compiled at the first run.
+        quiet: True to tell nothing.
+    """
+    note = Timer(PATIENCE, tell, [SLOW_START if all(map(has_machine_code, modules)) else FIRST_RUN])
     note.daemon = True  # an error ends the process at once
     if not quiet:
         note.start()

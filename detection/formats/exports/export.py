@@ -10,6 +10,7 @@ import numpy as np
 
 from detection.errors import InputError
 from detection.runtime.output_file import Inputs, require_replaceable, require_writable
+from detection.sources.files import IMAGE_SUFFIXES
 from detection.structures.arrays import Image
 from detection.structures.boxes import clip_boxes
 from detection.structures.detections import Detections
@@ -95,6 +96,8 @@ class FileExport(Export):
 
     def _check_target(self) -> None:
         self._check_file(self.target)
+        if self.target.suffix.lower() in IMAGE_SUFFIXES:
+            raise InputError(f"{self.target}: expected another name than that of an image")
         require_writable(self.target)
 
     def _file_name(self, item: DetectedImage) -> str:

@@ -287,7 +287,10 @@ def test_a_slow_first_run_is_explained(detect: Detect, photo: Path, monkeypatch:
     monkeypatch.setattr(command, "load_detector", loads_slowly)
     _, _, quick = detect(photo, "--no-image")
     monkeypatch.setattr(command, "PATIENCE", 0.01)
-    _, _, err = detect(photo, "--no-image")
     _, _, quiet = detect(photo, "--no-image", "--quiet")
     assert quick == quiet == ""
-    assert err == f"detect: {command.FIRST_RUN}\n"
+    for compiled, note in ((False, command.FIRST_RUN), (True, command.SLOW_START)):
+        monkeypatch.setattr(command, "find_compiled_modules", lambda _: ["a module"])
+        monkeypatch.setattr(command, "has_machine_code", lambda _, compiled=compiled: compiled)
+        _, _, err = detect(photo, "--no-image")
+        assert err == f"detect: {note}\n"

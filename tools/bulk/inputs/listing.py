@@ -44,7 +44,7 @@ def _files(address: str) -> list[tuple[str, str, int]]:
     found = find_store(address)
     root, details = attempt(lambda: _list(found), address)
     if not details:
-        raise InputError(f"{address}: expected a file, a folder or a pattern, got no such file")
+        raise InputError(f"{address}: expected a file, a folder or a pattern, found no file there")
     files = []
     for path, detail in details.items():
         name = path.removeprefix(root).lstrip("/")

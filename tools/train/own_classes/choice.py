@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from detection.calibration import BetaCalibration
@@ -56,4 +57,5 @@ def with_threshold(detector: Detector, split: ScoredSplit, rule: str) -> Detecto
     """Return the detector with the score threshold that gives the best F1 on a split."""
     best = best_f1_overall(split.measure(all_detections(detector), rule))
     threshold = best.score_threshold if best.f1 > 0 else USUAL_THRESHOLD
-    return replace(detector, score_threshold=round(float(threshold), 4))
+    # Rounded down, because the threshold is the score of a detection that has to be shown.
+    return replace(detector, score_threshold=math.floor(float(threshold) * 1e4) / 1e4)

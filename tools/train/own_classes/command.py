@@ -188,7 +188,8 @@ class OwnClasses:
             members=options.members,
         )
         if plan.steps == FEWEST_STEPS:
-            print(f"    {options.time} is short for {plan.steps} steps, the fewest that are useful; it may take longer")
+            training = timedelta(seconds=round(plan.steps * plan.step_seconds * options.members))
+            print(f"    {plan.steps} steps are the fewest that are useful; they alone take {training}")
         limit = timedelta(seconds=round(max(self.seconds, 2 * plan.steps * plan.step_seconds)))
         values |= {"max_steps": plan.steps, "batch_size": plan.batch, "precision": speed.precision}
         values |= {"max_time": f'"{clock(limit)}"'}

@@ -69,6 +69,13 @@ def test_an_input_is_never_replaced(kind: type[Export], tmp_path: Path) -> None:
         kind(Path(item.name), inputs=identify([Path(item.name)]), overwrite=True)
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_with_the_name_of_an_image_is_refused(kind: type[Export], tmp_path: Path) -> None:
+    """The next run over the folder would take it for a broken image."""
+    with pytest.raises(InputError, match=r"page\.PNG: expected another name than that of an image"):
+        kind(tmp_path / "page.PNG", inputs={}, overwrite=True)
+
+
 @pytest.mark.parametrize("kind", [YoloFolder, VocFolder])
 def test_a_picture_in_the_folder_itself_is_never_replaced(kind: type[Export], tmp_path: Path) -> None:
     folder = tmp_path / "found" / ("images" if kind is YoloFolder else "JPEGImages")

@@ -104,11 +104,11 @@ def test_row_without_a_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("{0}/missing", "expected a file, a folder or a pattern, got no such file"),
-        ("{0}/*.png", "expected a file, a folder or a pattern, got no such file"),
+        ("{0}/missing", "expected a file, a folder or a pattern, found no file there"),
+        ("{0}/*.png", "expected a file, a folder or a pattern, found no file there"),
         ("{0}", "expected images, or archives or parquet files with some"),
         ("nonsense://bucket/a", "expected a path or the address of a store, got: "),
-        ("memory://nothing/there", "expected a file, a folder or a pattern, got no such file"),
+        ("memory://nothing/there", "expected a file, a folder or a pattern, found no file there"),
     ],
 )
 def test_nothing_there(address: str, reason: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from detection.structures.arrays import FloatArray
 from detection.structures.contracts import Proposals, RegionScores
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_index, split_objects
-from tools.train.own_classes.choice import USUAL_THRESHOLD, choose_settings
+from tools.train.own_classes.choice import USUAL_THRESHOLD, choose_settings, with_threshold
 from tools.train.own_classes.scored_split import ScoredImage, ScoredSplit
 
 SIZE = (100, 100)
@@ -58,6 +58,14 @@ def test_no_preference_where_scores_are_right() -> None:
     chosen = choose_settings(detector(), scored([0.1] * 8), "voc")
     shown = [chosen.suppress(image.boxes, image.scores, image.size) for image in scored([0.1] * 8).images]
     assert [detections.boxes.tolist() for detections in shown] == [[[10.0, 10.0, 90.0, 90.0]]] * 8
+
+
+def test_threshold_shows_the_detection_that_it_was_taken_from() -> None:
+    split = scored([0.1] * 4)
+    for image in split.images:
+        image.scores.probabilities[0] = [1 - 0.88926, 0.88926]
+    threshold = with_threshold(detector(), split, "voc").score_threshold
+    assert 0.889 < threshold <= 0.88926
 
 
 def test_nothing_to_choose_by() -> None:

@@ -200,6 +200,8 @@ def _detect_in_all(
     clip = Clip(options.video_output, every=options.every) if options.video_output is not None else None
     paths = None if options.no_image or clip is not None else PicturePaths(options.output, inputs)
     detector = _load_detector(options)
+    if paths is not None:
+        paths.create_folder()
     is_own = partial(is_marked_png, command=NAME)
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
     results = detector.stream(chain.from_iterable(map(source_pictures, sources)), errors="return")

@@ -1,6 +1,8 @@
 """`PicturePaths`: the paths of annotated pictures, of which no two are equal and none is a file that is read."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
@@ -14,24 +16,32 @@ class PicturePaths:
     """Chooses a path for the annotated picture of each image, in the order in which they are asked for.
 
     Args:
-        folder: where the pictures are written, which is created; None writes each into the folder of its image.
+        folder: where the pictures are written; None writes each into the folder of its image.
         inputs: the files that are read.
 
     Raises:
-        InputError: naming the folder, if it cannot be created or written to.
+        InputError: naming the folder, if it cannot be written to, or not be created.
     """
 
     def __init__(self, folder: Path | None, inputs: Inputs) -> None:
-        try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-        except OSError as error:
-            raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None
         self._folder = folder
         self._inputs = inputs
         self._taken: set[Path] = set()
+        if folder is not None:
+            with naming_folder(folder):
+                path = folder.absolute()
+                with tempfile.TemporaryFile(dir=next(place for place in (path, *path.parents) if place.exists())):
+                    pass
+
+    def create_folder(self) -> None:
+        """Create the folder of the pictures.
+
+        Raises:
+            InputError: naming the folder, if it cannot be created.
+        """
+        if self._folder is not None:
+            with naming_folder(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
 
     def choose(self, picture: Picture) -> Path:
         """Return a path that was not chosen before; equal names get numbers."""
@@ -43,3 +53,12 @@ class PicturePaths:
         )
         self._taken.add(path)
         return path
+
+
+@contextmanager
+def naming_folder(folder: Path) -> Iterator[None]:
+    """Raise an `InputError` that names the folder in place of an error of the system."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None

@@ -197,7 +197,7 @@ def test_bad_input_is_told_before_the_networks_are_loaded(
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("the networks are loaded")
 
-    monkeypatch.setattr("classifier.scoring.loaded_network.load_region_network", refuse)
+    monkeypatch.setattr("classifier.scoring.tensor_network.load_region_network", refuse)
     monkeypatch.setattr("proposals.multibox.proposer.load_multibox", refuse, raising=False)
     (work / "bad.jpg").write_bytes(photo.read_bytes()[:500])
     (work / "list.txt").touch()

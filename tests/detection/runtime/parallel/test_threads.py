@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,6 +25,7 @@ def test_the_number_of_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_pytorch_each_thread_has_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "loaded_torch", lambda: None)
+    monkeypatch.setattr(threads, "_own", threading.local())  # other tests may have set the number of this thread
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     with ThreadPoolExecutor(1) as pool:
         pool.submit(set_thread_count, 3).result()

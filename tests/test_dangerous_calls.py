@@ -17,6 +17,8 @@ PACKAGES = ("detection", "proposals", "classifier", "tools", "configs")
 OWN_PICKLES = {
     "detection/runtime/portable.py": "a detector is copied within the memory of this process",
     "detection/runtime/second_process.py": "the pipe leads to a process that this one has started",
+    "tools/bulk/ray_engine.py": "Ray, which reads pickles itself, carries them between the processes of one run",
+    "tools/bulk/ray_workers.py": "as above",
 }
 """The files that read pickles, and why these come from nowhere else."""
 

@@ -16,7 +16,8 @@ import pytest
 
 from tests.docs.markdown import ROOT, shell_commands
 
-FILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+FOLDER = ROOT / "requirements" / "docker"
+FILES = sorted(FOLDER.glob("*.Dockerfile"))
 
 KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "RUN", "USER", "WORKDIR"}
 """The instructions of Dockerfiles that ours need."""
@@ -100,9 +101,9 @@ def test_what_is_installed_and_run_exists(path: Path) -> None:
 
 
 def test_page_names_the_files() -> None:
-    commands = list(shell_commands((ROOT / "docker/README.md").read_text(encoding="utf-8")))
+    commands = list(shell_commands((FOLDER / "README.md").read_text(encoding="utf-8")))
     builds = [words[words.index("--file") + 1] for words in commands if words[:2] == ["docker", "build"]]
-    assert builds == [f"docker/{path.name}" for path in FILES]
+    assert builds == [f"requirements/docker/{path.name}" for path in FILES]
 
 
 def test_faults_are_found(tmp_path: Path) -> None:

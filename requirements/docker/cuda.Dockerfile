@@ -1,4 +1,4 @@
-# Detection, the service, training and the export on NVIDIA GPUs; docker/README.md shows how to build and run it.
+# Detection, the service, training and the export on NVIDIA GPUs; README.md beside this file shows how to build and run it.
 # PyTorch brings the libraries of CUDA along, so the base image needs none of them. The machine needs NVIDIA's driver.
 FROM python:3.12-slim-bookworm
 

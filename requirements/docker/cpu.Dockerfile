@@ -1,4 +1,4 @@
-# Detection and the service on a CPU; docker/README.md shows how to build and run it.
+# Detection and the service on a CPU; README.md beside this file shows how to build and run it.
 FROM python:3.12-slim-bookworm
 
 # What OpenCV's windows are linked with; detection opens none, but cannot be imported without.

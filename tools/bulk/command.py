@@ -138,7 +138,7 @@ def report(output: OutputFolder) -> int:
     """Print what the folder holds, and return the exit status."""
     parts = output.manifest.finished.values()
     images, errors = (sum(getattr(part, name) for part in parts) for name in ("rows", "errors"))
-    print(f"{output.path}: {images} images in {len(parts)} partitions")
+    print(f"{output.path}: {images} images in {len(parts)} partition{'' if len(parts) == 1 else 's'}")
     if errors:
         first = output.first_error()
         print(f"{COMMAND}: {errors} of them have an error in place of detections; the first: {first}", file=sys.stderr)

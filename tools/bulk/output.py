@@ -115,8 +115,8 @@ def _read_earlier(path: Path, expected: Manifest) -> Manifest | None:
         if difference is not None:
             name, wanted, stored = difference
             raise InputError(
-                f"{path}: expected results of this software, detector and list of images, got others: {name} is "
-                f"{stored} there and {wanted} now; choose another folder"
+                f"{path}: this folder has results of another run: {name} was {stored}, and is {wanted} now; choose "
+                "another --output"
             )
     return earlier
 

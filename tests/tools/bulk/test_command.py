@@ -153,21 +153,21 @@ def test_other_detector_images_or_version(  # noqa: PLR0917
         capsys.readouterr()
         assert run(photos, tmp_path / "found", *more) == 1
         err = capsys.readouterr().err
-        assert err.startswith(f"detect-dataset: {tmp_path}/found: expected results of this software, detector and list")
-        assert f"got others: {name}" in err
+        assert err.startswith(f"detect-dataset: {tmp_path}/found: this folder has results of another run")
+        assert f"of another run: {name}" in err
         assert files(tmp_path / "found") == before
 
     refused("partition_size", "--partition-size", 4)
     refused("detector", "--score-threshold", 0.3)
     with monkeypatch.context() as context:
         context.setattr("tools.bulk.plan.__version__", "99.0")
-        refused("inception_rcnn is 0.1.0 there and 99.0 now")
+        refused("inception_rcnn was 0.1.0, and is 99.0 now")
     settings = yaml.safe_load(detector_config.read_text())
     detector_config.write_text(yaml.safe_dump(settings | {"nms_iou_threshold": 0.1}))
-    refused("detector is ")
+    refused("detector was ")
     detector_config.write_text(yaml.safe_dump(settings))
     (Path(photos) / "new.png").write_bytes(b"")
-    refused("images is 8 there and 9 now")
+    refused("images was 8, and is 9 now")
 
 
 def test_folder_of_others_stays(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:

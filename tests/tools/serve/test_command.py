@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -55,11 +54,19 @@ def test_stops_after_the_request_that_has_begun(service: Service, photo: Path, n
     def send() -> None:
         responses.append(service.client.post("/detect", content=photo.read_bytes(), params={"threshold": "0.01"}))
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    with httpx.Client(base_url=service.client.base_url) as other:
-        while "detect_waiting 1.0" not in other.get("/metrics").text:
-            time.sleep(0.005)
+    def begin() -> threading.Thread:
+        """Return the thread of a request that has begun and not ended; one that was too fast to be seen is repeated."""
+        with httpx.Client(base_url=service.client.base_url) as other:
+            for _ in range(50):
+                responses.clear()
+                thread = threading.Thread(target=send)
+                thread.start()
+                while thread.is_alive():
+                    if "detect_waiting 1.0" in other.get("/metrics").text:
+                        return thread
+        raise AssertionError("expected a request that takes long enough")
+
+    thread = begin()
     service.process.send_signal(number)
     out, err = service.process.communicate(timeout=300)
     thread.join()

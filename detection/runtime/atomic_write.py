@@ -10,7 +10,7 @@ from pathlib import Path
 from detection.errors import InputError
 
 _PREFIX = ".unfinished-"
-"""What the names of temporary files begin with."""
+"""The names of temporary files begin with this text."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:

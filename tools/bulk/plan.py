@@ -49,7 +49,7 @@ class DetectorChoice(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides about the detections: the content of the YAML file, with the CRC-32 of each file it names."""
+        """The content of the YAML file, with the CRC-32 of each file that it names, which decide what is found."""
         content = read_yaml(find_config(self.config or DEFAULT_CONFIG, DETECTOR_FILE))
         described: dict[str, Any] = _described(content)
         return described | dict(self.overrides)

@@ -29,7 +29,7 @@ as there are cores, the operating system divides each core as the work comes."""
 
 
 class ClusterOptions(NamedTuple):
-    """How the cluster is used.
+    """The options of the cluster.
 
     Attributes:
         address: of a cluster that runs, "auto" for that of this machine; None starts one on this machine.

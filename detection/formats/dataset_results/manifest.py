@@ -30,7 +30,7 @@ class FinishedPartition:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What makes the rows of a folder what they are, and the partitions that are finished.
+    """The versions, settings and classes that the rows of a folder depend on, and the finished partitions.
 
     Attributes:
         versions: of the software and of the detector, with the keys `VERSION_NAMES`.

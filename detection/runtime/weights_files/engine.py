@@ -1,4 +1,4 @@
-"""What all engines have in common that compute the network of a weights file: PyTorch, or ONNX Runtime on a CPU.
+"""Functions that both engines use: PyTorch, and ONNX Runtime on a CPU, which compute the networks of weights files.
 
 This module does not import PyTorch, which a light installation does not have.
 """

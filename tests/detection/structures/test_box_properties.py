@@ -1,4 +1,4 @@
-"""What holds for all boxes: properties of IoU, suppression and voting, tried on boxes that hypothesis invents."""
+"""Properties of IoU, suppression and voting that all boxes have, tried on boxes that hypothesis invents."""
 
 from __future__ import annotations
 

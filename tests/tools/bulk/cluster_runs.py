@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"}
 
 KINDS = ("driver", "worker", "node")
-"""What is killed: the command itself, one of its workers, or the second node with all of its workers."""
+"""The processes to kill: the command itself, one of its workers, or the second node with all of its workers."""
 
 
 class TwoNodes:

@@ -1,4 +1,4 @@
-"""What happens if training.yaml is changed after files were made with it."""
+"""A change of training.yaml is refused after files were made with it, and the message names these files."""
 
 from __future__ import annotations
 

@@ -158,6 +158,8 @@ from detection.runtime.parallel.many_images import ONE_BY_ONE
 from detection.structures.contracts import Proposals
 from detection.structures.detections import Detections
 
+signal.signal({int(number)}, signal.SIG_DFL)  # nohup has tests ignore SIGHUP
+
 class Stopping(detector.Detector):
     def __init__(self):
         self.scored = 0

@@ -23,7 +23,7 @@ from tools.bulk.stages import TolerantStages, result_row
 
 
 class WorkerSetup(NamedTuple):
-    """What a worker needs to know.
+    """The settings that a worker loads its stages with.
 
     Attributes:
         choice: the detector, which the worker loads from the files of its machine.

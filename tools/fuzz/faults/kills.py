@@ -29,7 +29,7 @@ RUNS = 3
 
 @dataclass
 class KillReport:
-    """What the kills of a job did: how many runs were killed before their end, and which runs gave another result."""
+    """The number of runs of a job that were killed before their end, and the runs that gave another result."""
 
     kills: int = 0
     ended_before: int = 0

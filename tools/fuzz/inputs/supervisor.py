@@ -13,7 +13,7 @@ from typing import IO, Any
 from detection.runtime.child_process import child_environment, module_command
 
 START_SECONDS = 900.0
-"""What the start of a worker may take, which compiles loops on a new machine."""
+"""The seconds in which a worker has to start; it compiles loops on a new machine."""
 
 WAIT = 60.0
 """A worker that says nothing for the limit of its kind times this has hung. The limit is of processor time, and other
@@ -28,7 +28,7 @@ MAX_GROWTH = 150.0
 
 @dataclass
 class Report:
-    """What became of the inputs of a kind; `faults` are pairs of the number of an input and a description."""
+    """The results of reading the inputs of a kind; `faults` are pairs of the number of an input and a description."""
 
     kind: str
     count: int = 0

@@ -1,4 +1,4 @@
-"""What the fuzzer reads: a kind of input, with the function that makes a damaged one and the function that reads it."""
+"""`Target`, a kind of damaged input, which it writes and reads; `Limits` are those of reading one input."""
 
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ class Target(Protocol):
 
 
 class Limits(NamedTuple):
-    """What the reading of one input may take: seconds of processor time, and MiB of memory on top of the process."""
+    """The limits of the reading of an input: seconds of processor time, and MiB of memory on top of the process."""
 
     seconds: float
     mebibytes: float

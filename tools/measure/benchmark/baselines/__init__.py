@@ -1,1 +1,1 @@
-"""What the benchmarks compare with: other detectors, other programs for evaluation, other engines."""
+"""The baselines of the benchmarks: other detectors, other programs for evaluation, other engines."""

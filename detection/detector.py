@@ -48,7 +48,7 @@ class Detector:
         classify: scores the boxes for each class.
         score_threshold: detections with a lower score are dropped, 0-1.
         nms_iou_threshold: of two detections of a class with an IoU above this, the one with the lower score is dropped.
-        max_detections: the largest number of detections in an image; the best are kept.
+        max_detections: the largest number of detections in an image, at least 1; the best are kept.
         classes: the names of the classes to find; None for all.
         part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
             its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
@@ -59,7 +59,7 @@ class Detector:
             applies; without it, the probabilities are the scores.
 
     Raises:
-        ValueError: if a threshold lies outside 0-1 or `max_detections` is negative.
+        ValueError: if a threshold lies outside 0-1 or `max_detections` is less than 1.
     """
 
     propose: Proposer
@@ -78,8 +78,8 @@ class Detector:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
-        if self.max_detections < 0:
-            raise ValueError(f"max_detections must be at least 0, got {self.max_detections}")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, got {self.max_detections}")
         if self.classes is not None:
             find_labels(self.classes, self.class_names)  # raises an error for a wrong name
 
@@ -183,7 +183,7 @@ class Detector:
             wanted = np.isin(np.arange(len(self.class_names)), find_labels(self.classes, self.class_names))
             class_scores = np.where(wanted, class_scores, np.float32(-1))  # which is below every threshold
         rows, labels = self._select(class_boxes, class_scores)
-        guesses = None if len(rows) or not self.max_detections else self._guess(class_boxes, class_scores)
+        guesses = None if len(rows) else self._guess(class_boxes, class_scores)
         best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
         if self.voting_iou is not None:
             for label in np.unique(labels):

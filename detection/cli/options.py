@@ -135,12 +135,12 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         help=f"show detections from this score on; default: the value in the file of the detector, {THRESHOLD} in "
         "the shipped detector.yaml",
     )
-    parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
+    parser.add_argument("--max-detections", type=_positive, metavar="N", help="show at most the best N of an image")
     parser.add_argument(
-        "--every", type=_step, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
+        "--every", type=_positive, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
     )
     parser.add_argument(
-        "--tile", type=_step, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
+        "--tile", type=_positive, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
     )
     parser.add_argument(
         "--overlap",
@@ -203,16 +203,10 @@ def _share_of_tile(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-
-
-def _step(text: str) -> int:
-    if (number := _count(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return number
+def _positive(text: str) -> int:
+    if text.isdecimal() and (number := int(text)) > 0:
+        return number
+    raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
 
 
 def _clip_path(text: str) -> Path:

@@ -53,7 +53,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     parser.add_argument("--score-threshold", type=ClosedUnitInterval | None, help="keep detections from this score on")
-    parser.add_argument("--max-detections", type=whole(0, 100_000) | None, help="keep at most this many an image")
+    parser.add_argument("--max-detections", type=whole(1, 100_000) | None, help="keep at most this many an image")
     parser.add_argument("--partition-size", type=Count, default=1000, help="images in a parquet file")
     parser.add_argument("--key-column", type=str, default="key", help="column with the key of each image")
     parser.add_argument("--image-column", type=str, default="image", help="column with the bytes of each image file")

@@ -143,6 +143,7 @@ PROPOSE, CLASSIFY = ("propose", "init_args"), ("classify", "init_args")
         pytest.param((1,), 3, "1", id="key that is no text"),
         pytest.param(("score_threshold",), "high", "score_threshold", id="text for a number"),
         pytest.param(("max_detections",), 1.5, "max_detections", id="fraction for a count"),
+        pytest.param(("max_detections",), 0, "max_detections must be at least 1, got 0", id="no detections"),
         pytest.param((*PROPOSE, "width"), "wide", "width", id="text for a number of a stage"),
         pytest.param((*PROPOSE, "scales"), [50, 100.5], "scales", id="fraction in a list of counts"),
         pytest.param((*CLASSIFY, "precision"), "float7", "precision", id="none of the choices"),

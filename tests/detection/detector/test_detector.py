@@ -100,7 +100,6 @@ def test_score_threshold_is_passed_on() -> None:
 
 def test_limit_is_passed_on() -> None:
     assert detect(max_detections=1) == [("red", 1, 0)]
-    assert detect(max_detections=0) == []
 
 
 def test_defaults() -> None:
@@ -210,9 +209,10 @@ def test_thresholds_outside_0_to_1_are_refused(name: str, value: float) -> None:
         Detector(Proposer(THREE), ColourClassifier(), **thresholds)
 
 
-def test_negative_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_detections must be at least 0, got -1"):
-        Detector(Proposer(THREE), ColourClassifier(), max_detections=-1)
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limit_below_1_is_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match=f"max_detections must be at least 1, got {limit}"):
+        Detector(Proposer(THREE), ColourClassifier(), max_detections=limit)
 
 
 def test_thresholds_of_0_and_1_are_allowed() -> None:

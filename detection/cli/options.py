@@ -1,7 +1,6 @@
 """The options of the command `detect`, its help, and completion in a shell."""
 
 import argparse
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,14 +35,26 @@ EXAMPLES = """examples:
                                                 write a list, and a data set to correct and to train with
 """
 
+OTHER_COMMANDS = """other commands, each with its own --help:
+  more images  detect-dataset (data sets of any size), detect-serve (a service over HTTP)
+  training     detect-train (classes of your own, and experiments), detect-train-multibox, detect-train-rcnn-heads,
+               detect-plot-training
+  measuring    detect-evaluate (a detector on a data set), detect-evaluate-classifier, detect-evaluate-members,
+               detect-evaluate-photos, detect-experiments, detect-coverage, detect-calibrate-cascade,
+               detect-calibrate-scores, detect-picture-network
+  speed        detect-env (this machine), detect-benchmark
+  data         detect-check-dataset, detect-split-dataset, detect-propose, detect-cut-out-objects
+  weights      detect-export (ONNX files), detect-import-torchvision, detect-import-caffe,
+               detect-fold-response-norm, detect-start-from-classes
+"""
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help ends with examples and the names of the other commands of this distribution."""
+    """A parser whose help states the score threshold of the shipped detector, and whose errors are one line."""
 
     def format_help(self) -> str:
-        """Return the help. The threshold and the list of commands are read only now, as it takes time."""
+        """Return the help. The threshold is read only now, as it takes time."""
         self.state_threshold()
-        self.epilog = f"{EXAMPLES}\n{_other_commands(self.prog)}".strip()
         return super().format_help()
 
     def state_threshold(self) -> None:
@@ -103,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=NAME,
         description="Find objects in photos, and draw and list them.",
         usage="%(prog)s IMAGE [IMAGE ...] [options]",
+        epilog=f"{EXAMPLES}\n{OTHER_COMMANDS}",
         allow_abbrev=False,
         formatter_class=HelpFormatter,
     )
@@ -135,12 +147,12 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         help=f"show detections from this score on; default: the value in the file of the detector, {THRESHOLD} in "
         "the shipped detector.yaml",
     )
-    parser.add_argument("--max-detections", type=_positive, metavar="N", help="show at most the best N of an image")
+    parser.add_argument("--max-detections", type=_count, metavar="N", help="show at most the best N of an image")
     parser.add_argument(
-        "--every", type=_positive, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
+        "--every", type=_count, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
     )
     parser.add_argument(
-        "--tile", type=_positive, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
+        "--tile", type=_count, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
     )
     parser.add_argument(
         "--overlap",
@@ -175,19 +187,6 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--quiet", action="store_true", help="print errors only")
 
 
-def _other_commands(own_name: str) -> str:
-    """Return a paragraph with the names of the other commands, or "" if the distribution is not installed."""
-    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
-
-    try:
-        scripts = distribution("inception-rcnn").entry_points.select(group="console_scripts").names
-    except PackageNotFoundError:  # the source is on the path without being installed
-        return ""
-    names = ", ".join(sorted(scripts - {own_name}))
-    text = f"Other commands, each with its own --help: {names}"
-    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
-
-
 def _share(text: str) -> float:
     try:
         if 0 <= (value := float(text)) <= 1:
@@ -203,7 +202,7 @@ def _share_of_tile(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> int:
+def _count(text: str) -> int:
     if text.isdecimal() and (number := int(text)) > 0:
         return number
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.configuration import deny_dangerous_imports
 from detection.errors import InputError, is_out_of_memory
+from tools.command.help_text import HelpFormatter
 
 deny_dangerous_imports()
 
@@ -25,7 +26,7 @@ class OptionParser(ArgumentParser):
     """
 
     def __init__(self, *arguments: Any, allow_abbrev: bool = False, **options: Any) -> None:
-        super().__init__(*arguments, allow_abbrev=allow_abbrev, **options)
+        super().__init__(*arguments, allow_abbrev=allow_abbrev, **({"formatter_class": HelpFormatter} | options))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End the command with status 2 and one line; a parser within another raises an `ArgumentError` instead."""

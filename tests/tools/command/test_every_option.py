@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,12 @@ def test_wrong_values_are_refused_by_the_parser_in_one_line_or_taken(capsys: pyt
 @pytest.mark.parametrize("name", [*all_commands()])
 def test_no_command_takes_abbreviated_options(name: str) -> None:
     assert not all_commands()[name].parser.allow_abbrev
+
+
+@pytest.mark.parametrize("name", [*all_commands()])
+def test_help_describes_values_in_words(name: str) -> None:
+    text = all_commands()[name].parser.format_help()
+    assert not re.search(r"type:|lambda|_and_le|<class|<function|Literal\[", text)
 
 
 PATHS = {"config", "data", "detections", "ground-truth", "ground_truth", "blacklist", "weights", "source", "classes"}

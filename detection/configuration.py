@@ -16,7 +16,7 @@ from detection.datasets.files.text_file import is_file, read_text
 from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.runtime.weights_files.engine import has_torch
+from detection.runtime.weights_files.engine import DEVICE_NAMES, has_torch, is_device_name
 
 DETECTOR_FILE = "detector.yaml"
 """The file that describes a detector in the folder that `detect-train DATA` writes."""
@@ -70,6 +70,8 @@ def load_detector(
         tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
         settings |= {"propose": {"class_path": "detection.sources.tiles.TiledProposer", "init_args": tiled}}
     if device not in (None, "cpu"):
+        if not is_device_name(device):
+            raise InputError(f"device {device}: expected {DEVICE_NAMES}")
         if not has_torch():
             raise InputError(f"device {device}: expected cpu, because PyTorch is not installed; pip install torch")
         from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time

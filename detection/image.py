@@ -113,6 +113,18 @@ def _naming(source: str) -> Iterator[None]:
 
 
 @contextmanager
+def _naming_damage() -> Iterator[None]:
+    """Say for errors of Pillow that the file is damaged, unless it is of a kind that Pillow does not support."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or getattr(error, "strerror", None) or text.lower().startswith("unsupported"):
+            raise
+        raise ValueError(f"a file that is cut short or damaged ({text or type(error).__name__})") from error
+
+
+@contextmanager
 def _without_warnings() -> Iterator[None]:
     """Ignore the warnings of Pillow within the block, also where `python -W error` turns them into errors.
 
@@ -156,7 +168,9 @@ def _open(file: BinaryIO, max_pixels: int | None = None) -> PIL.Image.Image:
     reader = next((reader for start, reader in _FORMATS.items() if re.match(start, header, re.DOTALL)), None)
     if reader is None:
         raise ValueError(f"a file that is not JPEG, PNG, WebP, BMP or TIFF (it starts with {header!r})")
-    image = reader(file)
+    with _naming_damage():
+        _require_whole_webp(file, header)
+        image = reader(file)
     width, height = image.size
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
     if width * height > limit:
@@ -164,11 +178,22 @@ def _open(file: BinaryIO, max_pixels: int | None = None) -> PIL.Image.Image:
     return image
 
 
+def _require_whole_webp(file: BinaryIO, header: bytes) -> None:
+    """Check that a WebP file is as long as its header says; Pillow would only say that there is no decoder."""
+    if not re.match(rb"RIFF....WEBP", header, re.DOTALL):
+        return
+    expected, actual = int.from_bytes(header[4:8], "little") + 8, file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if actual < expected:
+        raise ValueError(f"{actual} of {expected} bytes")
+
+
 def _to_array(image: PIL.Image.Image) -> Image:
     if 0 in image.size:
         raise ValueError("an image without pixels")
     coding = _raw_mode(image)
-    image.load()  # since the orientation may come after the pixels, see `_upright_size`
+    with _naming_damage():
+        image.load()  # since the orientation may come after the pixels, see `_upright_size`
     _check_coding(image, coding)
     inverted = _tag(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
     transparent = image.info.get("transparency")
@@ -218,7 +243,8 @@ def _tag(image: PIL.Image.Image, number: int) -> Any:
 def _upright_size(image: PIL.Image.Image) -> tuple[int, int]:
     """Return (height, width) of the image once its EXIF orientation is applied."""
     if isinstance(image, PngImagePlugin.PngImageFile | TiffImagePlugin.TiffImageFile):
-        image.load()  # a PNG may have its EXIF block behind the pixels, and Pillow itself turns a TIFF when it loads it
+        with _naming_damage():  # a PNG may have its EXIF block behind the pixels, and Pillow turns a TIFF while loading
+            image.load()
     width, height = image.size
     return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 

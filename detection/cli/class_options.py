@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from detection.configuration import load_detector, read_class_names
 from detection.errors import InputError
@@ -29,4 +30,5 @@ def check_classes(chosen: Sequence[str], class_names: Sequence[str]) -> None:
     try:
         find_labels(chosen, class_names)
     except ValueError as error:
-        raise InputError(f"--classes: {error}; detect --list-classes prints all names") from None
+        hint = "; write images before --classes" if any(Path(name).exists() for name in chosen) else ""
+        raise InputError(f"--classes: {error}; detect --list-classes prints all names{hint}") from None

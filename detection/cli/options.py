@@ -9,6 +9,7 @@ from detection import __version__
 from detection.cli.clip import CODECS
 from detection.configuration import DEFAULT_CONFIG, TILE_OVERLAP, read_yaml
 from detection.runtime.output_file import OVERWRITE_HELP
+from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
 
 NAME = "detect"
 
@@ -103,8 +104,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if not (options.images or options.sample or options.list_classes):
-        hint = "; write them before --classes, or behind --classes ... --" if options.classes else ""
-        parser.error(f"expected IMAGE, one or more image files, folders or patterns, or --sample, got none{hint}")
+        if options.classes:
+            taken = " ".join(options.classes)
+            parser.error(f"expected images before --classes, got none; --classes takes all words behind it: {taken}")
+        parser.error("expected IMAGE, one or more image files, folders or patterns, or --sample, got none")
     return options
 
 
@@ -139,7 +142,7 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    parser.add_argument("--device", type=_device, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
     parser.add_argument(
         "--score-threshold",
         type=_share,
@@ -206,6 +209,12 @@ def _count(text: str) -> int:
     if text.isdecimal() and (number := int(text)) > 0:
         return number
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+
+
+def _device(text: str) -> str:
+    if is_device_name(text):
+        return text
+    raise argparse.ArgumentTypeError(f"expected {DEVICE_NAMES}, got {text!r}")
 
 
 def _clip_path(text: str) -> Path:

@@ -14,7 +14,7 @@ from torch import nn
 from detection.errors import DeviceError, InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
-from detection.runtime.weights_files.engine import Precision, raise_out_of_memory
+from detection.runtime.weights_files.engine import DEVICE_NAMES, Precision, is_device_name, raise_out_of_memory
 
 _PROCESS = os.getpid()
 """The process that imported this module; a fork of it has another number."""
@@ -28,15 +28,21 @@ def find_device(name: str | None) -> torch.device:
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    expected = "expected cpu, or cuda where there is a GPU"
+    if not is_device_name(name):
+        raise InputError(f"device {name}: expected {DEVICE_NAMES}")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= (gpus := torch.cuda.device_count()):
+        there = f"cpu or cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cpu or cuda:0" if gpus else "cpu"
+        raise InputError(f"device {name}: expected {there}, because PyTorch finds {_count_gpus(gpus)}")
     try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise InputError(f"device {name}: {expected}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: {expected}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"device {name}: expected a GPU that works, got: {str(error).splitlines()[0]}") from None
     return device
+
+
+def _count_gpus(number: int) -> str:
+    return {0: "no GPU here", 1: "one GPU here"}.get(number, f"{number} GPUs here")
 
 
 def find_precision(name: Precision | None, device: torch.device, *, can_quantise: bool, source: object) -> Precision:

@@ -25,7 +25,7 @@ def find_labels(names: str | Sequence[str], class_names: Sequence[str]) -> IntAr
         elif _spelling(name) in spellings:
             labels.add(spellings[_spelling(name)])
         else:
-            raise ValueError(f"expected a class of the detector, got '{name}'{_suggestion(name, class_names)}")
+            raise ValueError(f"expected a class of the detector{_suggestion(name, class_names)}, got '{name}'")
     return np.array(sorted(labels), np.int64)
 
 
@@ -43,10 +43,10 @@ def require_same_classes(source: str, names: Sequence[str], other: str, other_na
 
 
 def _suggestion(name: str, class_names: Sequence[str]) -> str:
-    """Return the question whether the user means classes with similar names, or "" if there are none."""
+    """Return the classes with similar names as part of an error message, or "" if there are none."""
     spellings = {_spelling(class_name): class_name for class_name in class_names}
     alike = [spellings[match] for match in get_close_matches(_spelling(name), spellings, n=3, cutoff=0.6)]
-    return f"; did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+    return f", such as {' or '.join(map(repr, alike))}" if alike else ""
 
 
 def _spelling(name: str) -> str:

@@ -193,9 +193,23 @@ def test_folding_refuses_training_mode() -> None:
         fold_batch_norm(GoogLeNet(4, batch_norm=True, width_multiplier=0.125).train())
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "nonsense", "meta", "mps"])
-def test_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(InputError, match=f"device {name}: expected cpu, or cuda where there is a GPU"):
+@pytest.mark.parametrize("name", ["nonsense", "meta", "mps", "", "cuda:", "cuda:-1", "cuda:1234"])
+def test_unknown_device(name: str) -> None:
+    with pytest.raises(InputError, match=f"^device {name}: expected cpu, cuda, or cuda:N for GPU number N$"):
+        find_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "there"),
+    [
+        ("cuda", 0, "cpu, because PyTorch finds no GPU here"),
+        ("cuda:1", 1, "cpu or cuda:0, because PyTorch finds one GPU here"),
+        ("cuda:8", 8, "cpu or cuda:0 to cuda:7, because PyTorch finds 8 GPUs here"),
+    ],
+)
+def test_gpu_that_is_not_there(name: str, gpus: int, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(InputError, match=f"^device {name}: expected {there}$"):
         find_device(name)
 
 

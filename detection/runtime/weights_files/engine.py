@@ -4,6 +4,7 @@ This module does not import PyTorch, which a light installation does not have.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ Precision = Literal["float32", "bfloat16", "int8"]
 float32."""
 
 ONNX_SUFFIX = ".onnx"
+
+DEVICE_NAMES = "cpu, cuda, or cuda:N for GPU number N"
 
 OUT_OF_MEMORY = (
     *("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
@@ -62,6 +65,11 @@ def computable_file(path: Path) -> Path:
 def has_torch() -> bool:
     """Return True if PyTorch is installed."""
     return find_spec("torch") is not None
+
+
+def is_device_name(name: str) -> bool:
+    """Return True if a name is one of `DEVICE_NAMES`; PyTorch knows more, on which no network was tested."""
+    return re.fullmatch(r"cpu(:0)?|cuda(:[0-9]{1,3})?", name) is not None
 
 
 def find_onnx_device(name: str | None, precision: Precision | None, *, stored: Precision, source: object) -> Cpu:

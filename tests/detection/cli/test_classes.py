@@ -34,7 +34,7 @@ def test_chosen_classes(detect: Detect, photo: Path) -> None:
 def test_a_wrong_class_gets_a_suggestion(detect: Detect, photo: Path) -> None:
     status, out, err = detect(photo, "--classes", "cat", "rockett")
     assert (status, out) == (1, "")
-    expected = "expected a class of the detector, got 'rockett'; did you mean 'rocket'?"
+    expected = "expected a class of the detector, such as 'rocket', got 'rockett'"
     assert err == f"detect: --classes: {expected}; detect --list-classes prints all names\n"
 
 
@@ -80,7 +80,13 @@ def test_images_behind_the_classes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--classes", "cat", "photo.jpg"])
     assert caught.value.code == 2
-    assert "write them before --classes" in capsys.readouterr().err
+    expected = "expected images before --classes, got none; --classes takes all words behind it: cat photo.jpg"
+    assert capsys.readouterr().err == f"detect: {expected}; detect --help lists the options\n"
+
+
+def test_an_image_among_the_classes(detect: Detect, photo: Path) -> None:
+    err = detect(photo, "--classes", "cat", photo).err
+    assert err.endswith(f"got '{photo}'; detect --list-classes prints all names; write images before --classes\n")
 
 
 def test_best_guesses_where_nothing_is_found(

@@ -185,6 +185,7 @@ def test_score_threshold_of_zero_is_not_taken_for_none(
         (["a.jpg", "--max-detections", "0"], "--max-detections: expected a whole number of at least 1, got '0'"),
         (["a.jpg", "--max-detections", "-1"], "expected a whole number of at least 1, got '-1'"),
         (["a.jpg", "--max-detections", "2.5"], "expected a whole number of at least 1, got '2.5'"),
+        (["a.jpg", "--device", "foo"], "--device: expected cpu, cuda, or cuda:N for GPU number N, got 'foo'"),
         (["a.jpg", "--colour"], "--colour"),
     ],
 )

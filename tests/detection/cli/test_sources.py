@@ -205,7 +205,7 @@ def test_bad_input_is_told_before_the_networks_are_loaded(
         "missing": ["nowhere.jpg"],
         "damaged": ["bad.jpg"],
         "empty list": ["list.txt"],
-        "missing device": [str(photo), "--device", "quantum"],
+        "missing device": [str(photo), "--device", "cuda:99"],
         "missing configuration": [str(photo), "--config", "nowhere.yaml"],
     }[kind]
     status = main([*arguments, "--json", "-"])

@@ -236,7 +236,7 @@ def test_classes_that_are_not_wanted_are_left_out_before_the_limit() -> None:
 
 def test_a_class_that_the_detector_does_not_know() -> None:
     classify = cast(Classifier, SimpleNamespace(class_names=NAMES))
-    with pytest.raises(ValueError, match="expected a class of the detector, got 'owls'; did you mean 'owl'"):
+    with pytest.raises(ValueError, match="expected a class of the detector, such as 'owl', got 'owls'"):
         Detector(Mock(), classify, classes=["cat", "owls"])
 
 

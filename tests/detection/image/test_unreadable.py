@@ -94,7 +94,7 @@ def test_truncated_file(format_name: str, options: dict[str, Any], share: float,
 
     path.write_bytes(content[: int(len(content) * share)])
 
-    refusal(path)
+    assert "got: a file that is cut short or damaged (" in refusal(path)
 
 
 def test_jpeg_without_its_last_two_bytes_is_an_error(tmp_path: Path) -> None:
@@ -102,6 +102,21 @@ def test_jpeg_without_its_last_two_bytes_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(encode(PIL.Image.fromarray(tiles(STORED)), "JPEG")[:-2])
 
     assert "truncated" in refusal(path)
+
+
+def test_webp_that_is_cut_short_is_told_with_its_length(tmp_path: Path) -> None:
+    content = encode(PIL.Image.fromarray(PIXELS), "WEBP")
+    path = tmp_path / "picture.webp"
+    path.write_bytes(content[:-10])
+    assert refusal(path).endswith(f"cut short or damaged ({len(content) - 10} of {len(content)} bytes)")
+    path.write_bytes(content + b"more")  # which is ignored, as in other formats
+    assert read_image(path).shape == (2, 3, 3)
+
+
+def test_kind_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "picture.bmp"
+    path.write_bytes(b"BM" + bytes(12) + b"\xb7" + bytes(300))
+    assert refusal(path).endswith("got: Unsupported BMP header type (183)")
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ def test_labels(names: str | list[str], expected: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ending"),
-    [("persom", "; did you mean 'person'?"), ("hotdog", "; did you mean 'hot dog' or 'Dog'?"), ("xyz", ""), ("", "")],
+    ("name", "similar"),
+    [("persom", ", such as 'person'"), ("hotdog", ", such as 'hot dog' or 'Dog'"), ("xyz", ""), ("", "")],
 )
-def test_a_wrong_name(name: str, ending: str) -> None:
+def test_a_wrong_name(name: str, similar: str) -> None:
     with pytest.raises(ValueError, match="expected a class of the detector") as caught:
         find_labels(["person", name], NAMES)
-    assert str(caught.value) == f"expected a class of the detector, got '{name}'{ending}"
+    assert str(caught.value) == f"expected a class of the detector{similar}, got '{name}'"

@@ -220,7 +220,7 @@ def test_filter(conditions: dict[str, Any], expected: list[int]) -> None:
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        ({"classes": "caat"}, "expected a class of the detector, got 'caat'; did you mean 'cat'?"),
+        ({"classes": "caat"}, "expected a class of the detector, such as 'cat', got 'caat'"),
         ({"classes": "zebra"}, "expected a class of the detector, got 'zebra'"),
         ({"region": (5, 5, 1, 1)}, "boxes must have x1 <= x2"),
         ({"region": (5, 5)}, r"boxes must have shape \[N, 4\]"),

@@ -119,10 +119,11 @@ def model_card(
     folder: DetectorFolder, results: Mapping[str, SplitResult], *, data_lines: Sequence[str], options: Mapping[str, Any]
 ) -> str:
     """Return the text of README.md."""
+    count = len(results["val"].detector.class_names)
     shown = " ".join(f"--{name} {options[name]}" for name in ("time", "size", "members", "seed"))
     parts = [
         f"# {folder.root.name}",
-        f"A detector of {len(results['val'].detector.class_names)} classes ([classes.txt](classes.txt)), made by:",
+        f"A detector of {count} class{'' if count == 1 else 'es'} ([classes.txt](classes.txt)), made by:",
         f"    detect-train {Path(options['data']).name} {shown}",
         "Its settings are in [training.yaml](training.yaml), its report is [report.html](report.html), and "
         "[pictures.png](pictures.png) shows what it finds. To use it:",

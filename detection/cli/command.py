@@ -23,6 +23,7 @@ from tqdm import tqdm
 from detection.cli.class_options import check_classes, check_classes_early, list_classes
 from detection.cli.clip import Clip
 from detection.cli.image_sources import find_sources, prepare_clip, read_early, tell
+from detection.cli.kept_results import keeping_results
 from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
 from detection.cli.records import Record, are_records, format_table, write_records
@@ -204,27 +205,28 @@ def _detect_in_all(
         paths.create_folder()
     is_own = partial(is_marked_png, command=NAME)
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
-    results = detector.stream(chain.from_iterable(map(source_pictures, sources)), errors="return")
     total = None if any(isinstance(source, Collection) for source in sources) else len(sources)
     progress = tqdm(total=total, unit="image", disable=True if options.quiet or total == 1 else None)
-    try:
-        with closing(results), progress, clip or nullcontext():
-            for result in results:
-                started()
-                picture = None if paths is None or result.error is not None else paths.choose(result.picture)
-                records.append(record := _record(result, picture, check, exports))
-                if clip is not None and result.error is None and (moment := result.picture.moment) is not None:
-                    clip.add(draw_detections(result.image, result.detections), moment.rate)
-                if result.error is None and not options.quiet and options.json != "-":
-                    tqdm.write(format_table(record, result.detections.guesses))
-                progress.update()
-                gc.enable()  # `run` has disabled it
-    finally:
-        with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
-            if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
-                last_writes.callback(write_records, options.json, records)
-            for export in exports:
-                last_writes.callback(export.finish)
+    with keeping_results(options, sources, detector) as stream:
+        results = stream(chain.from_iterable(map(source_pictures, sources)))
+        try:
+            with closing(results), progress, clip or nullcontext():
+                for result in results:
+                    started()
+                    picture = None if paths is None or result.error is not None else paths.choose(result.picture)
+                    records.append(record := _record(result, picture, check, exports))
+                    if clip is not None and result.error is None and (moment := result.picture.moment) is not None:
+                        clip.add(draw_detections(result.image, result.detections), moment.rate)
+                    if result.error is None and not options.quiet and options.json != "-":
+                        tqdm.write(format_table(record, result.detections.guesses))
+                    progress.update()
+                    gc.enable()  # `run` has disabled it
+        finally:
+            with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
+                if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
+                    last_writes.callback(write_records, options.json, records)
+                for export in exports:
+                    last_writes.callback(export.finish)
 
 
 def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:

@@ -99,6 +99,8 @@ from detection.structures.contracts import Proposals
 from detection.runtime.parallel.many_images import Parallelism
 
 class Endless(detector.Detector):
+    class_names = ("cat",)
+
     def __init__(self):
         pass
 

@@ -73,7 +73,7 @@ def run(module: str, *arguments: str) -> None:
     """
     # Lightning's warnings are about code, which a user of the command cannot change.
     environment = child_environment() | {"PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(module_command(STEP, module, *arguments), env=environment)
+    process = subprocess.Popen(module_command(STEP, module, *arguments), env=environment, stdin=subprocess.PIPE)
     try:
         status = process.wait()
     except KeyboardInterrupt:
@@ -82,6 +82,8 @@ def run(module: str, *arguments: str) -> None:
         raise
     finally:
         process.kill()  # does nothing if the process has ended; else Ctrl-C was pressed again
+        if process.stdin is not None:
+            process.stdin.close()
     if status == 1:
         sys.exit(status)
     if status:

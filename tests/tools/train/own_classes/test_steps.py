@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from detection.errors import InputError
+from detection.runtime.child_process import child_environment
 from tests.tools.train.own_classes import waiting_command
 from tools.train.own_classes.steps import run
 
@@ -35,6 +38,22 @@ def test_ctrl_c_ends_the_step_first_and_without_a_line(tmp_path: Path, capfd: py
     thread.join()
     assert ended.exists()
     assert capfd.readouterr().err == ""
+
+
+def test_a_step_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    """Otherwise the step and that of the next command would write to the same files."""
+    begun = tmp_path / "begun"
+    call = f"run({waiting_command.__name__!r}, {str(begun)!r}, {str(tmp_path / 'ended')!r})"
+    code = f"from tools.train.own_classes.steps import run; {call}"
+    command = subprocess.Popen([sys.executable, "-c", code], env=child_environment(), stdout=subprocess.PIPE)
+    limit = time.monotonic() + WAIT
+    while not begun.exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    command.kill()
+    start = time.monotonic()
+    command.communicate()  # which waits for all processes that have the pipe
+    assert begun.exists()
+    assert time.monotonic() - start < waiting_command.SECONDS / 2
 
 
 def test_a_step_that_is_killed_is_named(tmp_path: Path) -> None:

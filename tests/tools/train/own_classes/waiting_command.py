@@ -13,6 +13,9 @@ from pathlib import Path
 
 from tools.command.entry_point import command
 
+SECONDS = 60.0
+"""The time that the command waits."""
+
 
 @command("waiting")
 def main(arguments: Sequence[str]) -> int:
@@ -21,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     begun, ended = map(Path, arguments)
     begun.touch()
     try:
-        time.sleep(60)
+        time.sleep(SECONDS)
     except KeyboardInterrupt:
         ended.touch()
         raise

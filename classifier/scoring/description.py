@@ -41,7 +41,7 @@ class NetworkDescription:
         training: how the weights were made: data, command, seed, versions.
 
     Raises:
-        ValueError: if the head is unknown.
+        ValueError: if the head is unknown, or the context leaves no room for a box.
     """
 
     class_path: str
@@ -57,6 +57,9 @@ class NetworkDescription:
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
+        if not 0 <= 2 * self.context < self.input_size:
+            half = f"half of input_size {self.input_size}"
+            raise ValueError(f"context must be at least 0 and less than {half}, got {self.context}")
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.errors import InputError, shorten
+from detection.runtime.weights_files.engine import is_out_of_memory
 from detection.structures.arrays import FloatArray
 
 Built = TypeVar("Built")
@@ -34,6 +35,8 @@ WEIGHTS_KEY = "weights"
 
 NUMBER_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 """The types of images that a network may read: the names of ONNX Runtime, and those of NumPy."""
+
+REMEDY = "write it again with detect-export, or install a newer onnxruntime"
 
 SOURCE_POSITION = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\)\s+(?=[A-Z]))?")
 """The beginning of an error of ONNX Runtime, which names its own source code."""
@@ -82,6 +85,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, *, threads: int) -> None:
+        self._path = path
         self._model = path.read_bytes()
         self._folder = str(path.absolute().parent)
         self._sessions: dict[tuple[int, int], Any] = {}
@@ -121,12 +125,18 @@ class OnnxNetwork:
         """Return the outputs of the network for images [B, 3, S, S], computed by this number of threads.
 
         Raises:
-            RuntimeError: if the network cannot be computed, for example because the memory is too small.
+            RuntimeError: if the memory is too small.
+            InputError: naming the file, if its network cannot be computed.
         """
         try:
             outputs = self._session(threads).run(None, {INPUT_NAME: np.ascontiguousarray(images)})
         except Exception as error:
-            raise RuntimeError(_reason(error)) from error
+            failure = RuntimeError(_reason(error))
+            if is_out_of_memory(failure):
+                raise failure from error
+            raise InputError(
+                f"{self._path}: expected a network that ONNX Runtime can compute, got: {failure}; {REMEDY}"
+            ) from error
         return [np.asarray(output, np.float32) for output in outputs]
 
     def _session(self, threads: int) -> Any:
@@ -168,8 +178,7 @@ def read_onnx(
     except OSError as error:
         raise InputError(f"{path}: expected an ONNX file of {content}, cannot read it: {error.strerror}") from None
     except ValueError as error:
-        remedy = "write it again with detect-export, or install a newer onnxruntime"
-        raise InputError(f"{path}: expected an ONNX file that ONNX Runtime can read, got: {error}; {remedy}") from None
+        raise InputError(f"{path}: expected an ONNX file that ONNX Runtime can read, got: {error}; {REMEDY}") from None
     if key not in network.metadata or INPUT_KEY not in network.metadata:
         raise InputError(
             f"{path}: expected an ONNX file of {content} that detect-export has written, found no '{key}' in its "
@@ -181,7 +190,7 @@ def read_onnx(
         quantisation = settings.pop("quantisation")
         read = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
         return build(description, read, network)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected an ONNX file that fits its description: {reason}") from None
 
@@ -191,6 +200,8 @@ def _require_weights(path: Path, described: str | None) -> None:
     if described is None:
         return
     weights = json.loads(described)
+    if not isinstance(weights["file"], str) or os.path.basename(weights["file"]) != weights["file"]:  # noqa: PTH119
+        raise ValueError(f"expected the name of a file beside it, got {weights['file']!r}")
     file = path.parent / weights["file"]
     if hashlib.sha256(file.read_bytes()).hexdigest() != weights["sha256"]:
         remedy = "write the ONNX file again with detect-export --beside"
@@ -202,12 +213,13 @@ def _open_session(model: bytes, folder: str, *, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # it also raises its errors
     # Threads that wait for work must not take the time of other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Where weights lie that are not in the model itself.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # Without the fallback it prints nothing by itself where a file is damaged.
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _shape(sides: Sequence[int | str | None]) -> Shape:

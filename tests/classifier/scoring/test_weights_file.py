@@ -145,6 +145,15 @@ def test_unknown_head() -> None:
         replace(DESCRIPTION, head="tree")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("context", [-1, 16, float("nan")])
+def test_context_without_room_for_a_box(context: int) -> None:
+    assert replace(DESCRIPTION, input_size=32, context=15).context == 15
+    with pytest.raises(
+        ValueError, match=f"context must be at least 0 and less than half of input_size 32, got {context}"
+    ):
+        replace(DESCRIPTION, input_size=32, context=context)
+
+
 def test_file_with_an_unknown_head(path: Path) -> None:
     fields = asdict(DESCRIPTION) | {"head": "tree"}
     save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})

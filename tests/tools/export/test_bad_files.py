@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 from detection.cli import command as detect
+from detection.errors import InputError
 from detection.runtime.weights_files import onnx_file
 
 Change = Callable[[Path], None]
@@ -49,6 +52,19 @@ def use_later_operators(model: Any) -> None:
     model.opset_import[0].version = 99
 
 
+def name_weights(file: str) -> Change:
+    def change(model: Any) -> None:
+        model.metadata_props.add(key=onnx_file.WEIGHTS_KEY, value=json.dumps({"file": file, "sha256": ""}))
+
+    return changed_model(change)
+
+
+def spoil_a_name(folder: Path) -> None:
+    """ONNX Runtime's Python code prints the error that such a name leads to, unless it is told not to."""
+    content = (folder / "second.onnx").read_bytes()
+    (folder / "second.onnx").write_bytes(content.replace(b"logits", b"\xffogits"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -62,6 +78,9 @@ def use_later_operators(model: Any) -> None:
             "second.onnx: expected an ONNX file of a region classifier that detect-ex",
         ),
         (changed_model(name_other_classes), "second.onnx: expected the classes of "),
+        (name_weights("missing.safetensors"), "second.onnx: expected an ONNX file that fits its description: "),
+        (name_weights("../second.onnx"), "expected the name of a file beside it, got '../second.onnx'"),
+        (spoil_a_name, "second.onnx: expected an ONNX file that ONNX Runtime can read, got: "),
         (changed_model(use_later_operators), "write it again with detect-export, or install a newer onnxruntime"),
     ],
 )
@@ -76,6 +95,14 @@ def test_unusable_file(
     assert err.startswith("detect: ")
     assert message in err
     assert "second.onnx" in err
+
+
+def test_a_network_that_cannot_be_computed(fast: Path) -> None:
+    network = onnx_file.OnnxNetwork(fast / "second.onnx", threads=1)
+    with pytest.raises(
+        InputError, match=r"second\.onnx: expected a network that ONNX Runtime can compute, got: .*; wr"
+    ):
+        network.run(np.zeros((1, 3, 5, 5), np.float32), threads=1)
 
 
 def test_without_onnx_runtime(

@@ -59,13 +59,15 @@ def two_nodes() -> Iterator[TwoNodes]:
             yield TwoNodes(process)
         finally:
             process.stdin.close()
-            process.wait(60)
+            process.wait(600)
 
 
 def start(options: Sequence[str], output: Path) -> subprocess.Popen[str]:
     """Start the command as a process of its own."""
     command = [sys.executable, "-m", "tools.bulk", *options, "--output", str(output)]
-    return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, text=True, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def finished(output: Path) -> int:
@@ -85,14 +87,18 @@ def worker_pids() -> list[int]:
     return pids
 
 
-def kill(kind: str, process: subprocess.Popen[str], cluster: TwoNodes | None, generator: random.Random) -> None:
-    """Kill the command, one of its workers, or the second node."""
+def kill(kind: str, process: subprocess.Popen[str], cluster: TwoNodes | None, generator: random.Random) -> bool:
+    """Kill the command, one of its workers, or the second node; return False if there is no worker yet."""
     if cluster is None or kind == "driver":
         process.kill()
+        process.wait()
     elif kind == "node":
         cluster.replace_node()
     elif pids := worker_pids():
         os.kill(generator.choice(pids), signal.SIGKILL)
+    else:
+        return False
+    return True
 
 
 def wait_for_partition(output: Path, process: subprocess.Popen[str], *, limit: float = 600) -> None:
@@ -102,28 +108,35 @@ def wait_for_partition(output: Path, process: subprocess.Popen[str], *, limit: f
         time.sleep(0.05)
 
 
-def run_with_kills(options: Sequence[str], output: Path, cluster: TwoNodes | None, *, kills: int, seed: int) -> int:
-    """Run the command until it ends by itself, kill something `kills` times, and return its last exit status.
+def run_with_kills(options: Sequence[str], folder: Path, cluster: TwoNodes | None, *, kills: int, seed: int) -> bool:
+    """Run the command until something was killed `kills` times while it worked, and return True if nothing was lost.
 
-    Without a cluster, it is always the command that is killed.
+    A run whose driver is killed is started again; one whose worker or node is killed goes on. When a run has ended, its
+    files are compared with those in `folder / "local"`, and another one begins. Without a cluster, it is always the
+    command that is killed.
     """
-    generator = random.Random(seed)
-    for number in range(kills):
-        kind = "driver" if cluster is None else KINDS[number % len(KINDS)]
+    generator, killed, runs, expected = random.Random(seed), 0, 0, finished(folder / "local")
+    for _ in range(3 * kills):  # more starts than that mean that the command does not get on
+        output = folder / f"killed-{runs}"
         process = start(options, output)
-        if number % 4:  # the others are killed at any time since the start
-            wait_for_partition(output, process)
-        time.sleep(generator.uniform(0, 0.5 if number % 4 else 10))
-        state = "at work" if process.poll() is None else "that had ended"
-        kill(kind, process, cluster, generator)
-        print(f"{number + 1}: killed the {kind} of a run {state}, with {finished(output)} partitions", flush=True)
+        while killed < kills and process.poll() is None:
+            if killed % 4:  # the others are killed at any time since the start or the last kill
+                wait_for_partition(output, process)
+            time.sleep(generator.uniform(0, 0.5 if killed % 4 else 10))
+            kind = "driver" if cluster is None else KINDS[killed % len(KINDS)]
+            if process.poll() is None and kill(kind, process, cluster, generator):
+                killed += 1
+                print(f"{killed}: killed the {kind} of run {runs}, with {finished(output)} partitions", flush=True)
         _, err = process.communicate()
-        if state != "at work":
-            print(f"it ended with status {process.returncode}: {err[-300:]}", flush=True)
-    last = start(options, output)
-    _, err = last.communicate()
-    print(err, end="", flush=True)
-    return last.returncode
+        if process.returncode != -signal.SIGKILL:
+            print(f"run {runs} ended with status {process.returncode}: {err[-300:]}", flush=True)
+        if finished(output) == expected and process.returncode in (0, 1):
+            if not same_files(folder / "local", output):
+                return False
+            runs += 1
+            if killed >= kills:
+                return True
+    return False
 
 
 def same_files(first: Path, second: Path) -> bool:
@@ -143,15 +156,14 @@ def main() -> int:
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True)
     start(chosen.options, chosen.folder / "local").communicate()
-    output = chosen.folder / "killed"
+    kills = {"kills": chosen.kills, "seed": chosen.seed}
     if chosen.engine == "local":
-        status = run_with_kills(chosen.options, output, None, kills=chosen.kills, seed=chosen.seed)
+        same = run_with_kills(chosen.options, chosen.folder, None, **kills)
     else:
         with two_nodes() as cluster:
             options = [*chosen.options, "--engine", "ray", "--address", cluster.address]
-            status = run_with_kills(options, output, cluster, kills=chosen.kills, seed=chosen.seed)
-    same = same_files(chosen.folder / "local", output)
-    print(f"status {status}, {chosen.kills} kills; the files are {'the same' if same else 'DIFFERENT'}")
+            same = run_with_kills(options, chosen.folder, cluster, **kills)
+    print(f"{chosen.kills} kills; the files are {'the same' if same else 'DIFFERENT'}")
     return 0 if same else 1
 
 

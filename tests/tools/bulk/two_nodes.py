@@ -6,21 +6,41 @@ of the input ends the cluster.
 """
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from ray.cluster_utils import Cluster
 
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
 
 
+def patiently(start: Callable[[], Any], clean_up: Callable[[], None]) -> Any:
+    """Return what `start` returns, at its third attempt at the latest.
+
+    Ray gives a node 30 seconds to start, which may be too few on a machine that is busy with other tests.
+    """
+    for _ in range(2):
+        try:
+            return start()
+        except Exception:  # a TimeoutError, or what the lost connection to a dead process raises
+            clean_up()
+    return start()
+
+
 def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    node = cluster.add_node(**NODE)
+    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=NODE), lambda: None)
+
+    def remove() -> None:
+        for node in list(cluster.worker_nodes):
+            cluster.remove_node(node, allow_graceful=False)
+
+    def add() -> None:
+        patiently(lambda: cluster.add_node(**NODE), remove)
+
+    add()
     print(cluster.address, flush=True)
     for line in sys.stdin:
-        if line.strip() == "remove":
-            cluster.remove_node(node, allow_graceful=False)
-        elif line.strip() == "add":
-            node = cluster.add_node(**NODE)
+        {"remove": remove, "add": add}[line.strip()]()
         print(line.strip(), flush=True)
     cluster.shutdown()
 

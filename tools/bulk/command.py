@@ -13,7 +13,6 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
 
 from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval
@@ -33,10 +32,8 @@ from tools.bulk.plan import DetectorChoice, Plan
 from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster, require_ray
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, real, whole
+from tools.command.options import Count, add_device_option, add_engine_options, real, whole
 from tools.command.output_file import add_overwrite_option, read_files
-
-Engine = Literal["local", "ray"]
 
 OVERRIDES = ("score_threshold", "max_detections")
 """Options that replace the value in the file of the detector."""
@@ -49,7 +46,7 @@ def build_parser() -> OptionParser:
     parser = OptionParser(prog=COMMAND, description="Detect in a data set of any size.")
     parser.add_argument("--input", type=str, nargs="+", required=True, help=INPUT_HELP)
     parser.add_argument("--output", type=str, required=True, help="folder for the parquet files and their manifest")
-    parser.add_argument("--engine", type=Engine, default="local", help="where to compute: this machine, or Ray")
+    add_engine_options(parser, "where to compute: this machine, or Ray")
     parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     parser.add_argument("--score-threshold", type=ClosedUnitInterval | None, help="keep detections from this score on")
@@ -66,7 +63,6 @@ def build_parser() -> OptionParser:
     dry.add_argument("--machines", type=Count, default=1, help="machines like this one that the estimate is for")
     dry.add_argument("--price", type=real(0, 1e6) | None, help="price of an hour of such a machine")
     cluster = parser.add_argument_group("cluster")
-    cluster.add_argument("--address", type=str | None, help="of a Ray cluster; default: start one on this machine")
     cluster.add_argument("--workers", type=Count | None, help="workers of each kind on CPUs; default: one a core")
     cluster.add_argument(
         "--memory", type=real(0.01, 1e5) | None, help="GB of images between the workers; default: Ray's"

@@ -59,7 +59,12 @@ class DetectorChoice(NamedTuple):
         """The versions of the software on this machine, and the checksum of the detector's settings."""
         stated = json.dumps(self.settings, sort_keys=True, default=str)
         detector = f"{zlib.crc32(stated.encode()):08x}"
-        return {"inception_rcnn": __version__, "torch": str(torch.__version__), "detector": detector}
+        return software_versions() | {"detector": detector}
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of this package and of PyTorch on this machine."""
+    return {"inception_rcnn": __version__, "torch": str(torch.__version__)}
 
 
 def _described(settings: Any) -> Any:

@@ -11,8 +11,9 @@ import logging
 import os
 import pickle
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from detection.errors import InputError
@@ -38,8 +39,24 @@ class ClusterOptions(NamedTuple):
     """
 
     address: str | None
-    workers: int | None
-    memory: int | None
+    workers: int | None = None
+    memory: int | None = None
+
+
+class Stage(NamedTuple):
+    """The workers of one kind.
+
+    Attributes:
+        worker: their class, which is called with a table and returns one, or yields several.
+        setup: the argument that a worker is made with.
+        pool_size: the number of workers.
+        needs: what each of them reserves: `num_cpus`, `num_gpus`.
+    """
+
+    worker: type
+    setup: object
+    pool_size: int
+    needs: Mapping[str, float]
 
 
 def require_ray() -> Any:
@@ -61,9 +78,9 @@ def detect_on_cluster(
             or the cluster is lost.
     """
     ray = require_ray()
-    setup = WorkerSetup(plan.choice, plan.choice.versions, plan.columns)
+    setup = WorkerSetup(plan.choice, plan.choice.versions, plan.columns, str(Path.cwd()))
     with connected(ray, options), naming_failures(ray):
-        for block in staged(ray, group_tables(plan, partitions), setup, options):
+        for block in staged(ray, group_tables(plan, partitions), detecting_stages(ray, setup, options)):
             columns = (block[name].to_pylist() for name in ("partition", "first", "payload"))
             for number, first, payload in zip(*columns, strict=True):
                 rows: list[ImageRow] = pickle.loads(payload)
@@ -84,18 +101,29 @@ def group_tables(plan: Plan, partitions: Sequence[int]) -> list[Any]:
     return [pa.Table.from_pylist(list(part), schema) for part in _parts(groups, GROUPS_A_TASK)]
 
 
-def staged(ray: Any, tables: Sequence[Any], setup: WorkerSetup, options: ClusterOptions) -> Iterator[Any]:
-    """Yield the tables of the scoring workers while further groups are proposed and scored."""
-    resources = ray.cluster_resources()
-    cores, gpus = max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
+def detecting_stages(ray: Any, setup: WorkerSetup, options: ClusterOptions) -> list[Stage]:
+    """Return the workers that propose and those that score; the latter take the GPUs, if the cluster has some."""
+    cores, gpus = cluster_cores(ray), int(ray.cluster_resources().get("GPU", 0))
     on_gpus = gpus > 0 and setup.choice.device != "cpu"
     workers = options.workers or cores
     proposing = {"num_cpus": 1.0 if on_gpus else SHARE_OF_CORE}
     scoring = {"num_gpus": 1.0, "num_cpus": 0.0} if on_gpus else {"num_cpus": SHARE_OF_CORE}
-    stages = ((ProposingWorker, workers, proposing), (ScoringWorker, gpus if on_gpus else workers, scoring))
+    return [
+        Stage(ProposingWorker, setup, workers, proposing),
+        Stage(ScoringWorker, setup, gpus if on_gpus else workers, scoring),
+    ]
+
+
+def cluster_cores(ray: Any) -> int:
+    """Return the number of cores of the cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def staged(ray: Any, tables: Sequence[Any], stages: Sequence[Stage]) -> Iterator[Any]:
+    """Yield the tables of the last stage while further ones are in work."""
     dataset = ray.data.from_arrow(list(tables))
-    for worker, count, needs in stages:
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=count, initial_size=count)
+    for worker, setup, size, needs in stages:
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=size, initial_size=size)
         dataset = dataset.map_batches(
             worker, batch_size=None, batch_format="pyarrow", compute=pool, fn_constructor_args=(setup,), **needs
         )
@@ -103,10 +131,11 @@ def staged(ray: Any, tables: Sequence[Any], setup: WorkerSetup, options: Cluster
 
 
 @contextmanager
-def connected(ray: Any, options: ClusterOptions) -> Iterator[None]:
+def connected(ray: Any, options: ClusterOptions, *, ordered: bool = False) -> Iterator[None]:
     """Connect to the cluster, or start one on this machine, and leave it at the end of the block.
 
-    Ray's own messages are not printed; its logs have them.
+    Ray's own messages are not printed, but for those of lost machines; its logs have them. With `ordered`, tables leave
+    `staged` in the order in which they were given.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -121,6 +150,7 @@ def connected(ray: Any, options: ClusterOptions) -> Iterator[None]:
             handler.setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.execution_options.preserve_order = ordered
     if options.memory is not None:
         context.execution_options.resource_limits.object_store_memory = options.memory
     try:

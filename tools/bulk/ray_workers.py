@@ -6,8 +6,10 @@ group travels as a pickle through the object store of Ray, which moves all its d
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -29,11 +31,13 @@ class WorkerSetup(NamedTuple):
         choice: the detector, which the worker loads from the files of its machine.
         versions: those of the machine that leads the run; the worker must have the same.
         columns: of parquet files.
+        folder: the one in which the command was started, from which relative paths count.
     """
 
     choice: DetectorChoice
     versions: Mapping[str, str]
     columns: Columns
+    folder: str = "."
 
 
 class ProposingWorker:
@@ -78,13 +82,24 @@ class ScoringWorker:
 
 def load_stages(setup: WorkerSetup, *, device: str | None) -> TolerantStages:
     """Load the detector; raises an `InputError` if this machine has other software or files than the leading one."""
-    versions = setup.choice.versions
-    for name, version in setup.versions.items():
-        if versions[name] != version:
-            raise InputError(
-                f"worker: expected {name} {version}, as the machine has that leads the run, got {versions[name]}"
-            )
+    enter_folder(setup.folder)
+    require_versions(setup.versions, setup.choice.versions)
     return TolerantStages(setup.choice._replace(device=device).load())
+
+
+def enter_folder(folder: str) -> None:
+    """Let relative paths of a worker count from a folder, if its machine has this folder."""
+    with suppress(OSError):
+        os.chdir(folder)
+
+
+def require_versions(expected: Mapping[str, str], own: Mapping[str, str]) -> None:
+    """Check the versions of a worker's machine; raises an `InputError` if the leading machine has others."""
+    for name, version in expected.items():
+        if own.get(name) != version:
+            raise InputError(
+                f"worker: expected {name} {version}, as the machine has that leads the run, got {own.get(name)}"
+            )
 
 
 def with_payloads(groups: Any, payloads: Sequence[object]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
@@ -147,7 +147,7 @@ def weights_checksums(settings: Any) -> dict[str, str]:
     return {name: checksum for value in inner for name, checksum in weights_checksums(value).items()}
 
 
-def one_by_one(items: Dataset[Item], *, workers: int) -> Iterator[Item]:
+def one_by_one(items: Dataset[Item], *, workers: int) -> Generator[Item, None, None]:
     """Yield all items in order, made in `workers` loader processes, or in this process if that is 0.
 
     Raises:

@@ -15,6 +15,8 @@ from detection.errors import InputError
 
 Item = TypeVar("Item")
 
+Engine = Literal["local", "ray"]
+
 
 def whole(low: int, high: int) -> Any:
     """Return the type of an option that takes whole numbers from `low` to `high`."""
@@ -112,6 +114,12 @@ def add_split_options(parser: ArgumentParser) -> None:
 def add_limit_option(parser: ArgumentParser) -> None:
     """Add `--limit`, which takes fewer images for a quicker look."""
     parser.add_argument("--limit", type=PositiveInt | None, help="take at most this many images, evenly spaced")
+
+
+def add_engine_options(parser: ArgumentParser, help_text: str) -> None:
+    """Add `--engine`, which chooses between this machine and a Ray cluster, and `--address`, that of the cluster."""
+    parser.add_argument("--engine", type=Engine, default="local", help=help_text)
+    parser.add_argument("--address", type=str | None, help="of a Ray cluster; default: start one on this machine")
 
 
 def add_rule_option(parser: ArgumentParser) -> None:

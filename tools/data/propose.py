@@ -1,6 +1,7 @@
 """Compute the proposals of a split once and store them in a file, which training and evaluation read.
 
 detect-propose --config tiny_imagenet.yaml --data FOLDER --split train --output runs/train.proposals
+detect-propose --config tiny_imagenet.yaml --data FOLDER --output runs/train.proposals --engine ray --address auto
 
 A run that was interrupted continues where it stopped when it is started again. A finished file only gets the proposals
 of images that are missing in it.
@@ -9,54 +10,25 @@ of images that are missing in it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
-from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.output_file import require_writable
-from detection.structures.contracts import Proposals, Proposer
-from detection.structures.ground_truth import GroundTruth
 from proposals.cache.writer import CacheWriter
+from tools.bulk.ray_engine import require_ray
 from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options
-from tools.command.image_proposals import cache_settings, one_by_one, propose_file
+from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_limit_option, evenly_spaced
-
-
-class ProposedImage(NamedTuple):
-    """The proposals of an image of `size` (height, width) from a `file`, or the error that prevented them."""
-
-    record: GroundTruth
-    size: tuple[int, int]
-    proposals: Proposals | InputError
-    file: FileFingerprint | None = None
-
-
-class ProposedSplit(Dataset[ProposedImage]):
-    """The images of a split; reading an item computes its proposals, in a process of the loader."""
-
-    def __init__(self, records: Sequence[GroundTruth], propose: Proposer) -> None:
-        self.records = records
-        self.propose = propose
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> ProposedImage:
-        record = self.records[index]
-        try:
-            file = fingerprint_file(record.path)
-            return ProposedImage(record, *propose_file(record, self.propose), file)
-        except InputError as error:
-            return ProposedImage(record, (0, 0), error)
+from tools.command.options import add_engine_options, add_limit_option, evenly_spaced
+from tools.data.propose_on_cluster import propose_on_cluster
+from tools.data.proposed_split import ProposedImage, ProposedSplit
 
 
 def build_parser() -> OptionParser:
@@ -65,6 +37,7 @@ def build_parser() -> OptionParser:
     add_experiment_options(parser, detector_required=False)
     parser.add_argument("--split", type=str, default="train", help="name of the split: train, val, ...")
     add_limit_option(parser)
+    add_engine_options(parser, "where to compute: --workers of this machine, or Ray with a worker for each core")
     return parser
 
 
@@ -73,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     """Fill the cache `--output`, and return the exit status: 1 if an image was left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
+    if settings.engine == "ray":
+        require_ray()
     faults = fill_cache(settings, parser)
     if faults:
         print(f"detect-propose: {len(faults)} image{'' if len(faults) == 1 else 's'} left out:", file=sys.stderr)
@@ -97,26 +72,30 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     if writer.finished and not missing:
         print(f"{path}: has the proposals of all {len(records)} images already")
         return []
-    split = ProposedSplit(missing, built.detector.propose)
-    with writer:
-        faults = add_all(writer, split, total=len(records), workers=settings.workers)
+    images: Generator[ProposedImage, None, None]
+    if settings.engine == "ray":
+        images = propose_on_cluster(missing, settings.detector.propose.as_dict(), settings.address)
+    else:
+        images = one_by_one(ProposedSplit(missing, built.detector.propose), workers=settings.workers)
+    with writer, closing(images):
+        faults = add_all(writer, images, missing=len(missing), total=len(records))
         writer.finish()
     print(f"{path}: {len(writer)} images, {writer.box_count / max(1, len(writer)):.1f} proposals per image")
     return faults
 
 
-def add_all(writer: CacheWriter, split: ProposedSplit, *, total: int, workers: int) -> list[InputError]:
-    """Compute the proposals of a split and add them in its order, and return the errors of images that were left out.
+def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: int, total: int) -> list[InputError]:
+    """Add images to the cache in their order, and return the errors of those that were left out.
 
     Args:
         writer: the cache.
-        split: the images that are missing in the cache.
+        images: those that are missing in the cache, with their proposals.
+        missing: the number of them.
         total: the number of images with those that are already in the cache.
-        workers: the number of processes that compute proposals.
     """
     faults: list[InputError] = []
-    with tqdm(total=total, initial=total - len(split), unit="image", disable=None) as progress:
-        for image in one_by_one(split, workers=workers):
+    with tqdm(total=total, initial=total - missing, unit="image", disable=None) as progress:
+        for image in images:
             fault = add_image(writer, image)
             if fault is not None:
                 tqdm.write(f"detect-propose: {fault.line}", file=sys.stderr)

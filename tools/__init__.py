@@ -5,10 +5,14 @@ clone, `python -m tools.evaluate` runs the same command, whichever of the groups
 it by its full name, such as `tools.measure.evaluate`.
 """
 
+import sys
 from pathlib import Path
 
 import detection  # noqa: F401  It says how the threads of PyTorch wait, and so has to come before PyTorch.
+from tools.command.missing_package import report_missing_package
 
 GROUPS = ("data", "measure", "train")
+
+sys.excepthook = report_missing_package
 
 __path__ += [str(Path(__file__).with_name(group)) for group in GROUPS]

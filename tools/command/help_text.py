@@ -7,7 +7,7 @@ import types
 from argparse import SUPPRESS, Action, _HelpAction
 from typing import Any, Literal, Union, get_args, get_origin
 
-from jsonargparse import ActionConfigFile, DefaultHelpFormatter
+from jsonargparse import ActionConfigFile, DefaultHelpFormatter  # type: ignore[attr-defined]
 
 LIMITS = {operator.ge: "at least", operator.gt: "more than", operator.le: "at most", operator.lt: "less than"}
 """The comparisons of jsonargparse's restricted numbers, in words."""

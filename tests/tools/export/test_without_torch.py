@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from detection.configuration import load_detector
 from detection.errors import InputError
 from detection.runtime.int8 import runs_int8
 from detection.structures.detections import Detections
+from tests.tools.command.all_commands import SCRIPTS
 from tests.tools.export.conftest import MEMBERS
 from tools.export.command import main
 
@@ -103,6 +105,41 @@ def test_what_needs_pytorch_is_told(light: dict[str, str], config: Path, photo: 
     assert expected in run.stderr
     run = detect(light, photo, "--device", "cuda")
     assert run.stderr == "detect: device cuda: expected cpu, because PyTorch is not installed; pip install torch\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "arguments"),
+    [
+        ("detect-train", "tools.train.train_classifier", ["data"]),  # fails while it is imported
+        ("detect-evaluate", "tools.measure.evaluate.command", ["run", "--help"]),  # fails while it runs
+    ],
+)
+def test_a_command_that_needs_more_names_it(
+    light: dict[str, str], name: str, module: str, arguments: list[str]
+) -> None:
+    code = f"import sys; sys.argv = ['bin/{name}', *{arguments}]; from {module} import main; main()"
+    run = subprocess.run([sys.executable, "-c", code], env=light, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    expected = rf"{name}: expected the package \w+, which is not installed; pip install 'inception-rcnn' adds it\n"
+    assert re.fullmatch(expected, run.stderr)
+
+
+def test_no_command_that_needs_more_ends_with_a_traceback(light: dict[str, str]) -> None:
+    """The module of each command is imported, as its console script does first."""
+    code = f"""
+import importlib, sys
+for module in {sorted(target.partition(":")[0] for target in SCRIPTS.values())}:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        sys.argv[0] = module
+        sys.excepthook(type(error), error, error.__traceback__)
+"""
+    run = subprocess.run([sys.executable, "-c", code], env=light, capture_output=True, text=True, check=True)
+    lines = run.stderr.splitlines()
+    assert len(lines) > 10
+    for line in lines:
+        assert re.fullmatch(r"tools\.[\w.]+: expected the package \w+, .* pip install 'inception-rcnn.*' adds it", line)
 
 
 def test_other_weights_beside_an_onnx_file(beside: Path, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""The message for a user who runs a command in an installation that lacks one of its packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from types import TracebackType
+
+PACKAGE = "inception-rcnn"
+
+DISTRIBUTIONS = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+"""The names of packages in the metadata, by those of their modules where these differ."""
+
+
+def report_missing_package(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print one line for a missing package that the metadata of this package names, else a traceback.
+
+    It is made for `sys.excepthook`: a command fails while its module is imported, before any of its code can answer.
+    """
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    requirement = _requirement(DISTRIBUTIONS.get(name, name))
+    if requirement is None:
+        sys.__excepthook__(kind, error, trace)
+        return
+    command = sys.argv[0].rpartition("/")[2]
+    line = f"{command}: expected the package {name}, which is not installed; pip install '{requirement}' adds it"
+    print(line, file=sys.stderr)
+
+
+def _requirement(name: str) -> str | None:
+    """Return what pip has to install so that a package is there, such as "inception-rcnn[train]"; None for others."""
+    try:
+        lines = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:  # the source is on the path without being installed
+        return None
+    for line in lines:
+        if name and re.match(rf"{re.escape(name)}(?![\w.-])", line, re.IGNORECASE):
+            extra = re.search(r"extra == ['\"]([\w-]+)", line)
+            return f"{PACKAGE}[{extra[1]}]" if extra else PACKAGE
+    return None

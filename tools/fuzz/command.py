@@ -3,6 +3,7 @@
 python -m tools.fuzz inputs       reads damaged inputs of all kinds
 python -m tools.fuzz faults       kills commands at random points, and runs them again
 python -m tools.fuzz endurance    detects in many pictures in one process
+python -m tools.fuzz environments tries the package with its oldest and newest dependencies
 """
 
 import sys
@@ -14,6 +15,7 @@ ACTIONS = {
     "inputs": "tools.fuzz.inputs.command",
     "faults": "tools.fuzz.faults.command",
     "endurance": "tools.fuzz.endurance",
+    "environments": "tools.fuzz.environments",
 }
 
 

@@ -32,7 +32,7 @@ def folder_of_different_photos(tmp_path: Path, photo_pixels: Image, monkeypatch:
 @pytest.fixture(name="scored")
 def heights_of_scored_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The heights of the images that a detector has scored."""
-    heights = []
+    heights: list[int] = []
     score = Detector.score
 
     def count(self: Detector, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:

@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tools.command.option_parser import OptionParser
-from tools.fuzz.faults.jobs import make_jobs
+from tools.fuzz.faults.jobs import NAMES, make_jobs
 from tools.fuzz.faults.kills import kill_and_run_again
-
-NAMES = ("propose", "evaluate", "train", "detect")
 
 
 def build_parser() -> OptionParser:
@@ -35,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"seed {seed}", flush=True)
     status = 0
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        jobs = make_jobs(Path(folder))
+        jobs = make_jobs(Path(folder), settings.jobs)
         for number, name in enumerate(settings.jobs):
             place = Path(folder) / name
             random_moments = np.random.default_rng([seed, number])

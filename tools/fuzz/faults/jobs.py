@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,32 +18,22 @@ from detection.cli import main as detect
 from detection.configuration import DEFAULT_CONFIG
 from detection.formats.run_results import NAME, read_results
 from proposals.cache.index import index_path
+from tools.bulk.command import main as detect_in_data_set
 from tools.data import propose
+from tools.fuzz.faults.job import Job
+from tools.fuzz.faults.own_classes_job import make_own_classes_job
 from tools.fuzz.inputs.detector_files import WEIGHTS, write_tiny_weights
 from tools.measure.evaluate import command as evaluate
 from tools.train import train_classifier
 
-Main = Callable[[Sequence[str]], int]
 CLASSES = ("cat", "cup", "rocket")
 PICTURES = 12
 
-
-class Job(NamedTuple):
-    """A command that may be killed.
-
-    Attributes:
-        main: its entry point, which returns the exit status.
-        arguments: the arguments for an output folder, which may hold what a killed run has left.
-        result: what has to be the same after a kill, of an output folder.
-    """
-
-    main: Main
-    arguments: Callable[[Path], list[str]]
-    result: Callable[[Path], Any]
+NAMES = ("propose", "evaluate", "train", "own-classes", "dataset", "detect")
 
 
-def make_jobs(folder: Path) -> dict[str, Job]:
-    """Write a small data set and a detector into a folder, and return the jobs by name."""
+def make_jobs(folder: Path, names: Sequence[str] = NAMES) -> dict[str, Job]:
+    """Write a small data set and a detector into a folder, and return the jobs of these names."""
     data, experiment = folder / "data", folder / "experiment.yaml"
     _write_data(data / "tiny-imagenet-200")
     write_tiny_weights(folder / WEIGHTS)
@@ -67,12 +58,22 @@ def make_jobs(folder: Path) -> dict[str, Job]:
         found = ["--json", str(output / "found.json"), "--coco", str(output / "coco.json")]
         return [photos, "--config", str(detector), "--no-image", "--quiet", "--overwrite", *found]
 
-    return {
-        "propose": Job(propose.main, proposing, _proposals),
-        "evaluate": Job(evaluate.main, evaluating, _results),
-        "train": Job(train_classifier.main, training, _checkpoint),
-        "detect": Job(detect, detecting, _detections),
+    def detecting_in_data_set(output: Path) -> list[str]:
+        options = ["--config", str(detector), "--device", "cpu", "--partition-size", "2"]
+        return ["--input", photos, "--output", str(output / "found"), *options]
+
+    def making_own_classes() -> Job:
+        return make_own_classes_job(folder, _write_own_data(Path(photos), folder / "own"), _detector(folder)["propose"])
+
+    jobs: dict[str, Callable[[], Job]] = {
+        "propose": lambda: Job(propose.main, proposing, _proposals),
+        "evaluate": lambda: Job(evaluate.main, evaluating, _results),
+        "train": lambda: Job(train_classifier.main, training, _checkpoint),
+        "own-classes": making_own_classes,
+        "dataset": lambda: Job(detect_in_data_set, detecting_in_data_set, _partitions),
+        "detect": lambda: Job(detect, detecting, _detections),
     }
+    return {name: jobs[name]() for name in names}
 
 
 def _write_data(root: Path) -> None:
@@ -89,6 +90,15 @@ def _write_data(root: Path) -> None:
     (root / "val" / "val_annotations.txt").write_text("".join(lines))
     (root / "wnids.txt").write_text("\n".join(wnids))
     (root / "words.txt").write_text("".join(f"{wnid}\t{name}\n" for wnid, name in zip(wnids, CLASSES, strict=True)))
+
+
+def _write_own_data(photos: Path, folder: Path) -> Path:
+    """Write a table with a box in each of the pictures, and copies of them, as `detect-train DATA` reads them."""
+    shutil.copytree(photos, folder / "images")
+    names = [path.name for path in sorted(photos.iterdir())]
+    rows = [f"{name},64,64,{CLASSES[number % len(CLASSES)]},4,8,50,60" for number, name in enumerate(names)]
+    (folder / "train.csv").write_text("\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *rows, ""]))
+    return folder
 
 
 def _detector(folder: Path) -> dict[str, Any]:
@@ -139,6 +149,10 @@ def _checkpoint(output: Path) -> dict[str, str]:
     state = torch.load(output / "run" / "last.ckpt", weights_only=True)
     values = {name: _digest(value.numpy().tobytes()) for name, value in state["state_dict"].items()}
     return values | {"step": str(state["global_step"])}
+
+
+def _partitions(output: Path) -> dict[str, str]:
+    return {path.name: _digest(path.read_bytes()) for path in (output / "found").iterdir()}
 
 
 def _detections(output: Path) -> Any:

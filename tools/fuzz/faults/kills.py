@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.random import Generator
 
-from tools.fuzz.faults.jobs import Job
+from tools.fuzz.faults.job import Job
 
 LONGEST = 600.0
 """Seconds after which a run that is not to be killed is killed all the same, because it must have hung."""

@@ -27,6 +27,12 @@ def _archives(folder: Path) -> Target:
     return Archives(folder)
 
 
+def _videos(folder: Path) -> Target:
+    from tools.fuzz.inputs.video_files import Videos  # noqa: PLC0415
+
+    return Videos(folder)
+
+
 def _annotations(layout: str, folder: Path) -> Target:
     from tools.fuzz.inputs.annotations import AnnotatedFolder  # noqa: PLC0415
 
@@ -47,14 +53,22 @@ def _detector_files(name: str, folder: Path) -> Target:
     return target
 
 
+def _onnx_files(folder: Path) -> Target:
+    from tools.fuzz.inputs.onnx_files import OnnxFiles  # noqa: PLC0415
+
+    return OnnxFiles(folder)
+
+
 KINDS: Mapping[str, Kind] = {
     # A picture of `MAX_PIXELS` takes 0.5 GB, and its decoding three times that.
     "images": Kind(_images, Limits(seconds=20, mebibytes=2100)),
     "archives": Kind(_archives, Limits(seconds=20, mebibytes=2100)),
+    "videos": Kind(_videos, Limits(seconds=20, mebibytes=2100)),
     **{layout: Kind(partial(_annotations, layout), Limits(10, 300)) for layout in ("voc", "coco", "yolo", "csv")},
     "detections": Kind(partial(_result_files, "DetectionFiles"), Limits(10, 300)),
     "results": Kind(partial(_result_files, "RunResults"), Limits(10, 300)),
     "caches": Kind(partial(_result_files, "ProposalCaches"), Limits(10, 300)),
     "configurations": Kind(partial(_detector_files, "Configurations"), Limits(20, 600)),
     "weights": Kind(partial(_detector_files, "WeightsFiles"), Limits(10, 600)),
+    "onnx": Kind(_onnx_files, Limits(10, 600)),
 }

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from detection.runtime.child_process import child_environment, module_command
-from tools.fuzz.faults.jobs import Job
+from tools.fuzz.faults.job import Job
 from tools.fuzz.faults.kills import kill_and_run_again, run_in_child
 
 STEPS = 20
-JOBS = ("propose", "evaluate", "detect")
+JOBS = ("propose", "evaluate", "dataset", "detect")
 
 
 def test_commands_survive_kills() -> None:

@@ -1,0 +1,50 @@
+"""The job `detect-train DATA`, with a training of six steps."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detection.configuration import read_yaml
+from tools.fuzz.faults.job import Job
+from tools.train import train_classifier
+from tools.train.own_classes.folder import DetectorFolder
+
+STEPS = 6
+
+
+def make_own_classes_job(folder: Path, data: Path, propose: dict[str, Any]) -> Job:
+    """Return the job; what the command writes before its training is made here, with settings for a short one.
+
+    Args:
+        folder: where to write.
+        data: a folder of pictures with boxes.
+        propose: the settings of a fast proposer.
+    """
+    begun = DetectorFolder(folder / "begun")
+    options = [str(data), "--size", "small", "--time", "1m"]
+    if train_classifier.main([*options, "--output", str(begun.root), "--dry-run"]):
+        raise RuntimeError("expected the settings of a training, got an error")
+    settings = read_yaml(begun.training_file)
+    settings |= {"batch_size": 2, "workers": 0, "input_size": 48, "checkpoint_steps": 2}
+    settings["trainer"] |= {"max_steps": STEPS, "max_time": None, "log_every_n_steps": 1}
+    settings["detector"]["propose"] = propose
+    begun.training_file.write_text(yaml.safe_dump(settings))
+
+    def arguments(output: Path) -> list[str]:
+        root = output / "detector"
+        if not root.exists():
+            shutil.rmtree(output / "copy", ignore_errors=True)
+            shutil.copytree(begun.root, output / "copy").rename(root)
+        return [*options, "--output", str(root)]
+
+    return Job(train_classifier.main, arguments, _detector)
+
+
+def _detector(output: Path) -> Any:
+    """Return the weights, the settings and the figures of a finished detector."""
+    root = output / "detector"
+    weights, settings = (root / name for name in (DetectorFolder(root).member_name(1), "detector.yaml"))
+    return weights.read_bytes(), settings.read_text(), json.loads((root / "figures.json").read_text())

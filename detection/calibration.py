@@ -50,4 +50,4 @@ class BetaCalibration:
         logits = self.a * np.log(low) - self.b * np.log1p(-low) + self.offset
         if self.area:
             logits += self.area * np.log(np.clip(areas, SMALLEST_AREA, 1))
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return (1 / (1 + np.exp(-np.maximum(logits, -700)))).astype(np.float32)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.structures.arrays import Image
+from detection.training.progress import show_progress
 
 ImageReader = Callable[[Path], Image]
 """A function that returns the pixels of an image file, uint8 [H, W, 3]."""
@@ -135,7 +135,7 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
         atomic_path(path) as temporary,
         temporary.open("wb") as output,
         _decoding(images, workers=workers) as decoded,
-        tqdm(decoded, total=len(images), desc="decode", unit="image", disable=None) as progress,
+        show_progress(iterable=decoded, total=len(images), desc="decoding", unit="images") as progress,
     ):
         for image, (file, pixels) in zip(images, progress, strict=True):
             height, width = pixels.shape[:2]

@@ -52,6 +52,11 @@ def test_without_the_term_areas_make_no_difference() -> None:
     assert np.array_equal(calibrate(SCORES, WHOLE), calibrate(SCORES, np.zeros(7, np.float32)))
 
 
+def test_steep_calibrations_do_not_overflow() -> None:
+    shares = BetaCalibration(1e3, 1e3, 0)(np.array([0.001, 0.5, 0.999], np.float32), np.ones(3, np.float32))
+    assert shares.tolist() == [0, 0.5, 1]
+
+
 def test_boxes_without_area_keep_a_share() -> None:
     shares = BetaCalibration(1, 1, 0, area=0.5)(SCORES, np.zeros(7, np.float32))
     assert np.isfinite(shares).all()

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
 from detection.runtime.output_file import require_writable
+from detection.training.progress import show_progress
 from proposals.cache.writer import CacheWriter
 from tools.bulk.ray_engine import require_ray
 from tools.command.entry_point import command
@@ -94,7 +95,7 @@ def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: in
         total: the number of images with those that are already in the cache.
     """
     faults: list[InputError] = []
-    with tqdm(total=total, initial=total - missing, unit="image", disable=None) as progress:
+    with show_progress(total=total, initial=total - missing, desc="proposing", unit="images") as progress:
         for image in images:
             fault = add_image(writer, image)
             if fault is not None:

@@ -16,6 +16,10 @@ NMS_THRESHOLDS = (0.3, 0.4, 0.5)
 AREAS = (0.0, 0.15, 0.3, 0.45)
 """Preferences for larger boxes (`BetaCalibration.area`)."""
 
+FEWEST_RIGHT = 30
+"""The fewest right detections by which scores are calibrated: ten for each of the three numbers that are fitted. In a
+simulation with scores like those of the shipped detector, a calibration fitted to 20 of them is worse than none."""
+
 USUAL_THRESHOLD = 0.3
 """The score threshold if the detector finds no object."""
 
@@ -38,11 +42,24 @@ def choose_settings(detector: Detector, split: ScoredSplit, rule: str) -> Detect
 
 
 def calibrate(metrics: DetectionMetrics, area: float) -> BetaCalibration | None:
-    """Return the calibration of detections, or None if they do not say how scores and right boxes are related."""
+    """Return the calibration of detections, or None if too few are right, or scores do not tell which ones."""
+    judged = judge(metrics)
+    if judged.right.sum() < FEWEST_RIGHT:
+        return None
     try:
-        return fit_calibration(judge(metrics), area=area)
+        return fit_calibration(judged, area=area)
     except ValueError:
         return None
+
+
+def calibration_warnings(detector: Detector) -> list[str]:
+    """Return a line that says that the scores are not calibrated and why, if they are not."""
+    if detector.calibrate is not None:
+        return []
+    return [
+        f"the scores are not calibrated, and figures and threshold are unsure: on val, fewer than {FEWEST_RIGHT} "
+        "detections are right, or their scores are not higher; more labelled pictures help"
+    ]
 
 
 def recalibrated(metrics: DetectionMetrics, calibration: BetaCalibration | None) -> DetectionMetrics:

@@ -157,6 +157,8 @@ class OwnClasses:
         self.write_detector(results["val"].detector)
         for split, result in results.items():
             print(f"{folder.root}: {result.line(split)}")
+        for warning in results["val"].report["warnings"]:
+            print(f"{folder.root}: {warning}")
         print("\n".join([f"{folder.root}: report.html has all figures", *next_commands(folder, self.data)]))
 
     def require_unchanged(self) -> None:

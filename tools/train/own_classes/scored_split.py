@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from detection.datasets.dataset import DataSet, Entry
 from detection.detector import Detector
 from detection.evaluation import DetectionMetrics, score
 from detection.structures.arrays import FloatArray
 from detection.structures.contracts import RegionScores
 from detection.structures.split_columns import SplitObjects, split_detections, split_index, split_objects
+from detection.training.progress import show_progress
 from tools.command.image_proposals import ImageProposals, propose_ahead
 from tools.measure.evaluate.command import SMALLEST_SCORE
 
@@ -60,7 +59,7 @@ def score_split(detector: Detector, dataset: DataSet, split: str) -> ScoredSplit
     records = [entry.record for entry in entries]
     images: list[ScoredImage] = []
     proposals = ImageProposals(detector.propose)
-    with tqdm(total=len(records), desc=f"scoring {split}", unit="image", disable=None) as progress:
+    with show_progress(total=len(records), desc=f"scoring {split}", unit="images") as progress:
         for group in propose_ahead(records, proposals, threads=os.cpu_count() or 1):
             boxes = [image.proposals.boxes for image in group]
             scores = detector.classify([image.image for image in group], boxes)

@@ -26,6 +26,7 @@ from tools.report.page import write_page
 from tools.report.report_text import format_report
 from tools.report.score_report import build_report
 from tools.report.text_table import format_interval, format_number
+from tools.train.own_classes.choice import calibration_warnings
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.own_classes.scored_split import ScoredSplit, all_detections
 from tools.train.plot_training.training_log import read_run
@@ -52,7 +53,8 @@ class SplitResult(NamedTuple):
     def of(cls, detector: Detector, images: ScoredSplit, rule: str) -> SplitResult:
         """Measure all detections of the pictures, also those below the detector's score threshold."""
         metrics = images.measure(all_detections(detector), rule)
-        return cls(detector, images, metrics, build_report(metrics, resamples=RESAMPLES, warnings=[]))
+        report = build_report(metrics, resamples=RESAMPLES, warnings=calibration_warnings(detector))
+        return cls(detector, images, metrics, report)
 
     def line(self, split: str) -> str:
         """Return a line with the mAP, its interval, and the number of pictures."""
@@ -136,6 +138,7 @@ def model_card(
         "Average precision as PASCAL VOC defines it, at an IoU of 0.5, with 95% bootstrap intervals. The calibration "
         "and the score threshold were chosen on val, so the figures of val are a little too high.",
     ]
+    parts += [f"{warning[:1].upper()}{warning[1:]}." for warning in results["val"].report["warnings"]]
     for split, result in results.items():
         parts += [f"### {split}", "\n".join(f"    {line}" for line in format_report(result.report).splitlines())]
     return "\n\n".join(parts) + "\n"

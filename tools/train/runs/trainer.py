@@ -24,6 +24,7 @@ from detection.runtime.command_end import Stopped
 from detection.training.averaging import AveragedWeights
 from detection.training.checkpoints import Checkpoints
 from detection.training.module import SupervisedTraining
+from detection.training.progress import show_progress
 from tools.command.option_parser import as_input_errors, one_line
 
 PROGRESS_STEPS = 20
@@ -31,7 +32,7 @@ PROGRESS_STEPS = 20
 
 
 class Progress(ProgressBar):
-    """One progress bar for the whole run, over its steps, with the time left and the measures of the last step.
+    """One progress bar in one process of the run, over its steps, with the time left and the measures of the last step.
 
     Lightning's bar starts again with each epoch, which may have few steps. This one computes the measures only when it
     is drawn again, because the host then waits for a GPU.
@@ -45,8 +46,8 @@ class Progress(ProgressBar):
         """Open the bar, in one process of several."""
         steps = trainer.estimated_stepping_batches
         total = int(steps) if steps != float("inf") else None
-        self._bar = tqdm(
-            total=total, initial=trainer.global_step, unit="step", desc="training", disable=self._disabled(trainer)
+        self._bar = show_progress(
+            total=total, initial=trainer.global_step, unit="steps", desc="training", disable=not trainer.is_global_zero
         )
 
     def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
@@ -54,17 +55,14 @@ class Progress(ProgressBar):
         if self._bar is None or (trainer.global_step % PROGRESS_STEPS and trainer.global_step != self._bar.total):
             return
         if not self._bar.disable and isinstance(module, SupervisedTraining):
-            self._bar.set_postfix({name: f"{float(measure()):.3f}" for name, measure in module.measures.items()})
+            measures = {name: f"{float(measure()):.3f}" for name, measure in module.measures.items()}
+            self._bar.set_postfix(measures, refresh=False)
         self._bar.update(trainer.global_step - self._bar.n)
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:  # noqa: ARG002
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
-
-    def _disabled(self, trainer: Trainer) -> bool | None:
-        """Return True in all processes but the first, and None in it: then tqdm draws if there is a terminal."""
-        return None if trainer.is_global_zero else True
 
 
 def build_trainer(

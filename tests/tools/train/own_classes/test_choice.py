@@ -13,7 +13,13 @@ from detection.structures.arrays import FloatArray
 from detection.structures.contracts import Proposals, RegionScores
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_index, split_objects
-from tools.train.own_classes.choice import USUAL_THRESHOLD, choose_settings, with_threshold
+from tools.train.own_classes.choice import (
+    FEWEST_RIGHT,
+    USUAL_THRESHOLD,
+    calibration_warnings,
+    choose_settings,
+    with_threshold,
+)
 from tools.train.own_classes.scored_split import ScoredImage, ScoredSplit
 
 SIZE = (100, 100)
@@ -45,11 +51,11 @@ def detector() -> Detector:
 
 
 def test_prefers_the_whole_where_parts_score_higher() -> None:
-    # Without a preference, four parts with 0.55 come before all eight objects with 0.5: the average precision is 8/12.
+    # Without a preference, 16 parts with 0.55 come before all 32 objects with 0.5: the average precision is 32/48.
     # The whole is four times as large, so a preference for larger boxes brings the objects to the front.
-    split = scored([0.55] * 4 + [0.1] * 4)
+    split = scored([0.55] * 16 + [0.1] * 16)
     plain = replace(detector(), score_threshold=0.0)
-    assert split.measure(plain, "voc").mean_average_precision == pytest.approx(8 / 12)
+    assert split.measure(plain, "voc").mean_average_precision == pytest.approx(32 / 48)
     chosen = choose_settings(detector(), split, "voc")
     assert split.measure(replace(chosen, score_threshold=0.0), "voc").mean_average_precision == pytest.approx(1)
 
@@ -66,6 +72,13 @@ def test_threshold_shows_the_detection_that_it_was_taken_from() -> None:
         image.scores.probabilities[0] = [1 - 0.88926, 0.88926]
     threshold = with_threshold(detector(), split, "voc").score_threshold
     assert 0.889 < threshold <= 0.88926
+
+
+@pytest.mark.parametrize(("objects", "calibrated"), [(FEWEST_RIGHT - 1, False), (FEWEST_RIGHT, True)])
+def test_scores_are_calibrated_by_enough_objects(objects: int, calibrated: bool) -> None:
+    chosen = choose_settings(detector(), scored([0.1] * objects), "voc")
+    assert (chosen.calibrate is not None) == calibrated
+    assert len(calibration_warnings(chosen)) == (0 if calibrated else 1)
 
 
 def test_nothing_to_choose_by() -> None:

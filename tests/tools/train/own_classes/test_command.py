@@ -62,6 +62,10 @@ def test_writes_a_folder_that_is_a_detector(detector: Path) -> None:
     figures = json.loads((detector / "figures.json").read_text())
     assert figures["val"]["images"] == 2
     assert figures["val"]["objects"] == 4
+    (warning,) = figures["val"]["warnings"]  # four objects are too few
+    assert "the scores are not calibrated" in warning
+    assert warning[1:] in (detector / "README.md").read_text()
+    assert "calibrate" not in (detector / "detector.yaml").read_text()
 
 
 def test_works_after_it_was_moved(detector: Path, shapes: Path, tmp_path: Path) -> None:

@@ -62,8 +62,9 @@ def main(arguments: Sequence[str]) -> None:
     rows = [[name, str(value)] for name, value in (report["versions"] | report["machine"]).items()]
     print("\n".join(f"{name:{max(len(row[0]) for row in rows)}}  {value}" for name, value in rows))
     for extra, names in report["missing"].items():
-        print(f"not installed: {', '.join(names)}; pip install '{PACKAGE}[{extra}]' adds what is missing")
+        print(f"optional packages that are not installed: {', '.join(names)} (pip install '{PACKAGE}[{extra}]')")
     if settings.repeat:
+        tell("loading the detector for the speed check; --repeat 0 leaves it out")
         report["speed"] = check_speed(load_detector(settings.config, settings.device), settings.repeat)
         print(f"\na drawn picture of {SIZE[1]}x{SIZE[0]} px\n{format_speed(report['speed'])}")
     write_json(json_file, report)
@@ -105,21 +106,29 @@ def describe_machine() -> dict[str, str]:
     return {
         "system": platform.platform(),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch",
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "8-bit networks": "yes" if runs_int8() else "no, float32 is used, which takes more than twice as long",
-        "waiting threads": ", ".join(
+        "instructions of the processor": torch.backends.cpu.get_cpu_capability(),
+        "networks in 8-bit integers": "yes" if runs_int8() else "no; float32 takes more than twice as long",
+        "variables for waiting threads": ", ".join(
             f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ
         ),
         "GPUs": ", ".join(gpus) or "none",
-        "reference of selective search": "yes" if hasattr(cv2, "ximgproc") else "no, OpenCV without contrib modules",
+        "OpenCV's selective search": "yes" if hasattr(cv2, "ximgproc") else "no; only `engine: opencv` needs it",
     }
 
 
 def check_speed(detector: Detector, repeat: int) -> dict[str, list[float]]:
     """Return the seconds of a first run, which may compile loops, and of `repeat` later runs on a drawn picture."""
     picture = draw_picture()
-    runs = [time_run(lambda: detector(picture))[0] for _ in range(1 + repeat)]
+    runs = []
+    for number in range(1 + repeat):
+        tell(f"detecting, run {number + 1} of {1 + repeat}{', which may compile loops' if number == 0 else ''}")
+        runs.append(time_run(lambda: detector(picture))[0])
     return {"first run": runs[:1], "later runs": runs[1:]}
+
+
+def tell(line: str) -> None:
+    """Print what the command is doing to standard error, so that nobody waits without knowing."""
+    print(f"detect-env: {line}", file=sys.stderr, flush=True)
 
 
 def draw_picture() -> Image:
@@ -135,7 +144,9 @@ def draw_picture() -> Image:
 
 def format_speed(speed: dict[str, list[float]]) -> str:
     """Return a table of the medians."""
-    rows = [[name, f"{statistics.median(seconds):.2f} s"] for name, seconds in speed.items()]
+    names = {"first run": "first run, with the compilation of loops if it is needed"}
+    names["later runs"] = f"later runs, median of {len(speed['later runs'])}"
+    rows = [[names[name], f"{statistics.median(seconds):.2f} s"] for name, seconds in speed.items()]
     return format_table(rows)
 
 

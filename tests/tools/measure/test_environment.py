@@ -21,9 +21,11 @@ def test_shows_what_is_installed_and_how_fast_it_is(
     assert report["versions"]["torch"] == importlib.metadata.version("torch")
     assert len(report["speed"]["first run"]) == 1
     assert len(report["speed"]["later runs"]) == 2
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert f"torch                          {report['versions']['torch']}" in printed
-    assert "later runs" in printed
+    assert "later runs, median of 2 " in printed
+    assert [line.partition(",")[0] for line in told.splitlines()[1:]] == ["detect-env: detecting"] * 3
+    assert "run 3 of 3" in told
 
 
 def test_missing_packages_are_named_with_their_extra(
@@ -35,7 +37,7 @@ def test_missing_packages_are_named_with_their_extra(
         ("numpy", None), ("nowhere-to-be-found", "results"), ("inception-rcnn", "test"),
     ]  # fmt: skip
     assert environment.main(["--repeat", "0"]) == 0
-    assert "not installed: nowhere-to-be-found; pip install 'inception-rcnn[results]'" in capsys.readouterr().out
+    assert "not installed: nowhere-to-be-found (pip install 'inception-rcnn[results]')" in capsys.readouterr().out
 
 
 def test_the_drawn_picture_is_always_the_same() -> None:

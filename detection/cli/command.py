@@ -207,8 +207,8 @@ def _detect_in_all(
     check = partial(require_replaceable, recognise=is_own, inputs=inputs, overwrite=options.overwrite)
     total = None if any(isinstance(source, Collection) for source in sources) else len(sources)
     progress = tqdm(total=total, unit="image", disable=True if options.quiet or total == 1 else None)
-    with keeping_results(options, sources, detector) as stream:
-        results = stream(chain.from_iterable(map(source_pictures, sources)))
+    with nullcontext(detector.stream) if total == 1 else keeping_results(options, sources, detector) as stream:
+        results = stream(chain.from_iterable(map(source_pictures, sources)), errors="return")
         try:
             with closing(results), progress, clip or nullcontext():
                 for result in results:

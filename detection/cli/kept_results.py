@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from detection import __version__
 from detection.cli.image_sources import tell
@@ -33,8 +33,8 @@ from detection.sources.pictures import Source
 
 SUFFIX = ".unfinished"
 
-Stream = Callable[[Iterable[Picture]], Generator[ImageResult, None, None]]
-"""Detects in pictures, and yields the result of each in order."""
+Stream = Callable[..., Generator[ImageResult, None, None]]
+"""Detects in pictures, with the argument `errors` of `Detector.stream`, and yields the result of each in order."""
 
 
 @contextmanager
@@ -42,14 +42,14 @@ def keeping_results(options: argparse.Namespace, sources: Sequence[Source], dete
     """Yield the function that detects in pictures, and keeps their results until the block has ended without an error.
 
     Results of an earlier command with the same options are not computed again, if their files are the same. Nothing is
-    kept without `--json FILE`, and for a single picture.
+    kept without `--json FILE`.
 
     Raises:
         InputError: naming the file of the results, if it cannot be written, or is not one of this command.
     """
     target = Path(options.json or "-")
-    if options.json in (None, "-") or len(sources) < 2 or (target.exists() and not target.is_file()):
-        yield partial(detector.stream, errors="return")
+    if options.json in (None, "-") or (target.exists() and not target.is_file()):
+        yield detector.stream
         return
     path = target.with_name(f"{target.name}{SUFFIX}")
     writer = _open_results(path, _describe(options), detector.class_names)
@@ -103,7 +103,7 @@ def _is_kept(picture: Picture, writer: ResultsWriter) -> bool:
 
 
 def _stream(
-    detector: Detector, writer: ResultsWriter, pictures: Iterable[Picture]
+    detector: Detector, writer: ResultsWriter, pictures: Iterable[Picture], *, errors: Literal["raise", "return"]
 ) -> Generator[ImageResult, None, None]:
     """Yield the result of each picture in order: the kept ones, and between them those of the detector."""
     finished = set(writer.images)
@@ -116,7 +116,7 @@ def _stream(
             if is_missing:
                 yield picture
 
-    with closing(detector.stream(missing(), errors="return")) as results:
+    with closing(detector.stream(missing(), errors=errors)) as results:
         for result in results:
             while coming[0][0].name in finished:
                 yield _restore(coming.popleft()[0], writer)

@@ -234,6 +234,8 @@ from detection.cli import command as cli
 from detection.runtime.parallel.many_images import ONE_BY_ONE
 
 class Watching(detector.Detector):
+    class_names = ("cat",)
+
     def __init__(self):
         pass
 

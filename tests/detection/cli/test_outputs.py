@@ -161,6 +161,8 @@ from detection.structures.detections import Detections
 signal.signal({int(number)}, signal.SIG_DFL)  # nohup has tests ignore SIGHUP
 
 class Stopping(detector.Detector):
+    class_names = ("cat",)
+
     def __init__(self):
         self.scored = 0
 
@@ -188,7 +190,8 @@ cli.run()
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (128 + number, f"detect: stopped by {number.name}\n")
     assert [Path(record["image"]).name for record in read_json(target)] == [["earlier"], ["a.JPG"]][done]
-    assert names_in(tmp_path) == ["folder", *["found.csv"] * done, "found.json"]
+    kept = ["found.json.unfinished"] * done
+    assert names_in(tmp_path) == ["folder", *["found.csv"] * done, "found.json", *kept]
 
 
 def test_output_that_cannot_be_printed() -> None:

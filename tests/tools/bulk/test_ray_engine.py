@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from tools.bulk import command
 from tools.bulk.inputs.listing import list_items
 from tools.bulk.local_engine import detect_locally
 from tools.bulk.plan import DetectorChoice, Plan
-from tools.bulk.ray_engine import group_tables
+from tools.bulk.ray_engine import ClusterOptions, connected, group_tables, naming_failures
 from tools.bulk.ray_workers import ProposingWorker, ScoringWorker, WorkerSetup
 
 
@@ -67,6 +69,41 @@ def test_worker_whose_store_does_not_answer(choice: DetectorChoice, refusing: ty
     refusing.failures.extend([ConnectionError("reset")] * 3)
     with pytest.raises(InputError, match=r"refusing:///photos/0.png: expected the store to answer, got: reset"):
         rows_of_workers(plan, [0], WorkerSetup(choice, choice.versions, COLUMNS))
+
+
+class LostClusterError(Exception):
+    """Stands for the errors of Ray, whose texts have the tracebacks of the workers."""
+
+
+FAILING_RAY = SimpleNamespace(exceptions=SimpleNamespace(RayError=LostClusterError))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "ray::MapWorker.submit()\n  File x.py, line 1\ndetection.errors.InputError: worker: expected a, got b",
+            "worker: expected a, got b",
+        ),
+        ("The actor died\nunexpectedly.", "cluster: expected it to do the work, got: The actor died unexpectedly."),
+    ],
+)
+def test_failure_of_a_worker_is_one_line(text: str, line: str) -> None:
+    with pytest.raises(InputError) as caught, naming_failures(FAILING_RAY):
+        raise LostClusterError(text)
+    assert caught.value.line == line
+
+
+def test_cluster_that_is_not_there() -> None:
+    def init(**_: object) -> None:
+        raise ConnectionError("Failed to connect\nto GCS")
+
+    reason = "--address 192.0.2.1:6379: expected a Ray cluster, got: Failed to connect to GCS"
+    with (
+        pytest.raises(InputError, match=re.escape(reason)),
+        connected(SimpleNamespace(init=init), ClusterOptions("192.0.2.1:6379")),
+    ):
+        pass
 
 
 def test_two_nodes_of_which_one_is_killed_and_a_driver_too(

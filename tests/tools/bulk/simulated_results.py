@@ -38,11 +38,14 @@ def write_results(folder: Path, images: int, boxes: int) -> None:
     versions = dict.fromkeys(VERSION_NAMES, "simulated")
     finished = {}
     for number, first in enumerate(range(0, images, PARTITION)):
-        rows = []
-        for image in range(first, min(first + PARTITION, images)):
-            scores = np.sort(generator.uniform(0, 1, boxes).astype(np.float32))[::-1]
-            labels = generator.integers(0, CLASSES, boxes)
-            rows.append(ImageRow(f"{image:07d}.jpg", SIZE, simulated_boxes(boxes, generator), scores, labels))
+        numbers = range(first, min(first + PARTITION, images))
+        scores = np.sort(generator.uniform(0, 1, (len(numbers), boxes)).astype(np.float32))[:, ::-1]
+        labels = generator.integers(0, CLASSES, (len(numbers), boxes))
+        corners = simulated_boxes(len(numbers) * boxes, generator).reshape(-1, boxes, 4)
+        rows = [
+            ImageRow(f"{image:07d}.jpg", SIZE, *columns)
+            for image, *columns in zip(numbers, corners, scores, labels, strict=True)
+        ]
         finished[number] = write_partition(folder, number, rows, versions)
     names = tuple(f"class {label}" for label in range(CLASSES))
     write_manifest(folder, Manifest(versions, {}, names, len(finished), finished))
@@ -58,15 +61,13 @@ def write_ground_truth(path: Path, images: int, objects: int) -> None:
         entry = '{"id": %d, "file_name": "%07d.jpg", "height": %d, "width": %d}'
         file.write(",\n".join(entry % (image + 1, image, height, width) for image in range(images)))
         file.write('],\n"annotations": [')
-        for image in range(images):
-            corners = simulated_boxes(objects, generator)
-            labels = generator.integers(1, CLASSES + 1, objects)
-            for place, ((x1, y1, x2, y2), label) in enumerate(zip(corners.tolist(), labels.tolist(), strict=True)):
-                box = [x1, y1, x2 - x1, y2 - y1]
-                number = image * objects + place + 1
-                record = {"id": number, "image_id": image + 1, "category_id": label, "bbox": box, "iscrowd": 0}
-                record["area"] = box[2] * box[3]
-                file.write((",\n" if number > 1 else "") + json.dumps(record))
+        corners = simulated_boxes(images * objects, generator)
+        boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
+        labels = generator.integers(1, CLASSES + 1, images * objects).tolist()
+        for number, (box, label) in enumerate(zip(boxes, labels, strict=True), start=1):
+            record = {"id": number, "image_id": (number - 1) // objects + 1, "category_id": label, "bbox": box}
+            record |= {"iscrowd": 0, "area": box[2] * box[3]}
+            file.write((",\n" if number > 1 else "") + json.dumps(record))
         file.write("]}\n")
 
 

@@ -7,6 +7,7 @@ through a pipe. If this process fails, the call is repeated in the first one, so
 At the first run on a machine, `compiling_ahead` lets one more process compile loops meanwhile.
 """
 
+import gc
 import os
 import pickle
 import subprocess
@@ -119,11 +120,13 @@ def stop_process() -> None:
 
 def main(modules: Sequence[str]) -> None:
     """Do the work of the second process, until its input ends or a function raises."""
+    gc.disable()  # as in `detect`: imports and the compiler create many objects, and nearly all of them stay
     with compiling_ahead(modules[1:]):
         for module in modules[:1]:
             import_module(module).load()
     for module in modules[1:]:
         import_module(module).load()
+    gc.enable()
     while True:
         try:
             module, function, arguments, options = pickle.load(sys.stdin.buffer)

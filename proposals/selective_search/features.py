@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.runtime.compilation import compiled
+from detection.runtime.compilation import compiled, compiled_part
 from detection.structures.arrays import FloatArray, Image
 
 COLOR_BINS = 25
@@ -64,8 +64,9 @@ def region_features(
     count = int(labels.max()) + 1
     height, width = labels.shape
     boxes = np.tile(np.array([width, height, 0, 0], np.int32), (count, 1))
-    _extend_boxes(boxes, labels)
-    colors, textures = _count_bins(labels, image, codes, count)
+    colors = np.zeros((count, 3, COLOR_BINS), np.int32)
+    textures = np.zeros((count, 3, 4, 2 * TEXTURE_BINS), np.int32)
+    _count_bins(labels, image, codes, boxes, colors, textures)
     sizes = colors[:, 0].sum(axis=1, dtype=np.int32)
     total = sizes[:, None].astype(np.float32)
     colors = colors.reshape(count, -1).astype(np.float32) / (total * 3)
@@ -79,7 +80,11 @@ def neighbour_pairs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     it, and above to its left; so an image that is one pixel wide has no pairs.
     """
     count = int(labels.max()) + 1
-    keys = np.sort(_touching_pairs(labels, count))
+    # Pixels and their three neighbours make a planar graph, and so do the superpixels: there are less than three pairs
+    # for each superpixel, so the hash table stays half empty.
+    table = np.full(1 << max(3, (8 * count - 1).bit_length()), -1, np.int64)
+    _find_pairs(labels, count, table)
+    keys = np.sort(table[table >= 0])
     return np.stack([keys // count, keys % count], axis=1).astype(np.int32)
 
 
@@ -129,69 +134,61 @@ def _encode(derivative: FloatArray, scales: FloatArray, codes: NDArray[np.uint8]
     for y in range(derivative.shape[0]):
         for x in range(derivative.shape[1]):
             value = derivative[y, x]
-            above, below = _bin(value, scales[0]), _bin(value, scales[1])
+            above, below = _bin(value, scales[0, 0], scales[0, 1]), _bin(value, scales[1, 0], scales[1, 1])
             codes[y, x] = above if value > 0 else TEXTURE_BINS + below
-    return _bin(np.float32(0), scales[0]), _bin(np.float32(0), scales[1])
+    zero = np.float32(0)
+    return _bin(zero, scales[0, 0], scales[0, 1]), _bin(zero, scales[1, 0], scales[1, 1])
 
 
-@compiled
-def _bin(value: np.float32, scale: FloatArray) -> np.uint8:
+@compiled_part
+def _bin(value: np.float32, scale: np.float32, shift: np.float32) -> np.uint8:
     """Return the bin of a derivative. OpenCV rounds it to a byte first, halves to even."""
-    byte = np.rint(value * scale[0] + scale[1])
+    byte = np.rint(value * scale + shift)
     return np.uint8(min(max(byte, np.float32(0)), np.float32(255)) / np.float32(256 / TEXTURE_BINS))
 
 
 @compiled
-def _extend_boxes(boxes: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
-    """Extend the box of each region to its pixels."""
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            box = boxes[labels[y, x]]
-            box[0] = min(box[0], x)
-            box[1] = min(box[1], y)
-            box[2] = max(box[2], x + 1)
-            box[3] = max(box[3], y + 1)
+def _count_bins(  # noqa: PLR0917  compiled functions take no keywords
+    labels: NDArray[np.int32],
+    image: Image,
+    codes: NDArray[np.uint8],
+    boxes: NDArray[np.int32],
+    colors: NDArray[np.int32],
+    textures: NDArray[np.int32],
+) -> None:
+    """Extend the box of each region to its pixels, and count them.
 
-
-@compiled
-def _count_bins(
-    labels: NDArray[np.int32], image: Image, codes: NDArray[np.uint8], count: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Count the pixels of each region: by colour [N, channel, bin], and by texture [N, channel, axis, code]."""
-    colors = np.zeros((count, 3, COLOR_BINS), np.int32)
-    textures = np.zeros((count, 3, 4, 2 * TEXTURE_BINS), np.int32)
+    `colors` counts by colour [N, channel, bin], and `textures` by texture [N, channel, axis, code].
+    """
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             region = labels[y, x]
+            boxes[region, 0] = min(boxes[region, 0], x)
+            boxes[region, 1] = min(boxes[region, 1], y)
+            boxes[region, 2] = max(boxes[region, 2], x + 1)
+            boxes[region, 3] = max(boxes[region, 3], y + 1)
             for channel in range(3):
                 colors[region, channel, image[y, x, channel] * COLOR_BINS >> 8] += 1
                 for axis in range(4):
                     textures[region, channel, axis, codes[channel, axis, y, x]] += 1
-    return colors, textures
 
 
 @compiled
-def _touching_pairs(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
-    """Return `lower label * count + upper label` for each pair that touches, once each, in any order.
+def _find_pairs(labels: NDArray[np.int32], count: int, table: NDArray[np.int64]) -> None:
+    """Write `lower label * count + upper label` of each pair that touches into a hash table, once each.
 
-    Pixels and their three neighbours make a planar graph, and so do the superpixels: there are less than three pairs
-    for each superpixel, which bounds the hash table (with open addressing) that finds the pairs met before.
+    The table has open addressing; a power of two of slots, which are -1 if they are empty.
     """
-    slots = 8
-    while slots < 8 * count:
-        slots *= 2
-    table = np.full(slots, -1, np.int64)
     for y in range(1, labels.shape[0]):
         for x in range(1, labels.shape[1]):
             label = np.int64(labels[y, x])
             for other in (labels[y, x - 1], labels[y - 1, x], labels[y - 1, x - 1]):
                 if other == label:
                     continue
-                key = min(label, other) * count + max(label, other)
-                slot = (key * 0x9E3779B1 >> 16) & (slots - 1)
+                key = other * count + label if other < label else label * count + other
+                slot = (key * 0x9E3779B1 >> 16) & (len(table) - 1)
                 while table[slot] != key:
                     if table[slot] < 0:
                         table[slot] = key
                         break
-                    slot = (slot + 1) & (slots - 1)
-    return table[table >= 0]
+                    slot = (slot + 1) & (len(table) - 1)

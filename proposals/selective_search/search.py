@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.runtime.compilation import compiled
+from detection.runtime.compilation import compiled, compiled_part
 from detection.structures.arrays import FloatArray, Image, IntArray
 from proposals.selective_search.features import RegionFeatures, neighbour_pairs, region_features, texture_codes
 from proposals.selective_search.superpixels import PartialSegmentation, join_lightest, segment, sorted_edges
@@ -76,7 +76,8 @@ def group(pairs: NDArray[np.int32], features: RegionFeatures, *, colored: bool) 
         return np.empty((0, 4), np.int32)
     colors = features.colors if colored else features.colors[:, :0]
     copies = RegionFeatures(features.sizes.copy(), features.boxes.copy(), colors.copy(), features.textures.copy())
-    return _group(pairs, copies)
+    merged = np.empty((len(copies.sizes), 4), np.int32)
+    return merged[: _group(copies, _graph(pairs, copies.sizes), merged)]
 
 
 class _Graph(NamedTuple):
@@ -87,6 +88,9 @@ class _Graph(NamedTuple):
     `area` is the number of pixels of all regions.
 
     The ends of pairs that are no more, whose key is 0, stay in the list of their region until the region is merged.
+
+    Three arrays are for the use of `_rate`: `ends` has the ends of the region that is rated, `sums` [2, P + 3] its
+    similarities in colour, and those in texture and then all; `bits` int32 is the memory of the second row.
     """
 
     owners: NDArray[np.int32]
@@ -94,66 +98,72 @@ class _Graph(NamedTuple):
     following: NDArray[np.int32]
     tree: NDArray[np.int64]
     marks: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    sums: FloatArray
+    bits: NDArray[np.int32]
     area: int
 
 
+def _graph(pairs: NDArray[np.int32], sizes: NDArray[np.int32]) -> _Graph:
+    """Return the graph of pairs [P, 2] of regions of these sizes, without lists and similarities."""
+    leaves = 1 << (len(pairs) - 1).bit_length()
+    sums = np.empty((2, len(pairs) + 3), np.float32)
+    return _Graph(
+        owners=pairs.ravel().copy(),
+        heads=np.full(len(sizes), -1, np.int32),
+        following=np.empty(pairs.size, np.int32),
+        tree=np.zeros(2 * leaves, np.int64),
+        marks=np.zeros(len(sizes), np.int32),
+        ends=np.empty(len(pairs), np.int32),
+        sums=sums,
+        bits=sums[1].view(np.int32),
+        area=int(sizes.sum()),
+    )
+
+
 @compiled
-def _group(pairs: NDArray[np.int32], regions: RegionFeatures) -> NDArray[np.int32]:
-    """Merge the regions; the features of a merged region overwrite those of its part with the lower number."""
-    graph = _link(pairs, regions.sizes)
-    ends = np.empty(len(pairs), np.int32)
-    rated = _rate_all(regions, graph, ends)
-    merged = np.empty((len(regions.sizes), 4), np.int32)
-    merges = 0
+def _group(regions: RegionFeatures, graph: _Graph, merged: NDArray[np.int32]) -> int:
+    """Rate all pairs in ascending order of their regions, merge the regions, and return the number of merges.
+
+    The features of a merged region overwrite those of its part with the lower number. Its box is written to `merged`.
+    """
+    for end in range(len(graph.owners) - 1, -1, -1):
+        graph.following[end] = graph.heads[graph.owners[end]]
+        graph.heads[graph.owners[end]] = end
+    merges, rated = 0, np.int64(0)  # another type than that of a literal, of which functions would be compiled again
+    for i in range(len(graph.heads)):
+        region = np.int64(i)
+        rated = _rate(_find_ends_to_higher(graph, region), region, regions, graph, rated)
     while graph.tree[1] > 0:
         pair = _greatest(graph.tree)
         _set_key(graph.tree, pair, np.int64(0))
-        owners = np.int64(graph.owners[2 * pair]), np.int64(graph.owners[2 * pair + 1])
-        first, second = min(owners), max(owners)
+        first, second = np.int64(graph.owners[2 * pair]), np.int64(graph.owners[2 * pair + 1])
+        if first > second:
+            first, second = second, first
         _merge_features(regions, first, second)
         for i in range(4):
             merged[merges, i] = regions.boxes[first, i]
         merges += 1
-        count = _merge_neighbours(graph, first, second, merges, ends)
-        rated = _rate(ends[:count], first, regions, graph, rated)
-    return merged[:merges]
+        rated = _rate(_merge_neighbours(graph, first, second, merges), first, regions, graph, rated)
+    return merges
 
 
-@compiled
-def _link(pairs: NDArray[np.int32], sizes: NDArray[np.int32]) -> _Graph:
-    """Return the graph of regions of these sizes, without similarities."""
-    leaves = 1
-    while leaves < len(pairs):
-        leaves *= 2
-    owners = pairs.copy().ravel()
-    heads, following = np.full(len(sizes), -1, np.int32), np.empty(len(owners), np.int32)
-    for end in range(len(owners) - 1, -1, -1):
-        following[end] = heads[owners[end]]
-        heads[owners[end]] = end
-    marks = np.zeros(len(sizes), np.int32)
-    return _Graph(owners, heads, following, np.zeros(2 * leaves, np.int64), marks, sizes.sum())
+@compiled_part
+def _find_ends_to_higher(graph: _Graph, region: np.int64) -> int:
+    """Write the ends of a region whose pairs lead to regions of higher numbers, and return how many there are."""
+    count, end = 0, np.int64(graph.heads[region])
+    while end >= 0:
+        if graph.owners[end ^ 1] > region:
+            graph.ends[count] = end
+            count += 1
+        end = np.int64(graph.following[end])
+    return count
 
 
-@compiled
-def _rate_all(regions: RegionFeatures, graph: _Graph, ends: NDArray[np.int32]) -> np.int64:
-    """Set the keys of all pairs, in ascending order of their regions, and return their number. Overwrites `ends`."""
-    rated = np.int64(0)
-    for region in range(len(graph.heads)):
-        count = 0
-        end = graph.heads[region]
-        while end >= 0:
-            if graph.owners[end ^ 1] > region:
-                ends[count] = end
-                count += 1
-            end = graph.following[end]
-        rated = _rate(ends[:count], np.int64(region), regions, graph, rated)
-    return rated
-
-
-@compiled
-def _greatest(tree: NDArray[np.int64]) -> int:
+@compiled_part
+def _greatest(tree: NDArray[np.int64]) -> np.int64:
     """Return the pair with the greatest key; no two keys are equal."""
-    node, leaves = 1, len(tree) // 2
+    node, leaves = np.int64(1), len(tree) // 2
     while node < leaves:
         node *= 2
         if tree[node] < tree[node + 1]:
@@ -161,41 +171,46 @@ def _greatest(tree: NDArray[np.int64]) -> int:
     return node - leaves
 
 
-@compiled
-def _set_key(tree: NDArray[np.int64], pair: int, key: np.int64) -> None:
+@compiled_part
+def _set_key(tree: NDArray[np.int64], pair: np.int64, key: np.int64) -> None:
     """Set the key of a pair, and the keys of the nodes above it."""
     node = len(tree) // 2 + pair
     tree[node] = key
     while node > 1:
         node //= 2
-        greater = max(tree[2 * node], tree[2 * node + 1])
+        greater = tree[2 * node] if tree[2 * node] > tree[2 * node + 1] else tree[2 * node + 1]
         if tree[node] == greater:
             break
         tree[node] = greater
 
 
-@compiled
+@compiled_part
 def _merge_features(regions: RegionFeatures, first: np.int64, second: np.int64) -> None:
     """Turn the features of the first region into those of both together."""
-    first_size, second_size = regions.sizes[first], regions.sizes[second]
-    for histograms in (regions.colors, regions.textures):
-        for i in range(histograms.shape[1]):
-            weighted = histograms[first, i] * np.float32(first_size) + histograms[second, i] * np.float32(second_size)
-            histograms[first, i] = weighted / np.float32(first_size + second_size)
-    regions.sizes[first] = first_size + second_size
-    box, other_box = regions.boxes[first], regions.boxes[second]
+    sizes, boxes, colors, textures = regions
+    _merge_histograms(colors, sizes, first, second)
+    _merge_histograms(textures, sizes, first, second)
+    sizes[first] += sizes[second]
     for i in range(2):
-        box[i] = min(box[i], other_box[i])
-        box[i + 2] = max(box[i + 2], other_box[i + 2])
+        boxes[first, i] = min(boxes[first, i], boxes[second, i])
+        boxes[first, i + 2] = max(boxes[first, i + 2], boxes[second, i + 2])
 
 
-@compiled
-def _merge_neighbours(graph: _Graph, first: np.int64, second: np.int64, merge: int, ends: NDArray[np.int32]) -> int:
-    """Give the first region the neighbours of both; writes its ends to `ends` and returns their number."""
+@compiled_part
+def _merge_histograms(histograms: FloatArray, sizes: NDArray[np.int32], first: np.int64, second: np.int64) -> None:
+    first_size, second_size = np.float32(sizes[first]), np.float32(sizes[second])
+    both = np.float32(sizes[first] + sizes[second])
+    for i in range(histograms.shape[1]):
+        histograms[first, i] = (histograms[first, i] * first_size + histograms[second, i] * second_size) / both
+
+
+@compiled_part
+def _merge_neighbours(graph: _Graph, first: np.int64, second: np.int64, merge: int) -> int:
+    """Give the first region the neighbours of both; writes its ends to `graph.ends` and returns their number."""
     leaves = len(graph.tree) // 2
     count = 0
     for region in (first, second):
-        end = graph.heads[region]
+        end = np.int64(graph.heads[region])
         while end >= 0:
             neighbour = graph.owners[end ^ 1]
             if graph.tree[leaves + end // 2] > 0:
@@ -204,64 +219,66 @@ def _merge_neighbours(graph: _Graph, first: np.int64, second: np.int64, merge: i
                 else:
                     graph.marks[neighbour] = merge
                     graph.owners[end] = first
-                    ends[count] = end
+                    graph.ends[count] = end
                     count += 1
-            end = graph.following[end]
+            end = np.int64(graph.following[end])
     graph.heads[first] = -1
-    for end in ends[:count][::-1]:
-        graph.following[end] = graph.heads[first]
-        graph.heads[first] = end
+    for i in range(count - 1, -1, -1):
+        graph.following[graph.ends[i]] = graph.heads[first]
+        graph.heads[first] = graph.ends[i]
     return count
 
 
-@compiled
-def _rate(
-    ends: NDArray[np.int32], region: np.int64, regions: RegionFeatures, graph: _Graph, rated: np.int64
-) -> np.int64:
-    """Set the keys of the pairs with these ends, all owned by `region`, and return the number of pairs rated so far.
+@compiled_part
+def _rate(count: int, region: np.int64, regions: RegionFeatures, graph: _Graph, rated: np.int64) -> np.int64:
+    """Set the keys of the pairs with the first of the ends, all owned by `region`.
 
-    A key holds the bits of the similarity above the number of the rating, which decides among equal similarities.
+    A key holds the bits of the similarity, a float32 that is 0-1 up to rounding, above the number of the rating, which
+    decides among equal similarities. The weights are those of OpenCV.
+
+    Args:
+        count: the number of ends in `graph.ends`.
+        region: their owner.
+        regions: the features.
+        graph: changed.
+        rated: the number of pairs rated so far.
+
+    Returns:
+        The number of pairs rated, these included.
     """
-    others = np.empty(len(ends), np.int32)
-    for i in range(len(ends)):
-        others[i] = graph.owners[ends[i] ^ 1]
-    similarities = _similarities(region, others, regions, graph.area)
-    for i in range(len(ends)):
+    sizes, boxes, colors, textures = regions
+    colored = colors.shape[1] > 0
+    _intersections(colors, region, graph, count, graph.sums[0])
+    _intersections(textures, region, graph, count, graph.sums[1])
+    weight = np.float32(0.25 if colored else 0.3333)
+    total = weight + weight + weight + (weight if colored else np.float32(0))
+    pixels = np.float32(graph.area)
+    for i in range(count):
+        end = np.int64(graph.ends[i])
+        other = graph.owners[end ^ 1]
+        size = sizes[region] + sizes[other]
+        width = max(boxes[region, 2], boxes[other, 2]) - min(boxes[region, 0], boxes[other, 0])
+        height = max(boxes[region, 3], boxes[other, 3]) - min(boxes[region, 1], boxes[other, 1])
+        fill = np.float32(1) - np.float32(width * height - size) / pixels
+        smallness = np.float32(1) - np.float32(size) / pixels
+        color, texture = graph.sums[0, i], graph.sums[1, i]
+        graph.sums[1, i] = (weight * color + weight * fill + weight * texture + weight * smallness) / total
         rated += 1
-        _set_key(graph.tree, ends[i] // 2, np.int64(np.float32(similarities[i]).view(np.int32)) << 32 | rated)
+        _set_key(graph.tree, end // 2, np.int64(graph.bits[i]) << 32 | rated)
     return rated
 
 
-@compiled
-def _similarities(region: np.int64, others: NDArray[np.int32], regions: RegionFeatures, area: int) -> FloatArray:
-    """Return the similarity of a region to each of the others: float32 [N], 0-1 up to rounding. OpenCV's weights."""
-    colored = regions.colors.shape[1] > 0
-    colors = _intersections(regions.colors, region, others)
-    textures = _intersections(regions.textures, region, others)
-    weight = np.float32(0.25 if colored else 0.3333)
-    total = weight + weight + weight + (weight if colored else np.float32(0))
-    pixels = np.float32(area)
-    box = regions.boxes[region]
-    for i in range(len(others)):
-        size = regions.sizes[region] + regions.sizes[others[i]]
-        other = regions.boxes[others[i]]
-        width, height = max(box[2], other[2]) - min(box[0], other[0]), max(box[3], other[3]) - min(box[1], other[1])
-        fill = np.float32(1) - np.float32(width * height - size) / pixels
-        smallness = np.float32(1) - np.float32(size) / pixels
-        textures[i] = (weight * colors[i] + weight * fill + weight * textures[i] + weight * smallness) / total
-    return textures
-
-
-@compiled
-def _intersections(histograms: FloatArray, region: np.int64, others: NDArray[np.int32]) -> FloatArray:
-    """Return the intersection of the histogram of a region with each of the others: float32 [N].
+@compiled_part
+def _intersections(histograms: FloatArray, region: np.int64, graph: _Graph, count: int, sums: FloatArray) -> None:
+    """Write the intersections of the histogram of a region with those at the other ends of its pairs to `sums`.
 
     The bins are added up in their order, and each sum waits for the one before it; so four sums are made side by side.
     """
-    sums = np.empty((len(others) + 3) // 4 * 4, np.float32)
-    last = len(others) - 1
-    for i in range(0, len(others), 4):
-        a, b, c, d = others[i], others[min(i + 1, last)], others[min(i + 2, last)], others[min(i + 3, last)]
+    owners, ends = graph.owners, graph.ends
+    for i in range(0, count, 4):
+        last = count - 1
+        a, b = owners[ends[i] ^ 1], owners[ends[min(i + 1, last)] ^ 1]
+        c, d = owners[ends[min(i + 2, last)] ^ 1], owners[ends[min(i + 3, last)] ^ 1]
         sum_a = sum_b = sum_c = sum_d = np.float32(0)
         for j in range(histograms.shape[1]):
             own = histograms[region, j]
@@ -270,4 +287,3 @@ def _intersections(histograms: FloatArray, region: np.int64, others: NDArray[np.
             sum_c += min(own, histograms[c, j])
             sum_d += min(own, histograms[d, j])
         sums[i], sums[i + 1], sums[i + 2], sums[i + 3] = sum_a, sum_b, sum_c, sum_d
-    return sums[: len(others)]

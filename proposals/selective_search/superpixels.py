@@ -6,23 +6,24 @@ and the lower half its number, twice that of its first pixel in row-major order,
 right.
 
 `search.py` calls `sorted_edges`, `join_lightest` and `segment` in this order. The functions below them are loops that
-Numba compiles to machine code.
+Numba compiles to machine code. They get all arrays from their callers, because to create one takes long to compile.
 """
 
+import sys
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.runtime.compilation import compiled
+from detection.runtime.compilation import compiled, compiled_part
 from detection.structures.arrays import FloatArray, Image
 
 NUMBER = np.uint64(0xFFFFFFFF)
 """The bits of an edge that hold its number."""
 
 PARENT, LIMIT = 0, 1
-"""The columns of an array of nodes, see `_segment`."""
+"""The columns of an array of nodes, see `PartialSegmentation`."""
 
 
 def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
@@ -31,7 +32,10 @@ def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
     The result serves all scales.
     """
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma, sigmaY=sigma)
-    edges = _weigh_edges(np.asarray(smooth, np.float32))
+    height, width = image.shape[:2]
+    edges = np.empty(2 * height * width - height - width, np.uint64)
+    weights = np.zeros((width, 2), np.float32)
+    _weigh_edges(np.asarray(smooth, np.float32), weights, weights.view(np.uint32), edges)
     edges.sort()
     return edges
 
@@ -39,7 +43,10 @@ def sorted_edges(image: Image, sigma: float) -> NDArray[np.uint64]:
 class PartialSegmentation(NamedTuple):
     """The state of a segmentation after the lightest edges, which is the same at all scales from some scale on.
 
-    `nodes` int32 [H * W, 2] are as in `_segment`, except that a root has its largest weight in place of its limit.
+    `nodes` int32 [H * W, 2] has a row for each pixel. Its first column is the parent of the pixel or, for a root, minus
+    the size of its set. Its second column counts only for a root, and holds the bits of a float32: the largest weight
+    of an edge in the set, or while `segment` runs, the largest weight of an edge that the set accepts. Side by side,
+    both columns come with one access to memory, which takes most of the time.
     `edges` are those that have not been looked at yet.
     """
 
@@ -55,7 +62,10 @@ def join_lightest(edges: NDArray[np.uint64], size: tuple[int, int], *, k: float)
         size: (height, width) of the image.
         k: the smallest of the scales at which the image will be segmented.
     """
-    nodes, count = _join_lightest(edges, size, np.float32(k))
+    height, width = size
+    nodes = np.empty((height * width, 2), np.int32)
+    nodes[:, PARENT], nodes[:, LIMIT] = -1, 0
+    count = _join_lightest(edges, _weights(edges), nodes, _limits(nodes), width, np.float32(k))
     return PartialSegmentation(nodes, edges[count:])
 
 
@@ -68,110 +78,121 @@ def segment(partial: PartialSegmentation, size: tuple[int, int], *, k: float, mi
         k: the scale; larger values give larger superpixels.
         min_size: in pixels; a smaller superpixel is joined to the most similar superpixel beside it.
     """
-    return _segment(*partial, size[1], np.float32(k), min_size).reshape(size)
+    nodes, edges = partial.nodes.copy(), partial.edges
+    rejected = np.empty_like(edges)
+    _segment(edges, _weights(edges), nodes, _limits(nodes), size[1], np.float32(k), min_size, rejected)
+    labels, numbers = np.empty(len(nodes), np.int32), np.full(len(nodes), -1, np.int32)
+    _number_sets(nodes, numbers, labels)
+    return labels.reshape(size)
+
+
+def _weights(edges: NDArray[np.uint64]) -> FloatArray:
+    """Return the weights of edges [E] without a copy."""
+    return edges.view(np.float32)[int(sys.byteorder == "little") :: 2]
+
+
+def _limits(nodes: NDArray[np.int32]) -> FloatArray:
+    """Return the second column of nodes [H * W, 2] without a copy."""
+    return nodes.view(np.float32)[:, LIMIT]
 
 
 @compiled
-def _weigh_edges(smooth: FloatArray) -> NDArray[np.uint64]:
-    """Return the edges of an image [H, W, 3] in the order of their numbers."""
+def _weigh_edges(smooth: FloatArray, weights: FloatArray, bits: NDArray[np.uint32], edges: NDArray[np.uint64]) -> None:
+    """Write the edges of an image [H, W, 3] in the order of their numbers.
+
+    `weights` [W, 2] are overwritten by those of a row, and `bits` is the same memory.
+    """
     height, width, _ = smooth.shape
-    edges = np.empty(2 * height * width - height - width, np.uint64)
-    weights = np.zeros((width, 2), np.float32)  # of a row
     count = 0
     for y in range(height):
         if y + 1 < height:
             for x in range(width):
-                weights[x, 0] = _distance(smooth[y, x], smooth[y + 1, x])
+                weights[x, 0] = _distance(smooth, y, x, y + 1, x)
         for x in range(width - 1):
-            weights[x, 1] = _distance(smooth[y, x], smooth[y, x + 1])
+            weights[x, 1] = _distance(smooth, y, x, y, x + 1)
         for x in range(width):
-            number = 2 * (y * width + x)
+            number = np.uint64(2 * (y * width + x))
             if y + 1 < height:
-                edges[count] = _as_edge(weights[x, 0], number)
+                edges[count] = np.uint64(bits[x, 0]) << np.uint64(32) | number
                 count += 1
             if x + 1 < width:
-                edges[count] = _as_edge(weights[x, 1], number + 1)
+                edges[count] = np.uint64(bits[x, 1]) << np.uint64(32) | number | np.uint64(1)
                 count += 1
-    return edges
 
 
-@compiled
-def _as_edge(weight: np.float32, number: int) -> np.uint64:
-    return np.uint64(np.float32(weight).view(np.uint32)) << np.uint64(32) | np.uint64(number)
-
-
-@compiled
-def _distance(first: FloatArray, second: FloatArray) -> np.float32:
-    """Return the distance of two colours [3]. OpenCV squares in double precision, and rounds each sum."""
+@compiled_part
+def _distance(smooth: FloatArray, y: int, x: int, other_y: int, other_x: int) -> np.float32:
+    """Return the distance of the colours of two pixels. OpenCV squares in double precision, and rounds each sum."""
     total = np.float32(0)
     for channel in range(3):
-        difference = np.float64(first[channel] - second[channel])
+        difference = np.float64(smooth[y, x, channel] - smooth[other_y, other_x, channel])
         total = np.float32(total + difference * difference)
     return np.float32(np.sqrt(total))
 
 
 @compiled
-def _join_lightest(edges: NDArray[np.uint64], size: tuple[int, int], k: np.float32) -> tuple[NDArray[np.int32], int]:
-    """Return the nodes at the first rejected edge, and the number of edges before it."""
-    height, width = size
-    nodes = np.empty((height * width, 2), np.int32)
-    nodes[:, PARENT] = -1
-    nodes[:, LIMIT] = 0
-    count = 0
-    for edge in edges:
-        first, second = _find_ends(nodes, edge, width)
+def _join_lightest(  # noqa: PLR0917  compiled functions take no keywords
+    edges: NDArray[np.uint64],
+    weights: FloatArray,
+    nodes: NDArray[np.int32],
+    limits: FloatArray,
+    width: int,
+    k: np.float32,
+) -> int:
+    """Join the sets of the nodes up to the first rejected edge, and return the number of edges before it.
+
+    `limits` is the second column of the nodes, and has the largest weight of an edge in each set.
+    """
+    for number in range(len(edges)):
+        first, second = _find_ends(nodes, edges[number], width)
         if first != second:
-            weight = np.int32(edge >> np.uint64(32))
-            if weight > _limit(nodes, first, k) or weight > _limit(nodes, second, k):
-                break
-            nodes[_join(nodes, first, second), LIMIT] = weight
-        count += 1
-    return nodes, count
+            weight = weights[number]
+            if weight > _limit(nodes, limits, first, k) or weight > _limit(nodes, limits, second, k):
+                return number
+            limits[_join(nodes, first, second)] = weight
+    return len(edges)
 
 
 @compiled
-def _segment(
-    partial: NDArray[np.int32], edges: NDArray[np.uint64], width: int, k: np.float32, min_size: int
-) -> NDArray[np.int32]:
-    """Return the labels [H * W].
-
-    Each pixel is a row of `nodes`. Its first column is the parent of the pixel or, for a root, minus the size of its
-    set. Its second column counts only for a root: the largest weight of an edge that the set accepts, a float32 of at
-    least 0 whose bits are compared as an integer. Side by side, both columns come with one access to memory, which
-    takes most of the time.
-    """
-    nodes = partial.copy()
+def _segment(  # noqa: PLR0917  compiled functions take no keywords
+    edges: NDArray[np.uint64],
+    weights: FloatArray,
+    nodes: NDArray[np.int32],
+    limits: FloatArray,
+    width: int,
+    k: np.float32,
+    min_size: int,
+    rejected: NDArray[np.uint64],
+) -> None:
+    """Join the sets of the nodes, whose second column is `limits`, by all edges; `rejected` [E] is overwritten."""
     for node in range(len(nodes)):
         if nodes[node, PARENT] < 0:
-            nodes[node, LIMIT] = _limit(partial, np.int64(node), k)
-    rejected = np.empty_like(edges)
+            limits[node] = _limit(nodes, limits, np.int64(node), k)
     count = 0
-    for edge in edges:
+    for number in range(len(edges)):
+        edge, weight = edges[number], weights[number]
         first, second = _find_ends(nodes, edge, width)
         if first != second:
-            weight = np.int32(edge >> np.uint64(32))
-            if weight <= nodes[first, LIMIT] and weight <= nodes[second, LIMIT]:
+            if weight <= limits[first] and weight <= limits[second]:
                 root = _join(nodes, first, second)
-                nodes[root, LIMIT] = weight
-                nodes[root, LIMIT] = _limit(nodes, root, k)
+                limits[root] = weight
+                limits[root] = _limit(nodes, limits, root, k)
             else:
                 rejected[count] = edge
                 count += 1
-    for edge in rejected[:count]:
-        first, second = _find_ends(nodes, edge, width)
+    for number in range(count):
+        first, second = _find_ends(nodes, rejected[number], width)
         if first != second and (-nodes[first, PARENT] < min_size or -nodes[second, PARENT] < min_size):
             _join(nodes, first, second)
-    return _number_sets(nodes)
 
 
-@compiled
-def _limit(nodes: NDArray[np.int32], root: np.int64, k: np.float32) -> np.int32:
-    """Return the bits of the limit of a root whose second column holds the bits of its largest weight."""
-    weight = np.int32(nodes[root, LIMIT]).view(np.float32)
-    return np.float32(weight + k / np.float32(-nodes[root, PARENT])).view(np.int32)
+@compiled_part
+def _limit(nodes: NDArray[np.int32], limits: FloatArray, root: np.int64, k: np.float32) -> np.float32:
+    """Return the largest weight that the set of a root accepts, where `limits` has the largest weight in the set."""
+    return np.float32(limits[root] + k / np.float32(-nodes[root, PARENT]))
 
 
-@compiled
+@compiled_part
 def _find_ends(nodes: NDArray[np.int32], edge: np.uint64, width: int) -> tuple[np.int64, np.int64]:
     """Return the roots of both ends of an edge."""
     number = np.int64(edge & NUMBER)
@@ -179,21 +200,21 @@ def _find_ends(nodes: NDArray[np.int32], edge: np.uint64, width: int) -> tuple[n
     return _find(nodes, pixel), _find(nodes, pixel + (1 if number & 1 else width))
 
 
-@compiled
+@compiled_part
 def _find(nodes: NDArray[np.int32], node: np.int64) -> np.int64:
     """Return the root of a node, and halve the path to it."""
-    parent = nodes[node, PARENT]
+    parent = np.int64(nodes[node, PARENT])
     while parent >= 0:
-        above = nodes[parent, PARENT]
+        above = np.int64(nodes[parent, PARENT])
         if above < 0:
-            return np.int64(parent)
+            return parent
         nodes[node, PARENT] = above
-        node = np.int64(above)
-        parent = nodes[node, PARENT]
+        node = above
+        parent = np.int64(nodes[node, PARENT])
     return node
 
 
-@compiled
+@compiled_part
 def _join(nodes: NDArray[np.int32], first: np.int64, second: np.int64) -> np.int64:
     """Join the sets of two roots, the smaller below the larger, and return the root of both."""
     if nodes[first, PARENT] > nodes[second, PARENT]:
@@ -204,10 +225,11 @@ def _join(nodes: NDArray[np.int32], first: np.int64, second: np.int64) -> np.int
 
 
 @compiled
-def _number_sets(nodes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the labels [H * W] of the sets, in the order in which a scan meets them."""
-    numbers = np.full(len(nodes), -1, np.int32)  # of the sets, at their roots
-    labels = np.empty(len(nodes), np.int32)
+def _number_sets(nodes: NDArray[np.int32], numbers: NDArray[np.int32], labels: NDArray[np.int32]) -> None:
+    """Write the labels [H * W] of the sets, in the order in which a scan meets them.
+
+    `numbers` [H * W] has to be -1, and is overwritten by those of the sets, at their roots.
+    """
     count = 0
     for node in range(len(nodes)):
         root = _find(nodes, np.int64(node))
@@ -215,4 +237,3 @@ def _number_sets(nodes: NDArray[np.int32]) -> NDArray[np.int32]:
             numbers[root] = count
             count += 1
         labels[node] = numbers[root]
-    return labels

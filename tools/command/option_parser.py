@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,15 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.configuration import deny_dangerous_imports
 from detection.errors import InputError, is_out_of_memory
-from tools.command.help_text import HelpFormatter
+from tools.command.help_text import HelpFormatter, in_words
 
 deny_dangerous_imports()
 
 LONGEST = 600
 """The largest number of characters of a line; types with many alternatives are described at length."""
+
+VALUES = (r"(?:Given|Got) value: (.*)$", r": (\S+) does not conform", r"(?:base 10|to float): '(.*)'$")
+"""Where the value of an option stands in the messages of jsonargparse, the surest place first."""
 
 
 class OptionParser(ArgumentParser):
@@ -34,7 +38,8 @@ class OptionParser(ArgumentParser):
             super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         prog = parser.prog.replace(" [options]", "")
-        print(f"{prog}: {one_line(message)}; {prog} --help lists the options", file=sys.stderr)
+        reason = wrong_value(" ".join(message.split()), parser) or message
+        print(f"{prog}: {one_line(reason)}; {prog} --help lists the options", file=sys.stderr)
         sys.exit(2)
 
     def instantiate(self, *arguments: Any, **options: Any) -> Namespace:
@@ -46,6 +51,18 @@ class OptionParser(ArgumentParser):
         with as_input_errors():
             built: Namespace = super().instantiate(*arguments, **options)
         return built
+
+
+def wrong_value(message: str, parser: ArgumentParser) -> str:
+    """Return jsonargparse's message about the value of an option in words, or "" for messages about other things."""
+    found = re.match(r'Parser key "([^"]+)"', message)
+    actions = [action for action in parser._actions if found and action.dest == found[1]]
+    words = in_words(getattr(actions[0], "_typehint", actions[0].type)) if actions else ""
+    values = [match[1] for pattern in VALUES if (match := re.search(pattern, message))]
+    if not words or not values:
+        return ""
+    option = max(actions[0].option_strings or [actions[0].dest], key=len)
+    return f"{option}: expected {'a ' if 'number' in words else ''}{words}, got {values[0]}"
 
 
 @contextmanager

@@ -28,6 +28,28 @@ def test_types_in_words(kind: Any, words: str) -> None:
     assert in_words(kind) == words
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (whole(1, 9), "0", "expected a whole number, at least 1, at most 9, got 0"),
+        (whole(1, 9) | None, "2.5", "expected a whole number, at least 1, at most 9, got 2.5"),
+        (PositiveInt, "two", "expected a whole number, more than 0, got two"),
+        (int, "2.5", "expected a whole number, got 2.5"),
+        (Literal["red", "green"] | None, "blue", "expected red | green, got blue"),
+    ],
+)
+def test_wrong_values_are_told_in_words(
+    kind: Any, value: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = OptionParser(prog="detect-something")
+    parser.add_argument("--count", type=kind)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--count", value])
+    assert capsys.readouterr().err == (
+        f"detect-something: --count: {expected}; detect-something --help lists the options\n"
+    )
+
+
 def test_notes_behind_the_help_of_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     parser = OptionParser(prog="detect-something")
     parser.add_argument("--needed", type=str, required=True, help="a name")

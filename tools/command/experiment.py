@@ -50,7 +50,7 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     skipped = set() if detector_required else set(stages)
     parser.add_class_arguments(Detector, "detector", skip=skipped, instantiate=False)
     for name in skipped:
-        parser.add_argument(f"--detector.{name}", type=stages[name] | None, default=None)
+        parser.add_argument(f"--detector.{name}", type=stages[name] | None, help=f"the stage `{name}` of the detector")
 
 
 def read_detector(arguments: Sequence[str]) -> list[str]:

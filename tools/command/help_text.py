@@ -20,16 +20,17 @@ class HelpFormatter(DefaultHelpFormatter):
     """Writes behind the help of an option what values it takes, and its default."""
 
     def _get_help_string(self, action: Action) -> str:
-        if isinstance(action, ActionConfigFile | _HelpAction) or not action.help:
+        if isinstance(action, ActionConfigFile | _HelpAction):
             return super()._get_help_string(action)
+        text = action.help or ""
         required = "required" if action.required and action.option_strings else ""
-        unnamed = any(action.default is value for value in (None, False, SUPPRESS)) or "default:" in action.help.lower()
+        unnamed = any(action.default is value for value in (None, False, SUPPRESS)) or "default:" in text.lower()
         default = "" if unnamed else "default: %(default)s"
         kind = getattr(action, "_typehint", action.type)
         words = "" if get_origin(kind) is Literal else in_words(kind)  # the choices stand behind the option
         subclasses = action.extra_help().removeprefix(", ") if hasattr(action, "extra_help") else ""
         notes = ", ".join(filter(None, [required, words, default, subclasses]))
-        return f"{action.help} ({notes})" if notes else action.help
+        return f"{text} ({notes})" if notes else text
 
 
 def in_words(kind: Any) -> str:

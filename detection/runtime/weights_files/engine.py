@@ -40,9 +40,12 @@ class Cpu:
 
 
 def find_file(name: str, shipped: Path) -> Path:
-    """Return the path of a file; a name without a folder may also be that of a file in the folder `shipped`."""
-    path, alternative = Path(name), shipped / name
-    return path if path.name != name or os.path.isfile(path) or not os.path.isfile(alternative) else alternative  # noqa: PTH113
+    """Return the path of a file; a name alone may also be that of a file in the folder `shipped` or one within it."""
+    path = Path(name)
+    if path.name != name or os.path.isfile(path):  # noqa: PTH113
+        return path
+    folders = [shipped, *sorted(entry for entry in shipped.iterdir() if entry.is_dir())]
+    return next((folder / name for folder in folders if os.path.isfile(folder / name)), path)  # noqa: PTH113
 
 
 def computable_file(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,13 +17,14 @@ import onnx
 import pytest
 
 from classifier.ensemble import Ensemble
-from detection.configuration import load_detector
+from detection.configuration import find_config, load_detector, read_yaml
 from detection.errors import InputError
 from detection.runtime.int8 import runs_int8
 from detection.structures.detections import Detections
 from tests.tools.command.all_commands import SCRIPTS
 from tests.tools.export.conftest import MEMBERS
 from tools.export.command import main
+from tools.export.detector_networks import find_networks
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -74,6 +76,16 @@ def test_the_shipped_detector_finds_the_same(light: dict[str, str]) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     expected = load_detector(device="cpu")(photo)
     require_same(json.loads(run.stdout)[0]["detections"], expected, tolerance=0.03)
+
+
+@pytest.mark.parametrize("name", ["detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"])
+def test_shipped_weights_have_an_onnx_file_that_was_made_for_them(name: str) -> None:
+    files = [use.path for use in find_networks(read_yaml(find_config(name)), source=name)]
+    assert len(files) > 2
+    for path in files:
+        properties = onnx.load(path.with_suffix(".onnx"), load_external_data=False).metadata_props
+        (made_for,) = (json.loads(entry.value) for entry in properties if entry.key == "weights")
+        assert made_for == {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 @needs_int8

@@ -27,6 +27,11 @@ class InputFormat:
     context: int
     quantisation: tuple[float, int] | None
 
+    @property
+    def region_bytes(self) -> int:
+        """The memory of a region while it is warped: three channels of bytes, or else of float32."""
+        return 3 * self.size**2 * (4 if self.quantisation is None else 1)
+
     def warp(self, group: Sequence[ImageRegions]) -> AnyArray:
         """Warp the regions of several images into this format: N regions in the order of the group."""
         warped = [self._warp_image(regions) for regions in group]

@@ -6,6 +6,7 @@ The networks of safetensors files are loaded by `classifier.scoring.tensor_netwo
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from classifier.scoring.description import find_weights
 from classifier.scoring.onnx_network import load_onnx_network
 from classifier.scoring.prepared_network import PreparedNetwork
 from detection.errors import InputError
+from detection.runtime.parallel.threads import map_on_cores
 from detection.runtime.portable import Portable
 from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision, computable_file, is_out_of_memory
 from detection.structures.arrays import AnyArray, namespace
@@ -23,11 +25,9 @@ from detection.structures.arrays import AnyArray, namespace
 BATCH_SIZE = 64
 """Regions in a batch on a CPU, where larger batches are slower."""
 
-INT8_BATCH_PIXELS = 128 * 64 * 64
-"""Pixels in a batch on a CPU in int8, which needs less memory: 128 regions of 64 pixels, or 227 of 48."""
-
-INT8_LEAST_BATCH_SIZE = 32
-"""Regions in a batch in int8 if the regions are large."""
+INT8_BATCH_PIXELS = 32 * 112 * 112
+"""Pixels in a batch on a CPU in int8: 32 regions of 112 pixels, or 8 of 224. The regions of a photo make several
+batches, which are computed at once; of the regions that pass a cascade, few are padding."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that
@@ -124,7 +124,16 @@ class LoadedNetwork(Portable):
         return cast(RegionOutputs, self.network(self.input_format.mirror(inputs)))
 
     def _in_batches(self, name: str, function: Callable[[AnyArray], Any], inputs: AnyArray) -> list[Any]:
-        """Outputs of `function` batch by batch; those of one empty batch if there are no regions."""
+        """Outputs of `function` batch by batch; those of one empty batch if there are no regions.
+
+        On a CPU several batches are computed at once. Their sizes do not depend on the number of threads.
+        """
+        size = self.batch_size if self.device.type == "cpu" else max(1, len(inputs))
+        parts = [inputs[start : start + size] for start in range(0, max(1, len(inputs)), size)]
+        return [output for part in map_on_cores(partial(self._in_turn, name, function), parts) for output in part]
+
+    def _in_turn(self, name: str, function: Callable[[AnyArray], Any], inputs: AnyArray) -> list[Any]:
+        """Outputs of `function` for one batch after the other, at least for one."""
         outputs: list[Any] = []
         start = 0
         while not outputs or start < len(inputs):
@@ -135,7 +144,7 @@ class LoadedNetwork(Portable):
             except RuntimeError as error:
                 if not is_out_of_memory(error) or size <= 1:
                     raise
-                self.batch_size = size // 2
+                self.batch_size = min(self.batch_size, size // 2)
                 if self.graphs is not None:
                     self.graphs.clear()
                 continue
@@ -161,7 +170,7 @@ def _load(path: Path, device: str | None, precision: Precision | None) -> Prepar
 def default_batch_size(device: Any, precision: Precision, size: int) -> int:
     """Number of regions of `size` pixels that pass through a network at once by default."""
     if device.type == "cpu":
-        return max(INT8_LEAST_BATCH_SIZE, INT8_BATCH_PIXELS // size**2) if precision == "int8" else BATCH_SIZE
+        return max(1, INT8_BATCH_PIXELS // size**2) if precision == "int8" else BATCH_SIZE
     return max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 

@@ -23,11 +23,11 @@ from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision, 
 from detection.structures.arrays import AnyArray, namespace
 
 BATCH_SIZE = 64
-"""Regions in a batch on a CPU, where larger batches are slower."""
+"""The most regions in a batch on a CPU in float32, where larger batches are slower, and the least on a GPU."""
 
-INT8_BATCH_PIXELS = 32 * 112 * 112
-"""Pixels in a batch on a CPU in int8: 32 regions of 112 pixels, or 8 of 224. The regions of a photo make several
-batches, which are computed at once; of the regions that pass a cascade, few are padding."""
+CPU_BATCH_PIXELS = 32 * 112 * 112
+"""Pixels in a batch on a CPU: 32 regions of 112 pixels, or 8 of 224. The regions of a photo make several batches, which
+are computed at once; of the regions that pass a cascade, few are padding."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that
@@ -170,7 +170,8 @@ def _load(path: Path, device: str | None, precision: Precision | None) -> Prepar
 def default_batch_size(device: Any, precision: Precision, size: int) -> int:
     """Number of regions of `size` pixels that pass through a network at once by default."""
     if device.type == "cpu":
-        return max(1, INT8_BATCH_PIXELS // size**2) if precision == "int8" else BATCH_SIZE
+        fitting = max(1, CPU_BATCH_PIXELS // size**2)
+        return fitting if precision == "int8" else min(fitting, BATCH_SIZE)
     return max(BATCH_SIZE, GPU_BATCH_PIXELS // size**2)
 
 

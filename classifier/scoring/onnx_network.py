@@ -65,9 +65,8 @@ def load_onnx_network(path: Path, device_name: str | None, precision: Precision 
         network.require(_interface(description, read))
         return OnnxRegionNetwork(network, path, read), description
 
-    network, description = read_onnx(
-        path, build, key=METADATA_KEY, content="a region classifier", threads=thread_count()
-    )
+    # Of the several batches of a photo, each has one thread.
+    network, description = read_onnx(path, build, key=METADATA_KEY, content="a region classifier", threads=1)
     read = network.read
     return PreparedNetwork(
         network=network,

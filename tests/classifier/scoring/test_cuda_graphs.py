@@ -49,8 +49,8 @@ def test_little_is_wasted() -> None:
 
 def test_batches_suit_the_device() -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert default_batch_size(cpu, "float32", 224) == 64
-    assert [default_batch_size(cpu, "int8", side) for side in (64, 48, 224)] == [128, 227, 32]
+    assert [default_batch_size(cpu, "float32", side) for side in (64, 112, 224)] == [64, 32, 8]
+    assert [default_batch_size(cpu, "int8", side) for side in (64, 112, 224, 2000)] == [98, 32, 8, 1]
     assert [default_batch_size(gpu, "bfloat16", side) for side in (224, 64, 2000)] == [704, 8624, 64]
 
 

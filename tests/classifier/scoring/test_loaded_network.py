@@ -1,7 +1,9 @@
-"""A network that runs out of memory is given smaller batches; a device that is lost is named."""
+"""Batches are computed at once; they are halved if memory runs out; a device that is lost is named."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,29 @@ class SmallMemory(nn.Module):
         return outputs
 
 
+class InPairs(nn.Module):
+    """A network whose calls wait until there is a second one at the same time."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.second = threading.Barrier(2, timeout=30)
+
+    def forward(self, regions: Tensor) -> RegionOutputs:
+        self.second.wait()
+        outputs: RegionOutputs = self.network(regions)
+        return outputs
+
+
+@pytest.fixture(name="cores", autouse=True)
+def one_core() -> Iterator[Callable[[int], None]]:
+    """A function that sets the number of cores; with one, which is set here, batches are computed in order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 def loaded(weights: Path, batch_size: int, precision: Precision | None = None) -> LoadedNetwork:
     return LoadedNetwork(str(weights), device="cpu", precision=precision, batch_size=batch_size)
 
@@ -57,6 +82,29 @@ def test_halves_batches_that_do_not_fit(tiny_weights: Path, error: RuntimeError)
     small.shown.clear()
     network.outputs(inputs[:3])
     assert small.shown == [2, 2]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_batches_at_once_give_the_same_bits(
+    tiny_weights: Path, precision: Precision, cores: Callable[[int], None]
+) -> None:
+    inputs = torch.randn((60, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    network = loaded(tiny_weights, 16, precision)
+    expected = network.outputs(inputs).logits
+    network.network = InPairs(network.network)  # of four batches
+    for number in (2, 3):
+        cores(number)
+        assert torch.equal(network.outputs(inputs).logits, expected)
+
+
+def test_batches_at_once_that_do_not_fit_are_halved(tiny_weights: Path, cores: Callable[[int], None]) -> None:
+    inputs = torch.randn((30, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    expected = loaded(tiny_weights, 64).outputs(inputs).logits
+    network = loaded(tiny_weights, 8)
+    network.network = SmallMemory(network.network, 3, CPU)
+    cores(2)
+    torch.testing.assert_close(network.outputs(inputs).logits, expected)
+    assert network.batch_size == 2
 
 
 @pytest.mark.parametrize(("precision", "shown"), [("int8", [16, 8, 4, 2, 2, 2]), ("float32", [5, 2, 2, 1])])

@@ -26,8 +26,11 @@ BATCH_SIZE = 64
 """The most regions in a batch on a CPU in float32, where larger batches are slower, and the least on a GPU."""
 
 CPU_BATCH_PIXELS = 32 * 112 * 112
-"""Pixels in a batch on a CPU: 32 regions of 112 pixels, or 8 of 224. The regions of a photo make several batches, which
-are computed at once; of the regions that pass a cascade, few are padding."""
+"""The most pixels in a batch on a CPU: 32 regions of 112 pixels, or 8 of 224. In a last batch that is so small, little
+is padding."""
+
+CPU_BATCHES, CPU_LEAST_BATCH = 4, 16
+"""On a CPU, regions make about this number of batches or more, to be computed at once, of at least this many regions."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that
@@ -128,7 +131,7 @@ class LoadedNetwork(Portable):
 
         On a CPU several batches are computed at once. Their sizes do not depend on the number of threads.
         """
-        size = self.batch_size if self.device.type == "cpu" else max(1, len(inputs))
+        size = self._part_size(len(inputs))
         parts = [inputs[start : start + size] for start in range(0, max(1, len(inputs)), size)]
         return [output for part in map_on_cores(partial(self._in_turn, name, function), parts) for output in part]
 
@@ -150,6 +153,13 @@ class LoadedNetwork(Portable):
                 continue
             start += len(batch)
         return outputs
+
+    def _part_size(self, count: int) -> int:
+        """The number of regions in each part of `count` regions: on a CPU that of a batch, on a GPU all of them."""
+        if self.device.type != "cpu":
+            return max(1, count)
+        steps = max(1, -(-count // (CPU_BATCHES * CPU_LEAST_BATCH)))
+        return min(self.batch_size, steps * CPU_LEAST_BATCH)
 
     def _next_size(self, remaining: int) -> int:
         """The size of the next batch, which may be more than the `remaining` regions."""

@@ -125,7 +125,7 @@ def test_one_region_is_tried_without_padding_before_memory_is_short(tiny_weights
 
 
 @pytest.mark.parametrize(
-    ("precision", "shown"), [("int8", [40, 16, 32, 40, 40, 16]), ("float32", [40, 1, 23, 40, 40, 9])]
+    ("precision", "shown"), [("int8", [16, 16, 16, 16, 16, 32, 32, 32]), ("float32", [16, 16, 9, 16, 7, 32, 32, 25])]
 )
 def test_few_sizes_of_batches_in_int8(tiny_weights: Path, precision: Precision, shown: list[int]) -> None:
     inputs = torch.randn((89, 3, 32, 32), generator=torch.Generator().manual_seed(0))

@@ -30,7 +30,7 @@ CPU_BATCH_PIXELS = 32 * 112 * 112
 is padding."""
 
 CPU_BATCHES, CPU_LEAST_BATCH = 4, 16
-"""On a CPU, regions make about this number of batches or more, to be computed at once, of at least this many regions."""
+"""On a CPU, regions make about this many batches or more, to be computed at once, of at least this many regions."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
 """Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from detection.configuration import read_yaml
+from detection.runtime.child_process import child_environment, module_command
 from tools.fuzz.faults.job import Job
 from tools.train import train_classifier
 from tools.train.own_classes.folder import DetectorFolder
@@ -25,8 +27,9 @@ def make_own_classes_job(folder: Path, data: Path, propose: dict[str, Any]) -> J
     """
     begun = DetectorFolder(folder / "begun")
     options = [str(data), "--size", "small", "--time", "1m"]
-    if train_classifier.main([*options, "--output", str(begun.root), "--dry-run"]):
-        raise RuntimeError("expected the settings of a training, got an error")
+    # In a process of its own, since the jobs are forked from this one, which must not have used threads.
+    dry_run = module_command(train_classifier.__name__, *options, "--output", str(begun.root), "--dry-run")
+    subprocess.run(dry_run, env=child_environment(), stdout=subprocess.DEVNULL, check=True)
     settings = read_yaml(begun.training_file)
     settings |= {"batch_size": 2, "workers": 0, "input_size": 48, "checkpoint_steps": 2}
     settings["trainer"] |= {"max_steps": STEPS, "max_time": None, "log_every_n_steps": 1}

@@ -89,12 +89,14 @@ def try_environment(folder: Path, python: str, versions: Versions, tests: Sequen
     constraints.write_text("\n".join(bounds))
     programs = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
     own = str(programs / "python")
+    # Old libraries warn of what has changed since in others, which is no fault of this package.
+    pytest = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
     commands = [
         [python, "-m", "venv", str(folder / "environment")],
         [own, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), f"{tree}[test]"],
         [own, "-m", "pip", "list"],
         [str(programs / "detect"), "--sample"],
-        [own, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        [*pytest, *tests],
     ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for command in commands:

@@ -52,7 +52,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: Any
     monkeypatch.setattr(subprocess, "run", run)
     failed = environments.try_environment(folder, sys.executable, versions, ["tests/test_a.py"])
     assert failed is not None
-    assert failed.endswith("pytest -q -p no:cacheprovider tests/test_a.py")
+    assert failed.endswith("pytest -q -p no:cacheprovider -W default tests/test_a.py")
     assert [command[1:3] for command, _ in calls[:2]] == [["-m", "venv"], ["-m", "pip"]]
     assert f"{folder / 'tree'}[test]" in calls[1][0]
     assert (folder / "constraints.txt").read_text().splitlines() == (

@@ -13,7 +13,7 @@ import numpy as np
 from detection.runtime.parallel.many_images import ImageResult, detect_in_images, find_parallelism
 from detection.sources.conversion import ImageInput, as_image, lasting_picture
 from detection.sources.pictures import Sources, find_pictures, named_picture, value_picture
-from detection.structures.arrays import FloatArray, Image, IntArray
+from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, vote_boxes
 from detection.structures.class_choice import find_labels
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
@@ -54,7 +54,7 @@ class Detector:
             its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
         voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
             have at least this IoU with it, 0-1, and with no better one; None to keep it. Near-duplicates then improve
-            the box.
+            the box. Detections whose boxes then overlap more than `nms_iou_threshold` are suppressed again.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -186,11 +186,8 @@ class Detector:
         guesses = None if len(rows) else self._guess(class_boxes, class_scores)
         best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
         if self.voting_iou is not None:
-            for label in np.unique(labels):
-                # All regions vote, also below the threshold, so that another threshold does not move boxes.
-                candidates, weights = class_boxes[:, label], class_scores[:, label]
-                found = labels == label
-                best_boxes[found] = vote_boxes(best_boxes[found], candidates, weights, self.voting_iou)
+            best_boxes, kept = self._vote(rows, labels, class_boxes, class_scores, self.voting_iou)
+            best_boxes, best_scores, labels = best_boxes[kept], best_scores[kept], labels[kept]
         return Detections(best_boxes, best_scores, labels, self.class_names, guesses=guesses)
 
     def _select(self, boxes: FloatArray, scores: FloatArray) -> tuple[IntArray, IntArray]:
@@ -207,6 +204,22 @@ class Detector:
         labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
         best = np.argsort(-scores[rows, labels], kind="stable")[: self.max_detections]
         return rows[best], labels[best]
+
+    def _vote(
+        self, rows: IntArray, labels: IntArray, boxes: FloatArray, scores: FloatArray, iou: float
+    ) -> tuple[FloatArray, BoolArray]:
+        """Return the boxes [D, 4] that the regions vote for, and which of the D detections to keep [D].
+
+        Voting can move two boxes towards each other, so that they overlap more than suppression allows. All regions
+        vote, also those below the score threshold, so that another threshold does not move boxes.
+        """
+        voted = boxes[rows, labels]
+        kept = np.zeros(len(rows), np.bool_)
+        for label in np.unique(labels):
+            found = np.flatnonzero(labels == label)
+            voted[found] = vote_boxes(voted[found], boxes[:, label], scores[:, label], iou)
+            kept[found[nms(voted[found], scores[rows[found], label], self.nms_iou_threshold)]] = True
+        return voted, kept
 
     def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:
         """Return the best region of each of the best `GUESSES` classes; None if no score reaches `MIN_GUESS`."""

@@ -225,6 +225,19 @@ def test_regions_of_the_class_vote_whatever_the_threshold() -> None:
         np.testing.assert_allclose(detections.boxes, [[0, 0, 10, 11], [0, 0, 10, 14]], rtol=1e-6)
 
 
+def test_boxes_that_voting_moves_together_are_suppressed() -> None:
+    # The IoU of the first two is 0.18, and 0.34 after the other two have voted. The limit is 0.3.
+    boxes = as_boxes([(0, 0, 10, 10), (7, 0, 17, 10), (3, 0, 13, 10), (4, 0, 14, 10)])
+    scores = RegionScores(np.array([[0, score, 0, 0] for score in (0.5, 0.3, 0.2, 0.2)], np.float32))
+    detector = make_detector()
+    assert len(detector.suppress(boxes, scores, SIZE)) == 2
+    detector.voting_iou = 0.5
+    detections = detector.suppress(boxes, scores, SIZE)
+    np.testing.assert_allclose(detections.boxes, [[6 / 7, 0, 10 + 6 / 7, 10]], rtol=1e-6)
+    detector.nms_iou_threshold = 0.35
+    assert len(detector.suppress(boxes, scores, SIZE)) == 2
+
+
 def test_classes_that_are_not_wanted_are_left_out_before_the_limit() -> None:
     detector = make_detector(max_detections=1)
     probabilities = RegionScores(np.array([(0, 0.5, 0.875, 0), (0, 0, 0.75, 0.625)], np.float32), None)

@@ -7,17 +7,22 @@ It averages over 10 IoU thresholds from 0.5 to 0.95 and 101 recall levels, takes
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detection.evaluation.loops import coco as loops
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches, rank
 from detection.evaluation.metrics import DetectionMetrics, Ranking, split_by
 from detection.evaluation.rules import COCO_AT_HALF, HUNDREDTHS
+from detection.runtime.second_process import call_compiled
 from detection.structures.arrays import BoolArray, Float64Array, IntArray
 from detection.structures.object_sizes import MEDIUM_AREA, SMALL_AREA
 from detection.structures.split_columns import SplitDetections, SplitObjects
+
+LOOPS = "detection.evaluation.loops.coco"
+
+Bits = NDArray[np.uint64]
 
 IOU_THRESHOLDS: Float64Array = np.linspace(0.5, 0.95, 10)
 """The IoU thresholds, with the rounding of pycocotools."""
@@ -56,8 +61,8 @@ class _Ranked(NamedTuple):
     rows: IntArray
     starts: IntArray
     places: IntArray
-    found: loops.Bits
-    ignored: loops.Bits
+    found: Bits
+    ignored: Bits
     objects: IntArray
 
 
@@ -97,22 +102,27 @@ def _take_objects(objects: SplitObjects, detections: SplitDetections, order: Int
     """Let the detections, whose rows in `order` are best first, take objects in all settings."""
     classes, images = len(objects.index.class_names), len(objects.index.image_ids)
     rows, starts = _sort_by_class(detections.labels[order], order, classes)
-    places = loops.find_places(detections.images[rows], starts, images)
+    places = _call("find_places", detections.images[rows], starts, images)
     if (places >= MOST_DETECTIONS).any():
         kept = rows[places < MOST_DETECTIONS]
         rows, starts = _sort_by_class(detections.labels[kept], kept, classes)
         places = places[places < MOST_DETECTIONS]
     by_image = np.argsort(objects.images, kind="stable")
     object_rows, object_starts = _sort_by_class(objects.labels[by_image], by_image, classes)
-    spans = loops.find_spans(detections.images[rows], starts, objects.images[object_rows], object_starts, images)
+    spans = _call("find_spans", detections.images[rows], starts, objects.images[object_rows], object_starts, images)
     boxes = detections.boxes_xywh[rows]
     crowd = objects.crowd[object_rows]
     not_counted = np.where(crowd, EVERY_SETTING, _outside(objects.areas[object_rows]))
-    candidates = loops.Objects(objects.boxes_xywh[object_rows], crowd, not_counted)
+    candidates = objects.boxes_xywh[object_rows], crowd, not_counted
     thresholds = IOU_THRESHOLDS.repeat(len(AREA_RANGES))
     outside = _outside(boxes[:, 2] * boxes[:, 3])
-    found, ignored, taken = loops.take_objects(boxes, outside, spans, candidates, thresholds)
+    found, ignored, taken = _call("take_objects", boxes, outside, spans, *candidates, thresholds)
     return _Ranked(rows, starts, places, found, ignored, np.where(taken < 0, -1, np.append(object_rows, -1)[taken]))
+
+
+def _call(function: str, *arguments: object) -> Any:
+    """Call a compiled loop, in the second process if there is one."""
+    return call_compiled(LOOPS, function, *arguments)
 
 
 def _sort_by_class(labels: IntArray, rows: IntArray, class_count: int) -> tuple[IntArray, IntArray]:
@@ -121,7 +131,7 @@ def _sort_by_class(labels: IntArray, rows: IntArray, class_count: int) -> tuple[
     return np.concatenate(parts), np.cumsum([0, *map(len, parts)])
 
 
-def _outside(areas: Float64Array) -> loops.Bits:
+def _outside(areas: Float64Array) -> Bits:
     """Return the bits of the settings whose range does not have the area: [N] -> [N]."""
     bits = np.zeros(len(areas), np.uint64)
     for position, (smallest, largest) in enumerate(AREA_RANGES):
@@ -141,7 +151,9 @@ def _count_objects(objects: SplitObjects) -> IntArray:
 def _precision(ranked: _Ranked, counts: IntArray) -> Float64Array:
     """Return the precision at each level of recall: [A, T, R, C], -1 without objects."""
     settings, levels = np.tile(counts, (len(IOU_THRESHOLDS), 1)), np.array(HUNDREDTHS)
-    precision = loops.precision_at_levels(ranked.found, ranked.ignored, ranked.starts, settings, levels)
+    precision: Float64Array = _call(
+        "precision_at_levels", ranked.found, ranked.ignored, ranked.starts, settings, levels
+    )
     return precision.reshape(len(IOU_THRESHOLDS), len(AREA_RANGES), len(levels), -1).swapaxes(0, 1)
 
 
@@ -149,8 +161,8 @@ def _recall(ranked: _Ranked, counts: IntArray, limit: int) -> Float64Array:
     """Return the recall of the best `limit` detections of each image and class: [A, T, C], -1 without objects."""
     found = np.where(ranked.places < limit, ranked.found, 0)
     shape = len(IOU_THRESHOLDS), *counts.shape
-    hits = loops.count_hits(found, ranked.ignored, ranked.starts, shape[0] * shape[1]).reshape(shape)
-    return np.divide(hits, counts, out=np.full(shape, -1.0), where=counts > 0).swapaxes(0, 1)
+    hits: IntArray = _call("count_hits", found, ranked.ignored, ranked.starts, shape[0] * shape[1])
+    return np.divide(hits.reshape(shape), counts, out=np.full(shape, -1.0), where=counts > 0).swapaxes(0, 1)
 
 
 def _summarize(precision: Float64Array, recalls: Mapping[int, Float64Array]) -> dict[str, float]:
@@ -190,7 +202,7 @@ def _matches_at_half(ranked: _Ranked, order: IntArray) -> Matches:
     return Matches(COCO_AT_HALF, order, outcomes, taken)
 
 
-def _of_any_size(bits: loops.Bits, overlap: int) -> BoolArray:
+def _of_any_size(bits: Bits, overlap: int) -> BoolArray:
     """Return True where numbers [N] have the bit of the setting of objects of any size and an IoU threshold: [N]."""
     setting = overlap * len(AREA_RANGES) + ANY_SIZE
     return bits & np.uint64(1 << setting) > 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
+from detection.evaluation.coco_rule import score_by_coco
 from detection.evaluation.metrics import DetectionMetrics, score_by_matching
 from detection.evaluation.rules import ILSVRC, VOC, VOC2007, MatchingRule
 from detection.structures.detections import Detections
@@ -16,16 +17,9 @@ from detection.structures.split_columns import (
     split_objects,
 )
 
-
-def _score_by_coco(objects: SplitObjects, detections: SplitDetections) -> DetectionMetrics:
-    from detection.evaluation.coco_rule import score_by_coco  # noqa: PLC0415  only this rule needs Numba
-
-    return score_by_coco(objects, detections)
-
-
 RULES: Mapping[str, Callable[[SplitObjects, SplitDetections], DetectionMetrics]] = {
     **{rule.name: partial(score_by_matching, rule=rule) for rule in (ILSVRC, VOC2007, VOC)},
-    "coco": _score_by_coco,
+    "coco": score_by_coco,
 }
 
 

@@ -1,16 +1,14 @@
-"""The loops of COCO's rule, compiled by Numba; `detection.evaluation.coco_rule` calls them.
+"""The loops of COCO's rule, compiled by Numba; `detection.evaluation.coco_rule` calls them by `call_compiled`.
 
 They give the figures of `COCOeval` of pycocotools to the last digit. The rule is applied in S < 64 settings, each of an
 IoU threshold and a range of areas, in the order of the thresholds. Each setting has its own bit in the numbers that say
 which detections found an object.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.runtime.compilation import compiled
+from detection.runtime.compilation import compiled, compiled_part
 from detection.structures.arrays import BoolArray, Float64Array, IntArray
 
 Bits = NDArray[np.uint64]
@@ -20,16 +18,15 @@ EPSILON = np.spacing(1)
 """The small number that pycocotools adds to the number of detections, so that it never divides by zero."""
 
 
-class Objects(NamedTuple):
-    """M objects, sorted by class, and by image within a class.
-
-    `boxes_xywh` float64 [M, 4] are as in `SplitObjects`. `crowd` bool [M] is True for crowds, which several detections
-    may take. `ignored` uint64 [M] are the settings in which an object does not count.
-    """
-
-    boxes_xywh: Float64Array
-    crowd: BoolArray
-    ignored: Bits
+def load() -> None:
+    """Load or compile the machine code before it is needed; the second process calls this when it starts."""
+    row, ends, bits, thresholds = np.zeros(1, np.int64), np.array([0, 1]), np.zeros(1, np.uint64), np.array([0.5])
+    boxes = np.ones((1, 4))
+    find_places(row, ends, 1)
+    spans = find_spans(row, ends, row, ends, 1)
+    found, ignored, _ = take_objects(boxes, bits, spans, boxes, np.zeros(1, np.bool_), bits, thresholds)
+    count_hits(found, ignored, ends, 1)
+    precision_at_levels(found, ignored, ends, np.ones((1, 1), np.int64), thresholds)
 
 
 @compiled
@@ -76,8 +73,14 @@ def find_spans(
 
 
 @compiled
-def take_objects(
-    boxes_xywh: Float64Array, outside: Bits, spans: IntArray, objects: Objects, thresholds: Float64Array
+def take_objects(  # noqa: PLR0917  compiled functions take no keywords
+    boxes_xywh: Float64Array,
+    outside: Bits,
+    spans: IntArray,
+    object_boxes: Float64Array,
+    crowd: BoolArray,
+    object_ignored: Bits,
+    thresholds: Float64Array,
 ) -> tuple[Bits, Bits, IntArray]:
     """Let the detections take objects, in each setting, best detection first.
 
@@ -85,14 +88,16 @@ def take_objects(
         boxes_xywh: the boxes of the detections, best first within an image and class, float64 [N, 4].
         outside: the settings in which a detection that takes no object is ignored, uint64 [N].
         spans: the objects of the image and class of each detection, as `find_spans` returns them, [N, 2].
-        objects: the objects.
+        object_boxes: the boxes of the objects as `SplitObjects` has them, sorted by class, and by image within a class,
+            float64 [M, 4].
+        crowd: True for crowds, which several detections may take, bool [M].
+        object_ignored: the settings in which an object does not count, uint64 [M].
         thresholds: the IoU threshold of each setting, rising, [S].
 
     Returns:
         The settings in which a detection takes an object, and those in which it is ignored, both uint64 [N]; and the
         object that it takes in the first setting or -1, int64 [N].
     """
-    object_boxes, crowd, object_ignored = objects  # a tuple of arrays in the loop would make it 20 times as slow
     found, ignored, first_object = np.zeros(len(spans), np.uint64), outside.copy(), np.full(len(spans), -1)
     taken, candidates, iou = np.zeros(len(crowd), np.uint64), np.zeros(len(crowd), np.uint64), np.zeros(len(crowd))
     for row in range(len(spans)):
@@ -115,7 +120,7 @@ def take_objects(
     return found, ignored, first_object
 
 
-@compiled
+@compiled_part
 def _iou(box: Float64Array, their: Float64Array, crowd: bool) -> float:
     """Return the IoU of the box of a detection and that of an object, in the order of operations of pycocotools.
 
@@ -130,7 +135,7 @@ def _iou(box: Float64Array, their: Float64Array, crowd: bool) -> float:
     return iou
 
 
-@compiled
+@compiled_part
 def _best_object(iou: Float64Array, candidates: Bits, ignored: Bits, span: tuple[int, int], bit: np.uint64) -> int:
     """Return the candidate that overlaps most in a setting; there has to be one.
 
@@ -202,7 +207,7 @@ def precision_at_levels(
     return result
 
 
-@compiled
+@compiled_part
 def _fill_precision(found: Bits, ignored: Bits, bit: np.uint64, precision: Float64Array) -> int:
     """Write the precision down to each object that is found into `precision`, and return their number.
 
@@ -219,7 +224,7 @@ def _fill_precision(found: Bits, ignored: Bits, bit: np.uint64, precision: Float
     return hits
 
 
-@compiled
+@compiled_part
 def _fill_levels(precision: Float64Array, object_count: int, levels: Float64Array, result: Float64Array) -> None:
     """Write the best precision at each level of recall or a higher one into `result` [R].
 

@@ -84,7 +84,7 @@ EXPORTS: Mapping[str, Callable[..., Export]] = {
 PATIENCE = 8.0
 """Seconds until a user is told what takes so long at the first run."""
 
-FIRST_RUN = "still at work; the first run on a machine compiles loops, which takes some 20 seconds"
+FIRST_RUN = "still at work; the first run on a machine compiles loops, which takes some seconds"
 SLOW_START = "still at work; other programs seem to keep the processor busy"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ import torch
 from torchmetrics.detection import MeanAveragePrecision
 
 from detection.evaluation import score
+from detection.evaluation.coco_rule import LOOPS
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detection.evaluation.metrics import DetectionMetrics
+from detection.runtime.second_process import compiled_process
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 from tests.detection.evaluation.coco_examples import CLASSES, PROGRAMS, official, random_split
 
@@ -148,3 +151,13 @@ def test_half_overlap_alone_by_hand() -> None:
     assert metrics.details["AP50"] == pytest.approx(1, abs=1e-12)
     assert metrics.details["AP75"] == 0
     assert math.isnan(metrics.details["AP_small"])  # 40 x 40 px is medium
+
+
+def test_the_second_process_gives_the_same_figures(
+    split: Split, metrics: DetectionMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, LOOPS, None)  # this process cannot import the loops
+    with compiled_process([LOOPS]):
+        other = score(*split, "coco")
+    assert other.details == metrics.details
+    np.testing.assert_array_equal(other.matches.objects, metrics.matches.objects)

@@ -13,7 +13,7 @@ import pytest
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from detection.runtime.child_process import child_environment
-from detection.runtime.compilation import compiled
+from detection.runtime.compilation import compiled, compiled_part
 
 
 def add_up(count: int) -> int:
@@ -40,6 +40,16 @@ def test_machine_code_is_stored_and_used(cache: Path) -> None:
     again: Any = compiled(add_up)
     assert again(5) == 10
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_parts_are_stored_with_their_callers_only(cache: Path) -> None:
+    part = compiled_part(add_up)
+
+    def add_twice(count: int) -> int:
+        return part(count) + part(count)
+
+    assert compiled(add_twice)(5) == 20
+    assert {path.name.split("-")[0].split(".")[-1] for path in stored(cache)} == {"add_twice"}
 
 
 def test_full_disk(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

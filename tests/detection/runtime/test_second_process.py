@@ -87,6 +87,32 @@ def test_the_same_results_as_in_this_process(photo_pixels: Image) -> None:
             assert array.flags.writeable
 
 
+def test_load_compiles_all_that_a_photo_needs() -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from numba.core.dispatcher import Dispatcher\n"
+        "from classifier.warp import numba_loops\n"
+        "from proposals.selective_search import search\n"
+        "ours = 'classifier', 'proposals.'\n"
+        "def signatures():\n"
+        "    modules = [module for name, module in sys.modules.items() if name[:10] in ours]\n"
+        "    loops = {loop for module in modules for loop in vars(module).values() if isinstance(loop, Dispatcher)}\n"
+        "    return {loop.__name__: len(loop.signatures) for loop in loops if loop.signatures}\n"
+        "search.load(), numba_loops.load()\n"
+        "loaded = signatures()\n"
+        "image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)\n"
+        "search.search([image, image], [20, 50], 0.8)\n"
+        "windows = np.array([[0.0, 0, 70, 60], [3, 4, 9, 9], [0, 0, 40, 9]])\n"
+        "numba_loops.warp_to_bytes(image, windows, 16, (1.0, 2.0, 3.0), scale=0.7, zero=120, threads=2)\n"
+        "numba_loops.warp(image[None], windows[None], 16, (1.0, 2.0, 3.0), threads=2)\n"
+        "assert len(loaded) > 10 and set(loaded.values()) == {1}, loaded\n"
+        "assert signatures() == loaded, signatures()\n"
+    )
+    process = run_python(code)
+    assert process.communicate() == ("", "")
+    assert process.returncode == 0
+
+
 def test_calls_go_to_the_second_process_and_back_to_this_one(module: str) -> None:
     assert call_compiled(module, "process_of")[0] == os.getpid()
     with compiled_process([module]):

@@ -3,15 +3,15 @@
 detect-benchmark dataset --input photos/ --limit 200 --workers 1 2
 
 The engine on Ray is measured for each number of `--workers` of each kind, if ray is installed. Its first images wait
-for the start of the workers, which a long run does not notice; so the speed is that from the first result to the last
-one.
+for the start of the workers, which a long run does not notice; so the speed is that of the images after the first group
+of results. A group has up to 16 images for each worker, so that a hundred images and more give a useful figure.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jsonargparse import Namespace
 
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.formats.dataset_results.partition import write_partition
+from detection.formats.dataset_results.partition import import_parquet, write_partition
 from detection.runtime.parallel.many_images import propose_boxes, score_batch
 from tools.bulk.inputs.item import Columns
 from tools.bulk.inputs.listing import list_items
@@ -86,13 +86,19 @@ def measure(options: Namespace) -> dict[str, Any]:
     for workers in options.workers if find_spec("ray") else ():
         cluster = ClusterOptions(options.address, workers, None)
         runs[f"ray, {workers} of each"] = measure_speed(lambda: detect_on_cluster(plan, [0], cluster))  # noqa: B023
-    rows = [[name, f"{run['images_per_second']:.2f}", f"{run['start']:.1f}"] for name, run in runs.items()]
-    print(format_table([["engine", "images/s", "s to the first"], *rows]))
+    print(format_table([["engine", "images/s", "s to the first", "s in all"], *map(table_row, runs, runs.values())]))
     return {"images": len(chosen), "threads": torch.get_num_threads(), "stages": stages, "engines": runs}
+
+
+def table_row(name: str, run: Mapping[str, float]) -> list[str]:
+    """Return the row of an engine; it has no speed if there were too few images for it."""
+    speed = f"{run['images_per_second']:.2f}" if run["images_per_second"] else "-"
+    return [name, speed, f"{run['start']:.1f}", f"{run['seconds']:.1f}"]
 
 
 def time_stages(plan: Plan, detector: Detector) -> dict[str, float]:
     """Return the seconds an image of each stage, one image after the other; raises an `InputError` for a bad image."""
+    import_parquet()  # takes longer than to write
     seconds = dict.fromkeys(STAGES[1:], 0.0)
     rows = []
     for picture in item_pictures(plan.items, plan.columns):
@@ -116,8 +122,21 @@ def time_stages(plan: Plan, detector: Detector) -> dict[str, float]:
 
 
 def measure_speed(run: Callable[[], Iterable[Any]]) -> dict[str, float]:
-    """Return the seconds until the first result of a run, and the results a second after that."""
+    """Return the seconds until the first result of a run, those of the whole run, and the results a second."""
     begin = time.perf_counter()
-    times = [time.perf_counter() for _ in run()]
-    later = times[-1] - times[0]
-    return {"start": times[0] - begin, "images_per_second": (len(times) - 1) / later if later else 0.0}
+    times = [time.perf_counter() - begin for _ in run()]
+    return {"start": times[0], "seconds": times[-1], "images_per_second": speed_after_start(times)}
+
+
+def speed_after_start(times: Sequence[float]) -> float:
+    """Return the results a second after the first ones, or 0 if no result came later than these.
+
+    Results come in groups. Those of the first group were computed before it came, so they do not count; it has all
+    results that come within a hundredth of the time, and at least 10 ms.
+
+    Args:
+        times: when each result came, in seconds and in order.
+    """
+    seconds = times[-1] - times[0]
+    later = sum(time > times[0] + max(0.01, 0.01 * seconds) for time in times)
+    return later / seconds if later else 0.0

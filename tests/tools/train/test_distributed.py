@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory
 def start(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
 
 
@@ -55,17 +56,34 @@ def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+class Run(NamedTuple):
+    """The rows of the log of a training, and its last checkpoint."""
+
+    rows: list[dict[str, str]]
+    checkpoint: dict[str, Any]
+
+
 def column(rows: list[dict[str, str]], name: str) -> list[float]:
     return [float(row[name]) for row in rows if row.get(name)]
 
 
-def test_two_processes_learn_what_one_does(options: list[str], tmp_path: Path) -> None:
-    alone = run(options, tmp_path / "alone", "--batch_size", "4")
+@pytest.fixture(scope="module")
+def alone(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of one process, with batches of four pictures."""
+    output = tmp_path_factory.mktemp("alone")
+    return Run(run(options, output, "--batch_size", "4"), read_checkpoint(output / "last.ckpt"))
+
+
+def test_two_processes_learn_what_one_does(options: list[str], alone: Run, tmp_path: Path) -> None:
     shared = run(options, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES)
-    assert len(column(alone, "train_loss")) == len(column(shared, "train_loss")) == 4 * 3
+    assert len(column(alone.rows, "train_loss")) == len(column(shared, "train_loss")) == 4 * 3
     for name in ("val_loss", "val_top1", "val_top5"):  # over all of the split, in whatever shares it was measured
-        assert column(shared, name) == pytest.approx(column(alone, name), rel=1e-4)
-    single, double = (read_checkpoint(tmp_path / name / "last.ckpt") for name in ("alone", "shared"))
+        assert column(shared, name) == pytest.approx(column(alone.rows, name), rel=1e-4)
+    assert_same_weights(alone.checkpoint, read_checkpoint(tmp_path / "shared" / "last.ckpt"))
+
+
+def assert_same_weights(single: dict[str, Any], double: dict[str, Any]) -> None:
+    """Check that two runs ended with the same weights but for rounding, after training had moved them."""
     assert double["global_step"] == single["global_step"] == 12
     for kind in ("state_dict", "current_model_state"):  # the averaged weights, and the last ones
         for name, value in single[kind].items():
@@ -105,7 +123,8 @@ def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images:
         assert round(top1 * 11) == pytest.approx(top1 * 11, abs=1e-4)  # of 11, not of 12
 
 
-# A run whose loader process is killed when it comes to position 9 of the second epoch.
+# A run whose process that loads the picture at position LAST of the second epoch is killed when it comes to it. Each
+# process writes which pictures it loads.
 KILLED = """
 import os, sys
 from classifier.training.samples.region_samples import ObjectSamples
@@ -114,7 +133,10 @@ from tools.train.train_classifier import main
 original = ObjectSamples.draw
 
 def draw(self, keys, sizes, numbers):
-    if any((key.epoch, key.position) == (1, 9) for key in keys):
+    with open(f"{__file__}.{os.environ.get('LOCAL_RANK', '0')}", "a") as log:
+        for key in keys:
+            print(key.epoch, self.paths[key.record], file=log)
+    if any((key.epoch, key.position) == (1, LAST) for key in keys):
         os.kill(os.getpid(), 9)
     return original(self, keys, sizes, numbers)
 
@@ -129,7 +151,7 @@ def test_resumes_after_a_killed_loader_process(options: list[str], tmp_path: Pat
     assert len(whole) == 12
 
     script, output = tmp_path / "killed.py", tmp_path / "killed"
-    script.write_text(KILLED)
+    script.write_text(KILLED.replace("LAST", "9"))
     done = start([str(script), "fit", *options, *more, "--output", str(output)])
     assert done.returncode == 1
     message = done.stderr.strip().splitlines()[-1]
@@ -141,3 +163,18 @@ def test_resumes_after_a_killed_loader_process(options: list[str], tmp_path: Pat
     assert saved in (3, 4)  # depends on how far the loader was ahead
     rest = column(run(options, output, *more, "--ckpt_path", str(output / "last.ckpt")), "train_loss")
     assert rest == whole[saved:]
+
+
+def test_resumes_after_one_of_two_processes_is_killed(options: list[str], alone: Run, tmp_path: Path) -> None:
+    more = ["--batch_size", "2", "--checkpoint_steps", "4", *TWO_PROCESSES]
+    script, output = tmp_path / "killed.py", tmp_path / "killed"
+    script.write_text(KILLED.replace("LAST", "11"))  # the last position, which the second process loads
+    assert start([str(script), "fit", *options, *more, "--output", str(output)]).returncode != 0
+    loaded = [Path(f"{script}.{rank}").read_text().splitlines() for rank in range(2)]
+    first, second = ({line for line in lines if line.startswith("0 ")} for lines in loaded)
+    assert len(first) == len(second) == 6  # each process loads half of the files, and none both
+    assert not first & second
+    assert read_checkpoint(output / "last.ckpt")["global_step"] in (3, 4)
+    rest = run(options, output, *more, "--ckpt_path", str(output / "last.ckpt"))
+    assert column(rest, "val_loss") == pytest.approx(column(alone.rows, "val_loss")[-3:], rel=1e-4)
+    assert_same_weights(alone.checkpoint, read_checkpoint(output / "last.ckpt"))

@@ -17,6 +17,9 @@ MISSING_SHARE = 0.02
 """The share of its frames that a video may lack without being called cut short. Some formats do not store the number of
 frames, and OpenCV then estimates it from the duration."""
 
+SILENT = 0
+"""The level of OpenCV's log that has no messages."""
+
 USUAL_RATE = 25.0
 """Frames per second of a video that does not tell it."""
 
@@ -64,11 +67,11 @@ def _open(path: Path) -> Iterator[Any]:
 
     if not path.is_file():
         raise InputError(f"{path}: expected a video, got no such file")
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it prints that it cannot open a file
+    set_level = getattr(getattr(cv2.utils, "logging", cv2), "setLogLevel")  # noqa: B009  OpenCV 4 has it in cv2
+    level = set_level(SILENT)  # or it prints that it cannot open a file
     # A relative path may look like an address or a pattern to OpenCV.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-    logging.setLogLevel(level)
+    set_level(level)
     try:
         if not capture.isOpened():
             raise InputError(f"{path}: expected a readable video, got a file that is damaged or in an unknown format")

@@ -19,6 +19,7 @@ OWN_PICKLES = {
     "detection/runtime/second_process.py": "the pipe leads to a process that this one has started",
     "tools/bulk/ray_engine.py": "Ray, which reads pickles itself, carries them between the processes of one run",
     "tools/bulk/ray_workers.py": "as above",
+    "tools/data/propose_on_cluster.py": "as above",
 }
 """The files that read pickles, and why these come from nowhere else."""
 

@@ -230,7 +230,7 @@ def test_missing_weights_file() -> None:
 @pytest.mark.parametrize("region_bytes", [0, 3 * 12 * 32**2, 7 * 12 * 32**2])
 def test_memory_bound_changes_nothing(weights: Path, region_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images, boxes = [image(seed) for seed in range(4)], [BOXES, BOXES[:0], BOXES[1:], BOXES[:1]]
-    classify = RegionClassifier(str(weights), device="cpu", batch_size=2)
+    classify = RegionClassifier(str(weights), device="cpu", precision="float32", batch_size=2)
     expected = classify(images, boxes)
     monkeypatch.setattr(score_module, "REGION_BYTES", region_bytes)
     warped: list[int] = []

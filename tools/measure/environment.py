@@ -64,8 +64,9 @@ def main(arguments: Sequence[str]) -> None:
     for extra, names in report["missing"].items():
         print(f"optional packages that are not installed: {', '.join(names)} (pip install '{PACKAGE}[{extra}]')")
     if settings.repeat:
-        tell("loading the detector for the speed check; --repeat 0 leaves it out")
-        report["speed"] = check_speed(load_detector(settings.config, settings.device), settings.repeat)
+        detector = load_detector(settings.config, settings.device)
+        tell("checking the speed; --repeat 0 leaves it out")
+        report["speed"] = check_speed(detector, settings.repeat)
         print(f"\na drawn picture of {SIZE[1]}x{SIZE[0]} px\n{format_speed(report['speed'])}")
     write_json(json_file, report)
 

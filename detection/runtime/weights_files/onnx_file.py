@@ -38,6 +38,9 @@ NUMBER_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 REMEDY = "write it again with detect-export, or install a newer onnxruntime"
 
+WRONG_SHAPE = "Got invalid dimensions for input"
+"""The error of ONNX Runtime about an input of another shape than the network reads."""
+
 SOURCE_POSITION = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(/\S+:\d+ .*?\)\s+(?=[A-Z]))?")
 """The beginning of an error of ONNX Runtime, which names its own source code."""
 
@@ -125,14 +128,15 @@ class OnnxNetwork:
         """Return the outputs of the network for images [B, 3, S, S], computed by this number of threads.
 
         Raises:
-            RuntimeError: if the memory is too small.
+            RuntimeError: if the memory is too small, or the images have another shape than the network reads.
             InputError: naming the file, if its network cannot be computed.
         """
         try:
             outputs = self._session(threads).run(None, {INPUT_NAME: np.ascontiguousarray(images)})
         except Exception as error:
             failure = RuntimeError(_reason(error))
-            if is_out_of_memory(failure):
+            # `require` has compared the shapes in the file, so a wrong one is the caller's.
+            if is_out_of_memory(failure) or WRONG_SHAPE in str(failure):
                 raise failure from error
             raise InputError(
                 f"{self._path}: expected a network that ONNX Runtime can compute, got: {failure}; {REMEDY}"

@@ -85,7 +85,7 @@ def test_a_fault_in_one_photo_spares_the_others(queue: DetectionQueue, stages: F
     ("content", "message"),
     [
         (b"no photo", "p: expected a readable image, got: a file that is not JPEG"),
-        (photo(1, kind="jpeg")[:-40], "p: expected a readable image, got: Truncated File Read"),
+        (photo(1, kind="jpeg")[:-40], "p: expected a readable image, got: a file that is cut short or damaged"),
         (photo(1, size=(101, 100)), "p: expected a readable image, got: 100 x 101 = 10100 pixels, more than the limit"),
     ],
 )

@@ -13,6 +13,7 @@ from tools.command.missing_package import report_missing_package
 
 GROUPS = ("data", "measure", "train")
 
-sys.excepthook = report_missing_package
+if sys.excepthook is sys.__excepthook__:  # another program that imports this package may have its own
+    sys.excepthook = report_missing_package
 
 __path__ += [str(Path(__file__).with_name(group)) for group in GROUPS]

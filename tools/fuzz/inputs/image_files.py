@@ -3,7 +3,7 @@
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from classifier.warp.crop import warp_regions
 from detection.errors import InputError
 from detection.image import read_image, read_image_size
 from detection.sources.archives import archive_pictures
+from detection.sources.picture import Picture
 from detection.structures.arrays import Image
 from proposals.selective_search import SelectiveSearch
 from tools.fuzz.inputs.mutations.byte_changes import change_bytes, pick
@@ -144,15 +145,24 @@ class Archives:
 
     def read(self) -> None:
         """Read all pictures of the archive, each of which may be refused; raise the last error if none can be read."""
-        readable, refusal = 0, None
-        for picture in archive_pictures(self.path):
-            try:
-                picture.read()
-                readable += 1
-            except InputError as error:
-                refusal = error
-        if not readable and refusal is not None:
-            raise refusal
+        read_each(archive_pictures(self.path))
+
+
+def read_each(pictures: Iterable[Picture]) -> None:
+    """Read pictures, each of which may be refused.
+
+    Raises:
+        InputError: the last one, if there are pictures and none can be read.
+    """
+    readable, refusal = 0, None
+    for picture in pictures:
+        try:
+            picture.read()
+            readable += 1
+        except InputError as error:
+            refusal = error
+    if not readable and refusal is not None:
+        raise refusal
 
 
 def _pack(images: list[bytes], suffix: str) -> bytes:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from detection.errors import InputError
 from detection.sources.videos import video_pictures
+from tools.fuzz.inputs.image_files import read_each
 from tools.fuzz.inputs.mutations.byte_changes import change_bytes, pick
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v", ".mov": "jpeg", ".webm": "VP80"}
@@ -35,15 +35,7 @@ class Videos:
 
     def read(self) -> None:
         """Read all frames, each of which may be refused; raise the last error if none can be read."""
-        readable, refusal = 0, None
-        for picture in video_pictures(self.path):
-            try:
-                picture.read()
-                readable += 1
-            except InputError as error:
-                refusal = error
-        if not readable and refusal is not None:
-            raise refusal
+        read_each(video_pictures(self.path))
 
 
 def _encode(path: Path, code: str) -> bytes:

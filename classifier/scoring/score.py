@@ -19,6 +19,7 @@ from classifier.box_deltas import decode_boxes
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions, upload
 from detection.structures.arrays import AnyArray, FloatArray, Image, as_kind_of, as_numpy, namespace
+from detection.structures.boxes import snap_boxes
 from detection.structures.contracts import RegionScores
 
 REGION_BYTES = 1 << 28
@@ -274,8 +275,9 @@ def _likeliest_boxes(scores: Scores) -> AnyArray:
 
 
 def _move(group: Sequence[ImageRegions], boxes: AnyArray) -> list[ImageRegions]:
-    """The regions of a group with the boxes [N, 4] in place of their own."""
-    return [regions.moved_to(part) for regions, part in zip(group, _split(as_numpy(boxes), group), strict=True)]
+    """The regions of a group with the boxes [N, 4], rounded to quarters of a pixel, in place of their own."""
+    parts = _split(snap_boxes(as_numpy(boxes), 4), group)
+    return [regions.moved_to(part) for regions, part in zip(group, parts, strict=True)]
 
 
 def _decode(deltas: AnyArray, group: Sequence[ImageRegions]) -> AnyArray:

@@ -13,7 +13,7 @@ from detection.errors import InputError
 from detection.runtime.portable import Portable
 from detection.runtime.weights_files.engine import ONNX_SUFFIX, Precision, computable_file, find_file
 from detection.structures.arrays import FloatArray, Image, IntArray
-from detection.structures.boxes import nms
+from detection.structures.boxes import nms, snap_boxes
 from detection.structures.contracts import Proposals
 from proposals.multibox.description import SHIPPED
 from proposals.multibox.onnx_network import OnnxMultiBox
@@ -29,6 +29,10 @@ CANDIDATES = 3
 
 NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
+
+STEPS = 2048
+"""The coordinates of boxes are rounded to this many steps of the image's sides, which is finer than an eighth of a
+pixel of what the network sees."""
 
 
 class MultiBoxProposer(Portable):
@@ -90,6 +94,7 @@ class MultiBoxProposer(Portable):
         """Return the proposals of an image, best first."""
         height, width = image.shape[:2]
         boxes, confidences = self.predict(image)
+        boxes = snap_boxes(boxes, STEPS)
         shares = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
         scores = confidences * shares ** np.float32(self.size_exponent)
         kept = select_boxes(boxes, scores, max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold)

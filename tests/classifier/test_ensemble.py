@@ -15,6 +15,7 @@ from classifier.warp import crop
 from classifier.warp.crop import ImageRegions
 from detection.errors import InputError
 from detection.structures.arrays import AnyArray, FloatArray, Image
+from detection.structures.boxes import snap_boxes
 from detection.structures.contracts import RegionScores
 from tests.classifier.scoring.member_examples import (
     BOXES,
@@ -168,7 +169,7 @@ def test_later_members_may_look_at_refined_boxes(
         goes_on = expected_confidence(scores.probabilities) >= threshold
         likeliest = scores.probabilities[:, 1:].argmax(axis=1)
         followed = refined(scores)[np.arange(len(regions)), likeliest]
-        (second,) = exact_classifier(looking)([picture], [followed])
+        (second,) = exact_classifier(looking)([picture], [snap_boxes(followed, 4)])
         means = (scores.probabilities + second.probabilities) / 2
         boxes = (refined(scores) + refined(second)) / 2
         np.testing.assert_allclose(actual.probabilities[goes_on], means[goes_on], atol=1e-4)

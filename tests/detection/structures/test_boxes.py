@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detection.structures.arrays import FloatArray
-from detection.structures.boxes import as_boxes, box_area, box_iou, clip_boxes
+from detection.structures.boxes import as_boxes, box_area, box_iou, clip_boxes, snap_boxes
 
 Box = tuple[int, int, int, int]
 
@@ -148,3 +148,12 @@ def test_clipping_boxes_of_each_class() -> None:
 def test_clipping_no_boxes() -> None:
     assert clip_boxes(as_boxes([]), (3, 4)).shape == (0, 4)
     assert clip_boxes(np.zeros((0, 7, 4), np.float32), (3, 4)).shape == (0, 7, 4)
+
+
+def test_snap_to_quarters_of_a_pixel_by_hand() -> None:
+    boxes = as_boxes([[0, 0.12, 10.13, 20.5], [1.1, 2.4, 639.99999, 480]])
+    snapped = snap_boxes(boxes, 4)
+    assert snapped.dtype == np.float32
+    assert snapped.tolist() == [[0, 0, 10.25, 20.5], [1, 2.5, 640, 480]]
+    np.testing.assert_array_equal(snap_boxes(boxes + np.float32(1e-5), 4), snapped)
+    assert snap_boxes(boxes[:0], 4).shape == (0, 4)

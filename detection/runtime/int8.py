@@ -33,6 +33,12 @@ SMALLEST = 1e-8
 LARGEST_BIAS = 2**30
 """The largest bias in units of the products of bytes, which are added up in 32 bits."""
 
+SIGNIFICANT_BITS = 6
+"""The scales of weights have this many significant bits. The sums of a convolution that become bytes within 0-255 have
+up to 18 bits, but for few, so their products with a scale fit into the 24 bits of a float32. Then only the byte itself
+is rounded, and all programs compute the same byte, in whatever order they multiply and add. A scale is rounded up by at
+most 3%."""
+
 PACKED_BATCH = 16
 """The number of images for which weights are packed; any number gives the same layout."""
 
@@ -60,28 +66,31 @@ def runs_int8() -> bool:
     inputs = torch.randint(0, 256, (2, 16, 5, 6), dtype=torch.uint8, generator=generator)
     layer = nn.Conv2d(16, 8, 3, stride=2, padding=1).requires_grad_(requires_grad=False)
     layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
-    layer.weight.copy_(dequantise(*quantise_weights(layer.weight)))
     assert layer.bias is not None
     layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator))
     try:
-        output = QuantisedConvolution(layer, input_scale=1.0, input_zero=100, output_scale=None)(inputs)
+        quantised = QuantisedConvolution(layer, input_scale=1.0, input_zero=100, output_scale=None)
+        output = quantised(inputs)
     except (AttributeError, RuntimeError):
         return False
-    # Biases are rounded by up to 0.02 here. A processor whose sums overflow is wrong by more than 1.
+    layer.weight.copy_(dequantise(quantised.weight_bytes, quantised.weight_scale))
+    layer.bias.copy_(quantised.bias)
+    # A processor whose sums overflow is wrong by more than 1.
     return torch.allclose(output, layer(inputs.float() - 100), rtol=1e-4, atol=0.1)
 
 
 def quantise_weights(weights: Tensor, smallest: float | Tensor = SMALLEST) -> tuple[Tensor, Tensor]:
     """Return weights [C', C, kH, kW] as bytes of the same shape, and the scale [C'] of each output channel.
 
-    The scales are at least `smallest`, a number or [C'].
+    The scales are at least `smallest`, a number or [C'], and have `SIGNIFICANT_BITS`.
     """
     pairs = nn.functional.pad(weights, (0, 0, 0, 0, 0, weights.shape[1] % 2)).unflatten(1, (-1, 2))
     first, second = pairs.unbind(dim=2)
     above = first.clamp_min(0) + second.clamp_min(0)
     below = first.clamp_max(0) + second.clamp_max(0)
     largest = torch.maximum(above, -below).amax(dim=(1, 2, 3))
-    scales = (largest / LARGEST_PAIR).clamp_min(smallest)
+    mantissa, exponent = torch.frexp((largest / LARGEST_PAIR).clamp_min(smallest))
+    scales = torch.ldexp((mantissa * 2**SIGNIFICANT_BITS).ceil(), exponent - SIGNIFICANT_BITS)
     return (weights / scales.view(-1, 1, 1, 1)).round().to(torch.int8), scales
 
 
@@ -107,6 +116,9 @@ def activation_scale(layer: nn.Module) -> float:
 class QuantisedConvolution(nn.Module):
     """A convolution of bytes: uint8 [B, C, H, W] -> uint8 [B, C', H', W'] after a ReLU, or float32 without one.
 
+    Weights and biases are those of a convolution that turns bytes into bytes. So the scales of the layers' activations
+    take no part in the computation, and only those of the weights have to have few bits.
+
     Args:
         convolution: a convolution in float32, without groups.
         input_scale: the number that a byte of the input is multiplied by.
@@ -119,21 +131,20 @@ class QuantisedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         channels = len(convolution.weight)
-        bias = torch.zeros(channels) if convolution.bias is None else convolution.bias.detach()
-        smallest = (bias.abs() / (LARGEST_BIAS * input_scale)).clamp_min(SMALLEST)
-        self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach(), smallest)
+        self.ratio = input_scale / (output_scale or 1.0)
+        bias = torch.zeros(channels) if convolution.bias is None else convolution.bias.detach() / (output_scale or 1.0)
+        smallest = (bias.abs() / LARGEST_BIAS).clamp_min(SMALLEST)
+        self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach() * self.ratio, smallest)
         self.zero_points = torch.zeros(channels, dtype=torch.int64)
         # ONNX stores a bias as a whole number of these units. With the same bias here, both give the same results.
-        unit = self.weight_scale * input_scale
-        self.bias = (bias / unit).round() * unit
+        self.bias = (bias / self.weight_scale).round() * self.weight_scale
         self.geometry = (
             list(convolution.stride),
             list(cast(tuple[int, int], convolution.padding)),
             list(convolution.dilation),
             convolution.groups,
         )
-        self.input_scale, self.input_zero = input_scale, input_zero
-        self.output_scale = output_scale
+        self.input_zero, self.to_bytes = input_zero, output_scale is not None
         self.packed: tuple[torch.Size, Tensor] | None = None
 
     def pack(self, shape: torch.Size) -> Tensor:
@@ -143,7 +154,7 @@ class QuantisedConvolution(nn.Module):
         the same results, but oneDNN would rearrange them for each batch, by a slow function.
         """
         if self.packed is None or self.packed[0] != shape[2:]:
-            scales = (self.weight_scale, self.input_scale, self.input_zero)
+            scales = (self.weight_scale, 1.0, self.input_zero)
             batch = [PACKED_BATCH, *shape[1:]]
             weights = torch.ops.onednn.qconv_prepack(self.weight_bytes, *scales, *self.geometry, batch)
             self.packed = (shape[2:], weights)
@@ -154,22 +165,21 @@ class QuantisedConvolution(nn.Module):
         return self.__dict__ | {"packed": None}  # packed weights cannot be copied
 
     def forward(self, features: Tensor) -> Tensor:
-        to_bytes = self.output_scale is not None
         return cast(
             Tensor,
             torch.ops.onednn.qconv2d_pointwise(
                 features.contiguous(memory_format=torch.channels_last),
-                self.input_scale,
+                1.0,
                 self.input_zero,
                 self.pack(features.shape),
                 self.weight_scale,
                 self.zero_points,
                 self.bias,
                 *self.geometry,
-                self.output_scale or 1.0,
+                1.0,
                 0,  # the byte of the output that stands for zero
-                torch.uint8 if to_bytes else torch.float32,
-                "relu" if to_bytes else "none",
+                torch.uint8 if self.to_bytes else torch.float32,
+                "relu" if self.to_bytes else "none",
                 [],
                 "",
             ),
@@ -207,7 +217,7 @@ class QuantisedInput(nn.Module):
         if images.dtype == torch.uint8:
             return images
         # The conversion goes through int16, since PyTorch has no vectorised one from float32 to bytes.
-        places = (images / self.scale).add_(self.zero).round_()
+        places = (images / self.scale).round_().add_(self.zero)
         return places.clamp_(0, LARGEST_ACTIVATION).to(torch.int16).to(torch.uint8)
 
 
@@ -254,4 +264,6 @@ class QuantisedMean(nn.Module):
         self.input_scale = input_scale
 
     def forward(self, features: Tensor) -> Tensor:
-        return features.float().mean(dim=(2, 3)) * self.input_scale
+        # The sum is exact, so that all programs compute the same mean.
+        height, width = features.shape[2:]
+        return features.sum(dim=(2, 3), dtype=torch.float32) * (self.input_scale / (height * width))

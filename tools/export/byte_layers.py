@@ -74,17 +74,17 @@ class OnnxConvolution(nn.Module):
 
     def __init__(self, layer: QuantisedConvolution) -> None:
         super().__init__()
-        product_scale = layer.weight_scale * layer.input_scale
+        self.ratio = layer.ratio
         self.added = layer.weight_bytes.shape[1] % 2
         self.input_zero = layer.input_zero
         self.register_buffer("weight", functional.pad(layer.weight_bytes, (0, 0, 0, 0, 0, self.added)).contiguous())
-        self.register_buffer("bias", (layer.bias / product_scale).round().to(torch.int32))
-        self.input_bytes = Bytes(layer.input_scale, torch.tensor(layer.input_zero, dtype=torch.uint8))
+        self.register_buffer("bias", (layer.bias / layer.weight_scale).round().to(torch.int32))
+        self.input_bytes = Bytes(1.0, torch.tensor(layer.input_zero, dtype=torch.uint8))
         self.weight_bytes = Bytes(layer.weight_scale, torch.tensor(0, dtype=torch.int8))
-        self.bias_bytes = Bytes(product_scale, torch.tensor(0, dtype=torch.int32))
+        self.bias_bytes = Bytes(layer.weight_scale, torch.tensor(0, dtype=torch.int32))
         self.output_bytes: Bytes | None = None
-        if layer.output_scale is not None:
-            self.output_bytes = Bytes(layer.output_scale, torch.tensor(0, dtype=torch.uint8))
+        if layer.to_bytes:
+            self.output_bytes = Bytes(1.0, torch.tensor(0, dtype=torch.uint8))
         self.geometry = layer.geometry
 
     def forward(self, features: Tensor) -> Tensor:

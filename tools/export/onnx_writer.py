@@ -25,7 +25,7 @@ from detection.runtime.weights_files.onnx_file import INPUT_KEY, INPUT_NAME, Onn
 from detection.runtime.weights_files.tensor_file import metadata_keys
 from proposals.multibox import weights_file as multibox_file
 from proposals.multibox.network import MultiBox
-from tools.export.byte_layers import replace_byte_layers
+from tools.export.byte_layers import OnnxConvolution, replace_byte_layers
 
 OnnxPrecision = Literal["float32", "int8"]
 
@@ -140,7 +140,9 @@ def write_onnx(path: Path, exportable: Exportable, *, made_by: str, weights: Pat
         from tools.export.shared_weights import share_weights  # noqa: PLC0415  imports the optional package onnx
 
         loaded, prefix = _load(weights), "network." if isinstance(network, ProposingMultiBox) else ""
-        share_weights(proto, loaded, weights, prefix=prefix)
+        modules = network.named_modules()
+        ratios = {f"{name}.weight": module.ratio for name, module in modules if isinstance(module, OnnxConvolution)}
+        share_weights(proto, loaded, weights, prefix=prefix, ratios=ratios)
     write_atomically(path, proto.SerializeToString())
 
 

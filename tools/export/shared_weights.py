@@ -3,15 +3,16 @@
 A tensor of an ONNX file may lie in another file: at a position in bytes ("external data"). safetensors stores numbers
 as they are, so its tensors can be named this way. Operators of ONNX turn a stored tensor into the weights with which
 the network computes, just as loading does in PyTorch: times the scale of each output channel, times the factor of the
-normalisation that is folded into a convolution, and then rounded to bytes where the network computes in int8. ONNX
-Runtime does this once, when it opens the file.
+normalisation that is folded into a convolution, and where the network computes in int8, times the ratio of the scales
+of its input and output, and then rounded to bytes. ONNX Runtime does this once, when it opens the file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -42,7 +43,9 @@ class StoredTensor(NamedTuple):
     length: int
 
 
-def share_weights(model: onnx.ModelProto, network: nn.Module, path: Path, *, prefix: str) -> None:
+def share_weights(
+    model: onnx.ModelProto, network: nn.Module, path: Path, *, prefix: str, ratios: Mapping[str, float]
+) -> None:
     """Let a model read the weights of its layers from a safetensors file, in place.
 
     Args:
@@ -50,6 +53,7 @@ def share_weights(model: onnx.ModelProto, network: nn.Module, path: Path, *, pre
         network: the network as it was loaded: in float32, and with its normalisation.
         path: the safetensors file, beside which the model will lie.
         prefix: what the names of weights begin with in the model and not in the network.
+        ratios: the `ratio` of each convolution of bytes, by the name of its weights in the model.
 
     Raises:
         ValueError: if the weights of the model are not those of the file.
@@ -67,8 +71,9 @@ def share_weights(model: onnx.ModelProto, network: nn.Module, path: Path, *, pre
             continue
         numbers, scales = _read(path, name)
         # One after the other, as PyTorch does it: numbers halfway between two bytes are then rounded alike.
-        steps = [_by_channel(factor, numbers.ndim) for factor in (scales, factors[layer])]
-        _require_same(model, weight, numbers.astype(np.float32) * steps[0] * steps[1], path, name)
+        ratio = np.full_like(scales, ratios.get(weight.name, 1.0))
+        steps = [_by_channel(factor, numbers.ndim) for factor in (scales, factors[layer], ratio)]
+        _require_same(model, weight, reduce(np.multiply, steps, numbers.astype(np.float32)), path, name)
         added += _replace(model, weight, place, steps, path.name)
     nodes = [*added, *model.graph.node]
     del model.graph.node[:]
@@ -123,7 +128,8 @@ def _require_same(
 ) -> None:
     """Check that the numbers [C, ...] are the weights of the model."""
     if weight.data_type == TensorProto.INT8:
-        numbers = np.rint(numbers / _by_channel(_initializer(model, _scale_name(weight.name)), numbers.ndim))
+        scale_name, _ = _quantisation(model, weight.name)
+        numbers = np.rint(numbers / _by_channel(_initializer(model, scale_name), numbers.ndim))
     if not np.array_equal(numpy_helper.to_array(weight), numbers):
         raise ValueError(f"{path}: expected the weights of {weight.name} in the tensor {name}, got others")
 
@@ -148,8 +154,7 @@ def _replace(
             nodes.append(helper.make_node("Mul", [number, scale], [scaled]))
             number = scaled
     if is_bytes:
-        inputs = [number, _scale_name(name), _zero_name(model, name)]
-        nodes.append(helper.make_node("QuantizeLinear", inputs, [name], axis=0))
+        nodes.append(helper.make_node("QuantizeLinear", [number, *_quantisation(model, name)], [name], axis=0))
     else:
         nodes.append(helper.make_node("Identity", [number], [name]))
     return nodes
@@ -160,15 +165,10 @@ def _by_channel(factors: NDArray[np.float32], dimensions: int) -> NDArray[np.flo
     return factors.astype(np.float32).reshape(-1, *[1] * (dimensions - 1))
 
 
-def _scale_name(name: str) -> str:
-    """The name of the scales of weights, which `byte_layers.OnnxConvolution` gives them."""
-    return name.removesuffix("weight") + "weight_bytes.scale"
-
-
-def _zero_name(model: onnx.ModelProto, name: str) -> str:
-    """The name of the zero points of weights; PyTorch's exporter joins tensors that are equal."""
+def _quantisation(model: onnx.ModelProto, name: str) -> tuple[str, str]:
+    """The names of the scales and zero points of weights; PyTorch's exporter joins tensors that are equal."""
     (node,) = (node for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] == name)
-    return str(node.input[2])
+    return str(node.input[1]), str(node.input[2])
 
 
 def _initializer(model: onnx.ModelProto, name: str) -> NDArray[Any]:

@@ -61,15 +61,15 @@ def test_check_of_the_processor_does_not_depend_on_random_numbers() -> None:
 
 
 def test_weights_by_hand() -> None:
-    # By sign, the pair (3, 1) adds up to 4, and (-2, 5) to 5 and -2: the scale is 5 / 127, and 1 is 25.4 of it.
+    # By sign, the pair (3, 1) adds up to 4, and (-2, 5) to 5 and -2: 5 / 127 is 40.3 / 1024, and the scale 41 / 1024.
     weights, scales = quantise_weights(torch.tensor([3.0, 1.0, -2.0, 5.0]).view(1, 4, 1, 1))
-    assert weights.flatten().tolist() == [76, 25, -51, 127]
+    assert weights.flatten().tolist() == [75, 25, -50, 125]
     assert weights.dtype == torch.int8
-    assert scales.tolist() == pytest.approx([5 / 127])
+    assert scales.tolist() == [41 / 1024]
     # A last channel without a neighbour, and an output that is always zero.
     weights, scales = quantise_weights(torch.tensor([[2.0, 1.0, -4.0], [0, 0, 0]]).view(2, 3, 1, 1))
-    assert weights.flatten(1).tolist() == [[64, 32, -127], [0, 0, 0]]
-    assert scales[0].item() == pytest.approx(4 / 127)
+    assert weights.flatten(1).tolist() == [[62, 31, -124], [0, 0, 0]]
+    assert scales[0].item() == 33 / 1024  # 4 / 127 is 32.3 / 1024
 
 
 @pytest.mark.parametrize("channels", [1, 7, 32])
@@ -81,9 +81,12 @@ def test_weights_are_near_and_pairs_stay_small(channels: int) -> None:
         pair = rounded[:, first : first + 2].int()
         for sign in (1, -1):
             assert (pair * sign).clamp_min(0).sum(dim=1).max() <= LARGEST_PAIR + 1
-    again, same = quantise_weights(dequantise(rounded, scales))
-    assert (again.int() - rounded.int()).abs().max() <= 1
-    torch.testing.assert_close(same, scales, rtol=0.01, atol=0)
+    assert (torch.frexp(scales)[0] * 64 % 1 == 0).all()
+
+
+def exact_output(layer: QuantisedConvolution, inputs: Tensor) -> Tensor:
+    weights = dequantise(layer.weight_bytes, layer.weight_scale).double()
+    return nn.functional.conv2d(inputs.double(), weights, layer.bias.double(), *layer.geometry)
 
 
 @needs_int8
@@ -94,31 +97,28 @@ def test_convolution_is_that_of_the_rounded_weights(kernel_size: int, stride: in
     convolution = nn.Conv2d(channels, 24, kernel_size, stride, kernel_size // 2).requires_grad_(requires_grad=False)
     inputs = random_bytes(2, channels, 7, 9)
     layer = QuantisedConvolution(convolution, input_scale=0.02, output_scale=None)
-    exact = nn.functional.conv2d(
-        inputs.double() * 0.02, dequantise(*quantise_weights(convolution.weight)).double(),
-        layer.bias.double(), stride, kernel_size // 2,
-    )  # fmt: skip
     floats = layer(inputs)
     assert floats.dtype == torch.float32
-    torch.testing.assert_close(floats.double(), exact, rtol=1e-4, atol=1e-4)
-    scale = exact.max().item() / 200
-    found = QuantisedConvolution(convolution, input_scale=0.02, output_scale=scale)(inputs)
+    torch.testing.assert_close(floats.double(), exact_output(layer, inputs), rtol=1e-6, atol=1e-6)
+    assert (floats - convolution(inputs.float() * 0.02)).abs().mean() < 0.02
+    to_bytes = QuantisedConvolution(convolution, input_scale=0.02, output_scale=floats.max().item() / 200)
+    found = to_bytes(inputs)
     assert found.dtype == torch.uint8
-    assert (found.double() - (exact / scale).clamp(0, 255)).abs().max() < 0.501
+    assert torch.equal(found.double(), exact_output(to_bytes, inputs).round().clamp(0, 255))  # rounded only once
     assert (found == 0).any()  # the ReLU
 
 
 def test_bias_by_hand() -> None:
-    """The scale of the weight 1 is 1 / 127, so with inputs of 0.5 the bias is rounded to multiples of 1 / 254.
+    """The weight 1 with inputs of 0.5 has the scale 1 / 254 = 32.3 / 8192, so the bias is in multiples of 33 / 8192.
 
     Beside a bias of 16, weights of zero get the scale with which the bias is 2^30 units, as many as 32 bits can hold.
     """
     convolution = nn.Conv2d(2, 3, 1).requires_grad_(requires_grad=False)
     convolution.weight.copy_(torch.tensor([[1.0, 0], [0, -1.0], [0, 0]]).view(3, 2, 1, 1))
-    cast(Tensor, convolution.bias).copy_(torch.tensor([2.4 / 254, -2.6 / 254, 16.0]))
+    cast(Tensor, convolution.bias).copy_(torch.tensor([2.4 * 33 / 8192, -2.6 * 33 / 8192, 16.0]))
     layer = QuantisedConvolution(convolution, input_scale=0.5, output_scale=None)
-    assert layer.bias.tolist() == pytest.approx([2 / 254, -3 / 254, 16.0])
-    assert layer.weight_scale.tolist() == pytest.approx([1 / 127, 1 / 127, 2.0**-25])
+    assert layer.bias.tolist() == [2 * 33 / 8192, -3 * 33 / 8192, 16.0]
+    assert layer.weight_scale.tolist() == [33 / 8192, 33 / 8192, 2.0**-26]
 
 
 REARRANGED = """
@@ -163,8 +163,8 @@ def test_nothing_overflows() -> None:
     convolution.weight[0], convolution.weight[1] = 1.0, -1.0
     inputs = torch.full((1, 64, 5, 5), 255, dtype=torch.uint8)
     found = QuantisedConvolution(convolution, input_scale=1.0, output_scale=None)(inputs)
-    # All weights of a pair are half of what one alone could be: 63.5, rounded to 64, of 1 / 63.5 each.
-    expected = 64 * 9 * 255 * 64 / 63.5
+    # All weights of a pair are half of what one alone could be: 62.06 of the scale 1 / 63.5, which becomes 33 / 2048.
+    expected = 64 * 9 * 255 * 62 * 33 / 2048
     assert found[0, :, 2, 2].tolist() == pytest.approx([expected, -expected])
 
 

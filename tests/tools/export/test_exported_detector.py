@@ -14,7 +14,8 @@ import torch
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import load_region_network
+from classifier.scoring.weights_file import find_weights, load_region_network
+from classifier.warp.crop import upload
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
@@ -69,6 +70,24 @@ def test_a_network_in_int8(config: Path, fast: Path, member: str, pixels: Image)
     np.testing.assert_allclose(actual, expected, atol=1e-5)  # all bytes are the same
     first, second = (classify.input_format for classify in classifiers)
     assert first.quantisation == second.quantisation is not None  # both read the same bytes
+
+
+@needs_int8
+def test_a_shipped_network_computes_the_same_bytes(pixels: Image) -> None:
+    """A few different bytes, of a million in a region, would change logits by 0.01."""
+    corners = np.random.default_rng(0).uniform(0, 1, (16, 2)) * (60, 40)
+    boxes = np.concatenate([corners, corners + np.array([90, 70])], axis=1).astype(np.float32)
+    path = find_weights("everyday.safetensors")
+    torch_network, onnx_network = (
+        LoadedNetwork(str(file), device="cpu", precision="int8", batch_size=None)
+        for file in (path, path.with_suffix(".onnx"))
+    )
+    inputs = onnx_network.input_format.warp([upload(pixels, boxes, onnx_network.device)])
+    expected = torch_network.outputs(torch.from_numpy(inputs))
+    actual = onnx_network.outputs(inputs)
+    assert spread(expected.logits.numpy()) > 1
+    for values, others in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(values, others, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 70])

@@ -57,16 +57,12 @@ def detect(light: dict[str, str], *arguments: object) -> subprocess.CompletedPro
     return subprocess.run(command, env=light, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
 
 
-def require_same(found: list[dict[str, Any]], expected: Detections, *, tolerance: float) -> None:
-    """Check that JSON lists the expected detections with about the same scores.
-
-    A box is the mean of neighbouring ones, of which single ones may differ where proposals are close to a limit. In
-    int8 such differences add up, as the second network looks at boxes that the first one has refined.
-    """
+def require_same(found: list[dict[str, Any]], expected: Detections) -> None:
+    """Check that JSON lists the expected detections with the same scores."""
     assert len(expected) > 1
     assert [each["class"] for each in found] == list(expected.names)
-    np.testing.assert_allclose([each["score"] for each in found], expected.scores, atol=tolerance)
-    np.testing.assert_allclose([each["box"] for each in found], expected.boxes, atol=5)
+    np.testing.assert_allclose([each["score"] for each in found], expected.scores, atol=1e-4)
+    np.testing.assert_allclose([each["box"] for each in found], expected.boxes, atol=0.1)
 
 
 @needs_int8
@@ -75,7 +71,7 @@ def test_the_shipped_detector_finds_the_same(light: dict[str, str]) -> None:
     run = detect(light, photo, "--json", "-", "--no-image")
     assert (run.returncode, run.stderr) == (0, "")
     expected = load_detector(device="cpu")(photo)
-    require_same(json.loads(run.stdout)[0]["detections"], expected, tolerance=0.03)
+    require_same(json.loads(run.stdout)[0]["detections"], expected)
 
 
 @pytest.mark.parametrize("name", ["detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"])

@@ -177,6 +177,21 @@ def test_trunk_of_a_classifier(options: list[str], tiny_weights: Path) -> None:
     assert all(torch.equal(value, wanted[name]) for name, value in state.items())
 
 
+def test_weights_of_a_multibox(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", options, tmp_path) == 0
+    weights = tmp_path / "multibox.safetensors"
+    assert run("export", options, tmp_path, "--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)) == 0
+
+    built = build(options, "--initial_weights", str(weights), "--seed", "7")  # another seed gives other priors
+    wanted = load_multibox(weights)[0].state_dict()
+    state = built.network.state_dict()
+    assert state.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in state.items())
+
+    assert run("fit", options, tmp_path / "other", "--initial_weights", str(weights), "--priors", "41") == 1
+    assert f"{weights}: expected a MultiBox with the trunk, head and number of priors" in capsys.readouterr().err
+
+
 def test_frozen_trunk_and_growing_pictures(
     options: list[str], tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

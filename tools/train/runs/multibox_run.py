@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from classifier.scoring.weights_file import find_weights, load_weights
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
+from detection.runtime.weights_files.engine import find_file
+from detection.runtime.weights_files.tensor_file import metadata_keys
 from detection.structures.ground_truth import GroundTruth
 from detection.training.data_module import TrainingData
 from detection.training.decoded_images import open_or_decode
@@ -24,7 +26,13 @@ from proposals.multibox.training.layout import Layout
 from proposals.multibox.training.module import MultiBoxTraining
 from proposals.multibox.training.mosaics import MeasuredMosaics, Mosaics, as_filler
 from proposals.multibox.training.priors import kmeans_priors
-from proposals.multibox.weights_file import MultiBoxDescription, save_multibox
+from proposals.multibox.weights_file import (
+    METADATA_KEY,
+    SHIPPED,
+    MultiBoxDescription,
+    load_multibox,
+    save_multibox,
+)
 from tools.command.experiment import add_run_options, training_options
 from tools.command.options import Count, Side
 from tools.train.runs.training_run import TrainingRun, require_no_difference
@@ -61,7 +69,7 @@ class MultiBoxRun(TrainingRun):
         priors = self._priors()
         network = MultiBox(built.trunk(), priors, **settings.head.as_dict())
         if settings.initial_weights is not None and self.checkpoint is None:
-            take_trunk(network.trunk, find_weights(settings.initial_weights))
+            take_weights(network, settings.initial_weights)
         names = inspect.signature(MultiBoxTraining).parameters.keys() - {"network", "options"}
         return MultiBoxTraining(network, training_options(built), **{name: built[name] for name in names})
 
@@ -109,6 +117,8 @@ class MultiBoxRun(TrainingRun):
     def _priors(self) -> Tensor:
         """Return the priors [K, 4] of the checkpoint, or else those of the objects of the first training mosaics.
 
+        They are zeros if the weights to start from are those of a MultiBox, because these bring priors of their own.
+
         Raises:
             InputError: if there are too few objects, or if the checkpoint has another number of priors.
         """
@@ -119,6 +129,8 @@ class MultiBoxRun(TrainingRun):
                 return priors
             expected = f"{settings.ckpt_path}: expected a checkpoint of MultiBox with {settings.priors} priors"
             raise InputError(f"{expected}, got {'none' if priors is None else len(priors)}")
+        if settings.initial_weights is not None and is_multibox(settings.initial_weights):
+            return torch.zeros(settings.priors, 4)  # `take_weights` puts those of the file in their place
         mosaics = self._training_mosaics()
         drawn = MeasuredMosaics(mosaics, settings.prior_mosaics)
         boxes = np.concatenate([mosaics.boxes(drawn.key(index)) for index in range(len(drawn))]) / settings.input_size
@@ -137,13 +149,31 @@ class MultiBoxRun(TrainingRun):
         return Mosaics(records, self.built.layout, size=self.settings.input_size, seed=self.settings.seed)
 
 
-def take_trunk(trunk: nn.Module, path: Path) -> None:
-    """Copy the weights of a classifier into the trunk, all but those of its classes.
+def is_multibox(name: str) -> bool:
+    """Whether a path, or the bare name of a shipped file, is a weights file of a MultiBox."""
+    return METADATA_KEY in metadata_keys(find_file(name, SHIPPED))
+
+
+def take_weights(network: MultiBox, name: str) -> None:
+    """Copy the weights and priors of a MultiBox, or the weights of a classifier into the trunk, all but its classes'.
+
+    Args:
+        network: the network that is to be trained.
+        name: a path, or the bare name of a shipped file.
 
     Raises:
-        InputError: naming the file, if it does not hold a network with this trunk.
+        InputError: naming the file, if it is missing, or does not hold such a network.
     """
-    source, wanted = load_weights(path)[0].state_dict(), trunk.state_dict()
+    if is_multibox(name):
+        target: nn.Module = network
+        path = find_file(name, SHIPPED)
+        source = load_multibox(path)[0].state_dict()
+        expected = "a MultiBox with the trunk, head and number of priors that are configured"
+    else:
+        path, target = find_weights(name), network.trunk
+        source = load_weights(path)[0].state_dict()
+        expected = "a classifier with the trunk that is configured"
+    wanted = target.state_dict()
     differing = sorted(name for name in wanted if name not in source or source[name].shape != wanted[name].shape)
-    require_no_difference(path, "a classifier with the trunk that is configured", differing)
-    trunk.load_state_dict({name: source[name] for name in wanted})
+    require_no_difference(path, expected, differing)
+    target.load_state_dict({name: source[name] for name in wanted})

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 from fastapi import HTTPException, Request
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -74,10 +75,8 @@ async def _read_form(request: Request, body: bytes) -> SentPhoto:
     parser.spool_max_size = len(body) + 1  # the photo is in memory anyway, so no file is needed
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise HTTPException(
-            400, f"body: expected a form of the type multipart/form-data, got: {error.message}"
-        ) from None
+    except (MultiPartException, FormParserError) as error:  # older Starlettes raise the second
+        raise HTTPException(400, f"body: expected a form of the type multipart/form-data, got: {error}") from None
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if len(files) != 1:

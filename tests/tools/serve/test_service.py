@@ -16,6 +16,9 @@ from contextlib import closing
 
 import httpx
 import pytest
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartParser
 
 from tests.tools.serve.fake_service import CLASS_NAMES, FAULTY, LOST, Running, error_of, photo, running_service
 from tools.serve import server
@@ -110,6 +113,16 @@ def test_wrong_bodies(service: Running, content: bytes, content_type: str, statu
     response = service.client.post("/detect", content=content, headers={"Content-Type": content_type})
     assert response.status_code == status
     assert error_of(response).startswith(start)
+
+
+def test_a_form_that_an_older_starlette_cannot_read(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: MultiPartParser) -> FormData:
+        raise FormParserError("no boundary")
+
+    monkeypatch.setattr(MultiPartParser, "parse", refuse)
+    response = service.client.post("/detect", content=b"no form", headers={"Content-Type": FORM})
+    message = "body: expected a form of the type multipart/form-data, got: no boundary"
+    assert (response.status_code, error_of(response)) == (400, message)
 
 
 def test_a_form_with_two_photos(service: Running) -> None:

@@ -74,6 +74,12 @@ def lower_bounds(pyproject: str) -> list[str]:
     return [f"{bound[1]}=={bound[2]}.*" for bound in map(BOUND.match, requirements) if bound is not None]
 
 
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Return the names in a folder of the tree that its copy does without, since runs and builds have left them."""
+    outputs = ("build", "runs") if Path(folder) == ROOT else ()
+    return shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", *outputs)(folder, names)
+
+
 def try_environment(folder: Path, python: str, versions: Versions, tests: Sequence[str]) -> str | None:
     """Install the package in a new environment, and try it; return the command that failed, or None.
 
@@ -84,7 +90,7 @@ def try_environment(folder: Path, python: str, versions: Versions, tests: Sequen
         tests: files and folders of tests, from the root of the tree.
     """
     tree, constraints = folder / "tree", folder / "constraints.txt"
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "*.egg-info", "build", "runs", "__pycache__"))
+    shutil.copytree(ROOT, tree, ignore=left_out)
     bounds = lower_bounds((ROOT / "pyproject.toml").read_text("utf-8")) if versions == "oldest" else []
     constraints.write_text("\n".join(bounds))
     programs = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")

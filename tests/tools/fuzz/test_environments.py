@@ -37,7 +37,8 @@ def test_every_dependency_has_a_lower_bound() -> None:
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: Any) -> None:
     """The new environment is made, and the commands in it are those of `echo`."""
     root, folder = tmp_path / "root", tmp_path / "folder"
-    for name in ("pyproject.toml", "tests/test_a.py", ".git/config", "build/old.py"):
+    package = "tools/train/runs/__init__.py"  # a folder of this name at the root would hold what runs have written
+    for name in ("pyproject.toml", "tests/test_a.py", ".git/config", "build/old.py", "runs/old.pt", package):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(PYPROJECT)
     folder.mkdir()
@@ -58,7 +59,8 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: Any
     assert (folder / "constraints.txt").read_text().splitlines() == (
         environments.lower_bounds(PYPROJECT) if versions == "oldest" else []
     )
-    assert {path.name for path in (folder / "tree").iterdir()} == {"pyproject.toml", "tests"}
+    assert {path.name for path in (folder / "tree").iterdir()} == {"pyproject.toml", "tests", "tools"}
+    assert (folder / "tree" / package).exists()
     assert all("PYTHONPATH" not in options["env"] for _, options in calls)
     detect, places = calls[3][0], [options["cwd"] for _, options in calls]
     assert Path(detect[0]).parent.parent == folder / "environment"

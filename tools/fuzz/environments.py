@@ -21,8 +21,8 @@ from tools.command.option_parser import OptionParser
 
 ROOT = Path(__file__).parents[2]
 
-BOUND = re.compile(r"([\w.-]+)(?:\[[\w,.-]*\])?\s*>=\s*([\w.]+)")
-"""A requirement with a lower bound, such as `jsonargparse[signatures]>=4.53`."""
+BOUND = re.compile(r"([\w.-]+)(?:\[[\w,.-]*\])?\s*>=\s*([\w.]+)(.*)")
+"""A requirement with a lower bound, such as `jsonargparse[signatures]>=4.53`, and the Pythons for which it holds."""
 
 TESTS = (
     "tests/classifier/scoring/test_weights_file.py",
@@ -71,7 +71,7 @@ def lower_bounds(pyproject: str) -> list[str]:
     """Return a constraint such as "numpy==1.26.*" for each lower bound in the text of pyproject.toml."""
     project = tomllib.loads(pyproject)["project"]
     requirements = sum(project["optional-dependencies"].values(), project["dependencies"])
-    return [f"{bound[1]}=={bound[2]}.*" for bound in map(BOUND.match, requirements) if bound is not None]
+    return [f"{bound[1]}=={bound[2]}.*{bound[3]}" for bound in map(BOUND.match, requirements) if bound is not None]
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:

@@ -53,7 +53,7 @@ def read_columns(path: Path) -> Rows | None:
             images, categories = (np.fromiter(map(field, results), np.int64, count) for field in (_IMAGE, _CATEGORY))
             boxes = np.fromiter(chain.from_iterable(map(_BOX, results)), np.float64, 4 * count)
             parts.append((images, categories, boxes, np.fromiter(map(_SCORE, results), np.float64, count)))
-    except (OSError, ValueError, OverflowError, RecursionError):  # a `msgspec.DecodeError` is a ValueError
+    except (OSError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return None
     images, categories, boxes, scores = map(np.concatenate, zip(*parts, strict=True))
     largest = max(boxes.max(initial=0), -boxes.min(initial=0), scores.max(initial=0), -scores.min(initial=0))

@@ -14,7 +14,7 @@ from tools.fuzz import environments
 
 PYPROJECT = """
 [project]
-dependencies = ["numpy>=1.26", "tool[extra]>=4.5.1", "mypy==2.4.*", "other"]
+dependencies = ["numpy>=1.26; python_version < '3.13'", "tool[extra]>=4.5.1", "mypy==2.4.*", "other"]
 [project.optional-dependencies]
 plots = ["a-b.c >= 3", "numpy"]
 all = ["this-package[plots]"]
@@ -22,7 +22,11 @@ all = ["this-package[plots]"]
 
 
 def test_lower_bounds() -> None:
-    assert environments.lower_bounds(PYPROJECT) == ["numpy==1.26.*", "tool==4.5.1.*", "a-b.c==3.*"]
+    assert environments.lower_bounds(PYPROJECT) == [
+        "numpy==1.26.*; python_version < '3.13'",
+        "tool==4.5.1.*",
+        "a-b.c==3.*",
+    ]
 
 
 def test_every_dependency_has_a_lower_bound() -> None:

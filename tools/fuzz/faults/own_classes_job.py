@@ -1,8 +1,11 @@
 """The job `detect-train DATA`, with a training of six steps."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from detection.configuration import read_yaml
 from detection.runtime.child_process import child_environment, module_command
 from tools.fuzz.faults.job import Job
 from tools.train import train_classifier
+from tools.train.own_classes import step, steps
 from tools.train.own_classes.folder import DetectorFolder
 
 STEPS = 6
@@ -43,7 +47,33 @@ def make_own_classes_job(folder: Path, data: Path, propose: dict[str, Any]) -> J
             shutil.copytree(begun.root, output / "copy").rename(root)
         return [*options, "--output", str(root)]
 
-    return Job(train_classifier.main, arguments, _detector)
+    return Job(_train, arguments, _detector)
+
+
+def _train(arguments: Sequence[str]) -> int:
+    """Run the command, whose steps are forked processes: new ones would import modules most of the time."""
+    steps.run = _run_in_fork
+    return train_classifier.main(arguments)
+
+
+def _run_in_fork(module: str, *arguments: str) -> None:
+    """Run a step as `steps.run` does; it ends with this process too."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.dup2(reading, 0)
+        status = 70
+        try:
+            status = step.main([module, *arguments])
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    os.close(reading)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(writing)
+    if status:
+        sys.exit(status)
 
 
 def _detector(output: Path) -> Any:

@@ -1,6 +1,6 @@
 """The action `endurance`: many pictures in one process; its memory, its open files and its speed must stay the same.
 
-python -m tools.fuzz endurance --images 10000 --ways detector stream service
+python -m tools.fuzz endurance --images 10000 --ways detector stream service folder
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +24,7 @@ import yaml
 
 from detection.configuration import load_detector
 from detection.detector import Detector
+from detection.runtime.child_process import child_environment
 from detection.structures.arrays import Image
 from tools.command.option_parser import OptionParser
 from tools.fuzz.inputs.detector_files import WEIGHTS, write_tiny_weights
@@ -35,6 +39,12 @@ MAX_GROWTH = 0.05
 SIZES = ((120, 160), (160, 120), (96, 200), (150, 150))
 """Heights and widths of the pictures, one after the other, since code may keep something for each size."""
 
+MORE = 50
+"""Pictures of a folder after the measured ones, so that the command is still at work when it is measured last."""
+
+HEADING = re.compile(r"^/.*\.png: (\d+) objects? \(")
+"""What `detect` prints when it is done with a picture."""
+
 Way = Callable[[Detector, Iterator[Image]], Iterator[int]]
 
 
@@ -42,20 +52,24 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="python -m tools.fuzz endurance", description="Detect in many pictures.")
     parser.add_argument("--images", type=int, default=1000, help="number of pictures for each way")
-    parser.add_argument("--ways", type=str, nargs="+", choices=list(WAYS), default=list(WAYS), help="how to detect")
+    parser.add_argument("--ways", type=str, nargs="+", choices=NAMES, default=list(NAMES), help="how to detect")
+    parser.add_argument("--detector", type=str, help="configuration of the detector; without it a small one is made")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Detect in the pictures, print a line for each way, and return 1 if something grew, else 0."""
     settings = build_parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
-        detector = load_detector(write_detector(Path(folder)))
     status = 0
-    for way in settings.ways:
-        line, steady = measure(WAYS[way], detector, settings.images)
-        print(f"{way}: {line}", flush=True)
-        status |= int(not steady)
+    with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
+        config = settings.detector or str(write_detector(Path(folder)))
+        for way in settings.ways:
+            if way == "folder":
+                line, steady = measure_folder(config, settings.images)
+            else:
+                line, steady = measure(WAYS[way], load_detector(config), settings.images)
+            print(f"{way}: {line}", flush=True)
+            status |= int(not steady)
     return status
 
 
@@ -87,15 +101,39 @@ def pictures(count: int) -> Iterator[Image]:
 
 def measure(way: Way, detector: Detector, count: int) -> tuple[str, bool]:
     """Detect in `count` pictures; return a line of figures, and True if memory and open files stayed the same."""
+    return watch(way(detector, pictures(count)), count)
+
+
+def measure_folder(config: str, count: int) -> tuple[str, bool]:
+    """Do the same by the command `detect` in a folder of pictures.
+
+    It shows one detection a picture, since it keeps what it lists to its end.
+    """
+    command = [sys.executable, "-P", "-c", "from detection.cli import run; run()", "--config", config]
+    environment = child_environment() | {"PYTHONUNBUFFERED": "1"}
+    with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
+        for number, picture in enumerate(pictures(count + MORE)):
+            PIL.Image.fromarray(picture).save(Path(folder, f"{number:06}.png"), compress_level=1)
+        command += [folder, "--no-image", "--max-detections", "1"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            headings = filter(None, map(HEADING.match, process.stdout or ()))
+            try:
+                return watch((int(heading[1]) for heading in headings), count, process.pid)
+            finally:
+                process.kill()
+
+
+def watch(results: Iterator[int], count: int, process: int | str = "self") -> tuple[str, bool]:
+    """Return the figures of a process that yields the number of detections of each of `count` pictures or more."""
     first = max(1, int(WARM_UP * count))
     before, files, found = 0.0, 0, 0
     times = [time.perf_counter()]
-    for number, detections in enumerate(way(detector, pictures(count)), start=1):
+    for number, detections in enumerate(itertools.islice(results, count), start=1):
         found += detections
         times.append(time.perf_counter())
         if number == first:
-            before, files = memory("VmRSS"), open_files()
-    after, more_files = memory("VmRSS"), open_files() - files
+            before, files = memory("VmRSS", process), open_files(process)
+    after, more_files = memory("VmRSS", process), open_files(process) - files
     quarter = max(1, (count - first) // 4)
     early = (times[first + quarter] - times[first]) / quarter
     late = (times[-1] - times[-1 - quarter]) / quarter
@@ -141,3 +179,5 @@ def _service(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
 
 
 WAYS: dict[str, Way] = {"detector": _one_by_one, "stream": _stream, "service": _service}
+
+NAMES = (*WAYS, "folder")

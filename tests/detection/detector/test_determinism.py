@@ -130,3 +130,13 @@ def test_processors(detector_settings: dict[str, Any], photo: Path, tmp_path: Pa
     expected = load_detector(config)(photo)
     found = Detections(np.array(boxes), np.array(scores), np.array(labels), expected.class_names)
     require_same(found, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu(detector_settings: dict[str, Any], photo: Path) -> None:
+    """A GPU computes float32 as a CPU does, unless it may round to TensorFloat-32."""
+    detector_settings["classify"]["init_args"]["precision"] = "float32"
+    expected = build_detector(detector_settings, source="test")(photo)
+    detector_settings["classify"]["init_args"]["device"] = "cuda"
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        require_same(build_detector(detector_settings, source="test")(photo), expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,21 @@ def test_memory_and_open_files_stay_the_same(way: str) -> None:
     line, steady = endurance.measure(endurance.WAYS[way], fast_detector(), PICTURES)
     assert steady, line
     assert line.startswith(f"{PICTURES} pictures, {2 * PICTURES} detections; ")
+
+
+def test_a_folder_is_given_to_the_command(tmp_path: Path) -> None:
+    """Its memory is that of another process, and is compared in a long run only."""
+    config = endurance.write_detector(tmp_path)
+    line, _ = endurance.measure_folder(str(config), 20)
+    assert line.startswith("20 pictures, 20 detections; ")
+    assert int(line.split("; ")[1].partition(" ")[0]) > 100
+
+
+def test_a_detector_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = endurance.write_detector(tmp_path)
+    config.write_text(config.read_text() + "max_detections: 3\n")
+    endurance.main(["--images", "5", "--ways", "detector", "--detector", str(config)])
+    assert capsys.readouterr().out.startswith("detector: 5 pictures, 15 detections; ")
 
 
 def test_growth_and_open_files_are_seen() -> None:

@@ -71,15 +71,15 @@ def read_one(kind: Kind, target: Target, random: np.random.Generator) -> tuple[s
     return outcome, seconds, mebibytes
 
 
-def memory(name: str) -> float:
-    """Return a number of MiB from the status of this process: `VmRSS` for the memory in use, `VmHWM` for its peak."""
-    status = Path("/proc/self/status").read_text()
+def memory(name: str, process: int | str = "self") -> float:
+    """Return a number of MiB from the status of a process: `VmRSS` for the memory in use, `VmHWM` for its peak."""
+    status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition(f"{name}:")[2].split(maxsplit=1)[0]) / 1024
 
 
-def open_files() -> int:
-    """Return the number of open files of this process."""
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+def open_files(process: int | str = "self") -> int:
+    """Return the number of open files of a process."""
+    return len(os.listdir(f"/proc/{process}/fd"))  # noqa: PTH208
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ def wilson_interval(right: int, count: int, *, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: if `right` lies outside 0 to `count`.
     """
+    if not 0 <= right <= count:  # SciPy 1.18 accepts it
+        raise ValueError(f"right: expected 0 to {count}, got {right}")
     if not count:
         return Interval(float("nan"), float("nan"))
     from scipy.stats import binomtest  # noqa: PLC0415  slow to import

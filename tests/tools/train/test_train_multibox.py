@@ -29,6 +29,8 @@ from tools.train.runs.multibox_run import MultiBoxRun
 # Lightning's own remarks on small runs.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
 
+QUIET = {"log_every_n_steps": 1, "enable_progress_bar": False, "enable_model_summary": False}
+
 
 @pytest.fixture(name="data", scope="module")
 def bright_squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -40,10 +42,9 @@ def bright_squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(12):
         pixels = generator.integers(0, 60, (64, 64, 3), dtype=np.uint8)
         x1, y1, width, height = generator.integers((0, 0, 18, 18), (30, 30, 32, 32))
-        x2, y2 = x1 + width, y1 + height
-        pixels[y1:y2, x1:x2] = 200
+        pixels[y1 : y1 + height, x1 : x1 + width] = 200
         PIL.Image.fromarray(pixels).save(root / "val" / "images" / f"{index}.png")
-        lines.append(f"{index}.png\tn1\t{x1}\t{y1}\t{x2 - 1}\t{y2 - 1}\n")
+        lines.append(f"{index}.png\tn1\t{x1}\t{y1}\t{x1 + width - 1}\t{y1 + height - 1}\n")
     (root / "val" / "val_annotations.txt").write_text("".join(lines), encoding="utf-8")
     (root / "wnids.txt").write_text("n1", encoding="utf-8")
     (root / "words.txt").write_text("n1\tsquare\n", encoding="utf-8")
@@ -71,15 +72,7 @@ def small_experiment(data: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         "learning_rate": 0.02,
         "average_decay": 0.9,
         "checkpoint_steps": 5,
-        "trainer": {
-            "max_epochs": 3,
-            "accelerator": "cpu",
-            "devices": 1,
-            "gradient_clip_val": 20.0,
-            "log_every_n_steps": 1,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-        },
+        "trainer": {"max_epochs": 3, "accelerator": "cpu", "devices": 1, "gradient_clip_val": 20.0, **QUIET},
     }
     settings["trunk"]["init_args"]["width_multiplier"] = 0.125
     path = tmp_path_factory.mktemp("experiment") / "multibox.yaml"
@@ -113,11 +106,9 @@ def test_learns_the_pictures_by_heart(trained: Path) -> None:
 
 def test_exported_weights_propose(trained: Path, options: list[str], data: Path) -> None:
     weights = trained / "multibox.safetensors"
-    last = str(trained / "last.ckpt")
-    assert run("export", options, trained, "--ckpt_path", last, "--weights", str(weights)) == 0
+    assert run("export", options, trained, "--ckpt_path", str(trained / "last.ckpt"), "--weights", str(weights)) == 0
     network, description = load_multibox(weights)
-    assert description.priors == 40
-    assert description.input_size == 64
+    assert (description.priors, description.input_size) == (40, 64)
     assert description.training["steps"] == 180
     assert description.training["layout"]["cells"] == 2
     averaged = read_checkpoint(trained / "last.ckpt")["state_dict"]["network.output.weight"]
@@ -157,8 +148,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(killed_at: int, options: list[st
         with pytest.raises(KilledError):
             run("fit", options, tmp_path / "resumed")
     last = tmp_path / "resumed" / "last.ckpt"
-    saved = read_checkpoint(last)["global_step"]
-    assert saved == {4: 3, 7: 6}[killed_at]
+    assert (saved := read_checkpoint(last)["global_step"]) == {4: 3, 7: 6}[killed_at]
     assert run("fit", options, tmp_path / "resumed", "--ckpt_path", str(last)) == 0
 
     losses = logged(tmp_path / "whole", "train_loss")
@@ -170,25 +160,19 @@ def test_a_resumed_run_is_the_uninterrupted_one(killed_at: int, options: list[st
 
 
 def test_trunk_of_a_classifier(options: list[str], tiny_weights: Path) -> None:
-    built = build(options, "--initial_weights", str(tiny_weights))
+    state = build(options, "--initial_weights", str(tiny_weights)).network.trunk.state_dict()
     wanted = load_weights(tiny_weights)[0].state_dict()
-    state = built.network.trunk.state_dict()
     assert state
     assert all(torch.equal(value, wanted[name]) for name, value in state.items())
 
 
-def test_weights_of_a_multibox(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("fit", options, tmp_path) == 0
-    weights = tmp_path / "multibox.safetensors"
-    assert run("export", options, tmp_path, "--ckpt_path", str(tmp_path / "last.ckpt"), "--weights", str(weights)) == 0
-
+def test_weights_of_a_multibox(trained: Path, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    weights = trained / "start.safetensors"
+    assert run("export", options, trained, "--ckpt_path", str(trained / "last.ckpt"), "--weights", str(weights)) == 0
     built = build(options, "--initial_weights", str(weights), "--seed", "7")  # another seed gives other priors
-    wanted = load_multibox(weights)[0].state_dict()
-    state = built.network.state_dict()
-    assert state.keys() == wanted.keys()
-    assert all(torch.equal(value, wanted[name]) for name, value in state.items())
-
-    assert run("fit", options, tmp_path / "other", "--initial_weights", str(weights), "--priors", "41") == 1
+    found, wanted = (dict(network.state_dict()) for network in (built.network, load_multibox(weights)[0]))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    assert run("fit", options, trained / "other", "--initial_weights", str(weights), "--priors", "41") == 1
     assert f"{weights}: expected a MultiBox with the trunk, head and number of priors" in capsys.readouterr().err
 
 

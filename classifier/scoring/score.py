@@ -22,6 +22,9 @@ from detection.structures.arrays import AnyArray, FloatArray, Image, as_kind_of,
 from detection.structures.boxes import snap_boxes
 from detection.structures.contracts import RegionScores
 
+STEPS_PER_PIXEL = 4
+"""Refined boxes are rounded to this many steps per pixel before the next network looks at them; see `snap_boxes`."""
+
 REGION_BYTES = 1 << 28
 """Limit of the memory of warped regions on a CPU: in float32 5,461 regions of 64 pixels, or 434 of 227; in int8 four
 times as many. All regions of a photo should fit, so that those that pass a cascade share batches."""
@@ -275,8 +278,8 @@ def _likeliest_boxes(scores: Scores) -> AnyArray:
 
 
 def _move(group: Sequence[ImageRegions], boxes: AnyArray) -> list[ImageRegions]:
-    """The regions of a group with the boxes [N, 4], rounded to quarters of a pixel, in place of their own."""
-    parts = _split(snap_boxes(as_numpy(boxes), 4), group)
+    """Return the regions of a group with the boxes [N, 4] in place of their own, rounded to `STEPS_PER_PIXEL`."""
+    parts = _split(snap_boxes(as_numpy(boxes), STEPS_PER_PIXEL), group)
     return [regions.moved_to(part) for regions, part in zip(group, parts, strict=True)]
 
 

@@ -34,10 +34,11 @@ LARGEST_BIAS = 2**30
 """The largest bias in units of the products of bytes, which are added up in 32 bits."""
 
 SIGNIFICANT_BITS = 6
-"""The scales of weights have this many significant bits. The sums of a convolution that become bytes within 0-255 have
-up to 18 bits, but for few, so their products with a scale fit into the 24 bits of a float32. Then only the byte itself
-is rounded, and all programs compute the same byte, in whatever order they multiply and add. A scale is rounded up by at
-most 3%."""
+"""The number of significant bits of each scale of weights, which is rounded up by at most 1/32.
+
+The integer sums that a convolution turns into bytes have at most 18 bits, with rare exceptions. The product of such a
+sum and a scale of 6 bits fits into the 24 bits of a float32, so it is exact. Then PyTorch and ONNX Runtime, which
+multiply and add in a different order, round the same number to the same byte."""
 
 PACKED_BATCH = 16
 """The number of images for which weights are packed; any number gives the same layout."""
@@ -116,8 +117,11 @@ def activation_scale(layer: nn.Module) -> float:
 class QuantisedConvolution(nn.Module):
     """A convolution of bytes: uint8 [B, C, H, W] -> uint8 [B, C', H', W'] after a ReLU, or float32 without one.
 
-    Weights and biases are those of a convolution that turns bytes into bytes. So the scales of the layers' activations
-    take no part in the computation, and only those of the weights have to have few bits.
+    The scales of the input and the output are multiplied into the weights and the bias. The computation itself then
+    uses no scales but those of the weights, which have `SIGNIFICANT_BITS`.
+
+    Attributes:
+        ratio: the scale of the input divided by that of the output, by which the weights are multiplied.
 
     Args:
         convolution: a convolution in float32, without groups.
@@ -131,8 +135,9 @@ class QuantisedConvolution(nn.Module):
     ) -> None:
         super().__init__()
         channels = len(convolution.weight)
-        self.ratio = input_scale / (output_scale or 1.0)
-        bias = torch.zeros(channels) if convolution.bias is None else convolution.bias.detach() / (output_scale or 1.0)
+        output_unit = 1.0 if output_scale is None else output_scale
+        self.ratio = input_scale / output_unit
+        bias = torch.zeros(channels) if convolution.bias is None else convolution.bias.detach() / output_unit
         smallest = (bias.abs() / LARGEST_BIAS).clamp_min(SMALLEST)
         self.weight_bytes, self.weight_scale = quantise_weights(convolution.weight.detach() * self.ratio, smallest)
         self.zero_points = torch.zeros(channels, dtype=torch.int64)
@@ -169,14 +174,14 @@ class QuantisedConvolution(nn.Module):
             Tensor,
             torch.ops.onednn.qconv2d_pointwise(
                 features.contiguous(memory_format=torch.channels_last),
-                1.0,
+                1.0,  # the scale of the input
                 self.input_zero,
                 self.pack(features.shape),
                 self.weight_scale,
                 self.zero_points,
                 self.bias,
                 *self.geometry,
-                1.0,
+                1.0,  # the scale of the output
                 0,  # the byte of the output that stands for zero
                 torch.uint8 if self.to_bytes else torch.float32,
                 "relu" if self.to_bytes else "none",
@@ -264,6 +269,6 @@ class QuantisedMean(nn.Module):
         self.input_scale = input_scale
 
     def forward(self, features: Tensor) -> Tensor:
-        # The sum is exact, so that all programs compute the same mean.
+        # A sum of bytes is exact in float32, so PyTorch and ONNX Runtime compute the same mean.
         height, width = features.shape[2:]
         return features.sum(dim=(2, 3), dtype=torch.float32) * (self.input_scale / (height * width))

@@ -103,11 +103,11 @@ def clip_boxes(boxes: FloatArray, size: tuple[int, int]) -> FloatArray:
 
 
 def snap_boxes(boxes: FloatArray, steps: int) -> FloatArray:
-    """Return boxes whose coordinates are rounded to multiples of 1 / `steps`.
+    """Return boxes [N, 4] whose coordinates, in any unit, are rounded to multiples of 1 / `steps` of that unit.
 
-    Two programs that compute the same network give boxes that differ by 1e-5 pixels. Where a network looks at a box,
-    this is enough to change single bytes of what it reads, which changes its scores by up to 0.015. After rounding, the
-    boxes are equal, unless a coordinate lies just in the middle between two steps.
+    PyTorch and ONNX Runtime compute boxes that differ by 1e-5 pixels. If the next network read its input at such boxes,
+    single bytes of the input would differ, and its scores by up to 0.015. Rounded boxes are equal, unless a coordinate
+    lies in the middle between two steps.
     """
     return (boxes * np.float32(steps)).round() / np.float32(steps)
 

@@ -31,8 +31,9 @@ NMS_IOU_THRESHOLD = 0.7
 """Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
 
 STEPS = 2048
-"""The coordinates of boxes are rounded to this many steps of the image's sides, which is finer than an eighth of a
-pixel of what the network sees."""
+"""Boxes are rounded to this many steps along each side of the image; see `snap_boxes`.
+
+At an input of 320 pixels, a step is 0.16 pixels of the input."""
 
 
 class MultiBoxProposer(Portable):

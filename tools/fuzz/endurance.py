@@ -39,11 +39,12 @@ MAX_GROWTH = 0.05
 SIZES = ((120, 160), (160, 120), (96, 200), (150, 150))
 """Heights and widths of the pictures, one after the other, since code may keep something for each size."""
 
-MORE = 50
-"""Pictures of a folder after the measured ones, so that the command is still at work when it is measured last."""
+EXTRA_PICTURES = 50
+"""The number of pictures that follow the measured ones in a folder, so that the command still runs at the last
+measurement."""
 
 HEADING = re.compile(r"^/.*\.png: (\d+) objects? \(")
-"""What `detect` prints when it is done with a picture."""
+"""The line that the command `detect` prints after each picture; its group is the number of detections."""
 
 Way = Callable[[Detector, Iterator[Image]], Iterator[int]]
 
@@ -52,7 +53,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="python -m tools.fuzz endurance", description="Detect in many pictures.")
     parser.add_argument("--images", type=int, default=1000, help="number of pictures for each way")
-    parser.add_argument("--ways", type=str, nargs="+", choices=NAMES, default=list(NAMES), help="how to detect")
+    parser.add_argument("--ways", type=str, nargs="+", choices=WAY_NAMES, default=list(WAY_NAMES), help="how to detect")
     parser.add_argument("--detector", type=str, help="configuration of the detector; without it a small one is made")
     return parser
 
@@ -105,14 +106,14 @@ def measure(way: Way, detector: Detector, count: int) -> tuple[str, bool]:
 
 
 def measure_folder(config: str, count: int) -> tuple[str, bool]:
-    """Do the same by the command `detect` in a folder of pictures.
+    """Let the command `detect` read a folder of `count` pictures, and return what `measure` returns.
 
-    It shows one detection a picture, since it keeps what it lists to its end.
+    The command keeps its detections until it ends, so it is limited to one detection for each picture.
     """
     command = [sys.executable, "-P", "-c", "from detection.cli import run; run()", "--config", config]
     environment = child_environment() | {"PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
-        for number, picture in enumerate(pictures(count + MORE)):
+        for number, picture in enumerate(pictures(count + EXTRA_PICTURES)):
             PIL.Image.fromarray(picture).save(Path(folder, f"{number:06}.png"), compress_level=1)
         command += [folder, "--no-image", "--max-detections", "1"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -124,7 +125,13 @@ def measure_folder(config: str, count: int) -> tuple[str, bool]:
 
 
 def watch(results: Iterator[int], count: int, process: int | str = "self") -> tuple[str, bool]:
-    """Return the figures of a process that yields the number of detections of each of `count` pictures or more."""
+    """Measure a process while it detects; return a line of figures, and True if memory and open files stayed the same.
+
+    Args:
+        results: the number of detections of each picture, as soon as the process has them.
+        count: the number of pictures to watch.
+        process: the number of the process, or "self" for this one.
+    """
     first = max(1, int(WARM_UP * count))
     before, files, found = 0.0, 0, 0
     times = [time.perf_counter()]
@@ -180,4 +187,4 @@ def _service(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
 
 WAYS: dict[str, Way] = {"detector": _one_by_one, "stream": _stream, "service": _service}
 
-NAMES = (*WAYS, "folder")
+WAY_NAMES = (*WAYS, "folder")

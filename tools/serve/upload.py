@@ -75,7 +75,7 @@ async def _read_form(request: Request, body: bytes) -> SentPhoto:
     parser.spool_max_size = len(body) + 1  # the photo is in memory anyway, so no file is needed
     try:
         form = await parser.parse()
-    except (MultiPartException, FormParserError) as error:  # older Starlettes raise the second
+    except (MultiPartException, FormParserError) as error:  # older releases of Starlette let the second one pass
         raise HTTPException(400, f"body: expected a form of the type multipart/form-data, got: {error}") from None
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

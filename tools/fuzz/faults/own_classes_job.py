@@ -51,13 +51,13 @@ def make_own_classes_job(folder: Path, data: Path, propose: dict[str, Any]) -> J
 
 
 def _train(arguments: Sequence[str]) -> int:
-    """Run the command, whose steps are forked processes: new ones would import modules most of the time."""
+    """Run the command with forked processes as its steps, because new processes would spend their time on imports."""
     steps.run = _run_in_fork
     return train_classifier.main(arguments)
 
 
 def _run_in_fork(module: str, *arguments: str) -> None:
-    """Run a step as `steps.run` does; it ends with this process too."""
+    """Run a step in a forked process, in place of `steps.run`. The step also ends if this process ends."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

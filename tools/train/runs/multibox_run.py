@@ -150,16 +150,18 @@ class MultiBoxRun(TrainingRun):
 
 
 def is_multibox(name: str) -> bool:
-    """Whether a path, or the bare name of a shipped file, is a weights file of a MultiBox."""
+    """Return True if a path, or the bare name of a shipped file, names a weights file of MultiBox."""
     return METADATA_KEY in metadata_keys(find_file(name, SHIPPED))
 
 
 def take_weights(network: MultiBox, name: str) -> None:
-    """Copy the weights and priors of a MultiBox, or the weights of a classifier into the trunk, all but its classes'.
+    """Copy weights into a network that is to be trained.
+
+    A MultiBox gives all its weights and its priors. A classifier gives the weights of its trunk to the trunk.
 
     Args:
         network: the network that is to be trained.
-        name: a path, or the bare name of a shipped file.
+        name: a path, or the bare name of a shipped file, of a MultiBox or a classifier.
 
     Raises:
         InputError: naming the file, if it is missing, or does not hold such a network.

@@ -17,6 +17,7 @@ from classifier.training.augmentation import distort
 from classifier.training.box_loss import box_regression_loss
 from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
+from classifier.training.teacher import Teacher
 from classifier.warp import warp_regions
 from detection.runtime.pixels import SCALE
 from detection.structures.ranges import require_range
@@ -48,6 +49,7 @@ class ClassifierTraining(SupervisedTraining):
         context: pixels of the input that show the surroundings of a box on each side
         label_smoothing: share of the target that is spread over all classes, 0-1
         box_weight: weight of the loss of refined boxes, if the network has a head for them
+        teacher: trained networks to imitate, or None
 
     Raises:
         ValueError: for numbers out of range.
@@ -66,6 +68,7 @@ class ClassifierTraining(SupervisedTraining):
         context: int = 0,
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
+        teacher: Teacher | None = None,
     ) -> None:
         require_range(1, 10_000, input_size=input_size)
         require_range(0, (input_size - 1) // 2, context=context)
@@ -85,7 +88,14 @@ class ClassifierTraining(SupervisedTraining):
             smoothing=label_smoothing,
         )
         self.box_weight = box_weight
+        self.teacher = teacher
         self._totals: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        """Load the teacher to the device of the network."""
+        super().on_fit_start()
+        if self.teacher is not None:
+            self.teacher.load(self.device)
 
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make dropout a function of seed, batch and process, so that a resumed run drops the same units."""
@@ -106,6 +116,8 @@ class ClassifierTraining(SupervisedTraining):
         logits, deltas = self.network.heads(features)
         labels = batch.labels
         loss: Tensor = self.class_loss(logits, labels)
+        if self.teacher is not None:
+            loss = torch.lerp(loss, self.teacher.loss(logits, batch), self.teacher.share)
         for head_logits in auxiliary_logits:
             loss = loss + AUXILIARY_WEIGHT * self.class_loss(head_logits, labels)
         if deltas is not None:

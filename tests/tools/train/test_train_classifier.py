@@ -44,6 +44,19 @@ def test_memory_is_logged_with_each_loss(uninterrupted: Path, logged: Logged) ->
     assert peaks == sorted(peaks)
 
 
+def test_learns_from_a_teacher(trained: Path, three_epochs: Options, logged: Logged, tmp_path: Path) -> None:
+    teacher = ["--teacher", "classifier.training.teacher.Teacher", "--teacher.members", json.dumps([str(trained)])]
+    teacher += ["--teacher.share", "1"]  # the labels have no part in the loss
+    assert train_classifier.main([*three_epochs(tmp_path), *teacher, "--trainer.max_epochs", "10"]) == 0
+    assert logged(tmp_path, "val_top1")[-1] > 0.9
+
+
+def test_a_teacher_of_other_classes(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    teacher = ["--teacher", "classifier.training.teacher.Teacher", "--teacher.members", '["everyday.safetensors"]']
+    assert train_classifier.main([*three_epochs(tmp_path), *teacher]) == 1
+    assert "everyday.safetensors: expected the classes of the data set" in capsys.readouterr().err
+
+
 def test_exported_weights_say_where_they_come_from(trained: Path) -> None:
     _, description = load_weights(trained)
     assert description.class_names == ("red square", "blue square")

@@ -90,13 +90,16 @@ class ClassifierRun(TrainingRun):
             )
             training.read_by(open_or_decode(settings.decoded_images, training.files(), workers=settings.workers))
         measured = settings.test_split if settings.action == "test" else settings.validation_split
-        largest = max(module.training_sizes)
+        size = max(module.training_sizes)
+        context = module.training_context(size)
+        if module.teacher is not None and settings.action == "fit":
+            size, context = module.teacher.crop_for(size, context, module.class_names)
         return TrainingData(
             training,
             built.task.validation_samples(built.dataset, measured),
             batch_size=settings.batch_size,
             workers=settings.workers,
-            training_collation=RegionCollation(size=largest, context=module.training_context(largest)),
+            training_collation=RegionCollation(size=size, context=context),
             collation=RegionCollation(size=module.input_size, context=module.context),
             filler=uncounted,
         )

@@ -19,6 +19,7 @@ from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
 from classifier.training.teacher import Teacher
 from classifier.warp import warp_regions
+from detection.errors import InputError
 from detection.runtime.pixels import SCALE
 from detection.structures.ranges import require_range
 from detection.training.module import SupervisedTraining
@@ -52,6 +53,7 @@ class ClassifierTraining(SupervisedTraining):
         teacher: trained networks to imitate, or None
 
     Raises:
+        InputError: if there is a teacher, but the network has no output for background.
         ValueError: for numbers out of range.
     """
 
@@ -74,6 +76,10 @@ class ClassifierTraining(SupervisedTraining):
         require_range(0, (input_size - 1) // 2, context=context)
         require_range(0, 1, label_smoothing=label_smoothing)
         require_range(0, 1e6, box_weight=box_weight)
+        if teacher is not None and not background:
+            raise InputError(
+                "teacher: expected a task with regions, because teachers classify regions, got whole images"
+            )
         super().__init__(network, options)
         self.training_sizes = self.training_sizes or (input_size,)
         self.network: RegionNetwork
@@ -92,10 +98,14 @@ class ClassifierTraining(SupervisedTraining):
         self._totals: list[Tensor] = []
 
     def on_fit_start(self) -> None:
-        """Load the teacher to the device of the network."""
         super().on_fit_start()
         if self.teacher is not None:
             self.teacher.load(self.device)
+
+    def on_fit_end(self) -> None:
+        super().on_fit_end()
+        if self.teacher is not None:
+            self.teacher.unload()
 
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make dropout a function of seed, batch and process, so that a resumed run drops the same units."""

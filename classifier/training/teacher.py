@@ -28,9 +28,10 @@ class Teacher:
     The teachers see the regions of a batch undistorted, each at its own input size and with its own surroundings.
 
     Args:
-        members: weights files of classifiers of regions, or bare names of shipped ones.
+        members: safetensors files of classifiers of regions, or bare names of shipped ones.
         temperature: the logits of all networks are divided by it; above 1, unlikely classes count more.
-        share: weight of the teachers' probabilities in the loss, 0-1; that of the labels is 1 - `share`.
+        share: weight of the teachers' probabilities in the loss of the classes, 0-1; that of the labels is 1 - `share`.
+            The losses of auxiliary heads and of refined boxes do not change.
 
     Raises:
         ValueError: if there are no members, or a number is out of range.
@@ -50,22 +51,25 @@ class Teacher:
         """Return the input size and the context, in pixels, with which to cut out regions for all networks.
 
         Args:
-            size: input size of the network that learns.
+            size: side of the input of the network that learns, in pixels.
             context: pixels of its input that show the surroundings of a region on each side.
             class_names: the classes that it learns.
 
         Raises:
             InputError: naming the file of a teacher that is missing, or does not score regions by the same classes.
         """
-        inputs = [(size, context)]
+        inputs = [(size, context)]  # the inputs of all networks
         for path in map(find_weights, self.members):
             description = load_region_network(path)[1]
             require_same_classes(str(path), description.class_names, "the data set", class_names)
             if not description.background or description.head != "softmax":
                 raise InputError(f"{path}: expected a teacher with a softmax over the classes and background")
             inputs.append((description.input_size, description.context))
-        largest = max(side for side, _ in inputs)
-        return largest, min(math.ceil(max(largest * pixels / side for side, pixels in inputs)), (largest - 1) // 2)
+        # The widest surroundings are cut out. The box in them keeps the pixels that the sharpest network reads of it.
+        share = max(pixels / side for side, pixels in inputs)
+        boxes = max(side - 2 * pixels for side, pixels in inputs)
+        size = max(math.ceil(boxes / (1 - 2 * share)), *(side for side, _ in inputs))
+        return size, min(math.ceil(share * size), (size - 1) // 2)
 
     def load(self, device: torch.device) -> None:
         """Load the networks to a device, on which they compute in their fastest number format.
@@ -77,13 +81,16 @@ class Teacher:
             LoadedNetwork(name, device=str(device), precision=None, batch_size=None, refine=False)
             for name in self.members
         ]
-        for network in self._networks:
-            network.use_tensors()
+
+    def unload(self) -> None:
+        """Free the memory of the networks."""
+        self._networks = []
 
     def loss(self, logits: Tensor, batch: RegionBatch) -> Tensor:
-        """Return the mean divergence of a network from the teachers over a batch, a scalar.
+        """Return the Kullback-Leibler divergence of a network from the teachers, as the mean over a batch, a scalar.
 
-        It is multiplied by the square of the temperature, which divides the gradients, as in the paper.
+        It is multiplied by the square of the temperature T, because gradients are about T^2 times smaller if logits are
+        divided by T (section 2 of the paper). Call `load` first.
 
         Args:
             logits: [N, C + 1] of the network that learns, for the N regions of the batch.
@@ -95,13 +102,18 @@ class Teacher:
 
     @torch.no_grad()
     def probabilities(self, batch: RegionBatch) -> Tensor:
-        """Return the teachers' mean probabilities [N, C + 1] at the temperature, for the N regions of a batch."""
+        """Return the teachers' mean probabilities [N, C + 1] at the temperature, for the N regions of a batch.
+
+        Call `load` first.
+        """
         boxes = batch.boxes.unsqueeze(1)
         outputs = []
         with torch.autocast(batch.images.device.type, enabled=False):
             for network in self._networks:
                 wanted = network.input_format
                 regions = warp_regions(batch.images, boxes, size=wanted.size, context=wanted.context).squeeze(1)
-                logits = network.outputs(wanted.convert(regions)).logits
+                network.batch_size = min(network.batch_size, len(regions))  # a GPU would pad the batch
+                with network.session():
+                    logits = network.outputs(wanted.convert(regions)).logits
                 outputs.append((logits / self.temperature).softmax(1))
         return torch.stack(outputs).mean(0)

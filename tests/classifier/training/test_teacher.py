@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
+from classifier.region_network import RegionNetwork
+from classifier.training.module import ClassifierTraining
 from classifier.training.teacher import Teacher
 from detection.errors import InputError
+from detection.training.options import TrainingOptions
 from tests.classifier.scoring.member_examples import Write
 from tests.classifier.training.test_module import batch_of, training
 
@@ -62,9 +66,9 @@ def test_labels_and_teachers_share_the_loss(write: Write) -> None:
 
 def test_regions_are_cut_out_for_the_network_that_sees_most(write: Write) -> None:
     teacher = Teacher([write(1, names=("cat", "dog")), write(2, size=48, context=12, names=("cat", "dog"))])
-    assert teacher.crop_for(32, 2, ("cat", "dog")) == (48, 12)
-    assert teacher.crop_for(64, 4, ("cat", "dog")) == (64, 16)
-    assert teacher.crop_for(64, 20, ("cat", "dog")) == (64, 20)
+    assert teacher.crop_for(32, 2, ("cat", "dog")) == (56, 14)  # 28 pixels of a box, as for an input of 32 pixels
+    assert teacher.crop_for(64, 4, ("cat", "dog")) == (112, 28)
+    assert teacher.crop_for(64, 20, ("cat", "dog")) == (75, 24)
 
 
 def test_teachers_of_another_kind(write: Write) -> None:
@@ -73,6 +77,16 @@ def test_teachers_of_another_kind(write: Write) -> None:
     for other in (write(1, head="svm"), write(1, background=False)):
         with pytest.raises(InputError, match="expected a teacher with a softmax over the classes and background"):
             Teacher([other]).crop_for(32, 2, ("cat", "dog", "cow"))
+    with pytest.raises(InputError, match="teacher: expected a task with regions"):
+        ClassifierTraining(
+            RegionNetwork(GoogLeNet(2, width_multiplier=0.125)),
+            TrainingOptions(),
+            class_names=("cat", "dog"),
+            background=False,
+            seed=1,
+            input_size=32,
+            teacher=Teacher(["a"]),
+        )
     with pytest.raises(ValueError, match="members must name at least one"):
         Teacher([])
     with pytest.raises(ValueError, match="share"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,24 @@ def test_memory_is_logged_with_each_loss(uninterrupted: Path, logged: Logged) ->
     assert peaks == sorted(peaks)
 
 
-def test_learns_from_a_teacher(trained: Path, three_epochs: Options, logged: Logged, tmp_path: Path) -> None:
-    teacher = ["--teacher", "classifier.training.teacher.Teacher", "--teacher.members", json.dumps([str(trained)])]
-    teacher += ["--teacher.share", "1"]  # the labels have no part in the loss
-    assert train_classifier.main([*three_epochs(tmp_path), *teacher, "--trainer.max_epochs", "10"]) == 0
+def test_learns_from_a_teacher(
+    trained: Path, three_epochs: Options, logged: Logged, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def taught_by(path: Path) -> list[str]:
+        teacher = ["--teacher", "classifier.training.teacher.Teacher", "--teacher.members", json.dumps([str(path)])]
+        teacher += ["--teacher.share", "1"]  # the labels have no part in the loss
+        return [*three_epochs(tmp_path), *teacher, "--trainer.max_epochs", "10"]
+
+    assert train_classifier.main(taught_by(trained)) == 0
     assert logged(tmp_path, "val_top1")[-1] > 0.9
+
+    last, moved, other = (tmp_path / name for name in ("last.ckpt", "moved.safetensors", "other.safetensors"))
+    shutil.copy(trained, moved)
+    assert train_classifier.main([*taught_by(moved), "--ckpt_path", str(last)]) == 0
+    content = trained.read_bytes()
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert train_classifier.main([*taught_by(other), "--ckpt_path", str(last)]) == 1
+    assert "last.ckpt: expected teacher.init_args.members" in capsys.readouterr().err
 
 
 def test_a_teacher_of_other_classes(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

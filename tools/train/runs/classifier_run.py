@@ -121,7 +121,8 @@ class ClassifierRun(TrainingRun):
         return description
 
     def origin(self) -> dict[str, Any]:
-        return {"task": self.settings.task.class_path}
+        teacher = self.built.teacher
+        return {"task": self.settings.task.class_path} | ({} if teacher is None else {"teacher": list(teacher.members)})
 
     def save(self, module: ClassifierTraining, description: NetworkDescription) -> None:
         network = description.build_region_network()

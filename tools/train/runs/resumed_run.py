@@ -19,6 +19,7 @@ from detection.formats.settings import first_difference
 from detection.training.data_module import TrainingSamples
 from detection.training.schedules import CosineSchedule
 from proposals.cache.reader import ProposalCache
+from tools.command.image_proposals import weights_checksums
 
 MAKES_NO_DIFFERENCE = {
     "action",
@@ -72,11 +73,21 @@ def settings_of_run(
         "class_names": {str(label): name for label, name in enumerate(built.dataset.class_names)},
         "training_images": {"count": len(samples), "objects_crc32": f"{samples.checksum():08x}"},
         "proposals": ProposalCache(options["proposals"]).checksum() if options.get("proposals") else None,
+        "teacher": _with_checksums(options.get("teacher")),
         "trainer": {name: options["trainer"][name] for name in names},
         "world_size": trainer.world_size,
     }
     stored: dict[str, Any] = json.loads(json.dumps(_without_places(kept), default=str))
     return stored
+
+
+def _with_checksums(teacher: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of a teacher with the CRC-32 of each weights file in place of its name."""
+    if teacher is None:
+        return None
+    arguments = teacher["init_args"]
+    checksums = [weights_checksums(name).get(name) for name in arguments["members"]]
+    return teacher | {"init_args": arguments | {"members": checksums}}
 
 
 def require_same_run(path: str, stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -91,7 +91,8 @@ def test_the_shipped_sources() -> None:
     settings = coverage.build_parser().parse_args(["--config", str(PATHS["coverage.yaml"]), "--data", "anywhere"])
     names = ["selective search", "superpixels doubled", "doubled, ranked"]
     published = ["smoothed as by R-CNN", "that, doubled"]
-    assert list(settings.sources) == [*names, "plus MultiBox", "MultiBox alone", *published]
+    networks = ["plus MultiBox", "MultiBox alone", "plus MultiBox of photographs", "MultiBox of photographs alone"]
+    assert list(settings.sources) == [*names, *networks, *published]
     single, doubled, ranked = (build_proposer(settings.sources[name]) for name in names)
     for name, scales in zip(published, ((50, 100), (100, 200)), strict=True):
         search = build_proposer(settings.sources[name])

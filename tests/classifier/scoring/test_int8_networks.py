@@ -85,9 +85,10 @@ def test_networks_that_cannot_read_bytes_read_float32(
 
 
 @needs_int8
-def test_shipped_multibox_hardly_changes_in_int8(photo_pixels: Image) -> None:
+@pytest.mark.parametrize("name", ["multibox.safetensors", "multibox_photographs.safetensors"])
+def test_shipped_multibox_hardly_changes_in_int8(name: str, photo_pixels: Image) -> None:
     exact, rough = (
-        MultiBoxProposer("multibox.safetensors", device="cpu", precision=precision).predict(photo_pixels)
+        MultiBoxProposer(name, device="cpu", precision=precision).predict(photo_pixels)
         for precision in ("float32", "int8")
     )
     assert 0 < np.abs(exact[0] - rough[0]).mean() < 0.003

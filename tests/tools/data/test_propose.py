@@ -161,7 +161,7 @@ def namespace(**values: Any) -> Namespace:
     return Namespace(**values)  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("name", ["everyday.safetensors", "multibox.safetensors"])
+@pytest.mark.parametrize("name", ["everyday.safetensors", "multibox_photographs.safetensors"])
 def test_shipped_weights_have_checksums(name: str) -> None:
     assert list(weights_checksums({"init_args": [{"weights": name}, "other", 3]})) == [name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
@@ -14,7 +15,7 @@ from detection.runtime.parallel.many_images import ImageResult, detect_in_images
 from detection.sources.conversion import ImageInput, as_image, lasting_picture
 from detection.sources.pictures import Sources, find_pictures, named_picture, value_picture
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, vote_boxes
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, promise, vote_boxes
 from detection.structures.class_choice import find_labels
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
@@ -30,6 +31,9 @@ GUESSES = 3
 
 MIN_GUESS = 0.01
 """The lowest score of such a detection; a lower one says nothing."""
+
+FINE_THRESHOLD = 0.1
+"""The default `fine_threshold` (our choice; classifier/weights/everyday.md has figures)."""
 
 CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
@@ -55,11 +59,15 @@ class Detector:
         voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
             have at least this IoU with it, 0-1, and with no better one; None to keep it. Near-duplicates then improve
             the box. Detections whose boxes then overlap more than `nms_iou_threshold` are suppressed again.
+        coarse_share: the share, above 0 and at most 1, of the best proposals of an image that are scored first. Of the
+            others, only those near a likely object are scored, see `fine_threshold`. 1 scores all proposals.
+        fine_threshold: another proposal is scored if its `promise` reaches this, 0-1. Its promise is the probability of
+            the likeliest class of a proposal that was scored first, times the IoU with it.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
     Raises:
-        ValueError: if a threshold lies outside 0-1 or `max_detections` is less than 1.
+        ValueError: if a threshold or share lies outside 0-1, or `max_detections` is less than 1.
     """
 
     propose: Proposer
@@ -71,13 +79,24 @@ class Detector:
     calibrate: Calibration | None = None
     part_share: float | None = None
     voting_iou: float | None = None
+    coarse_share: float = 1.0
+    fine_threshold: float = FINE_THRESHOLD
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "nms_iou_threshold", "part_share", "voting_iou"):
+        for name in (
+            "score_threshold",
+            "nms_iou_threshold",
+            "part_share",
+            "voting_iou",
+            "coarse_share",
+            "fine_threshold",
+        ):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
+        if self.coarse_share == 0:
+            raise ValueError("coarse_share must be above 0, got 0; without a first pass no box is scored")
         if self.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, got {self.max_detections}")
         if self.classes is not None:
@@ -154,10 +173,35 @@ class Detector:
 
         Single photos, folders of photos and evaluation all go through this method: classify, then suppress.
         """
-        boxes = [image_proposals.boxes for image_proposals in proposals]
+        boxes, scores = self.classify_regions(images, [image_proposals.boxes for image_proposals in proposals])
         sizes = [image.shape[:2] for image in images]
-        scores = self.classify(images, boxes)
         return [self.suppress(*arguments) for arguments in zip(boxes, scores, sizes, strict=True)]
+
+    def classify_regions(
+        self, images: Sequence[Image], boxes: Sequence[FloatArray]
+    ) -> tuple[list[FloatArray], list[RegionScores]]:
+        """Score proposals from coarse to fine: first the best ones of each image, then those near a likely object.
+
+        Args:
+            images: [H, W, 3] each.
+            boxes: the proposals [N, 4] of each image, best first.
+
+        Returns:
+            For each image the proposals [M, 4] that were scored, with those of the first pass first, and their scores.
+            These are all proposals if `coarse_share` is 1.
+        """
+        if self.coarse_share == 1:
+            return list(boxes), self.classify(images, boxes)
+        coarse = [image_boxes[: math.ceil(self.coarse_share * len(image_boxes))] for image_boxes in boxes]
+        coarse_scores = self.classify(images, coarse)
+        fine = []
+        for image_boxes, regions, scores in zip(boxes, coarse, coarse_scores, strict=True):
+            rest = image_boxes[len(regions) :]
+            likeliest = scores.probabilities[:, 1:].max(axis=1, initial=0)
+            fine.append(rest[promise(rest, regions, likeliest) >= float(self.fine_threshold)])
+        fine_scores = self.classify(images, fine)
+        scored = [np.concatenate(pair) for pair in zip(coarse, fine, strict=True)]
+        return scored, [first.followed_by(second) for first, second in zip(coarse_scores, fine_scores, strict=True)]
 
     def suppress(self, boxes: FloatArray, scores: RegionScores, size: tuple[int, int]) -> Detections:
         """Return the detections among the scored regions of one image: calibrate, then for each class NMS.

@@ -25,7 +25,7 @@ DUPLICATE_IOU = 0.9
 
 
 class TiledProposer:
-    """Returns the boxes of a proposer in the whole picture, and then those in overlapping tiles of it.
+    """Returns the boxes of a proposer in the whole picture and in overlapping tiles of it.
 
     Args:
         propose: finds boxes in the picture and in each tile.
@@ -46,7 +46,7 @@ class TiledProposer:
         self.overlap = overlap
 
     def __call__(self, image: Image) -> Proposals:
-        """Return the proposals of an image; those of the whole image come first."""
+        """Return the proposals of an image: the best one of the whole image and of each tile, then the second ones."""
         whole = self.propose(image)
         boxes, scores = [whole.boxes], [whole.scores]
         for left, top, right, bottom in tile_windows(image.shape[1], image.shape[0], self.tile, self.overlap):
@@ -56,7 +56,9 @@ class TiledProposer:
             new &= box_iou(found, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU
             boxes.append(found[new])
             scores.append(proposals.scores[new])
-        return Proposals(np.concatenate(boxes), np.concatenate(scores))
+        places = np.concatenate([np.arange(len(found)) for found in boxes])
+        order = np.argsort(places, kind="stable")  # scores of different tiles cannot be compared, but places can
+        return Proposals(np.concatenate(boxes)[order], np.concatenate(scores)[order])
 
 
 def tile_windows(width: int, height: int, tile: int, overlap: float) -> Iterator[tuple[int, int, int, int]]:

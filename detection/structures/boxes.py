@@ -16,6 +16,10 @@ Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
 
+NEAR_IOU = 0.4
+"""The IoU from which on two boxes may show the same object, for `promise` (our choice). On 150 photographs, with 0.3 a
+tenth more boxes are scored without a gain, and with 0.5 objects are lost."""
+
 NMS_ROWS = 64
 """The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's
 cache, and would compute more IoUs of boxes that turn out to be dropped."""
@@ -181,3 +185,20 @@ def vote_boxes(boxes: FloatArray, candidates: FloatArray, weights: FloatArray, i
     total = counted.sum(axis=1, keepdims=True)
     voted: FloatArray = np.where(total > 0, counted @ candidates / np.where(total > 0, total, 1), boxes)
     return voted.astype(np.float32)
+
+
+def promise(boxes: FloatArray, scored: FloatArray, probabilities: FloatArray) -> FloatArray:
+    """Return how likely each box is to show an object, judged by the boxes near it that have been scored.
+
+    Args:
+        boxes: [N, 4] xyxy.
+        scored: [M, 4] xyxy.
+        probabilities: [M], 0-1, that a scored box shows an object.
+
+    Returns:
+        [N], 0-1: the largest product of a probability and the IoU with its box, of the boxes with an IoU of at least
+        `NEAR_IOU`; 0 if there are none.
+    """
+    overlaps = box_iou(boxes, scored)
+    products: FloatArray = np.where(overlaps >= NEAR_IOU, overlaps * probabilities, 0).max(axis=1, initial=0)
+    return products.astype(np.float32)

@@ -79,6 +79,13 @@ class RegionScores:
         if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
             raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
 
+    def followed_by(self, others: "RegionScores") -> "RegionScores":
+        """Return these scores and then those of other regions, which the same classifier gave."""
+        probabilities = np.concatenate([self.probabilities, others.probabilities])
+        if self.boxes is None or others.boxes is None:
+            return RegionScores(probabilities)
+        return RegionScores(probabilities, np.concatenate([self.boxes, others.boxes]))
+
 
 class Proposer(Protocol):
     """Finds boxes that may hold an object. The same image always gives the same boxes, which may be none.

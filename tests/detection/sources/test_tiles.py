@@ -52,6 +52,13 @@ def test_boxes_of_several_tiles_and_of_the_whole_are_kept_once() -> None:
     assert len(found.scores) == 1
 
 
+def test_the_best_boxes_of_all_tiles_come_first() -> None:
+    found = Proposals(as_boxes([(5, 5, 20, 20), (50, 5, 70, 20)]), np.array([0.9, 0.1]))
+    boxes = TiledProposer(lambda _: found, 100, 0)(picture(width=200, height=100)).boxes
+    # The whole picture, whose boxes the first tile repeats, and the second tile, which begins at column 100.
+    np.testing.assert_array_equal(boxes, [(5, 5, 20, 20), (105, 5, 120, 20), (50, 5, 70, 20), (150, 5, 170, 20)])
+
+
 def test_boxes_that_a_tile_cuts_off_are_left_out() -> None:
     across = (480, 280, 520, 320)
     # Without an overlap every tile shows half of it; with one, a tile shows all of it.

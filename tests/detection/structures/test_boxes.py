@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detection.structures.arrays import FloatArray
-from detection.structures.boxes import as_boxes, box_area, box_iou, clip_boxes, snap_boxes
+from detection.structures.boxes import NEAR_IOU, as_boxes, box_area, box_iou, clip_boxes, promise, snap_boxes
 
 Box = tuple[int, int, int, int]
 
@@ -157,3 +157,23 @@ def test_snap_to_quarters_of_a_pixel_by_hand() -> None:
     assert snapped.tolist() == [[0, 0, 10.25, 20.5], [1, 2.5, 640, 480]]
     np.testing.assert_array_equal(snap_boxes(boxes + np.float32(1e-5), 4), snapped)
     assert snap_boxes(boxes[:0], 4).shape == (0, 4)
+
+
+def test_promise_is_the_best_product_of_the_near_boxes() -> None:
+    generator = np.random.default_rng(3)
+    boxes, scored = (as_boxes(random_boxes(generator, count)) for count in (200, 60))
+    probabilities = generator.random(60).astype(np.float32)
+    overlaps = box_iou(boxes, scored)
+    expected = [
+        max((iou * value for iou, value in zip(row, probabilities, strict=True) if iou >= NEAR_IOU), default=0)
+        for row in overlaps
+    ]
+    np.testing.assert_allclose(promise(boxes, scored, probabilities), expected, rtol=1e-6)
+    assert min(expected) == 0
+    assert max(expected) > 0.5
+
+
+def test_promise_without_boxes() -> None:
+    nothing, box = as_boxes([]), as_boxes([(0, 0, 1, 1)])
+    assert promise(nothing, box, np.ones(1, np.float32)).tolist() == []
+    assert promise(box, nothing, np.ones(0, np.float32)).tolist() == [0]

@@ -126,10 +126,12 @@ def time_photo(path: str, detector: Detector, networks: Sequence[LoadedNetwork],
         baseline = build_baseline(name, detector, networks, sampled=options.sampled)
         baselines[name] = [baseline(path) for _ in range(1 + options.repeat)][1:]
     image = read_image(path)
+    proposals = detector.propose(image).boxes
     return {
         "path": path,
         "size": image.shape[:2],
-        "regions": len(detector.propose(image)),
+        "proposals": len(proposals),
+        "regions": len(detector.classify_regions([image], [proposals])[0][0]),
         "sampled": options.sampled,
         "stages": {stage: [run[stage] for run in runs] for stage in runs[0]},
         "warm": [sum(run.values()) - run[WARP] for run in runs],
@@ -192,7 +194,7 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
     image = timed("read", lambda: read_image(path))
     boxes = timed("propose", lambda: detector.propose(image)).boxes
     with timed_warps(type(networks[0].input_format), device) as warps:
-        (scores,) = timed("score", lambda: detector.classify([image], [boxes]))
+        (boxes,), (scores,) = timed("score", lambda: detector.classify_regions([image], [boxes]))
     timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
     return seconds | {WARP: sum(warps)}
 
@@ -235,7 +237,8 @@ def format_photo(report: dict[str, Any]) -> str:
     """Return a table of the stages with their shares, and of all totals with their ratios to the warm total."""
     total = statistics.median(report["warm"])
     height, width = report["size"]
-    title = f"{report['path']}, {width}x{height} px, {report['regions']} regions, {len(report['warm'])} runs"
+    counts = f"{report['proposals']} proposals, {report['regions']} of them scored"
+    title = f"{report['path']}, {width}x{height} px, {counts}, {len(report['warm'])} runs"
     lines = [title, HEADER]
     for stage, seconds in report["stages"].items():
         lines.append(f"{format_row(stage, seconds)} {statistics.median(seconds) / total:7.1%}")

@@ -22,7 +22,7 @@ MOST_IMAGES = 1000
 
 
 class ScoredImage(NamedTuple):
-    """The proposals [N, 4] of a picture of `size` (height, width), and their scores."""
+    """The scored proposals [N, 4] of a picture of `size` (height, width), and their scores."""
 
     image_id: str
     size: tuple[int, int]
@@ -61,8 +61,8 @@ def score_split(detector: Detector, dataset: DataSet, split: str) -> ScoredSplit
     proposals = ImageProposals(detector.propose)
     with show_progress(total=len(records), desc=f"scoring {split}", unit="images") as progress:
         for group in propose_ahead(records, proposals, threads=os.cpu_count() or 1):
-            boxes = [image.proposals.boxes for image in group]
-            scores = detector.classify([image.image for image in group], boxes)
+            proposed = [image.proposals.boxes for image in group]
+            boxes, scores = detector.classify_regions([image.image for image in group], proposed)
             for image, image_boxes, image_scores in zip(group, boxes, scores, strict=True):
                 size = (image.image.shape[0], image.image.shape[1])
                 images.append(ScoredImage(image.record.image_id, size, image_boxes, image_scores))

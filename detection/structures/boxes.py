@@ -44,7 +44,7 @@ def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
     """Raise a `ValueError` that names the first column without exactly one value for each of `count` boxes."""
     for name, column in columns.items():
         if column.shape != (count,):
-            raise ValueError(f"{name} must have shape [{count}], one a box, got {list(column.shape)}")
+            raise ValueError(f"{name} must have shape [{count}], one for each box, got {list(column.shape)}")
 
 
 LARGEST_COORDINATE = 1e9

@@ -23,7 +23,7 @@ class MultiBoxTraining(SupervisedTraining):
         options: see `SupervisedTraining`.
         alpha: the weight of the loss of the boxes, relative to that of the confidences.
         max_boxes: the number of best boxes per image that count for the recall.
-        nms_iou_threshold: of the suppression before the recall is measured.
+        nms_iou_threshold: the IoU threshold of the suppression before the recall is measured.
 
     Raises:
         ValueError: for numbers out of range.

@@ -23,7 +23,7 @@ SCORE_THRESHOLD = 0.5
 """Our choice for showing results. Evaluation uses a lower threshold, so that it takes all scores into account."""
 
 MAX_DETECTIONS = 100
-"""The largest number of detections of an image, of all classes together, as in COCO's rules; R-CNN limits each class."""
+"""The largest number of detections of an image in all classes together, as in COCO's rules; R-CNN limits each class."""
 
 GUESSES = 3
 """The largest number of guesses: detections below the score threshold, which are named if none reaches it."""

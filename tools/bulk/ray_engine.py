@@ -165,8 +165,12 @@ def naming_failures(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        own = re.search(rf"{InputError.__module__}\.InputError: (.*)", str(error))
-        reason = own[1] if own else f"cluster: expected it to do the work, got: {' '.join(str(error).split())[-300:]}"
+        worker_error = re.search(rf"{InputError.__module__}\.InputError: (.*)", str(error))
+        reason = (
+            worker_error[1]
+            if worker_error
+            else f"cluster: expected it to do the work, got: {' '.join(str(error).split())[-300:]}"
+        )
         raise InputError(reason) from error
 
 

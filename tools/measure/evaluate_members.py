@@ -87,12 +87,12 @@ def measure(measured: Measured, *, threads: int) -> Members:
         images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
         by_member = [score_regions([network], images, boxes, views=ensemble.views) for network in ensemble.networks]
         for item, scores in zip(group, zip(*by_member, strict=True), strict=True):
-            own, size = item.proposals.boxes, item.image.shape[:2]
+            image_boxes, size = item.proposals.boxes, item.image.shape[:2]
             for row, alone in enumerate(scores):
                 together = mean_scores(scores[: row + 1], weights[: row + 1])
                 for part, region_scores in (("alone", alone), ("together", together)):
-                    detections[part][row][item.record.image_id] = suppress(own, region_scores, size)
-            regions += len(own)
+                    detections[part][row][item.record.image_id] = suppress(image_boxes, region_scores, size)
+            regions += len(image_boxes)
     scored = {part: [measured.score(by_image) for by_image in members] for part, members in detections.items()}
     return Members([network.path.name for network in ensemble.networks], scored, regions)
 

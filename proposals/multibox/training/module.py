@@ -101,8 +101,8 @@ class MultiBoxTraining(SupervisedTraining):
             kept = select_boxes(
                 boxes[image], confidences[image], max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold
             )
-            own = images == image
-            best[own] = best_overlaps(boxes[image][kept], objects[own], ())[:, -1]
+            in_image = images == image
+            best[in_image] = best_overlaps(boxes[image][kept], objects[in_image], ())[:, -1]
         return best
 
 

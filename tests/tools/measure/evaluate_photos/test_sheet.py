@@ -16,9 +16,10 @@ from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
+from tools.command.picture_file import draw_fitted
 from tools.measure.evaluate_photos.answers import Answer, Outcome
 from tools.measure.evaluate_photos.report import PhotosReport
-from tools.measure.evaluate_photos.sheet import CELL, choose, draw_answer, draw_sheet, write_sheet
+from tools.measure.evaluate_photos.sheet import CELL, choose, draw_sheet, write_sheet
 
 CAT, DOG = range(2)
 
@@ -58,7 +59,7 @@ def test_right_at_its_place_comes_before_surer_ones() -> None:
 
 @pytest.mark.parametrize(("size", "fitted"), [((90, 120), (450, 600)), ((10, 5), (450, 225)), ((4, 600), (4, 600))])
 def test_photos_fit_their_cells(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    assert draw_answer(np.zeros((*size, 3), np.uint8), answered(CAT, 0, right=False).best).shape == (*fitted, 3)
+    assert draw_fitted(np.zeros((*size, 3), np.uint8), answered(CAT, 0, right=False).best, CELL).shape == (*fitted, 3)
 
 
 def test_boxes_grow_with_the_photo(photo_pixels: Image) -> None:
@@ -66,7 +67,7 @@ def test_boxes_grow_with_the_photo(photo_pixels: Image) -> None:
     best = Detections(as_boxes([[40, 20, 80, 60]]), np.array([0.5], np.float32), np.array([0], np.int64), ("a",))
     larger = np.array(PIL.Image.fromarray(photo_pixels).resize(CELL, PIL.Image.Resampling.BICUBIC))
     expected = draw_detections(larger, Detections(best.boxes * 3.75, best.scores, best.labels, ("a",)))
-    assert (draw_answer(photo_pixels, best) == expected).all()
+    assert (draw_fitted(photo_pixels, best, CELL) == expected).all()
 
 
 def test_long_text_stays_in_its_column(photo: Path) -> None:

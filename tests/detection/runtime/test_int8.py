@@ -211,17 +211,15 @@ def test_first_convolution() -> None:
 
 
 def test_activation_scale_by_hand() -> None:
-    convolution = layer(out_channels=2)
-    convolution[1].weight = nn.Parameter(torch.tensor([2.0, -3.0]))
-    convolution[1].bias = nn.Parameter(torch.tensor([1.0, -1.0]))
+    parts = layer(out_channels=2)
+    parts[1].weight, parts[1].bias = nn.Parameter(torch.tensor([2.0, -3.0])), nn.Parameter(torch.tensor([1.0, -1.0]))
     # Five deviations above the mean are 1 + 5 * 2 = 11 and -1 + 5 * 3 = 14.
-    assert activation_scale(convolution) == pytest.approx(14 / 255)
-    convolution[1].bias = nn.Parameter(torch.tensor([-20.0, -20.0]))
-    assert activation_scale(convolution) > 0  # of zeros only
-    first, _, last = convolution
-    for other in (nn.Sequential(first, last), nn.Sequential(first, nn.Identity(), last), convolution[:2]):
+    assert activation_scale(parts) == pytest.approx(14 / 255)
+    parts[1].bias = nn.Parameter(torch.tensor([-20.0, -20.0]))
+    assert activation_scale(parts) > 0  # of zeros only
+    for kept in ([parts[0], parts[2]], [parts[0], nn.Identity(), parts[2]], parts[:2]):
         with pytest.raises(ValueError, match="expected a convolution, batch normalisation and ReLU"):
-            activation_scale(other)
+            activation_scale(nn.Sequential(*kept))
 
 
 @pytest.mark.parametrize("channels", [3, vector_length()])

@@ -21,16 +21,17 @@ class Ensemble:
     Probabilities are averaged. Refined boxes are averaged over the members that refine boxes; if none does, there are
     no refined boxes. The members may differ in everything but their classes.
 
-    In a cascade, the first member scores all regions. A region goes on to the second member only if its
-    `cascade_confidence` is at least the first of `cascade_thresholds`; it goes on to the third if that of the mean of
-    both reaches the second threshold, and so on. Regions that pass the last threshold are scored by all remaining
-    members. A region that stops keeps the mean scores and boxes of the members so far, or its own box if none of them
-    refines boxes. `detect-calibrate-cascade` finds the thresholds, one after the other.
+    In a cascade, the first member scores all regions. A region goes on to the second member only if the
+    `cascade_confidence` of its scores is at least the first of `cascade_thresholds`. It goes on to the third member if
+    the confidence of the mean scores of both reaches the second threshold, and so on. All remaining members score the
+    regions that pass the last threshold. A region that stops keeps the mean scores and boxes of the members that have
+    scored it, or its own box if none of them refines boxes. `detect-calibrate-cascade` finds the thresholds, one after
+    the other.
 
     Args:
         members: weights files, ONNX files, or bare names of shipped files. The first one leads the cascade and should
-            be fast. A member may be named twice, so that it looks at refined boxes again (`follow_boxes`); it is loaded
-            once.
+            be fast. With `follow_boxes` a member may be named twice, so that it scores the boxes that it has refined;
+            it is loaded once.
         device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
         precision: number format of the networks; None is the fastest one, see `find_precision`.
         batch_size: regions that pass through a network at once, which is halved if they do not fit into memory; None is
@@ -41,8 +42,8 @@ class Ensemble:
         refine: refine boxes for each class, by the members that can.
         member_weights: the weight of each member in the means, above 0; None for equal weights.
         cascade_thresholds: 0-1, at most one for each member but the last; None lets all members score all regions.
-        follow_boxes: let the members behind a threshold look at the refined box of a region's likeliest class in place
-            of the region, as long as the members before refine boxes. It costs no time and finds more.
+        follow_boxes: after a threshold, score the refined box of each region's likeliest class in place of the region,
+            if the members before the threshold refine boxes. This takes no more time and finds more objects.
 
     Raises:
         InputError: if weights cannot be used, their classes or heads differ, or the device is not there.
@@ -93,7 +94,7 @@ class Ensemble:
         return self.networks[0].description.class_names
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
+        """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
         return score_regions(
             self.networks,
             images,
@@ -105,7 +106,7 @@ class Ensemble:
         )
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
-        """Scores of the regions of each image with and without the members behind the next threshold.
+        """Return the scores of the regions of each image with and without the members after the next threshold.
 
         Raises:
             ValueError: if there are not at least two members without a threshold.

@@ -49,9 +49,9 @@ class RegionClassifier(LoadedNetwork):
         return self.description.class_names
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Scores of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3], refined boxes included."""
+        """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
         return score_regions([self], images, boxes, views=self.views)
 
     def region_features(self, image: Image, boxes: FloatArray) -> AnyArray:
-        """The features [N, F] in float32 from which the network computes the scores of regions [N, 4] of an image."""
+        """Return the features [N, F] in float32 from which the network scores the regions [N, 4] of an image."""
         return self.features(self.input_format.warp([upload(image, boxes, self.device)]))

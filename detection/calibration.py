@@ -1,4 +1,4 @@
-"""Calibration: turns scores into probabilities, so that about half of the boxes with a score of 0.5 are right."""
+"""Calibration: turns scores into the probability that a box is right; of those with 0.5, about half are right."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from detection.structures.arrays import FloatArray
 
 SMALLEST = 1e-12
-"""Scores below this, or above 1 minus this, are treated as equal to it, since their logarithm is needed."""
+"""Scores below this, or above 1 minus this, are moved to it, so that their logarithms are finite."""
 
 SMALLEST_AREA = 1e-4
-"""Smaller boxes are treated as having this share of the image: 6x6 of 600x600 pixels."""
+"""Boxes with a smaller share of the image count as this share, which is that of 6x6 pixels in 600x600."""
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ class BetaCalibration:
         a: at least 0.
         b: at least 0. With a = b, this is Platt scaling of the logit.
         offset: moves all probabilities up or down.
-        area: the exponent of r in the odds. Above 0, larger boxes get higher probabilities.
+        area: the exponent of r in the odds c / (1 - c). Above 0, larger boxes get higher probabilities.
 
     Raises:
         ValueError: if a or b is negative, both are 0, or a number is not finite.

@@ -24,13 +24,13 @@ SCORE_THRESHOLD = 0.5
 """Our choice for showing results. Evaluation uses a lower threshold, so that it takes all scores into account."""
 
 MAX_DETECTIONS = 100
-"""The largest number of detections in an image, all classes together, as in COCO's rules. R-CNN has a limit a class."""
+"""The largest number of detections of an image in all classes together, as in COCO's rules; R-CNN limits each class."""
 
 GUESSES = 3
-"""The largest number of detections below the threshold that are named where there are none above it."""
+"""The largest number of guesses: detections below the score threshold, which are named if none reaches it."""
 
 MIN_GUESS = 0.01
-"""The lowest score of such a detection; a lower one says nothing."""
+"""The lowest score of a guess."""
 
 FINE_THRESHOLD = 0.1
 """The default `fine_threshold` (our choice; classifier/weights/everyday.md has figures)."""
@@ -51,14 +51,16 @@ class Detector:
         propose: finds boxes that may hold an object.
         classify: scores the boxes for each class.
         score_threshold: detections with a lower score are dropped, 0-1.
-        nms_iou_threshold: of two detections of a class with an IoU above this, the one with the lower score is dropped.
+        nms_iou_threshold: if two detections of a class have an IoU above this, 0-1, the one with the lower score is
+            dropped.
         max_detections: the largest number of detections in an image, at least 1; the best are kept.
         classes: the names of the classes to find; None for all.
-        part_share: of two detections of a class, the one with the lower score is also dropped if at least this share of
-            its area, 0-1, lies in the other and the other is larger; None to keep it. It is often a part of the object.
-        voting_iou: the box of a detection becomes the mean of the boxes of its class, weighted by their scores, that
-            have at least this IoU with it, 0-1, and with no better one; None to keep it. Near-duplicates then improve
-            the box. Detections whose boxes then overlap more than `nms_iou_threshold` are suppressed again.
+        part_share: a detection is also dropped if at least this share of its area, 0-1, lies in a larger detection of
+            its class with a higher score, because it often shows a part of the same object. None drops none of these.
+        voting_iou: the box of a detection becomes the mean, weighted by scores, of all boxes of its class that have at
+            least this IoU with it, 0-1; a box that is near several detections counts for the best of them only.
+            Near-duplicates then improve the box. If boxes then overlap by more than `nms_iou_threshold`, the detections
+            are suppressed again. None leaves the boxes as they are.
         coarse_share: the share, above 0 and at most 1, of the best proposals of an image that are scored first. Of the
             others, only those near a likely object are scored, see `fine_threshold`. 1 scores all proposals.
         fine_threshold: another proposal is scored if its `promise` reaches this, 0-1. Its promise is the probability of
@@ -125,7 +127,7 @@ class Detector:
             InputError: naming the file, address or position in the list, if it is missing or not a readable image.
             ValueError: for a single array of another shape or type.
         """
-        if isinstance(image, list | tuple):  # a text and bytes are sequences too
+        if isinstance(image, list | tuple):  # not `Sequence`, since a text and bytes are sequences too
             pictures = [value_picture(value, f"image {number}") for number, value in enumerate(image)]
             return [result.detections for result in self.stream(pictures)]
         pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))

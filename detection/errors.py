@@ -3,7 +3,7 @@
 import unicodedata
 
 LONGEST_LINE = 1000
-"""The largest number of characters of an error message; a file of a stranger may have names of any length."""
+"""The largest number of characters of an error message, because a file of a stranger may have names of any length."""
 
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """The characters that change the direction of the text after them."""
@@ -41,7 +41,7 @@ def is_killed_loader(error: RuntimeError) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if the error says that there was too little memory; PyTorch and OpenCV have own errors for it."""
+    """Return True if the error says that there was too little memory; PyTorch and OpenCV raise errors of own types."""
     if isinstance(error, MemoryError):
         return True
     return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(
@@ -57,7 +57,7 @@ def printable(text: str) -> str:
 
 
 def is_control(letter: str) -> bool:
-    """Return True for a character that moves, colours, breaks or turns round the text of a terminal."""
+    """Return True for a character that moves the cursor, sets a colour, breaks a line or turns the direction."""
     return unicodedata.category(letter) in ("Cc", "Zl", "Zp") or letter in TURNING
 
 

@@ -1,10 +1,10 @@
 """Merging: the proposals of several proposers as one ranked list (GoogLeNet's detector, arXiv 1409.4842, section 8).
 
 `MergedProposer` is the proposer that a configuration names, and `rank_boxes` finds its order of boxes. Selective search
-does not know what an object is, but its boxes crowd: the 500 largest of 1,533 are mostly variants of the same regions.
-So each box is taken as a place where an object may be, and a box covers the places near it. The order is that of greedy
-maximum coverage (Nemhauser, Wolsey and Fisher 1978): the next box is the one that covers the most places that are not
-covered yet. The places of a proposer that knows objects may count several times.
+cannot tell which boxes hold an object, and their sizes are no good order: the 500 largest of 1,533 boxes are mostly
+variants of the same regions. So each box counts as a place where an object may be, and a box covers the places near it.
+The order is that of greedy maximum coverage (Nemhauser, Wolsey and Fisher 1978): the next box is the one that covers
+the most places that are not covered yet. The places of a proposer that was trained on objects may count several times.
 
 The order is our choice, measured on 128 photos of COCO (coverage.yaml): the first 500 of the 1,383 boxes that are not
 near-duplicates find 94% of the objects that all of them find; the 500 largest boxes find 64%. Weighing the places by a
@@ -27,8 +27,9 @@ it drops a tenth of the boxes of selective search, and no object is lost at an I
 259 objects."""
 
 LEVELS = (0.6, 0.7, 0.8, 0.9)
-"""The IoUs from which on a box covers another by one, two, three and four quarters. If an object overlaps the covered
-box well, the covering box finds it at an IoU of 0.5 from 0.6 or 0.7 on; the higher levels favour boxes that fit."""
+"""A box whose IoU with another is at least the first of these covers it by one quarter, at least the second by two
+quarters, and so on. If an object overlaps the covered box well, a box that covers it by a quarter or two finds the
+object at an IoU of 0.5; the higher levels prefer boxes that fit better."""
 
 ROWS_AT_ONCE = 64
 """The number of boxes whose overlaps are computed together; few enough for the processor's cache."""
@@ -41,8 +42,8 @@ class MergedProposer:
     gave are not used. `Proposals.sources` says which proposer a box comes from, counted from 0 in the order given here.
 
     Args:
-        proposers: at least one, at most 255. Of boxes that cover equally many places, that of an earlier proposer comes
-            first, so MultiBox belongs before selective search, whose single boxes are worth less.
+        proposers: at least one, at most 255. Of boxes that cover equally many places, the box of an earlier proposer
+            comes first. So name MultiBox before selective search, of whose boxes fewer hold an object.
         budget: the maximum number of boxes; the best are kept. By default all are.
         duplicate_iou: above 0, at most 1; a box whose IoU with a better box is higher is a near-duplicate.
         place_weights: for each proposer, the number of places that one of its boxes counts as, 1 or more; by default 1.

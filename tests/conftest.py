@@ -105,7 +105,7 @@ def write_xml() -> Callable[..., Path]:
         height, width = size
         lines = ["<annotation>", "<filename>%s</filename>"]
         lines += [f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"]
-        lines += [voc_object(*one) for one in objects]  # type: ignore[arg-type]
+        lines += [voc_object(*annotated) for annotated in objects]  # type: ignore[arg-type]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join([*lines, "</annotation>"]), encoding="utf-8")
         return path

@@ -88,9 +88,11 @@ def import_graph(root: Path, packages: Iterable[str]) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for file in files:
         referred = {
-            _longest_module(target, modules) for one in find_imports(file) for target in one.targets[-len(one.names) :]
+            _longest_module(target, modules)
+            for statement in find_imports(file)
+            for target in statement.targets[-len(statement.names) :]
         }
-        strings = (_longest_module(one.module, modules) for one in find_dotted_strings(file))
+        strings = (_longest_module(string.module, modules) for string in find_dotted_strings(file))
         referred |= {module for module in strings if "." in module}  # "detection" alone is a word, not a reference
         graph[file.module] = referred - {file.module, ""}
     return graph

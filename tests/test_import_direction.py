@@ -61,31 +61,31 @@ def packages_above(file: SourceFile) -> set[str]:
 def upward_imports(root: Path) -> list[str]:
     """Imports of a package above the file or beside it, or of the tests."""
     return [
-        f"{file.path.relative_to(root)}:{one.line} imports {one.module}"
+        f"{file.path.relative_to(root)}:{statement.line} imports {statement.module}"
         for file in source_files(root, MAY_IMPORT)
-        for one in find_imports(file)
-        if is_within(one.module, packages_above(file) | {"tests"})
+        for statement in find_imports(file)
+        if is_within(statement.module, packages_above(file) | {"tests"})
     ]
 
 
 def upward_strings(root: Path) -> list[str]:
     """Strings that are the dotted path of a module in a package above the file or beside it."""
     return [
-        f"{file.path.relative_to(root)}:{one.line} names {one.module}"
+        f"{file.path.relative_to(root)}:{string.line} names {string.module}"
         for file in source_files(root, MAY_IMPORT)
-        for one in find_dotted_strings(file)
-        if is_within(one.module, packages_above(file))
+        for string in find_dotted_strings(file)
+        if is_within(string.module, packages_above(file))
     ]
 
 
 def training_imports(root: Path) -> list[str]:
     """Imports of a training package by code that is neither training nor a tool."""
     return [
-        f"{file.path.relative_to(root)}:{one.line} imports {training[0]}"
+        f"{file.path.relative_to(root)}:{statement.line} imports {training[0]}"
         for file in source_files(root, MAY_IMPORT)
         if not is_within(file.module, [*TRAINING_PACKAGES, "tools"])
-        for one in find_imports(file)
-        if (training := [target for target in one.targets if is_within(target, TRAINING_PACKAGES)])
+        for statement in find_imports(file)
+        if (training := [target for target in statement.targets if is_within(target, TRAINING_PACKAGES)])
     ]
 
 

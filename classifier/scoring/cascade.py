@@ -1,4 +1,4 @@
-"""Choose a threshold of a cascade: score regions with and without the networks behind it, and compare.
+"""Choose a threshold of a cascade: score regions with and without the networks after it, and compare.
 
 `tools.measure.calibrate_cascade` scores all regions once by `stage_regions`, and then tries every threshold on these
 scores. The cascade itself is in `classifier.scoring.score`.
@@ -38,12 +38,12 @@ class Stages(NamedTuple):
     reached: BoolArray
 
     def goes_on(self, threshold: float) -> BoolArray:
-        """[N], True for the regions that a new `threshold` behind the first networks lets go on."""
+        """Return a mask [N], True for the regions that go on with a new `threshold` after the first networks."""
         confidence = cascade_confidence(self.first.probabilities)
         return np.asarray(self.reached & (confidence >= threshold), np.bool_)
 
     def choose(self, regions: FloatArray, threshold: float) -> RegionScores:
-        """The scores that a cascade with this `threshold` gives the `regions` [N, 4] of the image."""
+        """Return the scores that a cascade with this `threshold` gives the `regions` [N, 4] of the image."""
         rows = self.goes_on(threshold)
         probabilities = np.where(rows[:, None], self.fused.probabilities, self.first.probabilities)
         if self.fused.boxes is None:
@@ -62,7 +62,7 @@ def stage_regions(
     cascade_thresholds: Sequence[float] = (),
     follow_boxes: bool = False,
 ) -> list[Stages]:
-    """Scores of the regions of each image with and without the networks behind the next threshold.
+    """Return the scores of the regions of each image with and without the networks after the next threshold.
 
     The next threshold is the one after those in `cascade_thresholds`. Arguments and errors are those of
     `classifier.scoring.score.score_regions`.
@@ -90,9 +90,10 @@ def stage_regions(
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:
-    """The last row before the first precision that is more than `max_loss` below that of row 0, which is exact.
+    """Return the row of the highest threshold up to which no precision is more than `max_loss` below that of row 0.
 
-    Rows are those of rising thresholds. A loss of exactly `max_loss` is allowed; an unknown precision, nan, is not.
+    The rows have rising thresholds; row 0 has the threshold 0, with which all networks score all regions. A loss of
+    exactly `max_loss` is allowed; an unknown precision, nan, is not.
     """
     within = [precisions[0] - precision <= max_loss for precision in precisions[1:]]
     return within.index(False) if False in within else len(within)

@@ -76,10 +76,7 @@ class BatchGraphs:
     def __reduce__(self) -> tuple[Any, ...]:
         return BatchGraphs, ()  # a graph belongs to its process, so a copy captures its own
 
-    @staticmethod
-    def next_size(remaining: int, batch_size: int) -> int:
-        """Return the size of the next batch; see `next_size`."""
-        return next_size(remaining, batch_size)
+    next_size = staticmethod(next_size)
 
     def clear(self) -> None:
         """Release all graphs and their memory."""

@@ -1,4 +1,4 @@
-"""`InputFormat`: how a network wants its input, so that networks that want the same can share it."""
+"""`InputFormat`: the format of a network's input. Networks of the same format share the warped regions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class InputFormat:
         size: side S of the input, in pixels.
         context: pixels of the input on each side that show the surroundings of a region.
         quantisation: the scale, in pixel values of 0-255, and the zero point with which the network makes bytes of its
-            input; None if it does not compute in int8. Such a network reads bytes, too.
+            input; None if it does not compute in int8. A network in int8 also reads bytes that are quantised already.
     """
 
     size: int

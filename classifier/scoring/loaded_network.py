@@ -23,18 +23,21 @@ from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision, 
 from detection.structures.arrays import AnyArray, namespace
 
 BATCH_SIZE = 64
-"""The most regions in a batch on a CPU in float32, where larger batches are slower, and the least on a GPU."""
+"""The most regions in a batch on a CPU in float32, where larger batches are slower; the least number on a GPU."""
 
 CPU_BATCH_PIXELS = 32 * 112 * 112
-"""The most pixels in a batch on a CPU: 32 regions of 112 pixels, or 8 of 224. In a last batch that is so small, little
-is padding."""
+"""The most pixels in a batch on a CPU: 32 regions of 112x112 pixels, or 8 of 224x224. The last batch is padded, and
+small batches need little padding."""
 
-CPU_BATCHES, CPU_LEAST_BATCH = 4, 16
-"""On a CPU, regions make about this many batches or more, to be computed at once, of at least this many regions."""
+CPU_BATCHES = 4
+"""On a CPU, the regions of a call are divided into about this many batches or more, which are computed at once."""
+
+CPU_LEAST_BATCH = 16
+"""The least number of regions in each of these batches."""
 
 GPU_BATCH_PIXELS = 704 * 224 * 224
-"""Pixels in a batch on a GPU: 704 regions of 224 pixels, or 8,624 of 64. Two batches of 704 hold the regions that
-selective search proposes for a photo."""
+"""The pixels in a batch on a GPU: 704 regions of 224x224 pixels, or 8,624 of 64x64. Two batches of 704 hold the regions
+that selective search proposes for a photo."""
 
 
 class LoadedNetwork(Portable):
@@ -55,8 +58,8 @@ class LoadedNetwork(Portable):
         path: the weights file.
         description: the description in the weights file.
         precision: the number format that is used.
-        refines: True if `outputs` holds deltas.
-        input_format: how the network wants its input.
+        refines: True if `outputs` returns deltas.
+        input_format: the format of the network's input.
         step: batches on a CPU are padded to a multiple of this number of regions.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`PreparedNetwork`: a network that one of the engines has loaded, and how the engine wants to be used."""
+"""`PreparedNetwork`: a network that PyTorch or ONNX Runtime has loaded, and the functions that compute it there."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class PreparedNetwork:
         description: the description in the weights file.
         device: a `torch.device`, or `Cpu` for an ONNX file.
         precision: the number format that is used.
-        input_format: how the network wants its input.
+        input_format: the format of the network's input.
         session: returns a context for a device, in which networks may be computed and errors name the device.
         compute: computes a batch, as `classifier.scoring.tensor_network.compute_tensors` does.
         step: batches on a CPU are padded to a multiple of this number of regions.
-        graphs: the CUDA graphs of the network, if it has some.
+        graphs: the CUDA graphs of the network, or None where it is computed without graphs.
     """
 
     network: Any

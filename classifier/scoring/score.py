@@ -78,7 +78,7 @@ def score_regions(
     cascade_thresholds: Sequence[float] = (),
     follow_boxes: bool = False,
 ) -> list[RegionScores]:
-    """The mean scores of several networks for the regions of images.
+    """Return the mean scores of several networks for the regions of images.
 
     Probabilities are averaged over the networks, and refined boxes over the networks that refine boxes.
 
@@ -88,10 +88,11 @@ def score_regions(
         boxes: the regions [N, 4] of each image.
         views: the views of each region over which the answers of a network are averaged.
         weights: the weight of each network in the means, above 0; by default all have the same.
-        cascade_thresholds: the least `cascade_confidence` with which a region goes on, one threshold for each of the
-            first networks but never for the last. A region that stops keeps the mean of the networks before.
-        follow_boxes: let the networks behind a threshold look at the refined box of a region's likeliest class in place
-            of the region, if the networks before refine boxes.
+        cascade_thresholds: the least `cascade_confidence` with which a region goes on to the next network. There is a
+            threshold for each of the first networks, but none for the last. A region that stops keeps the mean of the
+            networks that have scored it.
+        follow_boxes: after a threshold, score the refined box of each region's likeliest class in place of the region,
+            if the networks before the threshold refine boxes.
 
     Raises:
         InputError: if the memory of the device is too small for a single region.
@@ -132,8 +133,8 @@ def score_in_turn(
     """Score the regions of a group by one network after the other; see `score_regions`.
 
     Returns:
-        For each threshold, and then for the last network: the indices of the regions that got so far, and the mean
-        scores of the networks so far for these regions.
+        A pair for each threshold, and then one for the last network: the indices of the regions that reached this
+        stage, and the mean scores that the networks up to it give these regions.
     """
     stages = []
     rows: AnyArray | None = None  # all regions

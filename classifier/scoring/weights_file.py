@@ -7,14 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring.description import HEADS, METADATA_KEY, SHIPPED, Head, NetworkDescription, find_weights
+from classifier.scoring.description import METADATA_KEY, NetworkDescription, find_weights
 from detection.runtime.weights_files.tensor_file import Storage, WithoutInitialisation, read_tensors, write_tensors
 
 __all__ = [
-    "HEADS",
     "METADATA_KEY",
-    "SHIPPED",
-    "Head",
     "NetworkDescription",
     "find_weights",
     "load_region_network",

@@ -1,4 +1,4 @@
-"""From boxes to the square input of a network: the one crop that training, inference and drawing share.
+"""From boxes to the square input of a network: the crop that training and detection share.
 
 The geometry is R-CNN's (arXiv 1311.2524, appendix A; `rcnn_im_crop.m`). The box grows about its centre, so that
 `context` pixels on each side of the S x S input show its surroundings; the aspect ratio is not kept; outside of the
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LOOPS = "classifier.warp.numba_loops"
 
 MAX_PIXELS = 32_000_000
-"""Larger images are shrunk before regions are cut out, since the integral image takes 36 bytes a pixel."""
+"""Larger images are shrunk before regions are cut out, since the integral image takes 36 bytes for each pixel."""
 
 
 def context_boxes(boxes: AnyArray, *, size: int, context: int) -> AnyArray:

@@ -190,7 +190,7 @@ def _interpolate(  # noqa: PLR0917  compiled functions take no keywords
         image: [H, W * 3].
         line: [W * 3], overwritten by the columns of a window, each blended from two rows.
         output: written.
-        places: of the regions in the output.
+        places: the positions of the regions in the output.
         spans: [R, 2] the first value that is read of a row, and the first of the last pixel.
         pixels: [R, 2, 2, S] the two pixels next to each centre, along x (times 3, from the start of the span) and y.
         weights: [R, 2, 2, S] of these pixels; 0 outside of the image.
@@ -236,7 +236,7 @@ def _average(  # noqa: PLR0917  compiled functions take no keywords
         sums: the integral image, [H + 1, (W + 1) * 3].
         lines: three lines for the use of this function, [3, (W + 1) * 3] or longer, and at least [3, 2 * S * 3].
         output: written.
-        places: of the regions in the output.
+        places: the positions of the regions in the output.
         spans: [R, 2] the first value that is read of a row of `sums`, and the first of the last pixel.
         steps: [R, 2] number of edges from a start to its end, along x and y: 1 or S.
         pixels: [R, 2, E] number of whole pixels before each edge, along x (times 3, from the start of the span) and y.
@@ -274,7 +274,7 @@ def _sum_above(  # noqa: PLR0917  compiled functions take no keywords
     Args:
         above: the part of the last row of the integral image before the edge that the columns need.
         below: that of the row after it.
-        share: of the row of pixels between them that is above the edge.
+        share: the share of the row of pixels between them that is above the edge.
         line: overwritten.
         columns: [E] places in these rows.
         column_shares: [E] or more.

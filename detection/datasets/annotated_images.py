@@ -1,4 +1,4 @@
-"""The pixels of annotated images: everything that uses pixels and boxes together reads the pixels here.
+"""The pixels of annotated images: all code that uses pixels and boxes together reads the pixels here.
 
 An annotation may be of a picture of another size: a resized copy, or a picture that its EXIF orientation turns. Its
 boxes would then lie in wrong places, so such a picture is refused.

@@ -91,10 +91,10 @@ class YOLO(DataSet):
             path = self._resolve(source)
         if path.is_dir():
             images = (file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-            own = (
+            visible = (
                 file for file in images if not file.name.startswith(".") and not file.name.endswith(ANNOTATED_SUFFIX)
             )
-            yield from ((str(file), file) for file in sorted(own))
+            yield from ((str(file), file) for file in sorted(visible))
             return
         for number, line in enumerate(read_lines(path, expected="a list of images"), start=1):
             place = f"{path}:{number}"
@@ -104,11 +104,11 @@ class YOLO(DataSet):
 
     def _resolve(self, source: str, folder: Path | None = None) -> Path:
         """Return the path of a folder or file: as written if it exists, or with its last parts in the file's folder."""
-        own = self._folder
+        settings_folder = self._folder
         parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
-        base = own / str(self._settings.get("path") or "")
-        candidates = [(folder or base) / source, base / source, own / source]
-        candidates += [own.joinpath(*parts[start:]) for start in range(len(parts))]
+        base = settings_folder / str(self._settings.get("path") or "")
+        candidates = [(folder or base) / source, base / source, settings_folder / source]
+        candidates += [settings_folder.joinpath(*parts[start:]) for start in range(len(parts))]
         for path in candidates:
             if os.path.exists(path):  # noqa: PTH110  answers for names that no file can have, too
                 return Path(os.path.normpath(path))

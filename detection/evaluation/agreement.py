@@ -21,10 +21,10 @@ class Agreement(NamedTuple):
 
 
 def agreement(detections: SplitDetections, others: SplitDetections, *, least_score: float) -> Agreement:
-    """Seek the detections from a score on among others of the same images and classes.
+    """Find the detections of one result, from a score on, in another result on the same images and classes.
 
-    A detection is found if another one of its image and class has an IoU of at least `SAME_IOU` with it; of several,
-    the one with the largest IoU counts. Others may have any score.
+    A detection is found if the other result has a box of the same image and class with an IoU of at least `SAME_IOU`
+    and any score. If it has several, the one with the largest IoU counts.
     """
     sought = detections[detections.scores >= least_score]
     boxes, other_boxes = sought.boxes, others.boxes

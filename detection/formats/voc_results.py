@@ -1,4 +1,4 @@
-"""Detections in the format of PASCAL VOC: one file a class, `comp4_det_SPLIT_CLASS.txt`, in one folder.
+"""Detections in the format of PASCAL VOC: one file for each class, `comp4_det_SPLIT_CLASS.txt`, in one folder.
 
 Lines are `image score xmin ymin xmax ymax`; `parts.text_rows` describes the corners.
 """

@@ -32,8 +32,8 @@ def find_device(name: str | None) -> torch.device:
         raise InputError(f"device {name}: expected {DEVICE_NAMES}")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= (gpus := torch.cuda.device_count()):
-        there = f"cpu or cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cpu or cuda:0" if gpus else "cpu"
-        raise InputError(f"device {name}: expected {there}, because PyTorch finds {_count_gpus(gpus)}")
+        available = f"cpu or cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cpu or cuda:0" if gpus else "cpu"
+        raise InputError(f"device {name}: expected {available}, because PyTorch finds {_count_gpus(gpus)}")
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

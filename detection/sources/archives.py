@@ -51,12 +51,12 @@ class Member(NamedTuple):
     """An entry of an archive that is no folder.
 
     Attributes:
-        name: as the archive has it.
-        place: of a zip archive, the position of the entry in its list; of a tar archive, the first byte of the content
-            in the unpacked archive.
-        size: in bytes when it is unpacked.
+        name: the name in the archive.
+        place: in a zip archive, the position of the entry in the list of entries; in a tar archive, the position of the
+            first byte of the content in the unpacked archive.
+        size: the size in bytes when it is unpacked.
         packed: its size in bytes in the archive; None if it is not packed by itself.
-        kind: what it is if it is no readable file, such as "a link"; otherwise "".
+        kind: the kind of an entry that cannot be read as a file, such as "a link"; "" for a file.
         read: returns its content.
     """
 

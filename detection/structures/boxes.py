@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from detection.structures.arrays import FloatArray, IntArray
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
+Numbers = TypeVar("Numbers", NDArray[np.float32], NDArray[np.float64], IntArray)
 
 NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
@@ -48,7 +49,7 @@ def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
     """Raise a `ValueError` that names the first column without exactly one value for each of `count` boxes."""
     for name, column in columns.items():
         if column.shape != (count,):
-            raise ValueError(f"{name} must have shape [{count}], one a box, got {list(column.shape)}")
+            raise ValueError(f"{name} must have shape [{count}], one for each box, got {list(column.shape)}")
 
 
 LARGEST_COORDINATE = 1e9
@@ -68,7 +69,7 @@ def box_iou(boxes: FloatArray, others: FloatArray) -> FloatArray:
     return paired_iou(boxes[:, None], others[None])
 
 
-def intersection(boxes: FloatArray, others: FloatArray) -> FloatArray:
+def intersection(boxes: Numbers, others: Numbers) -> Numbers:
     """Return the area that every pair of boxes shares, in square pixels: [N, 4], [M, 4] -> [N, M]."""
     return _intersection(_columns(boxes[:, None]), _columns(others[None]))
 
@@ -84,17 +85,17 @@ def paired_iou(boxes: Floats, others: Floats) -> Floats:
     return iou
 
 
-def _intersection(columns: Floats, others: Floats) -> Floats:
+def _intersection(columns: Numbers, others: Numbers) -> Numbers:
     """Return the area of the intersection of boxes [4, ...] with others [4, ...], whose shapes are broadcast."""
     x1, y1, x2, y2 = columns
     other_x1, other_y1, other_x2, other_y2 = others
     width = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0)
     height = np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0)
-    area: Floats = width * height
+    area: Numbers = width * height
     return area
 
 
-def _columns(boxes: Floats) -> Floats:
+def _columns(boxes: Numbers) -> Numbers:
     """Return boxes [..., 4] as a contiguous array [4, ...], on which arithmetic takes a sixth of the time."""
     return np.ascontiguousarray(np.moveaxis(boxes, -1, 0))
 

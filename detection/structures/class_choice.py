@@ -15,7 +15,7 @@ def find_labels(names: str | Sequence[str], class_names: Sequence[str]) -> IntAr
     A name may differ from that of the class in upper and lower case, and have `_` or `-` in place of spaces.
 
     Raises:
-        ValueError: if there is no class of a name; it has the names that are most alike.
+        ValueError: if there is no class of a name; the message has the most similar names.
     """
     spellings = {_spelling(name): label for label, name in enumerate(class_names)}
     labels = set()

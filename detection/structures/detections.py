@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import PIL.Image
 
 SUMMARISED = 5
-"""The number of detections that `repr` names."""
+"""The largest number of detections that `repr` names."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The objects that a detector found in an image, best first.
 
-    Indexing with a mask, a slice, indices or one index returns `Detections`; so does each step of an iteration. Two
-    objects are equal only if they are the same one, so that they can be keys of a dictionary.
+    Indexing with a mask, a slice, indices or one index returns `Detections`, and an iteration yields `Detections` of
+    one box each. Two `Detections` are equal only if they are the same object, so they can be keys of a dictionary.
 
     The methods that return pictures read `picture`. It is a reference: the pixels of a file are read again, and an
     array that is changed later changes the pictures. A pickle and a deep copy keep the path of a file, but no pixels.
@@ -124,7 +124,8 @@ class Detections:
             region: xyxy in pixels; keeps objects whose centre lies in this box, on its left and top border too.
 
         Raises:
-            ValueError: if the detector has no such class, with similar names, or if the region is no box.
+            ValueError: if the detector has no such class, in which case the message has similar names; or if the region
+                is no box.
         """
         kept = np.ones(len(self), np.bool_)
         if classes is not None:

@@ -231,7 +231,7 @@ def drop_blacklisted(
 
 
 def to_records(columns: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    """Return one dictionary a row, with Python values for JSON, of columns that have N rows each."""
+    """Return a dictionary with Python values, as JSON needs them, for each of the N rows of the columns."""
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in rows]
 

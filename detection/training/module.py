@@ -172,7 +172,7 @@ class SupervisedTraining(LightningModule):
         )
         self.trainer.fit_loop.setup_data()
         batches = int(self.trainer.num_training_batches)
-        steps_an_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
+        steps_per_epoch = math.ceil(batches / self.trainer.accumulate_grad_batches)
         steps = self.trainer.estimated_stepping_batches
         if math.isinf(steps):
             raise InputError("trainer: expected max_epochs or max_steps, for the schedule of the learning rate")
@@ -180,7 +180,7 @@ class SupervisedTraining(LightningModule):
             raise InputError(f"trainer: expected max_epochs or max_steps of at least one step, got {steps:g}")
         self._steps = int(steps)
         schedule = self.options.schedule or CosineSchedule()
-        scheduler = schedule.build(optimizer, steps=self._steps, epochs=steps / steps_an_epoch)
+        scheduler = schedule.build(optimizer, steps=self._steps, epochs=steps / steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def _can_fuse(self) -> bool:

@@ -22,7 +22,7 @@ from torch.utils.data import Sampler
 SMALLEST = 2.0**-54
 """Half of the step between uniform numbers; it takes the place of 0, where the normal distribution is infinite."""
 
-NUMBERS_A_BLOCK = 4
+NUMBERS_PER_BLOCK = 4
 """The number of 64-bit numbers that a Philox generator makes for each value of its counter."""
 
 
@@ -76,12 +76,12 @@ class RowNumbers:
         """
         epochs, places = self._epochs, self._places
         numbers = np.empty((len(places), count))
-        blocks = -(-count // NUMBERS_A_BLOCK)
+        blocks = -(-count // NUMBERS_PER_BLOCK)
         starts = np.flatnonzero((np.diff(places, prepend=-2) != 1) | (np.diff(epochs, prepend=-1) != 0))
         for start, end in pairwise([*starts.tolist(), len(places)]):
             key = _philox_key(self.seed, int(epochs[start]), stream)
             bits = np.random.Philox(key=key, counter=int(places[start]) * blocks)
-            drawn = np.random.Generator(bits).random((end - start, blocks * NUMBERS_A_BLOCK))
+            drawn = np.random.Generator(bits).random((end - start, blocks * NUMBERS_PER_BLOCK))
             numbers[start:end] = drawn[:, :count]
         return numbers
 

@@ -40,7 +40,7 @@ class CacheWriter:
 
     Args:
         path: the file of boxes; its index is beside it. Missing folders are created.
-        settings: of the run that makes the proposals; must be serialisable as JSON.
+        settings: the settings of the run that makes the proposals, which JSON can store.
 
     Attributes:
         finished: True if the cache is complete.

@@ -25,10 +25,10 @@ MAX_BOXES = 200
 """The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
 
 CANDIDATES = 3
-"""The number of boxes that take part in the suppression for each box that is wanted. It bounds the matrix of IoUs."""
+"""The number of best boxes that enter the suppression, for each box that may be kept. It bounds the matrix of IoUs."""
 
 NMS_IOU_THRESHOLD = 0.7
-"""Our choice: boxes that are to be classified may overlap more than detections, of which 0.5 is often the same."""
+"""Our choice. It is higher than the usual threshold of detections, because these boxes are still to be classified."""
 
 STEPS = 2048
 """Boxes are rounded to this many steps along each side of the image; see `snap_boxes`.
@@ -47,13 +47,14 @@ class MultiBoxProposer(Portable):
             files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime. Without
             PyTorch, the ONNX file beside a safetensors file takes its place.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
-        precision: of the network; by default the fastest one, see `find_precision`.
+        precision: the number format of the network; by default the fastest one, see `find_precision`.
         max_boxes: the maximum number of proposals; 200 in GoogLeNet's detector.
-        nms_iou_threshold: of the suppression.
+        nms_iou_threshold: the IoU above which the box with the lower score is dropped.
         input_size: the side in pixels to which images are resized; by default that of the weights. A larger one shows
             smaller objects and takes more time. An ONNX file has the side with which it was written.
-        size_exponent: boxes are ranked by their confidence times their share of the image's area to this power. More
-            than 0 makes up for objects that were smaller in training than in photographs.
+        size_exponent: boxes are ranked by their confidence times a power of their share of the image's area; this is
+            the exponent. A number above 0 prefers large boxes, for photographs whose objects are larger than those of
+            the training.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.

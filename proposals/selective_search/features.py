@@ -96,9 +96,9 @@ def _derivatives(image: Image) -> Iterator[FloatArray]:
     center = width / 2, height / 2
     corners = cv2.boxPoints((center, (width, height), 45.0))
     turned_width, turned_height = np.ceil(corners.max(axis=0)) - np.floor(corners.min(axis=0)) + 1
-    there = cv2.getRotationMatrix2D(center, 45.0, 1.0)
-    there[:, 2] += turned_width / 2 - center[0], turned_height / 2 - center[1]
-    turned = cv2.warpAffine(image, there, (int(turned_width), int(turned_height)))
+    turn = cv2.getRotationMatrix2D(center, 45.0, 1.0)
+    turn[:, 2] += turned_width / 2 - center[0], turned_height / 2 - center[1]
+    turned = cv2.warpAffine(image, turn, (int(turned_width), int(turned_height)))
     # On the way back, OpenCV turns about a whole pixel and then cuts out the image, a very narrow one off the middle.
     back = cv2.getRotationMatrix2D((turned_width // 2, turned_height // 2), -45.0, 1.0)
     back[:, 2] -= max(0, (turned_width - width) // 2), max(0, (turned_height - height) // 2)

@@ -28,8 +28,8 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
 
     Args:
         images: the image in several colour spaces, [H, W, 3] each.
-        scales: values of k of the superpixels, which are also their minimum size in pixels.
-        sigma: of the Gaussian smoothing before the segmentation.
+        scales: the values of k of the superpixels, each of which is also their minimum size in pixels.
+        sigma: the sigma of the Gaussian smoothing before the segmentation, in pixels.
     """
     segmentation: Any = cv2.ximgproc.segmentation
     selective_search = segmentation.createSelectiveSearchSegmentation()

@@ -22,23 +22,23 @@ ENGINES = ("compiled", "opencv")
 
 
 class SelectiveSearch:
-    """Returns the boxes of the regions that appear while the superpixels of an image are merged, most similar first.
+    """Merges the superpixels of an image, always the two most similar neighbours, and returns the box of every region.
 
     The image is resized to a fixed width, as in R-CNN's fast mode. For each scale k, its HSV and Lab versions are cut
-    into superpixels of at least k pixels (Felzenszwalb and Huttenlocher 2004), and these are merged twice: by colour,
-    fill, texture and size, and by all of them but colour. GoogLeNet's detector doubles the superpixel size (arXiv
-    1409.4842, section 8): k of 100 and 200 in place of 50 and 100, which halves the number of boxes.
+    into superpixels of at least k pixels (Felzenszwalb and Huttenlocher 2004). These are merged twice: once by the
+    similarity of colour, fill, texture and size, and once without colour. GoogLeNet's detector doubles the superpixel
+    size (arXiv 1409.4842, section 8): k of 100 and 200 in place of 50 and 100, which halves the number of boxes.
 
     The whole image is always among the boxes.
 
     Args:
-        scales: values of k, in pixels of the resized image.
-        width: of the resized image, in pixels.
+        scales: the values of k, in pixels of the resized image.
+        width: the width of the resized image, in pixels.
         min_side: boxes with a shorter side, in pixels of the resized image, are dropped.
         engine: "compiled", or "opencv" for the reference, `cv2.ximgproc.segmentation`. Both find the same boxes, except
             where equal similarities leave open which regions are merged.
-        sigma: of the Gaussian smoothing before the segmentation, in pixels of the resized image, above 0 and at most
-            100; R-CNN has 0.8. A smaller value leaves more superpixels, and more boxes.
+        sigma: the sigma of the Gaussian smoothing before the segmentation, in pixels of the resized image, above 0 and
+            at most 100; R-CNN has 0.8. A smaller value leaves more superpixels, and more boxes.
 
     Raises:
         InputError: if the engine is "opencv" and OpenCV comes without `ximgproc`.

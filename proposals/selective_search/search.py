@@ -34,7 +34,7 @@ def search(images: Sequence[Image], scales: Sequence[int], sigma: float) -> IntA
     Args:
         images: the image in several colour spaces, [H, W, 3] each.
         scales: values of k of the superpixels, which are also their minimum size in pixels.
-        sigma: of the Gaussian smoothing before the segmentation.
+        sigma: the sigma of the Gaussian smoothing before the segmentation, in pixels.
     """
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as threads:
 
@@ -68,8 +68,8 @@ def group(pairs: NDArray[np.int32], features: RegionFeatures, *, colored: bool) 
     OpenCV's are.
 
     Args:
-        pairs: of neighbours, int32 [P, 2], the lower number first, ascending.
-        features: of the superpixels of a whole image.
+        pairs: the pairs of neighbours, int32 [P, 2], the lower number first, ascending.
+        features: the features of the superpixels of a whole image.
         colored: True to use the similarity in colour.
     """
     if not len(pairs):

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from classifier.scoring.weights_file import Head, NetworkDescription, save_weights
+from classifier.scoring.description import Head, NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from tests.classifier.scoring.member_examples import Write
 
 

@@ -86,6 +86,14 @@ def test_data_set(folder: Path) -> None:
     assert any("val.csv:4: expected a class" in str(fault) for fault in dataset.check("val").faults)
 
 
+def test_class_of_two_words(folder: Path) -> None:
+    (folder / "my_photos" / "classes.txt").write_text("traffic light\nred\n", encoding="utf-8")
+    (folder / "my_photos" / "val.csv").write_text("a.png,traffic light,20,30,80,90\n", encoding="utf-8")
+    dataset = part("my_data", "BoxesFromCSV")(folder / "my_photos")
+    assert dataset.class_names == ("traffic light", "red")
+    assert dataset.read("val")[0].labels.tolist() == [0]
+
+
 def test_file_format(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = split_index(["a.png", "b.png"], ["red", "blue"])
     images, boxes, scores = np.array([1, 0]), np.array([[1.5, 2, 3, 4], [0, 0, 7, 8]]), np.array([0.75, 0.1])

@@ -50,7 +50,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
     add_device_option(parser)
     parser.add_argument("--score-threshold", type=ClosedUnitInterval | None, help="keep detections from this score on")
-    parser.add_argument("--max-detections", type=whole(1, 100_000) | None, help="keep at most this many an image")
+    parser.add_argument("--max-detections", type=whole(1, 100_000) | None, help="keep at most this many for each image")
     parser.add_argument("--partition-size", type=Count, default=1000, help="images in a parquet file")
     parser.add_argument("--key-column", type=str, default="key", help="column with the key of each image")
     parser.add_argument("--image-column", type=str, default="image", help="column with the bytes of each image file")
@@ -63,7 +63,7 @@ def build_parser() -> OptionParser:
     dry.add_argument("--machines", type=Count, default=1, help="machines like this one that the estimate is for")
     dry.add_argument("--price", type=real(0, 1e6) | None, help="price of an hour of such a machine")
     cluster = parser.add_argument_group("cluster")
-    cluster.add_argument("--workers", type=Count | None, help="workers of each kind on CPUs; default: one a core")
+    cluster.add_argument("--workers", type=Count | None, help="workers of each kind on CPUs; default: one on each core")
     cluster.add_argument(
         "--memory", type=real(0.01, 1e5) | None, help="GB of images between the workers; default: Ray's"
     )

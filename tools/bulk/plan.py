@@ -84,7 +84,7 @@ class Plan:
 
     Attributes:
         items: all images.
-        columns: of parquet files.
+        columns: the names of the columns in parquet files.
         partition_size: the number of images of a partition; the last one may have fewer.
         choice: the detector.
     """

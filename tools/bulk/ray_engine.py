@@ -21,7 +21,7 @@ from detection.formats.dataset_results.partition import ImageRow
 from tools.bulk.plan import Plan
 from tools.bulk.ray_workers import ProposingWorker, ScoringWorker, WorkerSetup
 
-GROUPS_A_TASK = 4
+GROUPS_PER_TASK = 4
 """The number of groups that a worker gets at once. It opens their archives once, and loses them if it is lost."""
 
 SHARE_OF_CORE = 0.5
@@ -33,8 +33,8 @@ class ClusterOptions(NamedTuple):
     """The options of the cluster.
 
     Attributes:
-        address: of a cluster that runs, "auto" for that of this machine; None starts one on this machine.
-        workers: the number of workers of each kind on CPUs; None for one a core.
+        address: the address of a cluster that runs, or "auto" for the one of this machine; None starts a cluster here.
+        workers: the number of workers of each kind on CPUs; None for one on each core.
         memory: bytes of the object store that the images between the workers may take; None for Ray's default.
     """
 
@@ -98,7 +98,7 @@ def group_tables(plan: Plan, partitions: Sequence[int]) -> list[Any]:
         for first, items in plan.groups(number)
     ]
     schema = pa.schema([("partition", pa.int64()), ("first", pa.int64()), ("payload", pa.large_binary())])
-    return [pa.Table.from_pylist(list(part), schema) for part in _parts(groups, GROUPS_A_TASK)]
+    return [pa.Table.from_pylist(list(part), schema) for part in _parts(groups, GROUPS_PER_TASK)]
 
 
 def detecting_stages(ray: Any, setup: WorkerSetup, options: ClusterOptions) -> list[Stage]:
@@ -165,8 +165,12 @@ def naming_failures(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        own = re.search(rf"{InputError.__module__}\.InputError: (.*)", str(error))
-        reason = own[1] if own else f"cluster: expected it to do the work, got: {' '.join(str(error).split())[-300:]}"
+        worker_error = re.search(rf"{InputError.__module__}\.InputError: (.*)", str(error))
+        reason = (
+            worker_error[1]
+            if worker_error
+            else f"cluster: expected it to do the work, got: {' '.join(str(error).split())[-300:]}"
+        )
         raise InputError(reason) from error
 
 

@@ -30,7 +30,7 @@ class WorkerSetup(NamedTuple):
     Attributes:
         choice: the detector, which the worker loads from the files of its machine.
         versions: those of the machine that leads the run; the worker must have the same.
-        columns: of parquet files.
+        columns: the names of the columns in parquet files.
         folder: the one in which the command was started, from which relative paths count.
     """
 

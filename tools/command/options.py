@@ -69,7 +69,7 @@ def add_config_option(parser: ArgumentParser) -> None:
 
 
 def add_dataset_options(parser: ArgumentParser) -> None:
-    """Add `--data`, the folder of a data set, `--dataset`, its reader."""
+    """Add `--data`, the folder of a data set, and `--dataset`, its reader."""
     parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
     parser.add_argument(
         "--dataset",
@@ -119,7 +119,7 @@ def add_limit_option(parser: ArgumentParser) -> None:
 def add_engine_options(parser: ArgumentParser, help_text: str) -> None:
     """Add `--engine`, which chooses between this machine and a Ray cluster, and `--address`, that of the cluster."""
     parser.add_argument("--engine", type=Engine, default="local", help=help_text)
-    parser.add_argument("--address", type=str | None, help="of a Ray cluster; default: start one on this machine")
+    parser.add_argument("--address", type=str | None, help="address of a Ray cluster; default: one that starts here")
 
 
 def add_rule_option(parser: ArgumentParser) -> None:

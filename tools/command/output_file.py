@@ -37,7 +37,7 @@ class IsWrittenBy(Protocol):
 
 
 class Kind(NamedTuple):
-    """A kind of output file: how a command knows its own ones, the suffix of the name, and the help of its option."""
+    """A kind of output file: how a command recognises its own files, their suffix, and the help of the option."""
 
     recognise: IsWrittenBy
     suffix: str = ""

@@ -1,14 +1,27 @@
-"""PNG files of commands, which hold the name of the command that drew them."""
+"""Pictures that commands draw, and their PNG files, which hold the name of the command."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import PIL.Image
+from PIL import ImageOps
 
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.output_file import png_mark
+from detection.structures.arrays import Image
+from detection.structures.detections import Detections
+from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
+
+
+def draw_fitted(image: Image, detections: Detections, size: tuple[int, int]) -> Image:
+    """Fit an image into `size` (width, height), then draw detections, so that all pictures have text of one size."""
+    fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), size))
+    scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
+    moved = Detections(detections.boxes * scale, detections.scores, detections.labels, detections.class_names)
+    return draw_detections(fitted, moved)
 
 
 def save_figure(figure: Any, file: OutputFile) -> None:

@@ -15,7 +15,7 @@ from tools.command.image_proposals import use_one_thread, weights_checksums
 from tools.data.proposed_split import ProposedImage, ProposedSplit
 from tools.measure.coverage.sources import build_proposer
 
-IMAGES_A_TASK = 16
+IMAGES_PER_TASK = 16
 """The number of images that a worker gets at once, and loses if it is lost."""
 
 
@@ -24,8 +24,8 @@ class ProposerSetup(NamedTuple):
 
     Attributes:
         propose: the `class_path` and `init_args` of the proposer.
-        versions: those of the machine that leads the run; the worker must have the same.
-        folder: the one in which the command was started, from which relative paths count.
+        versions: the versions of the machine that leads the run; the worker must have the same.
+        folder: the folder in which the command was started; relative paths count from it.
     """
 
     propose: dict[str, Any]
@@ -65,7 +65,7 @@ def propose_on_cluster(
     Args:
         records: images whose files all machines read by the same path.
         propose: the `class_path` and `init_args` of the proposer.
-        address: of a Ray cluster; None starts one on this machine.
+        address: the address of a Ray cluster; None starts one on this machine.
 
     Raises:
         InputError: if there is no such cluster, a worker has other software than this machine, or the cluster is lost.
@@ -83,6 +83,6 @@ def record_tables(records: Sequence[GroundTruth]) -> Iterator[Any]:
     """Yield tables of one row, whose `payload` has the records of a task."""
     import pyarrow as pa  # noqa: PLC0415  optional
 
-    for first in range(0, len(records), IMAGES_A_TASK):
-        payload = pickle.dumps(list(records[first : first + IMAGES_A_TASK]), protocol=5)
+    for first in range(0, len(records), IMAGES_PER_TASK):
+        payload = pickle.dumps(list(records[first : first + IMAGES_PER_TASK]), protocol=5)
         yield pa.table({"payload": pa.array([payload], pa.large_binary())})

@@ -94,13 +94,13 @@ def try_environment(folder: Path, python: str, versions: Versions, tests: Sequen
     bounds = lower_bounds((ROOT / "pyproject.toml").read_text("utf-8")) if versions == "oldest" else []
     constraints.write_text("\n".join(bounds))
     programs = folder / "environment" / ("Scripts" if os.name == "nt" else "bin")
-    own = str(programs / "python")
+    new_python = str(programs / "python")
     # Old libraries warn of what has changed since in others, which is no fault of this package.
-    pytest = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
+    pytest = [new_python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
     commands = [
         [python, "-m", "venv", str(folder / "environment")],
-        [own, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), f"{tree}[test]"],
-        [own, "-m", "pip", "list"],
+        [new_python, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), f"{tree}[test]"],
+        [new_python, "-m", "pip", "list"],
         [str(programs / "detect"), "--sample"],
         [*pytest, *tests],
     ]

@@ -73,11 +73,11 @@ def try_thresholds(measured: Measured, *, threads: int, max_loss: float) -> dict
     for group in measured.groups(threads=threads):
         images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
         for item, stages in zip(group, ensemble.stages(images, boxes), strict=True):
-            own = item.proposals.boxes
-            regions += len(own)
+            image_boxes = item.proposals.boxes
+            regions += len(image_boxes)
             for row, threshold in enumerate(THRESHOLDS):
                 going_on[row] += stages.goes_on(threshold).sum()
-                suppressed = detector.suppress(own, stages.choose(own, threshold), item.image.shape[:2])
+                suppressed = detector.suppress(image_boxes, stages.choose(image_boxes, threshold), item.image.shape[:2])
                 detections[row][item.record.image_id] = suppressed
 
     precisions = [measured.score(by_image).mean_average_precision for by_image in detections]

@@ -3,8 +3,8 @@ r"""The command `detect-evaluate-members`: measure each member of an ensemble al
 detect-evaluate-members --config tiny_imagenet.yaml --data FOLDER --split val --limit 500 \
     --detector.classify classifier.ensemble.Ensemble --detector.classify.members '[a.safetensors, b.safetensors]'
 
-Each member scores all regions once; the thresholds of a cascade are ignored. All figures are computed from these
-scores.
+Each member scores all regions once, as they were proposed: the thresholds of a cascade and `follow_boxes` are ignored.
+All figures are computed from these scores. Members together have the weights of the ensemble (`member_weights`).
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def measure(measured: Measured, *, threads: int) -> Members:
     ensemble, suppress = measured.detector.classify, measured.detector.suppress
     if not isinstance(ensemble, Ensemble) or len(ensemble.networks) < 2:
         raise InputError("detector.classify: expected a classifier.ensemble.Ensemble with two members or more")
+    weights = ensemble.member_weights or [1.0] * len(ensemble.networks)
     detections: dict[str, list[dict[str, Detections]]] = {
         part: [{} for _ in ensemble.networks] for part in ("alone", "together")
     }
@@ -86,20 +87,26 @@ def measure(measured: Measured, *, threads: int) -> Members:
         images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
         by_member = [score_regions([network], images, boxes, views=ensemble.views) for network in ensemble.networks]
         for item, scores in zip(group, zip(*by_member, strict=True), strict=True):
-            own, size = item.proposals.boxes, item.image.shape[:2]
+            image_boxes, size = item.proposals.boxes, item.image.shape[:2]
             for row, alone in enumerate(scores):
-                for part, region_scores in (("alone", alone), ("together", mean_scores(scores[: row + 1]))):
-                    detections[part][row][item.record.image_id] = suppress(own, region_scores, size)
-            regions += len(own)
+                together = mean_scores(scores[: row + 1], weights[: row + 1])
+                for part, region_scores in (("alone", alone), ("together", together)):
+                    detections[part][row][item.record.image_id] = suppress(image_boxes, region_scores, size)
+            regions += len(image_boxes)
     scored = {part: [measured.score(by_image) for by_image in members] for part, members in detections.items()}
     return Members([network.path.name for network in ensemble.networks], scored, regions)
 
 
-def mean_scores(parts: Sequence[RegionScores]) -> RegionScores:
-    """Return the scores that an ensemble gives to regions from the scores of its members."""
-    boxes = [part.boxes for part in parts if part.boxes is not None]
-    probabilities = np.mean([part.probabilities for part in parts], axis=0)
-    return RegionScores(probabilities, np.mean(boxes, axis=0) if boxes else None)
+def mean_scores(parts: Sequence[RegionScores], weights: Sequence[float]) -> RegionScores:
+    """Return the scores that an ensemble gives to regions: the means of its members' scores with these weights."""
+    probabilities = np.average([part.probabilities for part in parts], axis=0, weights=weights)
+    refined = [(part.boxes, weight) for part, weight in zip(parts, weights, strict=True) if part.boxes is not None]
+    if not refined:
+        return RegionScores(probabilities.astype(np.float32))
+    boxes, box_weights = zip(*refined, strict=True)
+    return RegionScores(
+        probabilities.astype(np.float32), np.average(boxes, axis=0, weights=box_weights).astype(np.float32)
+    )
 
 
 def build_report(members: Members, *, resamples: int) -> dict[str, Any]:

@@ -180,9 +180,9 @@ def picture_neighbours(settings: Namespace, output: OutputFile) -> None:
     classifier = open_classifier(settings)
     queries = [Path(name) for name in settings.images]
     query_features = image_features(classifier, queries)
-    own = {path.resolve() for path in queries}
+    query_paths = {path.resolve() for path in queries}
     labelled = evenly_spaced(settings.dataset.read_labels(settings.split), settings.limit)
-    others = [image for image in labelled if image.path.resolve() not in own]
+    others = [image for image in labelled if image.path.resolve() not in query_paths]
     if not others:
         raise InputError(f"split '{settings.split}': expected images besides the given ones, found none")
     features = image_features(classifier, [image.path for image in others])

@@ -36,7 +36,7 @@ class Answer:
 
     Attributes:
         size: height and width of the photo.
-        detections: of all classes, without a limit on their number.
+        detections: the detections of all classes, without a limit on their number.
         seconds: time from the reading of the photo to its detections.
     """
 

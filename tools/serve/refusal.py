@@ -21,7 +21,7 @@ class Refusal(JSONResponse):
 
     Args:
         message: the line for the user.
-        status: of HTTP.
+        status: the status code of HTTP.
         headers: further headers.
     """
 

@@ -1,10 +1,10 @@
-"""Make the first weights of a region classifier from a network of other classes, which include kinds of its own.
+"""Make the first weights of a region classifier from a network of other classes, some of which are kinds of its own.
 
 detect-start-from-classes --source imagenet.safetensors --classes coco_to_imagenet.tsv --data FOLDER \
     --dataset detection.datasets.COCO --weights start.safetensors
 
-In the last layer, each class begins with the mean of the rows of its kinds, so that what is rare in the training data
-is known from the first step. A class without kinds begins at zero, which stands for the average of all rows.
+In the last layer, each class begins with the mean of the rows of its kinds, so the network knows classes that are rare
+in the training data from the first step. A class without kinds begins at zero, which is the mean of all rows.
 `detect-train` reads the file as `--initial_weights`.
 """
 

@@ -34,7 +34,7 @@ HARD_MARGIN = -1.0001
 EASY_MARGIN = -1.2
 """A negative with a score below this is dropped after training.
 
-The gap to `HARD_MARGIN` prevents that a negative is dropped and added again and again.
+The gap to `HARD_MARGIN` keeps a negative from being dropped and added again and again.
 """
 
 RETRAIN_AFTER = 2000

@@ -66,9 +66,9 @@ def file_of_each_split(root: Path, files: Sequence[Path], kind: str) -> dict[str
         by_split.pop(UNNAMED, None)
     for split, paths in by_split.items():
         if len(paths) > 1:
-            which = ", or one for each of train, val and test" if split == UNNAMED else f" for split '{split}'"
+            expected = ", or one for each of train, val and test" if split == UNNAMED else f" for split '{split}'"
             names = joined([path.relative_to(root).as_posix() for path in paths])
-            raise InputError(f"{root}: expected the folder of one data set, with one {kind}{which}, got {names}")
+            raise InputError(f"{root}: expected the folder of one data set, with one {kind}{expected}, got {names}")
     return {split: paths[0] for split, paths in by_split.items()}
 
 

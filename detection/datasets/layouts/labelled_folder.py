@@ -87,8 +87,8 @@ class LabelledFolder(DataSet):
             f"{self.root}: {folder_layout.description}\nsplits, {completed.description}: {counts} pictures"
         )
         if self.left_out:
-            what = "boxes, pictures or files, which detect-check-dataset lists"
-            logger.warning(f"{self.root}: left out {len(self.left_out)} {what}")
+            kinds = "boxes, pictures or files, which detect-check-dataset lists"
+            logger.warning(f"{self.root}: left out {len(self.left_out)} {kinds}")
 
     def entries(self, split: str, faults: Faults) -> Iterator[Entry]:  # noqa: ARG002
         """Yield the usable images of a split, or of all splits for "all"; what was left out is not reported again."""

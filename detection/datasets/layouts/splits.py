@@ -84,7 +84,7 @@ def duplicate_remarks(splits: Splits, groups: Sequence[Sequence[Path]], root: Pa
     for group in [*groups, *([path] for path in splits_of if path not in grouped)]:
         places = [(path, name) for path in group for name in splits_of.get(path, ())]
         if len(places) > 1:
-            which = "in two splits" if len({name for _, name in places}) > 1 else f"twice in split '{places[0][1]}'"
+            position = "in two splits" if len({name for _, name in places}) > 1 else f"twice in split '{places[0][1]}'"
             files = " and ".join(f"{os.path.relpath(path, root)} ({name})" for path, name in places)
-            remarks.append(f"the same picture is {which}: {files}")
+            remarks.append(f"the same picture is {position}: {files}")
     return remarks

@@ -33,7 +33,7 @@ class Manifest:
     """The versions, settings and classes that the rows of a folder depend on, and the finished partitions.
 
     Attributes:
-        versions: of the software and of the detector, with the keys `VERSION_NAMES`.
+        versions: the versions of the software and of the detector, with the keys `VERSION_NAMES`.
         settings: the detector and the images; the rows are a function of these and of the versions.
         class_names: the names of the classes.
         partitions: the number of partitions when all are finished.

@@ -110,9 +110,9 @@ class ProposedPicture(NamedTuple):
 def find_parallelism(count: int) -> Parallelism:
     """Return how to divide the work on `count` images between the cores of this machine.
 
-    A GPU is fast enough that its batches are full anyway: one thread a core reads and proposes ahead of it. On a CPU
-    many steps are too short to be divided between cores, so each of a few threads does everything for its own images,
-    with its share of the cores.
+    With a GPU, the main thread scores one image after the other, and a thread for each core reads and proposes ahead
+    of it. On a CPU many steps are too short to be divided between cores, so each of a few threads does everything for
+    its own images, with its share of the cores.
     """
     if count < 2:
         return ONE_BY_ONE

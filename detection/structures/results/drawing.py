@@ -11,7 +11,7 @@ import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from detection.structures.arrays import FloatArray, Image, IntArray
-from detection.structures.boxes import clip_boxes
+from detection.structures.boxes import clip_boxes, intersection
 from detection.structures.results.detected_objects import DetectedObjects
 from detection.structures.results.fonts import drawable_name, load_font
 
@@ -127,19 +127,11 @@ def place_labels(boxes: IntArray, label_sizes: IntArray, size: tuple[int, int]) 
         # A label that is pushed away from the border of the image would cover the line of its box.
         pushed = np.abs(left_top - wanted) / np.maximum(label_size, 1)
         label_area = max(1, np.prod(label_size))
-        on_boxes = _intersection(places, boxes)  # [K, N]
+        on_boxes = intersection(places, boxes)  # [K, N]
         cost = PLACE_TABLE[:, 4] + pushed.sum(axis=1) + (on_boxes / label_area + on_boxes / box_areas).sum(axis=1)
-        cost += LABEL_OVERLAP_COST * _intersection(places, placed[:index]).sum(axis=1) / label_area
+        cost += LABEL_OVERLAP_COST * intersection(places, placed[:index]).sum(axis=1) / label_area
         placed[index] = places[cost.argmin()]
     return placed
-
-
-def _intersection(boxes: IntArray, others: IntArray) -> IntArray:
-    """Return the area of the intersection of every pair: [K, 4], [N, 4] -> [K, N]."""
-    left_top = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    sides = np.maximum(np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - left_top, 0)
-    area: IntArray = sides[..., 0] * sides[..., 1]
-    return area
 
 
 def _draw_frames(draw: ImageDraw.ImageDraw, boxes: IntArray, colours: list[Colour], line: int) -> None:

@@ -23,7 +23,7 @@ class MultiBoxTraining(SupervisedTraining):
         options: see `SupervisedTraining`.
         alpha: the weight of the loss of the boxes, relative to that of the confidences.
         max_boxes: the number of best boxes per image that count for the recall.
-        nms_iou_threshold: of the suppression before the recall is measured.
+        nms_iou_threshold: the IoU threshold of the suppression before the recall is measured.
 
     Raises:
         ValueError: for numbers out of range.
@@ -101,8 +101,8 @@ class MultiBoxTraining(SupervisedTraining):
             kept = select_boxes(
                 boxes[image], confidences[image], max_boxes=self.max_boxes, nms_iou_threshold=self.nms_iou_threshold
             )
-            own = images == image
-            best[own] = best_overlaps(boxes[image][kept], objects[own], ())[:, -1]
+            in_image = images == image
+            best[in_image] = best_overlaps(boxes[image][kept], objects[in_image], ())[:, -1]
         return best
 
 

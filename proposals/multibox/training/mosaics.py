@@ -52,7 +52,7 @@ class Mosaics(Dataset[Mosaic]):
         records: the pictures with their ground truth.
         layout: draws where the pictures lie.
         size: side S of the mosaics, in pixels.
-        seed: of all random numbers.
+        seed: the seed of all random numbers.
 
     Attributes:
         read: returns the pixels of a file; by default it decodes the file each time.

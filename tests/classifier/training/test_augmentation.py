@@ -150,4 +150,4 @@ def test_draws_of_a_batch_follow_each_other() -> None:
     drawn = [Augmentation().draw(generator.random((count, NUMBERS))) for count in (2, 1, 3)]
     together = Distortions.join(drawn)
     for name, values in together._asdict().items():
-        assert np.array_equal(values, np.concatenate([getattr(one, name) for one in drawn]))
+        assert np.array_equal(values, np.concatenate([getattr(draws, name) for draws in drawn]))

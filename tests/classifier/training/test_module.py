@@ -118,7 +118,7 @@ def test_frozen_layers_keep_weights_and_statistics() -> None:
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     kept = {name for name in before if name.startswith(("trunk.stem.", "trunk.blocks.3a."))}
     assert changed == before.keys() - kept
-    assert not any(one.training for one in module.eval().modules())
+    assert not any(layer.training for layer in module.eval().modules())
 
 
 @pytest.mark.parametrize("name", ["trunk.blocks.6a", "", "stem"])

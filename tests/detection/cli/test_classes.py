@@ -25,8 +25,8 @@ def test_chosen_classes(detect: Detect, photo: Path) -> None:
     (everything,) = json.loads(detect(photo, "--no-image", "--json", "-").out)
     chosen = [record for record in everything["detections"] if record["class"] in ("cat", "rocket")]
     assert 0 < len(chosen) < len(everything["detections"])
-    (some,) = json.loads(detect(photo, "--no-image", "--json", "-", "--classes", "rocket", "Cat").out)
-    assert some["detections"] == chosen
+    (record,) = json.loads(detect(photo, "--no-image", "--json", "-", "--classes", "rocket", "Cat").out)
+    assert record["detections"] == chosen
     (best,) = json.loads(detect(photo, "--no-image", "--json", "-", "--max-detections", 2, "--classes", "rocket").out)
     assert [record["class"] for record in best["detections"]] == ["rocket", "rocket"]
 

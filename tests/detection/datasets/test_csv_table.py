@@ -70,7 +70,7 @@ def test_size_is_read_from_the_image_if_it_is_not_stated(root: Path) -> None:
 def test_faulty_lines(root: Path, line: str, fault: str) -> None:
     write(root / "train.csv", f"{HEADER}b.jpg,200,100,dog,1,2,30,40\n{line}\n")
     check = CSVTable(root).read_usable("train")
-    assert [str(one) for one in check.faults] == [f"{root / 'train.csv'}:3: {fault.format(root=root)}"]
+    assert [str(found) for found in check.faults] == [f"{root / 'train.csv'}:3: {fault.format(root=root)}"]
     assert check.entries[0].record.image_id == "b.jpg"
 
 

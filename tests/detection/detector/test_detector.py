@@ -173,18 +173,18 @@ def test_no_proposals() -> None:
 def test_several_images_equal_one_by_one() -> None:
     images = [IMAGE, IMAGE[:, ::-1].copy(), np.full((20, 5, 3), 200, np.uint8), IMAGE]
     boxes = [THREE, THREE[1:], [(0, 0, 5, 20), (0, 10, 5, 20)], []]
-    proposals = [Proposals(as_boxes(of_image), np.ones(len(of_image), np.float32)) for of_image in boxes]
+    proposals = [Proposals(as_boxes(image_boxes), np.ones(len(image_boxes), np.float32)) for image_boxes in boxes]
     classify = ColourClassifier()
     detector = Detector(Proposer([]), classify, score_threshold=0.25, nms_iou_threshold=0.5, max_detections=3)
     together = detector.score(images, proposals)
     assert classify.calls == [4]  # the classifier sees all of them at once
     alone = [detector.score([image], [known])[0] for image, known in zip(images, proposals, strict=True)]
     by_call = [
-        Detector(Proposer(of_image), classify, score_threshold=0.25, nms_iou_threshold=0.5, max_detections=3)(image)
-        for image, of_image in zip(images, boxes, strict=True)
+        Detector(Proposer(image_boxes), classify, score_threshold=0.25, nms_iou_threshold=0.5, max_detections=3)(image)
+        for image, image_boxes in zip(images, boxes, strict=True)
     ]
-    assert [one.to_dict() for one in together] == [one.to_dict() for one in alone]
-    assert [one.to_dict() for one in together] == [one.to_dict() for one in by_call]
+    assert [detections.to_dict() for detections in together] == [detections.to_dict() for detections in alone]
+    assert [detections.to_dict() for detections in together] == [detections.to_dict() for detections in by_call]
     # All four of the first image but for the limit. The mirror image is green at the left: 4-12 half of each, 8-16 red.
     # Of the even third image 200 / 255, twice; the lower half overlaps the whole by exactly 0.5.
     assert summary(together[0]) == [("red", 1, 0), ("green", 1, 8), ("red", 0.5, 4)]

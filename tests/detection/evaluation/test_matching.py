@@ -233,7 +233,7 @@ def test_ground_truth_is_checked() -> None:
     assert empty.boxes.shape == (0, 4)
     with pytest.raises(ValueError, match=r"image a: boxes must have x1 <= x2 and y1 <= y2"):
         image(np.array([[9, 0, 3, 5]], np.float32), [0])
-    with pytest.raises(ValueError, match=r"image a: labels must have shape \[1\], one a box, got \[2\]"):
+    with pytest.raises(ValueError, match=r"image a: labels must have shape \[1\], one for each box, got \[2\]"):
         image(as_boxes([(0, 0, 1, 1)]), [0, 1])
     with pytest.raises(ValueError, match="image a: labels must be 0 or more, got -1"):
         image(as_boxes([(0, 0, 1, 1)]), [-1])

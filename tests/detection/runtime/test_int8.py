@@ -178,11 +178,11 @@ def test_large_activations_are_cut_off() -> None:
 
 @needs_int8
 def test_a_layer_is_folded_and_quantised() -> None:
-    one = layer()
+    convolution = layer()
     inputs, scale = random_bytes(4, 8, 9, 9), 0.03
-    expected = one(inputs.float() * scale)
-    output_scale = activation_scale(one)
-    found = quantised(one, input_scale=scale, output_scale=output_scale)(inputs).float() * output_scale
+    expected = convolution(inputs.float() * scale)
+    output_scale = activation_scale(convolution)
+    found = quantised(convolution, input_scale=scale, output_scale=output_scale)(inputs).float() * output_scale
     assert expected.max() > 1
     assert (found - expected.clamp(max=255 * output_scale)).abs().mean() < 0.01 * expected.mean()
 
@@ -198,11 +198,11 @@ def test_images_as_bytes_by_hand() -> None:
 
 @needs_int8
 def test_first_convolution() -> None:
-    one = layer(3, 8, 7, stride=2)
+    convolution = layer(3, 8, 7, stride=2)
     generator = torch.Generator().manual_seed(1)
     images, scale = torch.rand(2, 3, 32, 33, generator=generator) * 5 - 2, 0.01
-    expected = one(images) / scale
-    found = quantised_first(one, low=-2, high=3, output_scale=scale)(images)
+    expected = convolution(images) / scale
+    found = quantised_first(convolution, low=-2, high=3, output_scale=scale)(images)
     assert found.dtype == torch.uint8
     assert (expected > 255).any()
     difference = (found - expected.clamp(max=255)).abs()
@@ -211,15 +211,15 @@ def test_first_convolution() -> None:
 
 
 def test_activation_scale_by_hand() -> None:
-    one = layer(out_channels=2)
-    one[1].weight, one[1].bias = nn.Parameter(torch.tensor([2.0, -3.0])), nn.Parameter(torch.tensor([1.0, -1.0]))
+    parts = layer(out_channels=2)
+    parts[1].weight, parts[1].bias = nn.Parameter(torch.tensor([2.0, -3.0])), nn.Parameter(torch.tensor([1.0, -1.0]))
     # Five deviations above the mean are 1 + 5 * 2 = 11 and -1 + 5 * 3 = 14.
-    assert activation_scale(one) == pytest.approx(14 / 255)
-    one[1].bias = nn.Parameter(torch.tensor([-20.0, -20.0]))
-    assert activation_scale(one) > 0  # of zeros only
-    for other in (nn.Sequential(one[0], one[2]), nn.Sequential(one[0], nn.Identity(), one[2]), one[:2]):
+    assert activation_scale(parts) == pytest.approx(14 / 255)
+    parts[1].bias = nn.Parameter(torch.tensor([-20.0, -20.0]))
+    assert activation_scale(parts) > 0  # of zeros only
+    for kept in ([parts[0], parts[2]], [parts[0], nn.Identity(), parts[2]], parts[:2]):
         with pytest.raises(ValueError, match="expected a convolution, batch normalisation and ReLU"):
-            activation_scale(other)
+            activation_scale(nn.Sequential(*kept))
 
 
 @pytest.mark.parametrize("channels", [3, vector_length()])

@@ -34,8 +34,8 @@ def test_sources_become_bytes(dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        ([0], r"sources must have shape \[2\], one a box, got \[1\]"),
-        ([[0, 1]], r"sources must have shape \[2\], one a box, got \[1, 2\]"),
+        ([0], r"sources must have shape \[2\], one for each box, got \[1\]"),
+        ([[0, 1]], r"sources must have shape \[2\], one for each box, got \[1, 2\]"),
         ([0, 255], "sources must be whole numbers in 0-254, got int64 from 0 to 255"),
         ([-1, 0], "sources must be whole numbers in 0-254, got int64 from -1 to 0"),
         ([0.0, 1.0], "sources must be whole numbers in 0-254, got float64"),
@@ -56,10 +56,10 @@ def test_no_proposals() -> None:
 @pytest.mark.parametrize(
     ("boxes", "scores", "message"),
     [
-        ([(0, 0, 1, 1)] * 2, np.zeros(3), r"scores must have shape \[2\], one a box, got \[3\]"),
-        ([(0, 0, 1, 1)] * 2, np.zeros((2, 1)), r"scores must have shape \[2\], one a box, got \[2, 1\]"),
-        ([(0, 0, 1, 1)], np.zeros(()), r"scores must have shape \[1\], one a box, got \[\]"),
-        ([], np.zeros(1), r"scores must have shape \[0\], one a box, got \[1\]"),
+        ([(0, 0, 1, 1)] * 2, np.zeros(3), r"scores must have shape \[2\], one for each box, got \[3\]"),
+        ([(0, 0, 1, 1)] * 2, np.zeros((2, 1)), r"scores must have shape \[2\], one for each box, got \[2, 1\]"),
+        ([(0, 0, 1, 1)], np.zeros(()), r"scores must have shape \[1\], one for each box, got \[\]"),
+        ([], np.zeros(1), r"scores must have shape \[0\], one for each box, got \[1\]"),
         ([(0, 0, 1)], np.zeros(1), r"boxes must have shape \[N, 4\], got \[1, 3\]"),
         ([(2, 0, 1, 1)], np.zeros(1), r"boxes must have x1 <= x2 and y1 <= y2"),
         ([(0, 0, 1, np.inf)], np.zeros(1), "boxes must be finite"),

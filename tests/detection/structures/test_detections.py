@@ -41,12 +41,12 @@ def build(**changes: Any) -> Detections:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": [0.5]}, r"scores must have shape \[2\], one a box, got \[1\]"),
-        ({"scores": [[0.5], [0.5]]}, r"scores must have shape \[2\], one a box, got \[2, 1\]"),
-        ({"scores": 0.5}, r"scores must have shape \[2\], one a box, got \[\]"),
-        ({"labels": [0, 1, 2]}, r"labels must have shape \[2\], one a box, got \[3\]"),
-        ({"labels": [[0, 1]]}, r"labels must have shape \[2\], one a box, got \[1, 2\]"),
-        ({"boxes": []}, r"scores must have shape \[0\], one a box, got \[2\]"),
+        ({"scores": [0.5]}, r"scores must have shape \[2\], one for each box, got \[1\]"),
+        ({"scores": [[0.5], [0.5]]}, r"scores must have shape \[2\], one for each box, got \[2, 1\]"),
+        ({"scores": 0.5}, r"scores must have shape \[2\], one for each box, got \[\]"),
+        ({"labels": [0, 1, 2]}, r"labels must have shape \[2\], one for each box, got \[3\]"),
+        ({"labels": [[0, 1]]}, r"labels must have shape \[2\], one for each box, got \[1, 2\]"),
+        ({"boxes": []}, r"scores must have shape \[0\], one for each box, got \[2\]"),
         ({"boxes": [0, 0, 1, 1]}, r"boxes must have shape \[N, 4\], got \[4\]"),
         ({"boxes": [(0, 0, 1, 1), (3, 0, 2, 1)]}, r"boxes must have x1 <= x2 and y1 <= y2"),
         ({"boxes": [(0, 0, 1, 1), (0, 0, np.nan, 1)]}, "boxes must be finite"),

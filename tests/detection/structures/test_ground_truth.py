@@ -27,13 +27,13 @@ def test_ignored_objects_are_kept_through_replace() -> None:
     truth = ground_truth(np.array([True, False]))
     assert replace(truth, image_id="b").ignored.tolist() == [True, False]
     # The default belongs to each record: another number of objects does not inherit it.
-    with pytest.raises(ValueError, match=r"image a: ignored must have shape \[1\], one a box, got \[2\]"):
+    with pytest.raises(ValueError, match=r"image a: ignored must have shape \[1\], one for each box, got \[2\]"):
         replace(truth, boxes=BOXES[:1], labels=np.array([0]))
 
 
 @pytest.mark.parametrize("ignored", [np.zeros(0, np.bool_), np.zeros(3, np.bool_), np.zeros((2, 1), np.bool_)])
 def test_ignored_of_another_shape(ignored: BoolArray) -> None:
-    with pytest.raises(ValueError, match=r"^ground truth of image a: ignored must have shape \[2\], one a box, got"):
+    with pytest.raises(ValueError, match=r"^ground truth of image a: ignored must have shape \[2\], one for each"):
         ground_truth(ignored)
 
 

@@ -28,7 +28,7 @@ class Niceness:
 def test_loaders_give_way_to_a_network_on_the_same_cores(device: str) -> None:
     samples: Any = Niceness()
     data = TrainingData(
-        samples, samples, batch_size=4, workers=1, training_collation=list, collation=list, filler=lambda one: one
+        samples, samples, batch_size=4, workers=1, training_collation=list, collation=list, filler=lambda sample: sample
     )
     trainer: Any = SimpleNamespace(
         global_step=0,

@@ -141,8 +141,10 @@ def run_with_kills(options: Sequence[str], folder: Path, cluster: TwoNodes | Non
 
 def same_files(first: Path, second: Path) -> bool:
     """Return True if two folders have files of the same names and bytes."""
-    one, other = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (first, second))
-    return one == other
+    first_files, second_files = (
+        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (first, second)
+    )
+    return first_files == second_files
 
 
 def main() -> int:

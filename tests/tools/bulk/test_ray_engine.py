@@ -50,10 +50,10 @@ def test_workers_make_the_rows_of_the_local_engine(
     local = list(detect_locally(plan, [0, 2], choice.load()))
     remote = rows_of_workers(plan, [0, 2], WorkerSetup(choice, choice.versions, COLUMNS))
     assert [row[:2] for row in remote] == [(0, place) for place in range(6)] + [(2, place) for place in range(3)]
-    for (_, _, one), (_, _, other) in zip(local, remote, strict=True):
-        assert (one.key, one.size, one.error) == (other.key, other.size, other.error)
+    for (_, _, local_row), (_, _, remote_row) in zip(local, remote, strict=True):
+        assert (local_row.key, local_row.size, local_row.error) == (remote_row.key, remote_row.size, remote_row.error)
         for name in ("boxes", "scores", "labels"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+            np.testing.assert_array_equal(getattr(local_row, name), getattr(remote_row, name))
 
 
 @pytest.mark.parametrize("name", ["inception_rcnn", "torch", "detector"])

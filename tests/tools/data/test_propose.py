@@ -98,10 +98,10 @@ def test_few_images_first(search_options: list[str], filled: Path, tmp_path: Pat
     assert fill(search_options, path, "--limit", "3") == 0
     assert len(ProposalCache(path)) == 3
     assert fill(search_options, path) == 0
-    some, all_of_them = ProposalCache(path), ProposalCache(filled)
-    assert len(some) == 12
+    partial, all_of_them = ProposalCache(path), ProposalCache(filled)
+    assert len(partial) == 12
     records = TinyImageNet(search_options[-1]).read("val")
-    assert all((some[item.image_id].boxes == all_of_them[item.image_id].boxes).all() for item in records)
+    assert all((partial[item.image_id].boxes == all_of_them[item.image_id].boxes).all() for item in records)
 
 
 def test_broken_pictures_are_left_out(

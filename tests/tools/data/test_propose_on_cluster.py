@@ -42,7 +42,7 @@ def ray_options(search_options: list[str], monkeypatch: pytest.MonkeyPatch) -> l
     """Options of a run on workers in this process, each of whose tasks has five images."""
     monkeypatch.setattr(propose, "require_ray", lambda: None)
     monkeypatch.setattr(propose, "propose_on_cluster", propose_here)
-    monkeypatch.setattr(propose_on_cluster, "IMAGES_A_TASK", 5)
+    monkeypatch.setattr(propose_on_cluster, "IMAGES_PER_TASK", 5)
     return [*search_options, "--engine", "ray"]
 
 

@@ -83,5 +83,5 @@ def test_growth_and_open_files_are_seen() -> None:
 
 def test_pictures_are_always_the_same() -> None:
     first, second = (list(endurance.pictures(6)) for _ in range(2))
-    assert all((one == other).all() for one, other in zip(first, second, strict=True))
+    assert all((picture == same_picture).all() for picture, same_picture in zip(first, second, strict=True))
     assert {image.shape[:2] for image in first} == set(endurance.SIZES)

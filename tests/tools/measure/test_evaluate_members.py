@@ -56,6 +56,16 @@ def test_figures_are_those_of_evaluation(
         assert f"{figure['mAP']:.4f}" in printed
 
 
+def test_members_have_the_weights_of_the_ensemble(ensemble_options: list[str], tmp_path: Path) -> None:
+    weights = ["--detector.classify.init_args.member_weights", "[1, 9]"]
+    report = measured(ensemble_options, tmp_path / "a.json", *weights)
+    expected = evaluated([*ensemble_options, *weights], tmp_path / "b.json", members_of(ensemble_options))
+    assert report["members"][1]["together"]["mAP"] == pytest.approx(expected["mAP"], abs=1e-6)
+    equal = measured(ensemble_options, tmp_path / "c.json")
+    assert report["members"][1]["together"] != equal["members"][1]["together"]
+    assert report["members"][1]["alone"] == equal["members"][1]["alone"]
+
+
 def test_gain_over_the_mean_member(ensemble_options: list[str], tmp_path: Path) -> None:
     first, second = members_of(ensemble_options)
     more = ["--detector.classify.init_args.members", json.dumps([first, second, first])]

@@ -140,6 +140,6 @@ def format_growth(factor: str, rows: Growth) -> str:
     for row in rows:
         table.append([row["label"]])
         for stage in stages:
-            median, first = (statistics.median(each["seconds"][stage]) for each in (row, rows[0]))
+            median, first = (statistics.median(measured["seconds"][stage]) for measured in (row, rows[0]))
             table[-1] += [f"{median:.3f}s", f"{median / first:.1f}x"]
     return format_table(table)

@@ -54,4 +54,4 @@ def format_row(name: str, seconds: Sequence[float], *, milliseconds: bool = Fals
     """Return a row of a table with the median, the minimum and the maximum of some times."""
     factor, unit = (1e3, "ms") if milliseconds else (1, "s")
     times = (statistics.median(seconds), min(seconds), max(seconds))
-    return f"  {name:12} " + " ".join(f"{f'{factor * each:.3f}{unit}':>10}" for each in times)
+    return f"  {name:12} " + " ".join(f"{f'{factor * duration:.3f}{unit}':>10}" for duration in times)

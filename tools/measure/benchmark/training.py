@@ -119,9 +119,9 @@ def time_bare_loop(trainer: Trainer, module: Any, settings: Namespace, *, region
 def format_rounds(rounds: list[Round]) -> str:
     """Return a table with a row each for the run, the bare loop, and their ratio."""
     rows = {
-        "run": ("8.1f", [each.run for each in rounds]),
-        "bare": ("8.1f", [each.bare for each in rounds]),
-        "run / bare": ("8.1%", [each.run / each.bare for each in rounds]),
+        "run": ("8.1f", [timed.run for timed in rounds]),
+        "bare": ("8.1f", [timed.bare for timed in rounds]),
+        "run / bare": ("8.1%", [timed.run / timed.bare for timed in rounds]),
     }
     lines = [f"{len(rounds)} rounds, samples per second median      min      max"]
     for name, (form, values) in rows.items():

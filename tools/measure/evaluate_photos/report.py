@@ -88,10 +88,10 @@ def format_report(report: PhotosReport) -> str:
     total = [["", "photos", "right", "share", f"{CONFIDENCE:.0%} interval", "placed", "shown", "nothing shown"]]
     titles = {EVERY: "{} object", COVERED: "{} object, of a category all of whose kinds are classes"}
     for question, answers in report.questions.items():
-        for which, chosen in ((EVERY, answers), (COVERED, report.covered(answers))):
+        for row_kind, chosen in ((EVERY, answers), (COVERED, report.covered(answers))):
             count = report.count(chosen)
             figures = [count.photos, count.right, *_share(count), count.placed, count.shown, report.silent(chosen)]
-            total.append([titles[which].format(question), *map(str, figures)])
+            total.append([titles[row_kind].format(question), *map(str, figures)])
     counts = {question: report.by_category(answers) for question, answers in report.questions.items()}
     columns = list(Count._fields)
     table = [["category", "covered", "largest:", *columns, "any:", *columns]]
@@ -125,8 +125,8 @@ def as_json(report: PhotosReport) -> dict[str, Any]:
         by_category = report.by_category(answers).items()
         questions[question] = {
             **{
-                which: _figures(report.count(chosen)) | {"nothing_shown": report.silent(chosen)}
-                for which, chosen in ((EVERY, answers), (COVERED, report.covered(answers)))
+                row_kind: _figures(report.count(chosen)) | {"nothing_shown": report.silent(chosen)}
+                for row_kind, chosen in ((EVERY, answers), (COVERED, report.covered(answers)))
             },
             "categories": {report.categories[category]: _figures(count) for category, count in by_category},
             "photos": [_photo(report, answer) for answer in answers],

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image
-from PIL import ImageDraw, ImageFont, ImageOps
+from PIL import ImageDraw, ImageFont
 
 from detection.image import read_image
 from detection.structures.arrays import Image
-from detection.structures.detections import Detections
-from detection.structures.results.drawing import Colour, draw_detections
+from detection.structures.results.drawing import Colour
 from tools.command.output_file import OutputFile
-from tools.command.picture_file import save_picture
+from tools.command.picture_file import draw_fitted, save_picture
 from tools.measure.evaluate_photos.answers import Answer
 from tools.measure.evaluate_photos.report import PhotosReport, name_detections
 
@@ -80,19 +79,12 @@ def draw_sheet(report: PhotosReport, right: Sequence[Answer], wrong: Sequence[An
         _write(canvas, (left, MARGIN), heading, colour)
         for row, answer in enumerate(answers):
             corner = (left, top + row * STEP[1])
-            picture = PIL.Image.fromarray(draw_answer(read_image(answer.record.path), answer.best))
+            picture = PIL.Image.fromarray(draw_fitted(read_image(answer.record.path), answer.best, CELL))
             canvas.paste(picture, corner)
             below = corner[1] + picture.height + MARGIN // 4
             _write(canvas, (left, below), f"annotated: {report.names(answer)}", INK)
             _write(canvas, (left, below + LINE), f"found: {name_detections(answer)}", colour)
     return np.array(canvas)
-
-
-def draw_answer(image: Image, best: Detections) -> Image:
-    """Fit a photo into `CELL`, then draw its detections, so that all photos have text of the same size."""
-    fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), CELL))
-    scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
-    return draw_detections(fitted, Detections(best.boxes * scale, best.scores, best.labels, best.class_names))
 
 
 def _write(canvas: PIL.Image.Image, corner: tuple[int, int], text: str, colour: Colour) -> None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
-from PIL import ImageOps
 
 from detection.detector import Detector
 from detection.errors import InputError
@@ -17,10 +16,8 @@ from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.image import read_image
 from detection.runtime.atomic_write import write_atomically
-from detection.structures.detections import Detections
-from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
-from tools.command.picture_file import save_figure, save_picture
+from tools.command.picture_file import draw_fitted, save_figure, save_picture
 from tools.report.json_values import write_json
 from tools.report.page import write_page
 from tools.report.report_text import format_report
@@ -106,12 +103,8 @@ def draw_sheet(result: SplitResult) -> PIL.Image.Image:
     canvas = PIL.Image.new("RGB", (COLUMNS * CELL[0], -(-len(chosen) // COLUMNS) * CELL[1]), "white")
     for place, (entry, scored) in enumerate(chosen):
         detections = result.detector.suppress(scored.boxes, scored.scores, scored.size)
-        image = read_image(entry.record.path)
-        fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), CELL))
-        scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
-        shown = Detections(detections.boxes * scale, detections.scores, detections.labels, detections.class_names)
+        drawn = PIL.Image.fromarray(draw_fitted(read_image(entry.record.path), detections, CELL))
         row, column = divmod(place, COLUMNS)
-        drawn = PIL.Image.fromarray(draw_detections(fitted, shown))
         margin = ((CELL[0] - drawn.width) // 2, (CELL[1] - drawn.height) // 2)
         canvas.paste(drawn, (column * CELL[0] + margin[0], row * CELL[1] + margin[1]))
     return canvas

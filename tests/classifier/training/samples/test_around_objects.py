@@ -168,7 +168,8 @@ def test_images_of_a_batch_are_drawn_as_if_alone() -> None:
     ignored = [BOXES[:1], BOXES[1:3], as_boxes([]), as_boxes([])]
     sizes = np.array([(40, 120), (200, 150), (40, 300), (50, 120)])
     proposals = [PROPOSALS, PROPOSALS[:3], as_boxes([]), np.repeat(PROPOSALS, 5, axis=0)]
-    lists, left_out = ObjectLists(images, labels), ObjectLists(ignored, [np.zeros(len(one), int) for one in ignored])
+    lists = ObjectLists(images, labels)
+    left_out = ObjectLists(ignored, [np.zeros(len(boxes), int) for boxes in ignored])
 
     def draw(rows: list[int]) -> tuple[SampledBoxes, SampledBoxes]:
         numbers = RowNumbers([SampleKey(0, 7 + row, row) for row in rows], per_sample=30, seed=1)
@@ -185,7 +186,7 @@ def test_images_of_a_batch_are_drawn_as_if_alone() -> None:
     together, alone = draw([0, 1, 2, 3]), [draw([row]) for row in range(4)]
     for kind in (0, 1):
         for field in range(3):
-            expected = np.concatenate([one[kind][field] for one in alone])
+            expected = np.concatenate([drawn[kind][field] for drawn in alone])
             assert np.array_equal(together[kind][field], expected)
     assert set(together[0].labels.tolist()) == {0, 1, 5, 8}
 

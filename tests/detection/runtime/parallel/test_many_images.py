@@ -76,11 +76,11 @@ def numbered_files(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("parallelism", WAYS)
 def test_results_come_in_order(parallelism: Parallelism, pictures: list[Picture]) -> None:
     found = list(detect_in_images(pictures, Detector(whole, Number(), score_threshold=0), parallelism))
-    assert [one.detections.scores.tolist() for one in found] == [
+    assert [result.detections.scores.tolist() for result in found] == [
         pytest.approx([number / 10]) for number in range(COUNT)
     ]
-    assert [one.name for one in found] == [one.name for one in pictures]
-    assert all(one.error is None and one.image.shape == (8, 8, 3) and one.seconds > 0 for one in found)
+    assert [result.name for result in found] == [picture.name for picture in pictures]
+    assert all(result.error is None and result.image.shape == (8, 8, 3) and result.seconds > 0 for result in found)
 
 
 @pytest.mark.parametrize("parallelism", WAYS)
@@ -89,7 +89,7 @@ def test_what_is_wrong_with_an_image_stands_in_its_place(
 ) -> None:
     paths[2].write_text("no picture")
     found = list(detect_in_images(pictures, Detector(whole, Number()), parallelism))
-    assert [one.error is not None for one in found] == [False, False, True, False, False, False]
+    assert [result.error is not None for result in found] == [False, False, True, False, False, False]
     assert str(paths[2]) in str(found[2].error)
     with pytest.raises(InputError, match="a file that is not"):
         _ = found[2].detections
@@ -129,7 +129,7 @@ def test_an_image_that_cannot_be_scored_stops_no_other(
 
     monkeypatch.setattr(detector, "score", short_of_memory)
     found = list(detect_in_images(pictures, detector, parallelism))
-    assert [one.error is not None for one in found] == [False] * 4 + [True, False]
+    assert [result.error is not None for result in found] == [False] * 4 + [True, False]
 
 
 def test_each_image_at_once_has_its_share_of_the_cores(pictures: list[Picture]) -> None:

@@ -29,7 +29,9 @@ def coco_ground_truth(tmp_path: Path) -> Path:
     annotations = [box_record(11, 1, 0), box_record(11, 5, 100), box_record(12, 1, 50)]
     content = {
         "images": [{"id": number, "width": 200, "height": 100} for number in (11, 12)],
-        "annotations": [{"id": row, "area": 1600, "iscrowd": 0, **one} for row, one in enumerate(annotations)],
+        "annotations": [
+            {"id": row, "area": 1600, "iscrowd": 0, **annotation} for row, annotation in enumerate(annotations)
+        ],
         "categories": [{"id": 1, "name": "cat"}, {"id": 5, "name": "dog"}, {"id": 9, "name": "owl"}],
     }
     path = tmp_path / "truth.json"

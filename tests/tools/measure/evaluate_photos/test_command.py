@@ -72,9 +72,9 @@ def write_photos(root: Path) -> None:
         pixels[0, 0] = number
         PIL.Image.fromarray(pixels).save(root / "images" / f"{number}.png")
         crowd = [(DOG, (0, 0, 100, 100), 1)] if number == 4 else []
-        for category, (x1, y1, x2, y2), flag in [*((*one, 0) for one in objects), *crowd]:
-            one = {"image_id": number, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": flag}
-            annotations.append(one | {"id": len(annotations) + 1})
+        for category, (x1, y1, x2, y2), flag in [*((*annotated, 0) for annotated in objects), *crowd]:
+            item = {"image_id": number, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": flag}
+            annotations.append(item | {"id": len(annotations) + 1})
     images = [{"id": number, "file_name": f"{number}.png", "width": 100, "height": 100} for number in range(6)]
     categories = [{"id": number, "name": name} for number, name in CATEGORIES.items()]
     content = {"images": images, "annotations": annotations, "categories": categories}
@@ -119,7 +119,7 @@ def test_figures(run: Run, tmp_path: Path) -> None:
     assert largest["all"]["interval"] == pytest.approx([0.37553, 0.96378], abs=1e-5)
     assert counts(largest["covered"]) == (2, 2, 1, 2)  # the pizzas
     assert (largest["all"]["nothing_shown"], largest["covered"]["nothing_shown"]) == (1, 0)  # the cat
-    assert {name: counts(one) for name, one in largest["categories"].items()} == {
+    assert {name: counts(figures) for name, figures in largest["categories"].items()} == {
         "cat": (1, 1, 0, 0),
         "dog": (2, 1, 1, 1),
         "pizza": (2, 2, 1, 2),
@@ -130,7 +130,7 @@ def test_figures(run: Run, tmp_path: Path) -> None:
     assert (report["best"], report["shown_from"]) == (3, 0.15)
     assert [photo["image_id"] for photo in largest["photos"]] == ["0", "1", "2", "3", "5"]
     assert [photo["categories"] for photo in anything["photos"]] == [["dog"], ["dog", "cat"], ["cat"], ["pizza"]]
-    assert [one["class"] for one in anything["photos"][1]["detections"]] == ["pizza", "goose", "lemon"]
+    assert [detection["class"] for detection in anything["photos"][1]["detections"]] == ["pizza", "goose", "lemon"]
 
 
 @pytest.mark.parametrize(("best", "largest", "anything"), [(1, 3, 2), (2, 4, 3), (4, 4, 4), (500, 4, 4)])

@@ -16,9 +16,10 @@ from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
+from tools.command.picture_file import draw_fitted
 from tools.measure.evaluate_photos.answers import Answer, Outcome
 from tools.measure.evaluate_photos.report import PhotosReport
-from tools.measure.evaluate_photos.sheet import CELL, choose, draw_answer, draw_sheet, write_sheet
+from tools.measure.evaluate_photos.sheet import CELL, choose, draw_sheet, write_sheet
 
 CAT, DOG = range(2)
 
@@ -37,7 +38,7 @@ def report_of(*answers: Answer) -> PhotosReport:
 
 
 def names(answers: list[Answer]) -> list[str]:
-    return [one.record.image_id for one in answers]
+    return [answer.record.image_id for answer in answers]
 
 
 def test_the_surest_come_first_and_categories_take_turns() -> None:
@@ -48,7 +49,7 @@ def test_the_surest_come_first_and_categories_take_turns() -> None:
     in_turn = ["0 0.9", "1 0.25", "0 0.75", "0 0.5"]
     assert names(chosen[0]) == in_turn
     assert names(chosen[1]) == [*in_turn[:3], "1 0", "0 0.5"]
-    assert [names(one) for one in choose([*right, *wrong], 2)] == [in_turn[:2]] * 2
+    assert [names(chosen) for chosen in choose([*right, *wrong], 2)] == [in_turn[:2]] * 2
 
 
 def test_right_at_its_place_comes_before_surer_ones() -> None:
@@ -58,7 +59,7 @@ def test_right_at_its_place_comes_before_surer_ones() -> None:
 
 @pytest.mark.parametrize(("size", "fitted"), [((90, 120), (450, 600)), ((10, 5), (450, 225)), ((4, 600), (4, 600))])
 def test_photos_fit_their_cells(size: tuple[int, int], fitted: tuple[int, int]) -> None:
-    assert draw_answer(np.zeros((*size, 3), np.uint8), answered(CAT, 0, right=False).best).shape == (*fitted, 3)
+    assert draw_fitted(np.zeros((*size, 3), np.uint8), answered(CAT, 0, right=False).best, CELL).shape == (*fitted, 3)
 
 
 def test_boxes_grow_with_the_photo(photo_pixels: Image) -> None:
@@ -66,14 +67,14 @@ def test_boxes_grow_with_the_photo(photo_pixels: Image) -> None:
     best = Detections(as_boxes([[40, 20, 80, 60]]), np.array([0.5], np.float32), np.array([0], np.int64), ("a",))
     larger = np.array(PIL.Image.fromarray(photo_pixels).resize(CELL, PIL.Image.Resampling.BICUBIC))
     expected = draw_detections(larger, Detections(best.boxes * 3.75, best.scores, best.labels, ("a",)))
-    assert (draw_answer(photo_pixels, best) == expected).all()
+    assert (draw_fitted(photo_pixels, best, CELL) == expected).all()
 
 
 def test_long_text_stays_in_its_column(photo: Path) -> None:
     record = GroundTruth("1", photo, as_boxes([[0, 0, 9, 9]]), np.array([0], np.int64))
     best = Detections(as_boxes([[0, 0, 1, 1]]), np.array([0.5], np.float32), np.array([0], np.int64), ("long " * 99,))
-    one = Answer(record, best, (Outcome(0, True, True, 0.5),))
-    sheet = draw_sheet(report_of(one), [one], [])
+    found = Answer(record, best, (Outcome(0, True, True, 0.5),))
+    sheet = draw_sheet(report_of(found), [found], [])
     below = sheet[-50:]
     middle = sheet.shape[1] // 2
     assert (below[:, :middle] < 255).any()
@@ -81,13 +82,13 @@ def test_long_text_stays_in_its_column(photo: Path) -> None:
 
 
 def test_missing_photo_is_named(tmp_path: Path) -> None:
-    one = answered(CAT, 0.5, right=True, path=str(tmp_path / "gone.png"))
+    found = answered(CAT, 0.5, right=True, path=str(tmp_path / "gone.png"))
     with pytest.raises(InputError, match=r"gone\.png: expected a readable image"):
-        write_sheet(OutputFile(tmp_path / "sheet.png", "test"), report_of(one), rows=1)
+        write_sheet(OutputFile(tmp_path / "sheet.png", "test"), report_of(found), rows=1)
 
 
 def test_sheet_that_cannot_be_written(tmp_path: Path, photo_pixels: Image) -> None:
     PIL.Image.fromarray(photo_pixels).save(tmp_path / "photo.png")
-    one = answered(CAT, 0.5, right=True, path=str(tmp_path / "photo.png"))
+    found = answered(CAT, 0.5, right=True, path=str(tmp_path / "photo.png"))
     with pytest.raises(InputError, match=r"sheet\.png: expected a place to write to"):
-        write_sheet(OutputFile(tmp_path / "photo.png" / "sheet.png", "test"), report_of(one), rows=1)
+        write_sheet(OutputFile(tmp_path / "photo.png" / "sheet.png", "test"), report_of(found), rows=1)

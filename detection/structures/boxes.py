@@ -18,8 +18,8 @@ NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
 
 NEAR_IOU = 0.4
-"""The IoU from which on two boxes may show the same object, for `promise` (our choice). On 150 photographs, with 0.3 a
-tenth more boxes are scored without a gain, and with 0.5 objects are lost."""
+"""The IoU from which on two boxes may show the same object, for `promise` (our choice). With a lower one more boxes are
+scored without a gain, and with a higher one objects are lost."""
 
 NMS_ROWS = 64
 """The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's

@@ -262,7 +262,7 @@ def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_ima
         (
             "section8_photographs.yaml",
             "everyday.safetensors",
-            ["single model", "+ cascade", "+ the best 500 proposals"],
+            ["single model", "+ cascade", "+ the best 500 proposals", "+ from coarse to fine"],
         ),
     ],
 )

@@ -174,6 +174,8 @@ def test_is_measured_without_further_options(
     assert f"mAP (voc): {figures['val']['mAP']:.4f}" in capsys.readouterr().out
     assert evaluate([str(shapes), "--config", str(detector), "--split", "all"]) == 0
     assert "10 images, 20 objects" in capsys.readouterr().out
+    assert evaluate([str(shapes), "--config", str(detector), "--split", "all", "--limit", "3"]) == 0
+    assert "3 images, 6 objects" in capsys.readouterr().out
 
 
 def test_measuring_needs_the_folder_of_a_detector(

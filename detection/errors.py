@@ -1,5 +1,6 @@
 """The errors that commands report to the user in one line, without a traceback."""
 
+import re
 import unicodedata
 
 LONGEST_LINE = 1000
@@ -30,6 +31,15 @@ class InputError(Exception):
 
 class DeviceError(InputError):
     """A GPU stopped responding during the run, so that all later work on it would fail as well."""
+
+
+def unknown_module(message: str) -> str:
+    """Return in plain words that Python does not find the module of a class, or "" for other messages."""
+    found = re.search(r"class_path '((\w+)[\w.]*)': No module named '(\2[\w.]*)'", message)
+    if found is None:
+        return ""
+    advice = "if it lies in the current folder, write PYTHONPATH=. before the command"
+    return f"{found[1]}: Python does not find the module {found[3]}; {advice}"
 
 
 def is_killed_loader(error: RuntimeError) -> bool:

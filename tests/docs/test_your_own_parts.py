@@ -109,6 +109,16 @@ def test_file_format(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (folder / "results.json").is_file()
 
 
+def test_scripts_run_one_after_the_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "detections.tsv").unlink()
+    scripts = [words[1] for words in shell_commands(PAGE) if words[0] == "python"]
+    assert scripts == ["write_my_format.py", "score_my_format.py", "measure.py"]
+    for script in scripts[:2]:
+        runpy.run_path(script)
+    assert len((folder / "detections.tsv").read_text(encoding="utf-8").splitlines()) >= 3
+    assert "mAP: 1.000" in capsys.readouterr().out
+
+
 def test_metric(capsys: pytest.CaptureFixture[str]) -> None:
     results = runpy.run_path("measure.py")
     printed = capsys.readouterr().out

@@ -6,11 +6,13 @@ such as `detect-evaluate run`.
 
 from __future__ import annotations
 
+import ast
 import functools
-import importlib
+import importlib.util
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from detection.runtime.command_end import drop_output, end_of_command, raising_stopped
@@ -62,8 +64,8 @@ def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str], 
     """Run the action of the command `name` that the first argument names; return its exit status.
 
     `modules` has the import path of each action's module, whose `main` gets the other arguments. Only the module of
-    the action that runs is imported. Without the name of an action the usage is printed, with `more` at
-    its end, and the status is 2.
+    the action that runs is imported. Without the name of an action the usage is printed, with `more` at its end, and
+    the status is 2. `--help` also prints a line about each action, which is the first one of its module's docstring.
     """
     action, *options = arguments or [""]
     if action in modules:
@@ -72,4 +74,15 @@ def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str], 
     asked = action in ("-h", "--help")
     usage = f"usage: {name} {{{','.join(modules)}}} ...; each of them has a --help{more}"
     print(usage, file=sys.stdout if asked else sys.stderr)
+    if asked:
+        width = max(map(len, modules))
+        print("\n".join(f"  {name:{width}}  {_summary(module)}" for name, module in modules.items()))
     return 0 if asked else 2
+
+
+def _summary(module: str) -> str:
+    """Return what the first line of a module's docstring says about it, without importing the module."""
+    spec = importlib.util.find_spec(module)
+    text = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin is not None else ""
+    line = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    return line.partition(": ")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from argparse import Action
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.configuration import deny_dangerous_imports
-from detection.errors import InputError, is_out_of_memory
+from detection.errors import InputError, is_out_of_memory, unknown_module
 from tools.command.help_text import HelpFormatter, in_words
 
 deny_dangerous_imports()
@@ -38,7 +39,11 @@ class OptionParser(ArgumentParser):
             super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         prog = parser.prog.replace(" [options]", "")
-        reason = wrong_value(" ".join(message.split()), parser) or message
+        line = " ".join(message.split())
+        if reason := unknown_module(line):
+            print(f"{prog}: {one_line(reason)}", file=sys.stderr)
+            sys.exit(2)
+        reason = missing_options(line, parser) or wrong_value(line, parser) or message
         print(f"{prog}: {one_line(reason)}; {prog} --help lists the options", file=sys.stderr)
         sys.exit(2)
 
@@ -53,16 +58,29 @@ class OptionParser(ArgumentParser):
         return built
 
 
+def missing_options(message: str, parser: ArgumentParser) -> str:
+    """Return jsonargparse's message about missing options with the names that a user types, or "" for others."""
+    start, found, names = message.partition("arguments are required: ")
+    written = {action.dest: _written(action) for action in parser._actions}
+    return f"{start}{found}{', '.join(written.get(name, name) for name in names.split(', '))}" if found else ""
+
+
+def _written(action: Action) -> str:
+    """Return an option as a user types it."""
+    return max(action.option_strings or [action.dest], key=len)
+
+
 def wrong_value(message: str, parser: ArgumentParser) -> str:
     """Return jsonargparse's message about the value of an option in words, or "" for messages about other things."""
     found = re.match(r'Parser key "([^"]+)"', message)
     actions = [action for action in parser._actions if found and action.dest == found[1]]
     words = in_words(getattr(actions[0], "_typehint", actions[0].type)) if actions else ""
     values = [match[1] for pattern in VALUES if (match := re.search(pattern, message))]
+    if actions and values[:1] == ["None"]:
+        return f"{_written(actions[0])}: expected a value, got none"
     if not words or not values:
         return ""
-    option = max(actions[0].option_strings or [actions[0].dest], key=len)
-    return f"{option}: expected {'a ' if 'number' in words else ''}{words}, got {values[0]}"
+    return f"{_written(actions[0])}: expected {'a ' if 'number' in words else ''}{words}, got {values[0]}"
 
 
 @contextmanager

@@ -7,7 +7,8 @@ DETECTOR is the YAML file of a detector, the name of a shipped one, or the folde
 gets an ONNX file for each of its networks, and a detector.yaml that names them: `detect --config FOLDER photo.jpg`.
 
 With --beside, small ONNX files are written beside the weights files, from which they read their weights. Then DETECTOR
-itself works without PyTorch.
+itself works without PyTorch. An ONNX file that a shipped weights file already has stays as it is, unless DETECTOR is a
+shipped one.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import Inputs, identify, made_by, named_files, require_replaceable, require_writable
 from detection.runtime.weights_files.engine import ONNX_SUFFIX
 from tools.command.entry_point import command
+from tools.command.image_proposals import SHIPPED_WEIGHTS
 from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_overwrite_option
-from tools.export.detector_networks import find_networks, with_onnx_files
+from tools.export.detector_networks import NetworkUse, find_networks, with_onnx_files
 from tools.export.onnx_writer import OnnxPrecision, open_network, require_exporter, write_onnx
 
 HEADER = """\
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     files = find_networks(settings, source=config)
     inputs = identify([config, *(use.path for use in files), *named_files(settings)])
     if options.beside:
-        targets = {use: use.path.with_suffix(ONNX_SUFFIX) for use in files}
+        targets = targets_beside(files, config=config)
     else:
         targets = {use: Path(options.output) / name for use, name in files.items()}
     maker = made_by(parser.prog)
@@ -98,6 +100,23 @@ def main(arguments: Sequence[str]) -> None:
     if find_spec("onnxruntime") is not None:
         load_detector(options.output)
     print(f"detect --config {options.output} photo.jpg")
+
+
+def targets_beside(files: Iterable[NetworkUse], *, config: Path) -> dict[NetworkUse, Path]:
+    """Return the ONNX files to write beside weights files.
+
+    Those that the shipped weights already have belong to the shipped detectors: only the file of such a detector, in
+    `configs/`, has them written again.
+    """
+    targets = {use: use.path.with_suffix(ONNX_SUFFIX) for use in files}
+    if config.resolve().is_relative_to(DEFAULT_CONFIG.parent.resolve()):
+        return targets
+    shipped = [folder.resolve() for folder in SHIPPED_WEIGHTS]
+    return {
+        use: target
+        for use, target in targets.items()
+        if not (target.exists() and any(target.is_relative_to(folder) for folder in shipped))
+    }
 
 
 def check_targets(targets: Iterable[Path], *, maker: str, inputs: Inputs, overwrite: bool) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+from detection.configuration import build_detector
+from detection.datasets import DataSet
 from detection.errors import InputError
-from tools.command.option_parser import OptionParser
+from tools.command.option_parser import OptionParser, wrong_value
 from tools.command.options import add_config_option, evenly_spaced
 from tools.measure.evaluate import run as evaluate_run
 from tools.train import train_classifier
@@ -39,6 +41,31 @@ def test_an_abbreviated_option_is_refused(capsys: pytest.CaptureFixture[str]) ->
         parser.parse_args(["--conf", "0.3"])
     assert "--conf" in capsys.readouterr().err
     assert parser.parse_args(["--config_file", "0.3"]).config_file == "0.3"
+
+
+def test_what_is_missing_is_named_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OptionParser(prog="detect-something")
+    parser.add_argument("folder", type=str)
+    parser.add_argument("--count-all", type=int, required=True)
+    with pytest.raises(SystemExit):
+        parser.parse_args([])
+    assert "the following arguments are required: folder, --count-all; detect-something" in capsys.readouterr().err
+    message = "Parser key \"count_all\": Expected a <class 'str'>. Got value: None"  # within an action of a command
+    assert wrong_value(message, parser) == "--count-all: expected a value, got none"
+
+
+def test_a_module_that_python_does_not_find_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OptionParser(prog="detect-something")
+    parser.add_argument("--dataset", type=DataSet)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--dataset", "my_data.BoxesFromCSV"])
+    advice = "if it lies in the current folder, write PYTHONPATH=. before the command"
+    expected = f"my_data.BoxesFromCSV: Python does not find the module my_data; {advice}"
+    assert capsys.readouterr().err == f"detect-something: {expected}\n"
+    with pytest.raises(
+        InputError, match=r"^mine: my_proposer\.Windows: Python does not find the module my_proposer; if"
+    ):
+        build_detector({"propose": "my_proposer.Windows"}, source="mine")
 
 
 def small_parser() -> ArgumentParser:

@@ -12,9 +12,9 @@ import yaml
 
 from detection.cli import command as detect
 from tests.tools.export.conftest import INPUT_SIZE, MEMBERS, export
-from tools.export import onnx_writer
+from tools.export import command, onnx_writer
 from tools.export.command import main
-from tools.export.detector_networks import find_networks, with_onnx_files
+from tools.export.detector_networks import NetworkUse, find_networks, with_onnx_files
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -71,6 +71,28 @@ def test_the_detector_itself_stays(config: Path, tmp_path: Path, capsys: pytest.
     assert (status, error.count("\n")) == (1, 1)
     assert "expected another file than" in error
     assert (folder / "detector.yaml").read_bytes() == before
+
+
+def test_files_beside_shipped_weights_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written again only for a shipped detector, whose file is in the folder of the default one."""
+    own, shipped = tmp_path / "own", tmp_path / "shipped"
+    own.mkdir()
+    (shipped / "more").mkdir(parents=True)
+    uses = [
+        NetworkUse(own / "first.safetensors", None, None),
+        NetworkUse(shipped / "more" / "b.safetensors", None, None),
+    ]
+    monkeypatch.setattr(command, "SHIPPED_WEIGHTS", (shipped,))
+
+    def written() -> list[str]:
+        return [path.name for path in command.targets_beside(uses, config=own / "small.yaml").values()]
+
+    assert written() == ["first.onnx", "b.onnx"]
+    (own / "first.onnx").touch()
+    (shipped / "more" / "b.onnx").touch()
+    assert written() == ["first.onnx"]
+    monkeypatch.setattr(command, "DEFAULT_CONFIG", own / "detector.yaml")
+    assert written() == ["first.onnx", "b.onnx"]
 
 
 def change(settings: Any, **arguments: Any) -> Any:

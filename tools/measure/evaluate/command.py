@@ -22,6 +22,7 @@ from detection.configuration import read_yaml
 from detection.errors import InputError
 from tools.command.entry_point import command, run_action
 from tools.command.option_parser import OptionParser
+from tools.command.options import add_limit_option
 from tools.command.output_file import add_output_options
 
 SMALLEST_SCORE = 0.001
@@ -50,6 +51,7 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("data", type=str, help="folder of pictures with boxes, in any usual layout")
     parser.add_argument("--config", type=str, required=True, help="folder that detect-train has written")
     parser.add_argument("--split", type=str, default="val", help="split to measure on: train, val, test or all")
+    add_limit_option(parser)
     add_output_options(parser, "json", "html")
     is_word = not arguments[0].startswith("-") and {"-h", "--help"}.isdisjoint(arguments)
     if is_word and not Path(arguments[0]).is_dir():
@@ -67,6 +69,7 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
         "rule": "voc",
         "output": folder / "work",
     }
-    outputs = {name: settings[name] for name in ("data", "split", "json", "html") if settings[name] is not None}
+    names = ("data", "split", "limit", "json", "html")
+    passed_on = {name: settings[name] for name in names if settings[name] is not None}
     overwrite = ["--overwrite"] if settings.overwrite else []
-    return [f"--{name}={value}" for name, value in (named | outputs).items()] + overwrite
+    return [f"--{name}={value}" for name, value in (named | passed_on).items()] + overwrite

@@ -11,10 +11,15 @@ reads the images and builds the detector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
+from detection.configuration import DETECTOR_FILE
+from detection.datasets.files.text_file import is_file
+from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
@@ -49,6 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         InputError: naming what cannot be read, written or used.
     """
     parser = build_parser()
+    require_no_ignored_detector(arguments)
     settings = parser.parse_args(read_detector(arguments))
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     split = read_split(settings, build_dataset(parser, settings))
@@ -61,6 +67,21 @@ def main(arguments: Sequence[str]) -> None:
     write_json(json_file, report)
     if html_file is not None:
         write_page(html_file, report, metrics, {record.image_id: record.path for record in split.records}.get)
+
+
+def require_no_ignored_detector(arguments: Sequence[str]) -> None:
+    """Check that `--config` is no folder of a detector, of which only training.yaml would be read.
+
+    Raises:
+        InputError: naming the folder, unless `--detector` says what to measure.
+    """
+    words = [part for word in arguments for part in word.split("=", 1)]
+    for option, value in pairwise(words):
+        if option == "--config" and "--detector" not in words and is_file(Path(value) / DETECTOR_FILE):
+            raise InputError(
+                f"{value}: expected a file of options, got the folder of a detector, which --config does not measure "
+                f"here; use `detect-evaluate DATA --config {value}`, or add `--detector {value}`"
+            )
 
 
 def score_images(settings: Namespace, writer: ResultsWriter, split: Split) -> tuple[DetectionMetrics, dict[str, Any]]:

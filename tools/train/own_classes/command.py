@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import sys
 import time
@@ -182,23 +183,27 @@ class OwnClasses:
         detector = build_stages(yaml.safe_load(settings_text(values)), [str(folder.start_weights)])
         speed = measure_speed(network, detector, self.dataset.read("train"), size)
         counts = {split: len(self.dataset.read(split)) for split in self.dataset.splits}
+        passed = time.monotonic() - self.started
         plan = plan_steps(
             speed,
-            seconds=self.seconds - (time.monotonic() - self.started),
+            seconds=self.seconds - passed,
             learned=counts["train"],
             measured=sum(counts.values()) - counts["train"],
             members=options.members,
         )
-        if plan.steps == FEWEST_STEPS:
-            training = timedelta(seconds=round(plan.steps * plan.step_seconds * options.members))
-            print(f"    {plan.steps} steps are the fewest that are useful; they alone take {training}")
+        if passed + plan.seconds > self.seconds:
+            minutes = math.ceil((passed + plan.seconds) / 60)
+            print(
+                f"    --time {options.time} is too short: the command makes at least {FEWEST_STEPS} steps for each "
+                f"network, because fewer would hardly teach it anything. It will take about {minutes} minutes."
+            )
         limit = timedelta(seconds=round(max(self.seconds, 2 * plan.steps * plan.step_seconds)))
         values |= {"max_steps": plan.steps, "batch_size": plan.batch, "precision": speed.precision}
         values |= {"max_time": f'"{clock(limit)}"'}
         write_atomically(folder.training_file, settings_text(values).encode("utf-8"))
         enough = ", which are enough for so few pictures" * (plan.steps == enough_steps(counts["train"], plan.batch))
-        steps = f"{plan.steps} steps of {plan.batch} pictures and {plan.step_seconds:.2f} s"
-        return f"{steps} for each network{enough}, written to {folder.training_file}"
+        steps = f"{plan.steps} steps of {plan.batch} pictures for each network{enough}"
+        return f"{steps}; a step takes {plan.step_seconds:.2f} s; the settings are in {folder.training_file}"
 
     def measure(self) -> dict[str, SplitResult]:
         """Choose the settings of the detector on "val"; return its results on "val", and on "test" if there is one."""

@@ -81,6 +81,11 @@ class DetectorFolder:
         earlier = read_claim(path)
         for name, value in options.items():
             if (begun := earlier["options"].get(name)) != value:
+                if self.detector_file.exists():
+                    raise InputError(
+                        f"{self.root}: this detector is finished, and was trained with --{name} {begun}; "
+                        f"choose another --output to train one with --{name} {value}"
+                    )
                 raise InputError(
                     f"{self.root}: this detector was begun with --{name} {begun}, now it is {value}; "
                     "give the same options to go on, or choose another --output"

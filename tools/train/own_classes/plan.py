@@ -75,11 +75,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Plan:
-    """The number of training steps of each member, the pictures in a batch, and the time of a step in seconds."""
+    """The number of training steps of each member, the pictures in a batch, and the time of a step and of everything.
+
+    The times are in seconds.
+    """
 
     steps: int
     batch: int
     step_seconds: float
+    seconds: float
 
 
 def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, members: int) -> Plan:
@@ -96,10 +100,10 @@ def plan_steps(speed: Speed, *, seconds: float, learned: int, measured: int, mem
     plans = []
     for batch in BATCHES:
         step = speed.step * batch / BATCHES[0]
-        plans.append(Plan(int((seconds - other) / (members * step)), batch, step))
+        plans.append(Plan(int((seconds - other) / (members * step)), batch, step, seconds))
     fitting = next((plan for plan in plans if plan.steps >= MANY_STEPS), plans[-1])
-    enough = enough_steps(learned, fitting.batch)
-    return replace(fitting, steps=max(FEWEST_STEPS, min(fitting.steps, enough)))
+    steps = max(FEWEST_STEPS, min(fitting.steps, enough_steps(learned, fitting.batch)))
+    return replace(fitting, steps=steps, seconds=other + steps * fitting.step_seconds * members)
 
 
 def enough_steps(learned: int, batch: int) -> int:

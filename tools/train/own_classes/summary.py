@@ -59,10 +59,15 @@ class SplitResult(NamedTuple):
 
 
 def result_line(report: Mapping[str, Any], split: str) -> str:
-    """Return a line with the mAP of a report, its interval, and the number of pictures."""
+    """Return a line with the mAP of a report, its rule and interval, and the number of pictures.
+
+    The rule is one that counts a box as found at an IoU of 0.5.
+    """
     interval = report.get("mAP_interval", [None])
-    shown = "" if None in interval else f" {format_interval(interval)}"
-    return f"mAP {format_number(report['mAP'])}{shown} on the {report['images']} pictures of {split}"
+    mean = f"mAP ({report['rule']}, IoU 0.5) {format_number(report['mAP'])}"
+    if None not in interval:
+        mean += f", {report['bootstrap']['confidence']:.0%} interval {format_interval(interval)},"
+    return f"{mean} on the {report['images']} pictures of {split}"
 
 
 def write_summary(

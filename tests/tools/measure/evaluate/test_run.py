@@ -54,6 +54,22 @@ def test_a_detector_with_weights_beside_its_file(
     assert found["source"] != expected["source"]  # nothing was kept from the first run
 
 
+@pytest.mark.parametrize("joint", [" ", "="])
+def test_the_detector_of_a_folder_is_not_ignored(
+    joint: str, config: Path, tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the folder behind `--config` only training.yaml is read, which names another detector."""
+    settings = yaml.safe_load(config.read_text())
+    (tmp_path / "training.yaml").write_text(yaml.safe_dump(settings | {"output": str(tmp_path / "run")}))
+    (tmp_path / "detector.yaml").write_text(yaml.safe_dump(settings["detector"]))
+    options = ["run", *f"--config{joint}{tmp_path}".split(), "--data", str(tiny_images), "--resamples", "20"]
+    assert evaluate.main(options) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"detect-evaluate: {tmp_path}: expected a file of options, got the folder of a detector")
+    assert f"`detect-evaluate DATA --config {tmp_path}`, or add `--detector {tmp_path}`" in error
+    assert evaluate.main([*options, "--detector", str(tmp_path)]) == 0
+
+
 def test_done_needs_no_detector(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = report_of(options, tmp_path / "a.json")
 

@@ -13,6 +13,7 @@ from detection.errors import InputError
 from tools.measure.evaluate.command import main as evaluate
 from tools.train.own_classes import plan
 from tools.train.own_classes.command import seconds_of
+from tools.train.own_classes.summary import result_line
 from tools.train.train_classifier import main
 
 SHORT = {
@@ -84,10 +85,37 @@ def test_a_finished_training_is_not_repeated(detector: Path, shapes: Path, capsy
     assert f"{detector}: this detector is finished" in capsys.readouterr().out
 
 
-def test_other_options_are_refused(detector: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_options_are_refused(
+    detector: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(shapes), "--output", str(detector), "--size", "large"]) == 1
-    expected = f"detect-train: {detector}: this detector was begun with --size small, now it is large; give the same"
+    start = f"detect-train: {detector}: this detector is finished, and was trained with --size small; "
+    assert f"{start}choose another --output to train one with --size large\n" in capsys.readouterr().err
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(detector / "options.json", begun)
+    assert main([str(shapes), "--output", str(begun), "--size", "large"]) == 1
+    expected = f"detect-train: {begun}: this detector was begun with --size small, now it is large; give the same"
     assert expected in capsys.readouterr().err
+
+
+def test_a_time_that_is_too_short_is_told(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speed = plan.Speed(step=6.4, propose=1.0, score=1.0, precision="32-true")  # 100 steps of 8 pictures take 160 s
+    monkeypatch.setattr("tools.train.own_classes.command.measure_speed", lambda *_: speed)
+    for seconds, expected in (("1m", "about 4 minutes"), ("10m", "")):
+        assert main([str(shapes), "--output", str(tmp_path / seconds), "--time", seconds, "--dry-run"]) == 0
+        output = capsys.readouterr().out
+        assert (f"--time {seconds} is too short: the command makes at least 100 steps" in output) == bool(expected)
+        assert expected in output
+        assert "; a step takes 1.60 s; the settings are in" in output
+
+
+def test_the_figures_name_their_rule_and_their_interval(detector: Path) -> None:
+    report = json.loads((detector / "figures.json").read_text())["val"] | {"mAP": 0.5, "mAP_interval": [0.25, 0.75]}
+    expected = "mAP (voc, IoU 0.5) 0.5000, 95% interval [0.2500, 0.7500], on the 2 pictures of val"
+    assert result_line(report, "val") == expected
 
 
 def test_a_folder_of_something_else_is_refused(
@@ -146,6 +174,8 @@ def test_is_measured_without_further_options(
     assert f"mAP (voc): {figures['val']['mAP']:.4f}" in capsys.readouterr().out
     assert evaluate([str(shapes), "--config", str(detector), "--split", "all"]) == 0
     assert "10 images, 20 objects" in capsys.readouterr().out
+    assert evaluate([str(shapes), "--config", str(detector), "--split", "all", "--limit", "3"]) == 0
+    assert "3 images, 6 objects" in capsys.readouterr().out
 
 
 def test_measuring_needs_the_folder_of_a_detector(

@@ -22,14 +22,14 @@ def test_steps_fill_the_time() -> None:
     # 100 pictures take 50 s to propose and 20 of them 20 s to score with each of two members: 90 s in all. Of the 900 s
     # left after the fixed part, 810 s remain, in which each of the two members makes 202 steps of 2 s.
     plan = plan_steps(SPEED, seconds=900 + FIXED_SECONDS, learned=80, measured=20, members=2)
-    assert plan == Plan(steps=202, batch=32, step_seconds=2.0)
+    assert plan == Plan(steps=202, batch=32, step_seconds=2.0, seconds=FIXED_SECONDS + 90 + 2 * 202 * 2.0)
 
 
 def test_a_shorter_time_has_more_steps_of_fewer_pictures() -> None:
     # The 60 s of proposals and scores leave 400 s, then 398 s, then 198 s for steps of 2 s, 1 s and 0.5 s.
     for seconds, steps, batch in ((400, 200, 32), (398, 398, 16), (198, 396, 8), (60, 120, 8)):
         plan = plan_steps(SPEED, seconds=60 + seconds + FIXED_SECONDS, learned=60, measured=20, members=1)
-        assert plan == Plan(steps, batch, step_seconds=2.0 * batch / 32)
+        assert plan == Plan(steps, batch, step_seconds=2.0 * batch / 32, seconds=60 + seconds + FIXED_SECONDS)
 
 
 def test_few_pictures_need_fewer_steps_than_fit_into_the_time() -> None:
@@ -40,7 +40,9 @@ def test_few_pictures_need_fewer_steps_than_fit_into_the_time() -> None:
 
 
 def test_a_short_time_still_gives_a_few_steps() -> None:
-    assert plan_steps(SPEED, seconds=1, learned=80, measured=20, members=1) == Plan(FEWEST_STEPS, 8, step_seconds=0.5)
+    plan = plan_steps(SPEED, seconds=1, learned=80, measured=20, members=1)
+    longer = FIXED_SECONDS + 70 + FEWEST_STEPS * 0.5  # 100 pictures take 50 s to propose, and 20 of them 20 s to score
+    assert plan == Plan(FEWEST_STEPS, 8, step_seconds=0.5, seconds=longer)
 
 
 def test_settings_keep_their_comments() -> None:

@@ -32,8 +32,10 @@ class Gallery(FileExport):
     raises the error.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite)
+    may_be_edited = False
+
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
         self._photos: list[dict[str, Any]] = []
         self._failures: list[str] = []
         self._pictures: IO[bytes] | None = None

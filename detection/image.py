@@ -119,6 +119,8 @@ def _naming_damage() -> Iterator[None]:
         yield
     except Exception as error:
         text = str(error)
+        if text.startswith(("unknown pixel mode", "unknown data organization")):  # of TIFF
+            raise ValueError(f"a kind of image that is not supported ({text})") from error
         if isinstance(error, MemoryError) or getattr(error, "strerror", None) or text.lower().startswith("unsupported"):
             raise
         raise ValueError(f"a file that is cut short or damaged ({text or type(error).__name__})") from error

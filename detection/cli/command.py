@@ -16,6 +16,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import PIL.Image
 from tqdm import tqdm
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from detection.cli.class_options import check_classes, check_classes_early, list_classes
 from detection.cli.clip import Clip
 from detection.cli.image_sources import find_sources, prepare_clip, read_early, tell
-from detection.cli.kept_results import keeping_results
+from detection.cli.kept_results import keeping_results, kept_path
 from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
 from detection.cli.records import Record, are_records, format_table, write_records
@@ -63,11 +64,11 @@ from detection.sources.pictures import Collection, Source, source_pictures
 from detection.structures.results.drawing import draw_detections
 
 
-def open_gallery(target: Path, *, inputs: Inputs, overwrite: bool) -> Export:
+def open_gallery(target: Path, **rules: Any) -> Export:
     """Return the writer of the gallery, whose module few runs need."""
     from detection.formats.exports.gallery.writer import Gallery  # noqa: PLC0415
 
-    return Gallery(target, inputs=inputs, overwrite=overwrite)
+    return Gallery(target, **rules)
 
 
 EXPORTS: Mapping[str, Callable[..., Export]] = {
@@ -209,6 +210,8 @@ def _detect_in_all(
     progress = tqdm(total=total, unit="image", disable=True if options.quiet or total == 1 else None)
     with nullcontext(detector.stream) if total == 1 else keeping_results(options, sources, detector) as stream:
         results = stream(chain.from_iterable(map(source_pictures, sources)), errors="return")
+        # After an interruption, the same command goes on with `--json FILE`, and must not find unfinished annotations.
+        unfinished = [] if kept_path(options) is None else [export for export in exports if export.may_be_edited]
         try:
             with closing(results), progress, clip or nullcontext():
                 for result in results:
@@ -221,11 +224,12 @@ def _detect_in_all(
                         tqdm.write(format_table(record, result.detections.guesses))
                     progress.update()
                     gc.enable()  # `run` has disabled it
+            unfinished = []
         finally:
             with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
                 if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
                     last_writes.callback(write_records, options.json, records)
-                for export in exports:
+                for export in [export for export in exports if export not in unfinished]:
                     last_writes.callback(export.finish)
 
 
@@ -252,7 +256,9 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     if (records_file := chosen.pop("json", None)) is not None:
         require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
         require_writable(records_file)
-    return [EXPORTS[name](target, inputs=inputs, overwrite=options.overwrite) for name, target in chosen.items()]
+    begun = (kept := kept_path(options)) is not None and kept.exists()
+    rules = {"inputs": inputs, "overwrite": options.overwrite, "begun": begun}
+    return [EXPORTS[name](target, **rules) for name, target in chosen.items()]
 
 
 def _report_failure(line: str, exports: Sequence[Export]) -> None:

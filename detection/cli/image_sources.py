@@ -57,7 +57,7 @@ def prepare_clip(target: Path, sources: Sequence[Source], inputs: Inputs, option
     if len(names) != 1 or not names[0].lower().endswith(VIDEO_SUFFIXES):
         raise InputError(f"{target}: expected a single video as the source of a clip, got {' '.join(options.images)}")
     # The format has no place for the name of the program that wrote it.
-    require_replaceable(target, lambda _: False, inputs=inputs, overwrite=options.overwrite)
+    require_replaceable(target, None, inputs=inputs, overwrite=options.overwrite)
     require_writable(target)
 
 

@@ -47,16 +47,15 @@ def keeping_results(options: argparse.Namespace, sources: Sequence[Source], dete
     Raises:
         InputError: naming the file of the results, if it cannot be written, or is not one of this command.
     """
-    target = Path(options.json or "-")
-    if options.json in (None, "-") or (target.exists() and not target.is_file()):
+    path = kept_path(options)
+    if path is None:
         yield detector.stream
         return
-    path = target.with_name(f"{target.name}{SUFFIX}")
     writer = _open_results(path, _describe(options), detector.class_names)
     kept = [source.name for source in sources if isinstance(source, Picture) and _is_kept(source, writer)]
     writer.drop(writer.images.keys() - set(kept))
     if kept and not options.quiet:
-        tell(f"{path}: {len(kept)} images are done already")
+        tell(f"{path}: {_done(len(kept))} already")
     done = False
     try:
         with writer:
@@ -65,6 +64,20 @@ def keeping_results(options: argparse.Namespace, sources: Sequence[Source], dete
     finally:
         if done or not writer.images:
             path.unlink(missing_ok=True)
+        elif not options.quiet:
+            tell(f"{path}: {_done(len(writer.images))}; the same command goes on from there")
+
+
+def kept_path(options: argparse.Namespace) -> Path | None:
+    """Return the file in which the results of a command with these options are kept, or None."""
+    target = Path(options.json or "-")
+    if options.json in (None, "-") or (target.exists() and not target.is_file()):
+        return None
+    return target.with_name(f"{target.name}{SUFFIX}")
+
+
+def _done(count: int) -> str:
+    return "1 image is done" if count == 1 else f"{count} images are done"
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,9 @@ NAME = "detect"
 WIDTH = 100
 """The number of characters of a line of the help."""
 
+MIN_TILE = 64
+"""The smallest side of a tile in pixels; the time grows with the number of tiles, and so with the inverse square."""
+
 THRESHOLD = "{threshold}"
 """Stands in the help for the score threshold of the shipped detector, which is read only if the help is printed."""
 
@@ -155,7 +158,7 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         "--every", type=_count, default=1, metavar="N", help="take every N-th frame of videos; default: every frame"
     )
     parser.add_argument(
-        "--tile", type=_count, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
+        "--tile", type=_tile, metavar="PX", help="also look for small objects in tiles of this side of large pictures"
     )
     parser.add_argument(
         "--overlap",
@@ -209,6 +212,12 @@ def _count(text: str) -> int:
     if text.isdecimal() and (number := int(text)) > 0:
         return number
     raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+
+
+def _tile(text: str) -> int:
+    if text.isdecimal() and (side := int(text)) >= MIN_TILE:
+        return side
+    raise argparse.ArgumentTypeError(f"expected a whole number of at least {MIN_TILE} pixels, got {text!r}")
 
 
 def _device(text: str) -> str:

@@ -53,7 +53,7 @@ def require_replaceable(
     Args:
         path: the file that is to be written. A device or a pipe passes, because it cannot be replaced.
         recognise: tells the files that the command itself has written; None for files that somebody may have edited
-            since, which are replaced only with `overwrite`.
+            since, or whose format has no place for a name, which are replaced only with `overwrite`.
         inputs: what the command reads. In one of these folders, a file that this command did not write is never
             replaced, even with `overwrite`.
         overwrite: True if the user allows to replace any other file.
@@ -76,8 +76,8 @@ def require_replaceable(
         return
     if recognise is not None and recognise(_beginning(path)):
         return
-    maker = "was not written by this command" if recognise is not None else "may have been edited"
-    other = f"{path}: expected a new file, but this file exists and {maker}"
+    reason = " and was not written by this command" if recognise is not None else ""
+    other = f"{path}: expected a new file, but this file exists{reason}"
     if not overwrite:
         raise InputError(f"{other}; choose another name or use {permission}")
     folder = next((folder for folder in inputs.values() if folder.is_dir() and _has_file(folder, identity)), None)

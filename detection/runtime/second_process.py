@@ -8,6 +8,7 @@ At the first run on a machine, `compiling_ahead` lets one more process compile l
 """
 
 import gc
+import hashlib
 import os
 import pickle
 import subprocess
@@ -88,9 +89,10 @@ def compiling_ahead(modules: Sequence[str]) -> Iterator[None]:
 
 
 def has_machine_code(module: str) -> bool:
-    """Return True if Numba has stored machine code of a module since its source was written.
+    """Return True if Numba has stored machine code of a module for its present source.
 
-    It is enough to know this without importing Numba, which takes a second: a wrong answer only costs time.
+    Numba compares the SHA-256 of the source with that in an index, or older versions its time. The index is not read by
+    Numba here, whose import takes a second; a wrong answer would only cost time.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -98,7 +100,8 @@ def has_machine_code(module: str) -> bool:
     source = Path(spec.origin)
     folders = source.parent / "__pycache__", Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "numba")
     stored = (file for folder in folders for file in folder.rglob(f"{source.stem}.*.nbi"))
-    return any(file.stat().st_mtime >= source.stat().st_mtime for file in stored)
+    written, stamp = source.stat().st_mtime, hashlib.sha256(source.read_bytes()).digest()
+    return any(file.stat().st_mtime >= written or stamp in file.read_bytes() for file in stored)
 
 
 def _start(modules: Sequence[str], *, pipes: int) -> subprocess.Popen[bytes]:

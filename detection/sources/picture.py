@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -44,7 +44,7 @@ class Picture:
     """
 
     name: str
-    read: Callable[[], Image]
+    read: Callable[[], Image] = field(repr=False)
     stem: str
     folder: Path = Path()
     path: Path | None = None

@@ -63,7 +63,7 @@ def require_new_lists(paths: Sequence[Path], *, overwrite: bool) -> None:
     """
     inputs = identify(sorted(set(paths[0].parent.glob("*.txt")) - set(paths)))
     for path in paths:
-        require_replaceable(path, lambda _: False, inputs=inputs, overwrite=overwrite)
+        require_replaceable(path, None, inputs=inputs, overwrite=overwrite)
         require_writable(path)
 
 

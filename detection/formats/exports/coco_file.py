@@ -15,8 +15,8 @@ class CocoFile(FileExport):
     `file_name` is the path of the image from the folder of the file, so that both can be moved together.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite)
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._class_names: tuple[str, ...] = ()

@@ -19,8 +19,8 @@ class CsvFile(FileExport):
     one, as in the XML of PASCAL VOC, from which most tables of this form are made.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite)
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
 

@@ -1,6 +1,7 @@
 """`Export`, the base class of the writers of all formats: it checks its target, and then receives image after image."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from os.path import relpath
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import Inputs, require_replaceable, require_writable
 from detection.sources.files import IMAGE_SUFFIXES
 from detection.structures.arrays import Image
@@ -53,15 +55,21 @@ class Export(ABC):
         target: the file or folder to write.
         inputs: what the command reads, which is never replaced.
         overwrite: True if files that exist may be replaced.
+        begun: True if an earlier command, which was interrupted, may have written a part of the folder. Its files are
+            kept if they have the same content as the new ones; others may have been edited.
 
     Raises:
         InputError: naming the target, if it cannot be written or must not be replaced.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
+    may_be_edited = True
+    """False for a format that nobody corrects, so that the same command replaces its own output."""
+
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
         self.target = target
         self._inputs = inputs
         self._overwrite = overwrite
+        self._begun = begun
         self._check_target()
 
     @abstractmethod
@@ -120,8 +128,23 @@ class FolderExport(Export):
             raise InputError(f"{self.target}: expected a folder to write to, got: {error.strerror}") from None
         if is_used and not self.target.is_dir():
             raise InputError(f"{self.target}: expected a folder to write to, got a file")
-        if is_used and not self._overwrite:
+        if is_used and not self._overwrite and not self._begun:
             raise InputError(
                 f"{self.target}: expected a new or empty folder, got one with files; choose another or use --overwrite"
             )
         require_writable(self.target / "file")
+
+    def _write_files(self, contents: Mapping[Path, bytes]) -> None:
+        """Write files in this order, after the check that all of them may be written; raises an `InputError` if not."""
+        new = {path: content for path, content in contents.items() if not (self._begun and _holds(path, content))}
+        for path in new:
+            self._check_file(path)
+        for path, content in new.items():
+            write_atomically(path, content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,16 +1,16 @@
-"""Copies of pictures in a folder of a data set, under names that differ."""
+"""Files of pictures in a folder of a data set, under names that differ."""
 
-import shutil
-from collections.abc import Callable
+import io
 from itertools import chain, count
 from pathlib import Path, PurePath
 
 import PIL.Image
 
+from detection.errors import InputError
 from detection.formats.exports.export import DetectedImage
-from detection.runtime.atomic_write import atomic_path
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
 from detection.sources.picture import safe_name
+from detection.structures.arrays import Image
 
 
 class UniqueNames:
@@ -31,38 +31,23 @@ class UniqueNames:
         return unique
 
 
-class PictureCopies:
-    """Copies pictures into a folder, each under a name that `choose` returns.
+def picture_file(item: DetectedImage) -> tuple[str, bytes]:
+    """Return the suffix and the content of a picture file for a data set; what is no picture file becomes PNG.
 
-    Args:
-        folder: the folder.
-        check: raises an `InputError` if a file must not be written.
+    Raises:
+        InputError: naming the picture, if its file cannot be read any more.
     """
-
-    def __init__(self, folder: Path, check: Callable[[Path], None]) -> None:
-        self._folder = folder
-        self._check = check
-        self._names = UniqueNames()
-
-    def choose(self, item: DetectedImage) -> Path:
-        """Return the path for the copy of a picture; what is no picture file will be written as PNG.
-
-        Raises:
-            InputError: naming the copy, if it must not be written.
-        """
-        suffix = Path(item.name).suffix if _is_picture_file(item.name) else ".png"
-        target = self._folder / (self._names.take(item.name) + suffix)
-        self._check(target)
-        return target
-
-    def write(self, item: DetectedImage, target: Path) -> None:
-        """Copy a picture to the path that `choose` gave; raises an `InputError` that names it if this fails."""
-        with atomic_path(target) as temporary:
-            if _is_picture_file(item.name):
-                shutil.copyfile(item.name, temporary)
-            else:
-                PIL.Image.fromarray(item.image).save(temporary)
+    path = Path(item.name)
+    if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+        return ".png", png_file(item.image)
+    try:
+        return path.suffix, path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected a readable image, got: {error.strerror}") from None
 
 
-def _is_picture_file(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES and Path(name).is_file()
+def png_file(image: Image) -> bytes:
+    """Return the content of a PNG file with the pixels [H, W, 3]."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()

@@ -5,8 +5,7 @@ from xml.etree import ElementTree
 
 from detection.formats.exports.export import SPLIT, DetectedImage, FolderExport
 from detection.formats.exports.inclusive_corners import inclusive_corners
-from detection.formats.exports.picture_copies import PictureCopies
-from detection.runtime.atomic_write import write_atomically
+from detection.formats.exports.picture_copies import UniqueNames, picture_file
 from detection.runtime.output_file import Inputs, made_by
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -18,24 +17,23 @@ class VocFolder(FolderExport):
     Corners count pixels from 1, include the last one, and may have fractions. The format has no place for scores.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite)
-        self._copies = PictureCopies(target / "JPEGImages", self._check_file)
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
+        self._unique = UniqueNames()
         self._names: list[str] = []
 
     def add(self, item: DetectedImage) -> None:
-        picture = self._copies.choose(item)
-        target = self.target / "Annotations" / f"{picture.stem}.xml"
-        self._check_file(target)
-        write_atomically(target, _annotation(picture.name, item))
-        self._copies.write(item, picture)
-        self._names.append(picture.stem)
+        stem = self._unique.take(item.name)
+        suffix, content = picture_file(item)
+        annotation = _annotation(f"{stem}{suffix}", item)
+        files = {f"Annotations/{stem}.xml": annotation, f"JPEGImages/{stem}{suffix}": content}
+        self._write_files({self.target / name: content for name, content in files.items()})
+        self._names.append(stem)
 
     def finish(self) -> None:
         if self._names:
             target = self.target / "ImageSets" / "Main" / f"{SPLIT}.txt"
-            self._check_file(target)
-            write_atomically(target, "".join(f"{name}\n" for name in self._names).encode())
+            self._write_files({target: "".join(f"{name}\n" for name in self._names).encode()})
 
 
 def _annotation(file_name: str, item: DetectedImage) -> bytes:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,10 @@ def picture_uri(image: Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def class_colours(names: Iterable[str]) -> list[list[str]]:
+def class_colours(class_names: Sequence[str]) -> list[list[str]]:
     """Return for each class its name, the colour of its boxes, and the colour of the text on it, as CSS writes them."""
-    colours = {name: class_colour(name) for name in names}
-    return [[name, _hex(colour), _hex(text_colour(colour))] for name, colour in colours.items()]
+    colours = map(class_colour, range(len(class_names)))
+    return [[name, _hex(colour), _hex(text_colour(colour))] for name, colour in zip(class_names, colours, strict=True)]
 
 
 def _hex(colour: Colour) -> str:

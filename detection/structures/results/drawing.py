@@ -1,6 +1,5 @@
 """Detections drawn onto a picture: a box in the colour of its class, and a label beside what it names."""
 
-import hashlib
 from bisect import bisect_right
 from itertools import product
 from math import ceil
@@ -19,15 +18,19 @@ Colour = tuple[int, int, int]
 """Red, green, blue in 0-255."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-HUES = np.frombuffer(
-    bytes.fromhex("ff3838 ff8c00 ffd60a 96e114 14be46 00cdaf 28beff 2869ff 734bf5 b93ceb f537d7 ff4b91"), np.uint8
+COLOURS = np.frombuffer(
+    bytes.fromhex("""
+    ff40a0 c0e080 8060c0 60a060 80a0ff ff6060 c08040 ffc080 ffe000 606000 ffa0c0 ff80ff c02060 0040ff a0a000 80ffe0
+    80c080 e020ff a060a0 c06080 e000a0 ff0040 a020a0 e08080 00ff00 ffe080 a04000 ff8000 a08020 00a080 608020 80c020
+    e0a000 0060a0 8080e0 a000ff a04040 ff8060 00ffff 20c0ff ff2000 00ffa0 20c0c0 808000 00c040 ffc000 c0e000 a06000
+    2080e0 008040 8040c0 6060a0 8060ff ffa060 c06040 c0a0ff a0ffc0 00e0ff 40c0a0 80a040 ffc0ff e080a0 208000 c0a040
+    806000 2060e0 00a0ff e06000 c06060 c040c0 a04080 ff40e0 ffa0a0 80e060 c02000 20a000 c0c060 ffa020 ff6080 c080c0
+    """),
+    np.uint8,
 ).reshape(-1, 3)
-"""Hues around the colour circle in steps that look equal. In HSV, a third of the circle would be green."""
-SHADES = ((0.0, 1.0), (0.45, 1.0), (0.0, 0.7))
-"""The share of white and the brightness of plain, light and dark colours."""
-COLOUR_SALT = b"1074"
-"""Chosen from 0-9999 so that the colours of the twenty classes of VOC differ most (the smallest CIEDE2000 difference is
-9.1) and "person", the most frequent class, has a plain hue."""
+"""The colours of classes by their label; class 80 has the first one again. They were chosen one after the other, each
+with the largest CIEDE2000 difference to those before it, without dark, pale and grey ones. Then they were ordered so
+that the classes of COCO differ most from "person", the first one, and from similar classes, which have near labels."""
 
 # The left edge of a label is `x1 + a * box width + b * label width` for the pair (a, b), and its top edge is
 # `y1 + c * box height + d * label height` for the pair (c, d).
@@ -68,25 +71,22 @@ def draw_detections(image: Image, detections: DetectedObjects) -> Image:
     order = np.argsort(-detections.scores, kind="stable")
     boxes = pixel_boxes(detections.boxes[order], (height, width))
     names = np.array(detections.names, object)[order].tolist()
-    colours = [class_colour(name) for name in names]
+    labels = detections.labels[order].tolist()
+    colours = list(map(class_colour, labels))
     font_size = max(9, round(7 + (height * width) ** 0.5 / 70))
     canvas = PIL.Image.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")  # in this mode a fill with alpha is blended
     _draw_frames(draw, boxes, colours, font_size // 6)
-    named = map(drawable_name, names, detections.labels[order].tolist())
+    named = map(drawable_name, names, labels)
     scores = detections.scores[order].tolist()
-    labels = [_make_label(*name, score, font_size, (height, width)) for name, score in zip(named, scores, strict=True)]
-    _draw_labels(draw, labels, boxes, colours, font_size)
+    texts = [_make_label(*name, score, font_size, (height, width)) for name, score in zip(named, scores, strict=True)]
+    _draw_labels(draw, texts, boxes, colours, font_size)
     return np.array(canvas)
 
 
-def class_colour(name: str) -> Colour:
-    """Return the colour of a class. It only depends on the name, so it is the same in every image, data set and run."""
-    digest = hashlib.blake2b(name.encode(errors="replace"), digest_size=5, salt=COLOUR_SALT).digest()
-    turn = int.from_bytes(digest[:4], "big") / 2**32 * len(HUES)
-    white, brightness = SHADES[digest[4] % len(SHADES)]
-    hue = np.array([np.interp(turn, np.arange(len(HUES)), channel, period=len(HUES)) for channel in HUES.T])
-    red, green, blue = np.rint((hue + white * (255 - hue)) * brightness).astype(int).tolist()
+def class_colour(label: int) -> Colour:
+    """Return the colour of a class. It only depends on the label, so it is the same in all images of a detector."""
+    red, green, blue = COLOURS[label % len(COLOURS)].tolist()
     return red, green, blue
 
 

@@ -130,7 +130,7 @@ def test_opencv_without_contributed_modules(
 
 def test_tiles_show_more_regions(photo: Path, detector_config: Path, tmp_path: Path) -> None:
     counts = []
-    for number, more in enumerate(([], ["--tile", "60"], ["--tile", "60", "--overlap", "0.5"])):
+    for number, more in enumerate(([], ["--tile", "64"], ["--tile", "64", "--overlap", "0.5"])):
         target = tmp_path / f"{number}.json"
         options = ["--config", str(detector_config), "--score-threshold", "0", "--max-detections", "100000"]
         assert main([str(photo), *options, "--no-image", "--json", str(target), *more]) == 0
@@ -139,7 +139,9 @@ def test_tiles_show_more_regions(photo: Path, detector_config: Path, tmp_path: P
     assert counts[0] < counts[1] < counts[2]
 
 
-@pytest.mark.parametrize("options", [["--tile", "0"], ["--tile", "x"], ["--overlap", "1"], ["--overlap", "-0.1"]])
+@pytest.mark.parametrize(
+    "options", [["--tile", "0"], ["--tile", "63"], ["--tile", "x"], ["--overlap", "1"], ["--overlap", "-0.1"]]
+)
 def test_wrong_tiles(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["photo.jpg", *options])

@@ -89,6 +89,51 @@ def test_keeps_the_order_of_the_images(detect: Detect, photos: Path, tmp_path: P
     assert [record["height"] for record in read_json(target)] == sorted([*scored, scored[0] - 8], reverse=True)
 
 
+def exports(folder: Path) -> list[object]:
+    files = {"--coco": "coco.json", "--csv": "found.csv", "--gallery": "found.html"}
+    names = {"--json": "found.json"} | files | {option: option[2:] for option in ("--yolo", "--voc", "--crops")}
+    return [part for option, name in names.items() for part in (option, folder / name)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "found.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_same_command_writes_all_exports(detect: Detect, photos: Path, tmp_path: Path) -> None:
+    assert detect(photos, "--no-image", *exports(tmp_path / "whole")).status == 0
+    command = [photos, "--no-image", *exports(tmp_path / "found")]
+    stop_at("c.png", lambda: detect(*command), KeyboardInterrupt())
+    assert not {"coco.json", "found.csv"} & contents(tmp_path / "found").keys()
+    assert detect(*command).status == 0
+    assert contents(tmp_path / "found") == contents(tmp_path / "whole")
+
+
+def test_an_edited_file_of_an_interrupted_export_stays(detect: Detect, photos: Path, tmp_path: Path) -> None:
+    command = [photos, "--no-image", "--json", tmp_path / "found.json", "--yolo", tmp_path / "yolo"]
+    stop_at("c.png", lambda: detect(*command), KeyboardInterrupt())
+    edited = tmp_path / "yolo" / "labels" / "a.txt"
+    edited.write_text("0 0.5 0.5 0.5 0.5\n")
+    status, _, err = detect(*command)
+    assert status == 1
+    assert f"{edited}: expected a new file, but this file exists" in err
+    assert edited.read_text() == "0 0.5 0.5 0.5 0.5\n"
+    assert len(list((tmp_path / "yolo" / "labels").iterdir())) == len(NAMES)
+
+
+def test_says_what_is_done_when_it_is_stopped(
+    detect: Detect, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [photos, "--no-image", "--json", tmp_path / "found.json"]
+    stop_at("b.png", lambda: detect(*command, "--quiet"), KeyboardInterrupt())
+    assert "done" not in capsys.readouterr().err
+    (tmp_path / KEPT).unlink()
+    for count, name in (("1 image is", "b.png"), ("2 images are", "c.png")):
+        result: list[str] = []
+        stop_at(name, lambda: result.append(detect(*command).err), KeyboardInterrupt())  # noqa: B023
+        assert f"detect: {tmp_path / KEPT}: {count} done; the same command goes on from there\n" in result[0]
+
+
 @pytest.mark.parametrize("change", ["options", "configuration", "image", "half a line"])
 def test_what_has_changed_is_done_anew(
     detect: Detect, photos: Path, tmp_path: Path, scored: list[int], change: str

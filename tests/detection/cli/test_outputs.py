@@ -191,7 +191,7 @@ cli.run()
     assert (process.returncode, err) == (128 + number, f"detect: stopped by {number.name}\n")
     assert [Path(record["image"]).name for record in read_json(target)] == [["earlier"], ["a.JPG"]][done]
     kept = ["found.json.unfinished"] * done
-    assert names_in(tmp_path) == ["folder", *["found.csv"] * done, "found.json", *kept]
+    assert names_in(tmp_path) == ["folder", "found.json", *kept]
 
 
 def test_output_that_cannot_be_printed() -> None:

@@ -136,8 +136,9 @@ def test_a_clip_is_replaced_only_if_the_user_says_so(detect: Detect, work: Path)
     (work / "clip.mp4").write_text("mine")
     status, out, err = detect("film.mp4", "--video-output", "clip.mp4")
     assert (status, out) == (1, "")
-    assert_one_line_each(err, "clip.mp4")
-    assert "--overwrite" in err
+    assert err == (
+        "detect: clip.mp4: expected a new file, but this file exists; choose another name or use --overwrite\n"
+    )
     assert (work / "clip.mp4").read_text() == "mine"
     assert detect("film.mp4", "--video-output", "clip.mp4", "--overwrite").status == 0
     assert (work / "clip.mp4").stat().st_size > 1000

@@ -69,10 +69,12 @@ def test_interruption_keeps_what_was_found(
 ) -> None:
     stop_at_the_second_image(monkeypatch, KeyboardInterrupt())
     status, out, err = detect(tmp_path / "missing.jpg", folder, "--json", tmp_path / "found.json")
-    missing, interrupted = err.splitlines()
+    missing, kept, interrupted = err.splitlines()
     assert status == 130
     assert images_done(out) == ["a.JPG"]
     assert_one_line_each(missing, tmp_path / "missing.jpg")
+    done = "1 image is done; the same command goes on from there"
+    assert kept == f"detect: {tmp_path / 'found.json.unfinished'}: {done}"
     assert interrupted == "detect: interrupted"
     assert [Path(record["image"]).name for record in read_json(tmp_path / "found.json")] == ["missing.jpg", "a.JPG"]
     assert (folder / "a.detections.png").exists()

@@ -117,6 +117,11 @@ def test_kind_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> Non
     path = tmp_path / "picture.bmp"
     path.write_bytes(b"BM" + bytes(12) + b"\xb7" + bytes(300))
     assert refusal(path).endswith("got: Unsupported BMP header type (183)")
+    path = save(tmp_path / "picture.tif", PIL.Image.fromarray(PIXELS))
+    bits_of_a_value = b"\x08\0\x08\0\x08\0"
+    assert path.read_bytes().count(bits_of_a_value) == 1
+    path.write_bytes(path.read_bytes().replace(bits_of_a_value, b"\x05\0\x05\0\x05\0"))
+    assert refusal(path).endswith("got: a kind of image that is not supported (unknown pixel mode)")
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone(tmp_path: Path) -> None:

@@ -159,6 +159,25 @@ assert loop() == 1
     assert has_machine_code(module)
 
 
+def test_machine_code_stays_known_where_numba_uses_it_after_a_new_installation(module: str, tmp_path: Path) -> None:
+    code = f"""
+import numba
+import {module}
+loop = numba.njit(cache=True)({module}.one)
+loop()
+print(len(loop.stats.cache_hits))
+"""
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=tmp_path) == b"0\n"
+    source = tmp_path / f"{module}.py"
+    os.utime(source, (time.time() + 100,) * 2)
+    known = has_machine_code(module)
+    assert subprocess.check_output(command, cwd=tmp_path) == (b"1\n" if known else b"0\n")
+    source.write_text(f"{FUNCTIONS}\n")
+    os.utime(source, (time.time() + 200,) * 2)
+    assert not has_machine_code(module)
+
+
 def test_an_error_ends_the_compilation(module: str) -> None:
     with pytest.raises(KeyboardInterrupt), compiling_ahead([module]):
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ import torch
 
 import detection
 from detection.errors import InputError
-from detection.sources.picture import safe_name
+from detection.sources.picture import encoded_picture, safe_name
 from detection.sources.pictures import find_pictures, named_picture, sources_of_text
 from detection.structures.arrays import Image
 from tests.detection.image.image_files import PIXELS, encode
@@ -44,6 +44,11 @@ def folder_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def names(sources: Any, **options: int) -> list[str]:
     return [picture.name for picture in find_pictures(sources, **options)]
+
+
+def test_a_picture_is_shown_without_its_content() -> None:
+    shown = repr(encoded_picture("a.zip/b.png", CONTENT, stem="b"))
+    assert shown == f"Picture(name='a.zip/b.png', stem='b', folder={Path()!r}, path=None, moment=None)"
 
 
 FRAMES = [f"film.avi/frame_{number:06}" for number in range(4)]

@@ -32,9 +32,12 @@ class Gallery(FileExport):
     raises the error.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite)
+    may_be_edited = False
+
+    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
+        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
         self._photos: list[dict[str, Any]] = []
+        self._class_names: tuple[str, ...] = ()
         self._failures: list[str] = []
         self._pictures: IO[bytes] | None = None
         self._error: OSError | None = None
@@ -48,6 +51,7 @@ class Gallery(FileExport):
             except OSError as error:  # `finish` raises it
                 self._error = error
         self._photos.append(describe_photo(item))
+        self._class_names = item.detections.class_names
 
     def add_failure(self, line: str) -> None:
         """Name a photo that could not be read at the top of the page."""
@@ -57,12 +61,13 @@ class Gallery(FileExport):
         """Write the page, unless there is no photo at all."""
         if not self._photos:
             return
-        names = dict.fromkeys(item["class"] for photo in self._photos for item in photo["detections"])
+        found = {item["class"] for photo in self._photos for item in photo["detections"]}
+        classes = [row for row in class_colours(self._class_names) if row[0] in found]
         page = build_page(
             ASSETS / "gallery.html",
             style=ASSETS / "gallery.css",
             scripts=[ASSETS / name for name in SCRIPTS],
-            data={"photos": self._photos, "classes": class_colours(names), "warnings": self._failures},
+            data={"photos": self._photos, "classes": classes, "warnings": self._failures},
             made_by=made_by(COMMAND),
         )
         before, _, after = page.encode("utf-8").partition(PLACE_OF_PICTURES)

@@ -24,9 +24,11 @@ def detected(
 
 
 def one(box: Sequence[float], name: str = "cat") -> Detections:
-    return detected([box], [0.87], [0], [name])
+    names = NAMES if name in NAMES else (name,)
+    return detected([box], [0.87], [names.index(name)], names)
 
 
 def is_colour(image: Image, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (image == class_colour(name)).all(axis=-1)
+    colour = class_colour(NAMES.index(name) if name in NAMES else 0)
+    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (image == colour).all(axis=-1)
     return mask

@@ -6,25 +6,32 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+from detection.configuration import read_class_names
 from detection.structures.arrays import Image
 from detection.structures.results.drawing import class_colour, draw_detections, pixel_boxes
-from tests.detection.structures.results.drawing_examples import detected, is_colour, one, photo
-
-VOC = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
-    "sofa train tvmonitor"
-)
+from tests.detection.structures.results.drawing_examples import NAMES, detected, is_colour, one, photo
 
 
-def test_the_colour_of_a_name_is_the_same_for_ever() -> None:
-    assert class_colour("person") == (252, 69, 165)
-    assert class_colour("猫") == (234, 56, 219)
+def test_the_colour_of_a_class_only_depends_on_its_label() -> None:
+    assert class_colour(0) == class_colour(80) == (255, 64, 160)
+    image = photo(200, 200)
+    few, all_classes = (detected([(50, 50, 150, 150)], [0.9], [1], NAMES[:count]) for count in (2, 3))
+    np.testing.assert_array_equal(draw_detections(image, few), draw_detections(image, all_classes))
 
 
-def test_classes_of_voc_are_told_apart() -> None:
-    lab = rgb2lab(np.array([[class_colour(name) for name in VOC.split()]]) / 255)[0]
-    first, second = np.triu_indices(20, 1)
-    assert deltaE_ciede2000(lab[first], lab[second]).min() > 9  # type: ignore[no-untyped-call]
+def test_classes_of_coco_are_told_apart() -> None:
+    """People are often in photos with these objects, and objects of similar classes, with near labels, are together."""
+    with_people = (
+        "bicycle car motorcycle bus bench dog horse backpack umbrella handbag tie surfboard bottle cup chair tv"
+    )
+    names = read_class_names() or ()
+    labels = [names.index(name) for name in with_people.split()]
+    lab = rgb2lab(np.array([[class_colour(label) for label in range(80)]]) / 255)[0]
+    first, second = np.triu_indices(80, 1)
+    differences = deltaE_ciede2000(lab[first], lab[second])  # type: ignore[no-untyped-call]
+    assert differences.min() > 8
+    assert differences[second - first <= 12].min() > 11.5
+    assert differences[(first == 0) & np.isin(second, labels)].min() > 18
 
 
 def test_the_input_is_left_as_it_was() -> None:

@@ -211,7 +211,7 @@ def _detect_in_all(
     with nullcontext(detector.stream) if total == 1 else keeping_results(options, sources, detector) as stream:
         results = stream(chain.from_iterable(map(source_pictures, sources)), errors="return")
         # After an interruption, the same command goes on with `--json FILE`, and must not find unfinished annotations.
-        unfinished = [] if kept_path(options) is None else [export for export in exports if export.may_be_edited]
+        unfinished = [export for export in exports if export.may_be_edited and kept_path(options) is not None]
         try:
             with closing(results), progress, clip or nullcontext():
                 for result in results:
@@ -256,6 +256,8 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     if (records_file := chosen.pop("json", None)) is not None:
         require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
         require_writable(records_file)
+    if not chosen:
+        return []
     begun = (kept := kept_path(options)) is not None and kept.exists()
     rules = {"inputs": inputs, "overwrite": options.overwrite, "begun": begun}
     return [EXPORTS[name](target, **rules) for name, target in chosen.items()]

@@ -85,5 +85,5 @@ def test_prints_the_figures_of_each_split(tmp_path: Path, capsys: pytest.Capture
     assert benchmark.main(["own-classes", str(data), "--time", "0.1s"]) == 0
     steps, figures = capsys.readouterr().out.splitlines()
     assert steps == "Faster R-CNN (MobileNetV3, 320 px): 1 steps of 5 pictures in 0.1s"
-    assert figures.startswith("mAP 0.")
+    assert figures.startswith("mAP (voc, IoU 0.5) 0.")
     assert figures.endswith(" on the 1 pictures of val")

@@ -58,7 +58,7 @@ def test_a_detector_with_weights_beside_its_file(
 def test_the_detector_of_a_folder_is_not_ignored(
     joint: str, config: Path, tiny_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the folder behind `--config` only training.yaml is read, which names another detector."""
+    """A folder of detect-train has two files; `run` would read only training.yaml, which names another detector."""
     settings = yaml.safe_load(config.read_text())
     (tmp_path / "training.yaml").write_text(yaml.safe_dump(settings | {"output": str(tmp_path / "run")}))
     (tmp_path / "detector.yaml").write_text(yaml.safe_dump(settings["detector"]))

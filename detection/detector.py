@@ -15,7 +15,7 @@ from detection.runtime.parallel.many_images import ImageResult, detect_in_images
 from detection.sources.conversion import ImageInput, as_image, lasting_picture
 from detection.sources.pictures import Sources, find_pictures, named_picture, value_picture
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, nms, promise, vote_boxes
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, neighbour_confidence, nms, vote_boxes
 from detection.structures.class_choice import find_labels
 from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
 from detection.structures.detections import Detections
@@ -63,8 +63,8 @@ class Detector:
             are suppressed again. None leaves the boxes as they are.
         coarse_share: the share, above 0 and at most 1, of the best proposals of an image that are scored first. Of the
             others, only those near a likely object are scored, see `fine_threshold`. 1 scores all proposals.
-        fine_threshold: another proposal is scored if its `promise` reaches this, 0-1. Its promise is the probability of
-            the likeliest class of a proposal that was scored first, times the IoU with it.
+        fine_threshold: another proposal is scored if its `neighbour_confidence` is at least this, 0-1. That is the
+            highest probability of a class of a proposal that was scored first, times the IoU with it.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -200,7 +200,7 @@ class Detector:
         for image_boxes, regions, scores in zip(boxes, coarse, coarse_scores, strict=True):
             rest = image_boxes[len(regions) :]
             likeliest = scores.probabilities[:, 1:].max(axis=1, initial=0)
-            fine.append(rest[promise(rest, regions, likeliest) >= float(self.fine_threshold)])
+            fine.append(rest[neighbour_confidence(rest, regions, likeliest) >= float(self.fine_threshold)])
         fine_scores = self.classify(images, fine)
         scored = [np.concatenate(pair) for pair in zip(coarse, fine, strict=True)]
         return scored, [first.followed_by(second) for first, second in zip(coarse_scores, fine_scores, strict=True)]

@@ -18,8 +18,8 @@ NMS_IOU_THRESHOLD = 0.3
 """R-CNN's value (arXiv 1311.2524, section 2.2); GoogLeNet's paper gives none."""
 
 NEAR_IOU = 0.4
-"""The IoU from which on two boxes may show the same object, for `promise` (our choice). With a lower one more boxes are
-scored without a gain, and with a higher one objects are lost."""
+"""The least IoU of two boxes that may show the same object, in `neighbour_confidence` (our choice). With a lower value,
+more boxes are scored without a gain; with a higher one, objects are lost."""
 
 NMS_ROWS = 64
 """The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's
@@ -188,8 +188,8 @@ def vote_boxes(boxes: FloatArray, candidates: FloatArray, weights: FloatArray, i
     return voted.astype(np.float32)
 
 
-def promise(boxes: FloatArray, scored: FloatArray, probabilities: FloatArray) -> FloatArray:
-    """Return how likely each box is to show an object, judged by the boxes near it that have been scored.
+def neighbour_confidence(boxes: FloatArray, scored: FloatArray, probabilities: FloatArray) -> FloatArray:
+    """Return how likely each box is to show an object, estimated from scored boxes that overlap it.
 
     Args:
         boxes: [N, 4] xyxy.

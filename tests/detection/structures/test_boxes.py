@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from detection.structures.arrays import FloatArray
-from detection.structures.boxes import NEAR_IOU, as_boxes, box_area, box_iou, clip_boxes, promise, snap_boxes
+from detection.structures.boxes import (
+    NEAR_IOU,
+    as_boxes,
+    box_area,
+    box_iou,
+    clip_boxes,
+    neighbour_confidence,
+    snap_boxes,
+)
 
 Box = tuple[int, int, int, int]
 
@@ -159,7 +167,7 @@ def test_snap_to_quarters_of_a_pixel_by_hand() -> None:
     assert snap_boxes(boxes[:0], 4).shape == (0, 4)
 
 
-def test_promise_is_the_best_product_of_the_near_boxes() -> None:
+def test_neighbour_confidence_is_the_best_product_of_the_near_boxes() -> None:
     generator = np.random.default_rng(3)
     boxes, scored = (as_boxes(random_boxes(generator, count)) for count in (200, 60))
     probabilities = generator.random(60).astype(np.float32)
@@ -168,12 +176,12 @@ def test_promise_is_the_best_product_of_the_near_boxes() -> None:
         max((iou * value for iou, value in zip(row, probabilities, strict=True) if iou >= NEAR_IOU), default=0)
         for row in overlaps
     ]
-    np.testing.assert_allclose(promise(boxes, scored, probabilities), expected, rtol=1e-6)
+    np.testing.assert_allclose(neighbour_confidence(boxes, scored, probabilities), expected, rtol=1e-6)
     assert min(expected) == 0
     assert max(expected) > 0.5
 
 
-def test_promise_without_boxes() -> None:
+def test_neighbour_confidence_without_boxes() -> None:
     nothing, box = as_boxes([]), as_boxes([(0, 0, 1, 1)])
-    assert promise(nothing, box, np.ones(1, np.float32)).tolist() == []
-    assert promise(box, nothing, np.ones(0, np.float32)).tolist() == [0]
+    assert neighbour_confidence(nothing, box, np.ones(1, np.float32)).tolist() == []
+    assert neighbour_confidence(box, nothing, np.ones(0, np.float32)).tolist() == [0]

@@ -69,7 +69,7 @@ class RegionScores:
         boxes: float32 [N, C, 4], xyxy in pixels: the regions refined for each class; None without box regression.
 
     Raises:
-        ValueError: if the shapes do not fit each other, or a probability lies outside 0-1.
+        ValueError: if the shapes do not fit each other, or the probability of a class lies outside 0-1.
     """
 
     probabilities: FloatArray
@@ -84,9 +84,10 @@ class RegionScores:
             raise ValueError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
         if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
             raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
-        low, high = self.probabilities.min(initial=0), self.probabilities.max(initial=0)
+        of_classes = self.probabilities[:, 1:]
+        low, high = of_classes.min(initial=0), of_classes.max(initial=0)
         if not (low >= 0 and high <= 1 + ROUNDING):  # also where a value is nan
-            raise ValueError(f"probabilities must lie in 0-1, got {low:g} to {high:g}")
+            raise ValueError(f"probabilities of classes must lie in 0-1, got {low:g} to {high:g}")
 
     def followed_by(self, others: "RegionScores") -> "RegionScores":
         """Return these scores and then those of other regions, which the same classifier gave."""

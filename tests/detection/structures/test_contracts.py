@@ -94,7 +94,7 @@ def test_region_scores_that_fit() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, -0.1, 7.5, np.inf])
 def test_probabilities_outside_their_range(value: float) -> None:
-    with pytest.raises(ValueError, match="probabilities must lie in 0-1, got "):
+    with pytest.raises(ValueError, match="probabilities of classes must lie in 0-1, got "):
         RegionScores(np.array([[0.5, value, 0.5]], np.float32))
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import yaml
 
+from classifier.region_network import RegionNetwork
 from detection import Detector, load_detector, read_image
 from detection.structures.split_columns import SplitDetections, split_index
 from tests.docs.markdown import ROOT, code_blocks, shell_commands
@@ -112,6 +114,14 @@ def test_stages_without_a_file(folder: Path) -> None:
     (folder / "function.yaml").write_text(yaml.safe_dump(settings))
     assert len(detector("photo.jpg")) > 0
     assert load_detector("function.yaml")("photo.jpg").to_dict() == detector("photo.jpg").to_dict()
+
+
+def test_network() -> None:
+    network = RegionNetwork(part("small", "Small")(4, width=8), box_classes=3)
+    logits, deltas = network(torch.zeros(2, 3, 32, 32))
+    assert logits.shape == (2, 4)
+    assert deltas is not None
+    assert deltas.shape == (2, 3, 4)
 
 
 def test_class_of_two_words(folder: Path) -> None:

@@ -23,7 +23,8 @@ def folder_in_the_layout_of_coco(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = tmp_path / "pictures"
     folder.mkdir()
     categories = [{"id": 7, "name": "rocket"}, {"id": 9, "name": "cat"}, {"id": 30, "name": "spoon"}]
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in range(1, 4):
         PIL.Image.new("RGB", (64, 48), (80 * number, 0, 0)).save(folder / f"{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 48})

@@ -29,10 +29,16 @@ class RegionNetwork(nn.Module):
     Args:
         trunk: a network with the attributes of `Trunk`.
         box_classes: the number C of classes whose boxes are refined; None for a network without box regression.
+
+    Raises:
+        ValueError: naming what the trunk lacks.
     """
 
     def __init__(self, trunk: nn.Module, *, box_classes: int | None = None) -> None:
         super().__init__()
+        if missing := [name for name in ("features", "dropout", "linear") if not hasattr(trunk, name)]:
+            name = type(trunk).__name__
+            raise ValueError(f"network {name}: expected {missing[0]}, as classifier.region_network.Trunk describes it")
         self.trunk = trunk
         self.box_head: nn.Linear | None = None
         if box_classes is not None:

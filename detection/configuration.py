@@ -15,7 +15,7 @@ import yaml
 from detection.datasets.files.text_file import is_file, read_text
 from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
-from detection.errors import InputError, unknown_module
+from detection.errors import InputError, missing_annotations, unknown_module
 from detection.runtime.weights_files.engine import DEVICE_NAMES, has_torch, is_device_name
 
 DETECTOR_FILE = "detector.yaml"
@@ -182,7 +182,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
-        reason = unknown_module(reason) or f"expected the settings of a detector: {reason}"
+        reason = unknown_module(reason) or f"expected the settings of a detector: {reason}{missing_annotations(reason)}"
         raise InputError(f"{source}: {reason}") from None
     return detector
 

@@ -42,6 +42,17 @@ def unknown_module(message: str) -> str:
     return f"{found[1]}: Python does not find the module {found[3]}; {advice}"
 
 
+def missing_annotations(message: str) -> str:
+    """Return what a class lacks that is refused as a stage, or "" for other messages.
+
+    jsonargparse compares the annotations of its `__call__` with those of the protocol, and only says that they differ.
+    """
+    found = re.search(r"does not implement protocol (\w+)", message)
+    if found is None:
+        return ""
+    return f"; expected a `__call__` with the annotations of `detection.structures.contracts.{found[1]}`"
+
+
 def is_killed_loader(error: RuntimeError) -> bool:
     """Return True if the error says that a loader process was killed.
 

@@ -109,6 +109,8 @@ def _naming(source: str) -> Iterator[None]:
         yield
     except Exception as error:  # for a damaged file, Pillow raises nearly anything, SyntaxError included
         text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        if isinstance(error, IsADirectoryError):
+            text = "a folder; `Detector.stream` reads the images in it"
         raise InputError(f"{source}: expected a readable image, got: {text}") from error
 
 
@@ -161,9 +163,9 @@ def _open(file: BinaryIO, max_pixels: int | None = None) -> PIL.Image.Image:
     `PIL.Image.open` refuses images above its global limit `MAX_IMAGE_PIXELS`, so the class of the format is called.
     """
     file.seek(0)
-    header = file.read(12)
-    if not isinstance(header, bytes):
+    if isinstance(file, io.TextIOBase):  # before it tries to decode the bytes of an image as text
         raise ValueError("a file of text; open it in binary mode")
+    header = file.read(12)
     file.seek(0)
     if not header:
         raise ValueError("an empty file")

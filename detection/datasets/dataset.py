@@ -54,6 +54,10 @@ class DataSet(ABC):
     class_names: tuple[str, ...]
     scoring_rule: str = "voc"
 
+    def __repr__(self) -> str:
+        count = len(self.class_names)
+        return f"{type(self).__name__}({os.fspath(self.root)!r}, {count} class{'' if count == 1 else 'es'})"
+
     @property
     def category_ids(self) -> tuple[int, ...]:
         """Return the identifiers of the classes in COCO's files of results, 1 to C by default."""

@@ -98,6 +98,8 @@ def require_writable(path: Path) -> None:
         if path.is_file() or not path.exists():
             with tempfile.TemporaryFile(dir=path.resolve().parent):
                 pass
+    except FileExistsError:
+        raise InputError(f"{path.parent}: expected a folder to write to, got a file") from None
     except OSError as error:
         raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
 

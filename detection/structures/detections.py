@@ -6,7 +6,7 @@ The package `results` has the code of the methods that need more than NumPy.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,8 @@ class Detections:
         if min_score is not None:
             kept &= self.scores >= np.float32(min_score)
         if region is not None:
+            if len(region) != 4:
+                raise ValueError(f"region must be x1, y1, x2, y2, got {len(region)} numbers")
             (x1, y1, x2, y2) = as_boxes([region])[0]
             centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2  # [N, 2]
             kept &= ((centres >= (x1, y1)) & (centres < (x2, y2))).all(axis=1)
@@ -204,16 +206,30 @@ class Detections:
             for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True)
         ]
 
-    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
-        """Return records in COCO's results format: `bbox` is x, y, width, height; `category_id` is the label plus 1."""
+    def to_coco(self, image_id: int = 0, category_ids: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+        """Return records in COCO's results format; `bbox` is x, y, width, height.
+
+        Args:
+            image_id: the identifier of the image.
+            category_ids: the `category_id` of each class name; None takes the label plus 1. COCO's own files number
+                their 80 classes from 1 to 90: `{category["name"]: category["id"] for category in file["categories"]}`.
+
+        Raises:
+            ValueError: if a class that was found has no identifier.
+        """
+        numbers = (self.labels + 1).tolist()
+        if category_ids is not None:
+            if missing := [name for name in self.names if name not in category_ids]:
+                raise ValueError(f"category_ids must have every class that was found, but '{missing[0]}' is missing")
+            numbers = [int(category_ids[name]) for name in self.names]
         return [
             {
                 "image_id": image_id,
-                "category_id": int(label) + 1,
+                "category_id": number,
                 "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
                 "score": float(score),
             }
-            for (x1, y1, x2, y2), score, label in zip(self.boxes, self.scores, self.labels, strict=True)
+            for (x1, y1, x2, y2), score, number in zip(self.boxes, self.scores, numbers, strict=True)
         ]
 
 

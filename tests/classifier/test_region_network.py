@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.region_network import RegionNetwork
@@ -64,3 +65,9 @@ def test_features_are_computed_once(trunk: GoogLeNet) -> None:
 def test_dropout_of_the_trunk_is_kept() -> None:
     network = RegionNetwork(GoogLeNet(6, width_multiplier=0.125, dropout=1.0), box_classes=5)
     assert not network(IMAGES).logits.any()  # the linear layer's bias starts at zero
+
+
+def test_a_trunk_without_features_is_named() -> None:
+    message = "^network Flatten: expected features, as classifier.region_network.Trunk describes it$"
+    with pytest.raises(ValueError, match=message):
+        RegionNetwork(nn.Flatten(0))

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
+import yaml
 
-from detection import load_detector, read_image
+from classifier.region_network import RegionNetwork
+from detection import Detector, load_detector, read_image
 from detection.structures.split_columns import SplitDetections, split_index
 from tests.docs.markdown import ROOT, code_blocks, shell_commands
 
@@ -84,6 +87,41 @@ def test_data_set(folder: Path) -> None:
     with (folder / "my_photos" / "val.csv").open("a", encoding="utf-8") as file:
         file.write("c.png,pink,0,0,1,1\n")
     assert any("val.csv:4: expected a class" in str(fault) for fault in dataset.check("val").faults)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a.png", "a.png,red,20,30,80", "a.png,red,20,30,80,x", "a.png,red,80,30,20,90", "a.png,red,1,1,nan,4", ""],
+)
+def test_faults_of_a_data_set_are_listed(folder: Path, line: str) -> None:
+    with (folder / "my_photos" / "val.csv").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    faults = part("my_data", "BoxesFromCSV")(folder / "my_photos").check("val").faults
+    assert [str(fault).partition(": expected ")[0] for fault in faults] == [f"{folder}/my_photos/val.csv:4"]
+
+
+def test_stages_without_a_file(folder: Path) -> None:
+    detector = Detector(part("my_proposer", "SlidingWindow")(60), part("my_classifier", "MeanColour")())
+    (folder / "function.py").write_text(
+        "from detection.structures.arrays import Image\n"
+        "from detection.structures.contracts import Proposals\n"
+        "from my_proposer import SlidingWindow\n"
+        "def propose(image: Image) -> Proposals:\n"
+        "    return SlidingWindow(60)(image)\n"
+    )
+    settings = yaml.safe_load(FILES["colours.yaml"]) | {"propose": "function.propose", "score_threshold": 0.5}
+    settings["classify"].pop("init_args")
+    (folder / "function.yaml").write_text(yaml.safe_dump(settings))
+    assert len(detector("photo.jpg")) > 0
+    assert load_detector("function.yaml")("photo.jpg").to_dict() == detector("photo.jpg").to_dict()
+
+
+def test_network() -> None:
+    network = RegionNetwork(part("small", "Small")(4, width=8), box_classes=3)
+    logits, deltas = network(torch.zeros(2, 3, 32, 32))
+    assert logits.shape == (2, 4)
+    assert deltas is not None
+    assert deltas.shape == (2, 3, 4)
 
 
 def test_class_of_two_words(folder: Path) -> None:

@@ -23,7 +23,7 @@ from detection.formats.dataset_results.partition import ImageRow, import_parquet
 from detection.formats.exports.coco_file import CocoFile
 from detection.runtime.output_file import require_writable
 from tools.bulk.coco import write_coco
-from tools.bulk.estimate import estimate, format_estimate
+from tools.bulk.estimate import counted, estimate, format_estimate
 from tools.bulk.inputs.item import Columns
 from tools.bulk.inputs.listing import list_items
 from tools.bulk.local_engine import detect_locally
@@ -134,7 +134,7 @@ def report(output: OutputFolder) -> int:
     """Print what the folder holds, and return the exit status."""
     parts = output.manifest.finished.values()
     images, errors = (sum(getattr(part, name) for part in parts) for name in ("rows", "errors"))
-    print(f"{output.path}: {images} images in {len(parts)} partition{'' if len(parts) == 1 else 's'}")
+    print(f"{output.path}: {counted(images, 'image')} in {counted(len(parts), 'partition')}")
     if errors:
         first = output.first_error()
         print(f"{COMMAND}: {errors} of them have an error in place of detections; the first: {first}", file=sys.stderr)

@@ -51,13 +51,18 @@ def estimate(plan: Plan, partitions: Sequence[int], detector: Detector, *, sampl
     return Estimate(len(items), len(partitions), (time.perf_counter() - start) / max(1, len(chosen)), len(chosen))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 image" or "2 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def format_estimate(estimate: Estimate, *, machines: int, price: float | None) -> str:
     """Return the lines that `--dry-run` prints; `price` is that of an hour of a machine."""
     hours = estimate.images * estimate.seconds / 3600
     lines = [
-        f"{estimate.images} images in {estimate.partitions} partitions are to be done",
-        f"{estimate.seconds:.3f} s per image on this machine, measured with {estimate.sampled} images",
-        f"{hours / machines:.2f} h on {machines} such machine{'' if machines == 1 else 's'}, if none waits",
+        f"to do: {counted(estimate.images, 'image')} in {counted(estimate.partitions, 'partition')}",
+        f"{estimate.seconds:.3f} s per image on this machine, measured with {counted(estimate.sampled, 'image')}",
+        f"{hours / machines:.2f} h on {counted(machines, 'such machine')}, if none waits",
     ]
     if price is not None:
         lines.append(f"{hours * price:.2f} for {hours:.2f} machine hours at {price:g} each")

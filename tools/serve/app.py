@@ -167,6 +167,7 @@ def build_app(
         """Return the names of the classes that the detector knows."""
         return list(detector.class_names)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", responses={503: {"model": ErrorModel}})
     async def healthz() -> dict[str, str]:
         """Tell whether photos can be answered."""

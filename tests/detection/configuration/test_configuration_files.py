@@ -125,7 +125,11 @@ def test_a_class_of_another_kind_is_not_built(
     monkeypatch.syspath_prepend(tmp_path)
     arguments = {"made": str(tmp_path / "made")}
     settings = detector_settings | {place: {"class_path": f"foreign_module.{name}", "init_args": arguments}}
-    with pytest.raises(InputError, match=rf"^test: expected .*foreign_module\.{name} does not implement protocol"):
+    message = (
+        rf"^test: expected .*foreign_module\.{name} does not implement protocol (\w+).*; "
+        r"expected a `__call__` with the annotations of `detection\.structures\.contracts\.\1`$"
+    )
+    with pytest.raises(InputError, match=message):
         build_detector(settings, source="test")
     assert not (tmp_path / "made").exists()
 

@@ -41,6 +41,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_repr(root: Path) -> None:
+    dataset = Listed(root, [])
+    assert repr(dataset) == f"Listed('{root}', 3 classes)"
+    dataset.class_names = ("cat",)  # type: ignore[assignment]
+    assert repr(dataset) == f"Listed('{root}', 1 class)"
+
+
 def test_split_without_faults(root: Path) -> None:
     dataset = Listed(root, [("b", "b.jpg", [0, 2]), ("a", "a.jpg", []), ("c", "c.jpg", [1])])
     check = dataset.check("val")

@@ -161,9 +161,10 @@ def test_as_image_reads_streams_that_cannot_be_rewound() -> None:
     np.testing.assert_array_equal(as_image(stream), PIXELS)
 
 
-def test_as_image_refuses_files_that_are_open_as_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"abc", encode(PIL.Image.fromarray(PIXELS), "PNG")])
+def test_as_image_refuses_files_that_are_open_as_text(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "picture.txt"
-    path.write_text("abc")
+    path.write_bytes(content)
 
     with path.open() as file, pytest.raises(InputError, match=r"picture\.txt: .* a file of text; open it in binary"):
         as_image(file)  # type: ignore[arg-type]

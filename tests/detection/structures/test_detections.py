@@ -165,6 +165,14 @@ def test_coco_records() -> None:
     assert [record["image_id"] for record in three().to_coco()] == [0, 0, 0]
 
 
+def test_coco_records_with_the_categories_of_a_file() -> None:
+    records = three().to_coco(category_ids={"cat": 17, "owl": 90})
+    assert [record["category_id"] for record in records] == [90, 17, 90]
+    assert none().to_coco(category_ids={}) == []
+    with pytest.raises(ValueError, match="category_ids must have every class that was found, but 'owl' is missing"):
+        three().to_coco(category_ids={"cat": 17})
+
+
 def test_records_pass_through_json() -> None:
     for records in (three().to_dict(), three().to_coco(7), none().to_dict(), none().to_coco(7)):
         assert json.loads(json.dumps(records)) == records
@@ -223,7 +231,7 @@ def test_filter(conditions: dict[str, Any], expected: list[int]) -> None:
         ({"classes": "caat"}, "expected a class of the detector, such as 'cat', got 'caat'"),
         ({"classes": "zebra"}, "expected a class of the detector, got 'zebra'"),
         ({"region": (5, 5, 1, 1)}, "boxes must have x1 <= x2"),
-        ({"region": (5, 5)}, r"boxes must have shape \[N, 4\]"),
+        ({"region": (5, 5)}, "region must be x1, y1, x2, y2, got 2 numbers"),
     ],
 )
 def test_filter_refuses(conditions: dict[str, Any], message: str) -> None:

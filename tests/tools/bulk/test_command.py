@@ -219,11 +219,23 @@ def test_fault_of_a_stage_is_a_row(run: Run, photos: str, tmp_path: Path, monkey
 def test_dry_run_writes_nothing(run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(photos, tmp_path / "found", "--dry-run", "--machines", 2, "--price", 3, "--sample", 2) == 0
     first, speed, hours, cost = capsys.readouterr().out.splitlines()
-    assert first == "8 images in 3 partitions are to be done"
+    assert first == "to do: 8 images in 3 partitions"
     assert speed.endswith(" s per image on this machine, measured with 2 images")
     assert hours.endswith("h on 2 such machines, if none waits")
     assert cost.endswith("machine hours at 3 each")
     assert not (tmp_path / "found").exists()
+
+
+def test_a_single_image_is_counted_as_one(
+    run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = str(Path(photos) / "0.png")
+    assert run(photo, tmp_path / "found", "--dry-run") == 0
+    first, speed, _ = capsys.readouterr().out.splitlines()
+    assert first == "to do: 1 image in 1 partition"
+    assert speed.endswith("measured with 1 image")
+    assert run(photo, tmp_path / "found") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/found: 1 image in 1 partition\n"
 
 
 def test_coco_file_has_the_same_detections(run: Run, photos: str, tmp_path: Path) -> None:

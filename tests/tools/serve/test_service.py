@@ -134,6 +134,8 @@ def test_a_form_with_two_photos(service: Running) -> None:
 def test_other_addresses(service: Running) -> None:
     get = service.client.get
     assert get("/healthz").json() == {"status": "ok"}
+    head = service.client.head("/healthz")
+    assert (head.status_code, head.content) == (200, b"")  # as load balancers and monitors ask
     assert get("/classes").json() == list(CLASS_NAMES)
     assert error_of(get("/nothing")).startswith("path: expected an address that /docs lists, got '/nothing'")
     assert error_of(get("/detect")).startswith("method: expected one that /docs lists for '/detect', got GET")

@@ -106,7 +106,7 @@ class ClassifierRun(TrainingRun):
 
     def describe(self) -> NetworkDescription:
         configured, built = self.settings.network, self.built
-        arguments = configured.init_args.as_dict().items()
+        arguments = configured.as_dict().get("init_args", {}).items()
         description = NetworkDescription(
             class_path=configured.class_path,
             # Auxiliary heads help only in training.

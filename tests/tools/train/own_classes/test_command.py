@@ -178,13 +178,6 @@ def test_is_measured_without_further_options(
     assert "3 images, 6 objects" in capsys.readouterr().out
 
 
-def test_measuring_needs_the_folder_of_a_detector(
-    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert evaluate([str(shapes), "--config", str(tmp_path)]) == 1
-    assert f"{tmp_path}: expected the folder of a detector" in capsys.readouterr().err
-
-
 def test_a_single_picture_cannot_be_divided(shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "one"
     data.mkdir()

@@ -256,8 +256,8 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     if (records_file := chosen.pop("json", None)) is not None:
         require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
         require_writable(records_file)
-    begun = bool(chosen) and (kept := kept_path(options)) is not None and kept.exists()
-    rules = {"inputs": inputs, "overwrite": options.overwrite, "begun": begun}
+    resumes = bool(chosen) and (kept := kept_path(options)) is not None and kept.exists()
+    rules = {"inputs": inputs, "overwrite": options.overwrite, "resumes": resumes}
     return [EXPORTS[name](target, **rules) for name, target in chosen.items()]
 
 

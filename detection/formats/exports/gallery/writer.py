@@ -4,14 +4,15 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from detection.formats.exports.export import DetectedImage, FileExport
 from detection.formats.web_page.page import build_page, class_colours, picture_uri
 from detection.runtime.atomic_write import atomic_path
-from detection.runtime.output_file import Inputs, is_marked_page, made_by, require_replaceable
+from detection.runtime.output_file import is_marked_page, made_by, require_replaceable
 
 ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("filters.js", "large_view.js", "gallery.js")
@@ -24,6 +25,7 @@ PLACE_OF_PICTURES = b"<!-- pictures -->"
 is replaced there."""
 
 
+@dataclass(eq=False, repr=False)
 class Gallery(FileExport):
     """Writer of a page with small pictures of all photos, whose boxes the browser draws.
 
@@ -32,15 +34,13 @@ class Gallery(FileExport):
     raises the error.
     """
 
-    may_be_edited = False
+    may_be_edited: ClassVar[bool] = False
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._photos: list[dict[str, Any]] = []
-        self._class_names: tuple[str, ...] = ()
-        self._failures: list[str] = []
-        self._pictures: IO[bytes] | None = None
-        self._error: OSError | None = None
+    _photos: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _class_names: tuple[str, ...] = field(default=(), init=False)
+    _failures: list[str] = field(default_factory=list, init=False)
+    _pictures: IO[bytes] | None = field(default=None, init=False)
+    _error: OSError | None = field(default=None, init=False)
 
     def add(self, item: DetectedImage) -> None:
         """Store a small version of the photo, and keep its detections."""
@@ -89,7 +89,7 @@ class Gallery(FileExport):
 
     def _check_file(self, path: Path) -> None:
         recognise = partial(is_marked_page, command=COMMAND)
-        require_replaceable(path, recognise, inputs=self._inputs, overwrite=self._overwrite)
+        require_replaceable(path, recognise, inputs=self.inputs, overwrite=self.overwrite)
 
 
 def describe_photo(item: DetectedImage) -> dict[str, Any]:

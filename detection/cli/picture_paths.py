@@ -3,13 +3,12 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, count
 from pathlib import Path
 
 from detection.errors import InputError
 from detection.runtime.output_file import Inputs, identify
 from detection.sources.files import ANNOTATED_SUFFIX
-from detection.sources.picture import Picture
+from detection.sources.picture import Picture, numbered_names
 
 
 class PicturePaths:
@@ -46,8 +45,7 @@ class PicturePaths:
     def choose(self, picture: Picture) -> Path:
         """Return a path that was not chosen before; equal names get numbers."""
         parent = picture.folder if self._folder is None else self._folder
-        names = (f"{picture.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
-        places = (parent / name for name in names)
+        places = (parent / f"{name}{ANNOTATED_SUFFIX}" for name in numbered_names(picture.stem))
         path = next(
             place for place in places if place not in self._taken and not identify([place]).keys() & self._inputs
         )

@@ -65,7 +65,7 @@ def load_onnx_network(path: Path, device_name: str | None, precision: Precision 
         network.require(_interface(description, read))
         return OnnxRegionNetwork(network, path, read), description
 
-    # Of the several batches of a photo, each has one thread.
+    # The batches of a photo are computed at the same time, with one thread each.
     network, description = read_onnx(path, build, key=METADATA_KEY, content="a region classifier", threads=1)
     read = network.read
     return PreparedNetwork(
@@ -80,7 +80,7 @@ def load_onnx_network(path: Path, device_name: str | None, precision: Precision 
 
 
 def _compute(name: str, function: Callable[[AnyArray], Any], batch: AnyArray, size: int, graphs: None) -> Any:  # noqa: ARG001
-    """Outputs of `function` for a batch, which needs no padding; see `PreparedNetwork.compute`."""
+    """Return the outputs of `function` for a batch, which needs no padding; see `PreparedNetwork.compute`."""
     return function(batch)
 
 

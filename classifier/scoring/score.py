@@ -64,7 +64,7 @@ class Scores(NamedTuple):
     boxes: AnyArray | None
 
     def select(self, rows: AnyArray) -> Scores:
-        """The scores of the regions where `rows` [N] is True."""
+        """Return the scores of the regions where `rows` [N] is True."""
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
 
 
@@ -196,7 +196,7 @@ def group_regions(
 
 
 def merge_stages(stages: Sequence[tuple[AnyArray, Scores]], group: Sequence[ImageRegions]) -> Scores:
-    """The scores of all regions of a group: for each region those of the last stage that it reached.
+    """Return the scores of all regions of a group. A region has those of the last stage that it reached.
 
     If only later stages refine boxes, a region that did not reach them stays as it is, for all classes.
     """
@@ -214,7 +214,7 @@ def merge_stages(stages: Sequence[tuple[AnyArray, Scores]], group: Sequence[Imag
 
 
 def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
-    """A copy of an array in which `values` are the rows with the indices `rows`."""
+    """Return a copy of an array in which `values` are the rows with the indices `rows`."""
     copy = namespace(array).empty_like(array)
     copy[:] = array
     copy[rows] = values
@@ -222,7 +222,7 @@ def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
 
 
 def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-    """The scores of each image, from those of all groups; `boxes` are the regions of each image."""
+    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image."""
     ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
     probabilities = np.split(np.concatenate([as_numpy(scores.probabilities) for scores in groups]), ends)
     refined = [as_numpy(scores.boxes) for scores in groups if scores.boxes is not None]
@@ -232,7 +232,7 @@ def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> lis
 
 
 def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[ImageRegions], views: Views) -> Scores:
-    """The mean scores of a network over all views of regions, which `inputs` holds at each scale."""
+    """Return the mean scores of a network over all views of regions, which `inputs` holds at each scale."""
     answers = []
     for scale, scaled_inputs in zip(views.scales, inputs, strict=True):
         regions = [part.scaled(scale) for part in group]
@@ -244,7 +244,7 @@ def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[I
 
 
 def _mean(answers: Sequence[Scores], weights: Sequence[float]) -> Scores:
-    """The weighted mean of all probabilities, and of the boxes of the answers that have boxes.
+    """Return the weighted means of all probabilities, and of the boxes where there are any.
 
     There may be more weights than answers; then the first ones count.
     """
@@ -255,24 +255,24 @@ def _mean(answers: Sequence[Scores], weights: Sequence[float]) -> Scores:
 
 
 def _weighted_mean(parts: Sequence[tuple[AnyArray, float]]) -> AnyArray:
-    """The mean of arrays of the same shape with these weights."""
+    """Return the mean of arrays of the same shape with these weights."""
     weighted = [value * weight for value, weight in parts]
     total = namespace(weighted[0]).stack(weighted).sum(axis=0)
     return total / sum(weight for _, weight in parts)
 
 
 def _select(group: Sequence[ImageRegions], rows: AnyArray) -> list[ImageRegions]:
-    """The regions of a group where `rows` [N] is True."""
+    """Return the regions of a group where `rows` [N] is True."""
     return [regions[part] for regions, part in zip(group, _split(as_numpy(rows), group), strict=True)]
 
 
 def _split(values: NDArray[Any], group: Sequence[ImageRegions]) -> list[NDArray[Any]]:
-    """The values [N, ...] of the regions of each image."""
+    """Return the values [N, ...] of the regions of each image."""
     return np.split(values, np.cumsum([len(regions) for regions in group])[:-1])
 
 
 def _likeliest_boxes(scores: Scores) -> AnyArray:
-    """The refined box of the likeliest class of each of N regions: [N, 4]."""
+    """Return the refined box of the likeliest class of each of N regions: [N, 4]."""
     assert scores.boxes is not None
     likeliest = scores.probabilities[:, 1:].argmax(axis=1)
     return scores.boxes[as_kind_of(likeliest, np.arange(len(likeliest))), likeliest]
@@ -285,7 +285,7 @@ def _move(group: Sequence[ImageRegions], boxes: AnyArray) -> list[ImageRegions]:
 
 
 def _decode(deltas: AnyArray, group: Sequence[ImageRegions]) -> AnyArray:
-    """Refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
+    """Return the refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
 
     Deltas are shares of the sides of a region, so those of a shrunk image suit the regions of the original image.
     """

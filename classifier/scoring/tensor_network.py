@@ -135,7 +135,7 @@ def format_for_tensors(input_format: InputFormat) -> TensorFormat:
 
 @contextmanager
 def tensor_session(device: torch.device) -> Iterator[None]:
-    """Within this context networks may be computed: without gradients, in a fork too, and errors name the device."""
+    """Let networks be computed within this context, without gradients and in a fork too; errors name the device."""
     with naming_failed_device(device), torch.inference_mode():
         yield
 
@@ -144,7 +144,7 @@ def tensor_session(device: torch.device) -> Iterator[None]:
 def compute_tensors(
     name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int, graphs: BatchGraphs | None
 ) -> Output:
-    """Outputs of `function`, which is known by `name`, for a batch that is padded with zeros to `size` regions."""
+    """Return the outputs of `function`, known by `name`, for a batch that is padded with zeros to `size` regions."""
     if not len(batch):
         return function(batch)  # a GPU launches nothing for no regions, and no graph is needed
     if len(batch) < size:
@@ -158,7 +158,7 @@ def compute_tensors(
 
 
 def find_quantisation(network: nn.Module) -> tuple[float, int] | None:
-    """Scale in pixel values and zero point with which a network quantises the pixels, or None if it does not."""
+    """Return the scale, in pixel values, and the zero point of the quantisation of pixels; None if there is none."""
     modules = list(network.modules())
     read = next((module for module in modules if isinstance(module, QuantisedInput)), None)
     # A network that scales pixels by itself quantises them after that, so it cannot be given bytes.

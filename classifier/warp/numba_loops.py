@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 def warp(
     images: Images, windows: Array, size: int, mean: tuple[float, float, float], *, threads: int
 ) -> NDArray[np.float32]:
-    """Means over the footprints of output pixels, minus `mean`; see `classifier.warp.warp_regions`.
+    """Return the means over the footprints of output pixels, minus `mean`; see `classifier.warp.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8.
@@ -74,7 +74,7 @@ def warp(
 def warp_to_bytes(
     image: Image, windows: Array, size: int, mean: tuple[float, float, float], *, scale: float, zero: int, threads: int
 ) -> NDArray[np.uint8]:
-    """The result of `warp` for one image, as the bytes that a network in int8 reads; see `QuantisedInput`.
+    """Return the result of `warp` for one image, as the bytes that a network in int8 reads; see `QuantisedInput`.
 
     Args:
         image: [H, W, 3] uint8.

@@ -60,7 +60,7 @@ class DataSet(ABC):
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """Return the identifiers of the classes in COCO's files of results, 1 to C by default."""
+        """The identifiers of the classes in COCO's files of results, 1 to C by default."""
         return tuple(range(1, len(self.class_names) + 1))
 
     @abstractmethod

@@ -160,8 +160,8 @@ def compute_tensors(
 def find_quantisation(network: nn.Module) -> tuple[float, int] | None:
     """Return the scale, in pixel values, and the zero point of the quantisation of pixels; None if there is none."""
     modules = list(network.modules())
-    read = next((module for module in modules if isinstance(module, QuantisedInput)), None)
+    quantised_input = next((module for module in modules if isinstance(module, QuantisedInput)), None)
     # A network that scales pixels by itself quantises them after that, so it cannot be given bytes.
-    if read is None or any(isinstance(module, PixelScale) for module in modules):
+    if quantised_input is None or any(isinstance(module, PixelScale) for module in modules):
         return None
-    return read.scale / SCALE, read.zero
+    return quantised_input.scale / SCALE, quantised_input.zero

@@ -192,8 +192,8 @@ def read_onnx(
         _require_weights(path, network.metadata.get(WEIGHTS_KEY))
         description, settings = (json.loads(network.metadata[name]) for name in (key, INPUT_KEY))
         quantisation = settings.pop("quantisation")
-        read = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
-        return build(description, read, network)
+        onnx_input = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
+        return build(description, onnx_input, network)
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected an ONNX file that fits its description: {reason}") from None

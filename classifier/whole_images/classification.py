@@ -39,9 +39,9 @@ def average_probabilities(
     for classifier in classifiers:
         size, device = key = classifier.input_size, classifier.device
         if key not in inputs:
-            cut = [cut_crops(image, each, size=size, device=device) for image, each in zip(images, crops, strict=True)]
-            inputs[key] = torch.cat(cut)
-        scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
+            pairs = zip(images, crops, strict=True)
+            inputs[key] = torch.cat([cut_crops(*pair, size=size, device=device) for pair in pairs])
+        scores = classifier.probabilities(inputs[key]).cpu().split([len(image_crops.boxes) for image_crops in crops])
         by_crop = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
         means_by_model.append(torch.stack([by_crop[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
     sums = accumulate(means_by_model)

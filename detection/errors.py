@@ -35,11 +35,11 @@ class DeviceError(InputError):
 
 def unknown_module(message: str) -> str:
     """Return in plain words that Python does not find the module of a class, or "" for other messages."""
-    found = re.search(r"class_path '((\w+)[\w.]*)': No module named '(\2[\w.]*)'", message)
-    if found is None:
+    match = re.search(r"class_path '((\w+)[\w.]*)': No module named '(\2[\w.]*)'", message)
+    if match is None:
         return ""
     advice = "if it lies in the current folder, write PYTHONPATH=. before the command"
-    return f"{found[1]}: Python does not find the module {found[3]}; {advice}"
+    return f"{match[1]}: Python does not find the module {match[3]}; {advice}"
 
 
 def is_killed_loader(error: RuntimeError) -> bool:

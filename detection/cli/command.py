@@ -109,20 +109,20 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may have characters that cannot be printed
     records: list[Record] = []
-    status, stopped_by, told = 0, "", 0
+    status, stopped_by, reported = 0, "", 0
     try:
         with raising_stopped():
             sources = find_sources(options, records)
-            told = len(records)
+            reported = len(records)
             detect(sources, options, records, second_process=second_process)
             sys.stdout.flush()
     except BaseException as error:  # a fault of the program is raised again
         status, stopped_by = end_of_command(error)
         drop_output()
-    problems = [record.get("error", "") for record in records[told:]] + [stopped_by]
+    problems = [record.get("error", "") for record in records[reported:]] + [stopped_by]
     for problem in filter(None, problems):
         tell(problem)
-    return status or int(told > 0 or any(problems))
+    return status or int(reported > 0 or any(problems))
 
 
 def detect(sources: list[Source], options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:

@@ -89,8 +89,8 @@ def archive_pictures(path: Path) -> Iterator[Picture]:
                 elif name.suffix.lower() in OTHER_SUFFIXES:
                     others[name.suffix.lower()] += 1
         if not names:
-            found = f"only {describe_kinds(others)}" if others else "none"
-            raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {found}")
+            actual = f"only {describe_kinds(others)}" if others else "none"
+            raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {actual}")
     except InputError as error:
         yield failed_picture(str(path), error)
     except Exception as error:  # for a damaged archive, the readers raise nearly anything

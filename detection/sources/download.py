@@ -73,8 +73,8 @@ def _encoded(address: str) -> str:
 
 def _describe(error: urllib.error.HTTPError) -> str:
     if error.code in (301, 302, 303, 307, 308):
-        away = "not allowed" in str(error.reason)  # urllib itself refuses a redirect to a file
-        return NOT_WEB if away else f"a loop of redirects, or more than {MAX_REDIRECTS} of them"
+        is_refused = "not allowed" in str(error.reason)  # urllib itself refuses a redirect to a file
+        return NOT_WEB if is_refused else f"a loop of redirects, or more than {MAX_REDIRECTS} of them"
     return f"HTTP status {error.code} {error.reason}"
 
 

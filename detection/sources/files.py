@@ -94,12 +94,12 @@ def expand(source: str, *, several: bool = False) -> list[Path]:
         files = sorted(match for match in matches if match.name.lower().endswith(suffixes) and match.is_file())
         if files:
             return files
-        found = _describe_failure(source, matches)
+        actual = _describe_failure(source, matches)
     except OSError as error:
         raise InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}") from None
     raise InputError(
         f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
-        f"({' '.join(IMAGE_SUFFIXES)}), got {found}"
+        f"({' '.join(IMAGE_SUFFIXES)}), got {actual}"
     )
 
 

@@ -41,8 +41,8 @@ def read_text(path: Path, *, expected: str, declared: str | None = None) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(encoding, "replace")
-        found = f"{error.reason} at byte {error.start}"
-        raise InputError(f"{path}:{before.count(chr(10)) + 1}: expected {expected} in {encoding}: {found}") from None
+        reason = f"{error.reason} at byte {error.start}"
+        raise InputError(f"{path}:{before.count(chr(10)) + 1}: expected {expected} in {encoding}: {reason}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

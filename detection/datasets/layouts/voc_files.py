@@ -70,8 +70,8 @@ def find_voc(listing: FolderListing) -> FoundLayout | None:
     reader = _VOCFiles(listing, annotations)
     folders = sorted({f"{listing.relative(path.parent)}/" for path in annotations})
     lists = [listing.relative(path) for paths in reader.lists.values() for path in paths]
-    by = f", lists {joined(lists)}" if lists else ""
-    description = f"PASCAL VOC ({len(annotations)} XML files in {joined(folders)}{by})"
+    lists_part = f", lists {joined(lists)}" if lists else ""
+    description = f"PASCAL VOC ({len(annotations)} XML files in {joined(folders)}{lists_part})"
     return FoundLayout(
         "voc",
         description,

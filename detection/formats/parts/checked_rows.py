@@ -58,10 +58,10 @@ def find_numbers(numbers: IntArray, known: IntArray) -> IntArray:
         return numbers
     order = np.argsort(known)
     changes = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))  # of images there are few
-    found: IntArray = order[np.searchsorted(known, numbers[changes], sorter=order).clip(max=len(known) - 1)]
-    if (known[found] != numbers[changes]).any():
+    indices: IntArray = order[np.searchsorted(known, numbers[changes], sorter=order).clip(max=len(known) - 1)]
+    if (known[indices] != numbers[changes]).any():
         raise InputError("expected only known numbers")
-    return np.repeat(found, np.diff(changes, append=len(numbers)))
+    return np.repeat(indices, np.diff(changes, append=len(numbers)))
 
 
 def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, any_score: bool) -> None:

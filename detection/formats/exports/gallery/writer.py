@@ -61,8 +61,8 @@ class Gallery(FileExport):
         """Write the page, unless there is no photo at all."""
         if not self._photos:
             return
-        found = {item["class"] for photo in self._photos for item in photo["detections"]}
-        classes = [row for row in class_colours(self._class_names) if row[0] in found]
+        detected = {detection["class"] for photo in self._photos for detection in photo["detections"]}
+        classes = [row for row in class_colours(self._class_names) if row[0] in detected]
         page = build_page(
             ASSETS / "gallery.html",
             style=ASSETS / "gallery.css",
@@ -100,8 +100,8 @@ def describe_photo(item: DetectedImage) -> dict[str, Any]:
     A box is x, y, width and height, as in SVG, and unlike in a record of `detect --json`.
     """
     detections = [
-        {"class": found["class"], "score": round(found["score"], 4), "box": _xywh(found["box"])}
-        for found in item.detections.to_dict()
+        {"class": record["class"], "score": round(record["score"], 4), "box": _xywh(record["box"])}
+        for record in item.detections.to_dict()
     ]
     return {"image": item.name, "size": list(item.size), "detections": detections}
 

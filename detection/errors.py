@@ -51,7 +51,7 @@ def is_killed_loader(error: RuntimeError) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if the error says that there was too little memory; PyTorch and OpenCV raise errors of own types."""
+    """Return True if the error says that there was too little memory; PyTorch and OpenCV have their own types of it."""
     if isinstance(error, MemoryError):
         return True
     return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(

@@ -226,7 +226,7 @@ def _detect_in_all(
                     gc.enable()  # `run` has disabled it
             unfinished = []
         finally:
-            with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
+            with holding_signals(), ExitStack() as last_writes:  # it calls each of them, even if another one fails
                 if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
                     last_writes.callback(write_records, options.json, records)
                 for export in [export for export in exports if export not in unfinished]:

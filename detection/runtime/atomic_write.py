@@ -50,11 +50,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete the temporary files in a folder that writers have left which were killed; none may be at work there."""
+    """Delete the temporary files that killed writers have left in a folder, in which no writer may be at work."""
     for path in folder.glob(f"{_PREFIX}*"):
         path.unlink(missing_ok=True)
 
 
 def _temporary_name(name: str) -> str:
-    """Return a name with the same suffix that is no longer than a name may be, even if `name` is as long as that."""
+    """Return a name with the same suffix; it is never too long for a file, even if `name` is as long as possible."""
     return f"{_PREFIX}{os.getpid()}-{zlib.crc32(os.fsencode(name)):08x}{Path(name).suffix}"

@@ -32,7 +32,7 @@ def compiled_part(function: Function) -> Function:
     """Return a function that only compiled functions call. It becomes a part of their machine code.
 
     It is compiled faster than by `compiled`, since nothing is made for callers in Python, and nothing is stored. It has
-    to be in the file of its callers: that a file has changed makes their stored machine code invalid.
+    to be in the file of its callers, because only a change of that file makes their stored machine code invalid.
     """
     part: Function = _njit(no_cpython_wrapper=True)(function)
     return part

@@ -49,7 +49,7 @@ def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
 
 
 def describe_passed_over(paths: Iterable[Path]) -> str:
-    """Return the kinds and numbers of those paths that look like images but are not taken, or "" without any.
+    """Return the kinds and numbers of those paths that look like images but are not taken; "" if there are none.
 
     For example ".heic (2), broken links (1)". Hidden files and files of other kinds are not counted.
     """

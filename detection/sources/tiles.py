@@ -21,7 +21,7 @@ BORDER = 1.0
 picture shows the object in full."""
 
 DUPLICATE_IOU = 0.9
-"""Of boxes of different tiles with a higher IoU, that of the first is kept."""
+"""If boxes of different tiles have a higher IoU, only the box of the first tile is kept."""
 
 
 class TiledProposer:

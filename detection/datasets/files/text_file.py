@@ -1,4 +1,4 @@
-"""Reads text files: `read_text` every one that a user brings, other functions lines, tables and the files of splits."""
+"""Reads text files: `read_text` reads any text file of a user, and other functions read lines, tables and lists."""
 
 import codecs
 import glob
@@ -52,8 +52,8 @@ def is_file(path: str | Path) -> bool:
 
 
 def find_encoding(beginning: bytes) -> str:
-    """Return the encoding of a text file of which the first bytes are given: one of UTF, and UTF-8 by default."""
-    return json.detect_encoding(beginning)  # looks at the byte order mark and the zeros, as is right for any text
+    """Return the encoding of a text file that begins with these bytes: UTF-8, UTF-16 or UTF-32."""
+    return json.detect_encoding(beginning)  # it looks at the byte order mark and the zeros, which suits any text
 
 
 def _find_codec(name: str) -> str:

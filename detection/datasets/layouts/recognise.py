@@ -1,4 +1,4 @@
-"""`recognise`: which layout a folder has."""
+"""`recognise` finds out which layout a folder has."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -217,12 +217,12 @@ def _open_session(model: bytes, folder: str, *, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # it also raises its errors
+    options.log_severity_level = 4  # no messages, because it raises its errors as well
     # Threads that wait for work must not take the time of other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Where weights lie that are not in the model itself.
+    # The folder of the weights that are not in the model itself.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    # Without the fallback it prints nothing by itself where a file is damaged.
+    # With the fallback, it would print messages of its own about a damaged file.
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 

@@ -18,10 +18,10 @@ ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("filters.js", "large_view.js", "gallery.js")
 
 COMMAND = "detect"
-"""The command by which the page is known the next time."""
+"""The name of the command in the page, by which the command recognises the page the next time."""
 
 PLACE_OF_PICTURES = b"<!-- pictures -->"
-"""The comment in the template for which the pictures are put. No text in the data can contain it, as the character <
+"""The comment in the template that the pictures replace. No text in the data can contain it, because the character <
 is replaced there."""
 
 

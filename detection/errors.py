@@ -42,6 +42,11 @@ def unknown_module(message: str) -> str:
     return f"{match[1]}: Python does not find the module {match[3]}; {advice}"
 
 
+def reason_of(error: Exception) -> str:
+    """Return the text of an error, without the number and the file that an error of the system has in its text."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
 def is_killed_loader(error: RuntimeError) -> bool:
     """Return True if the error says that a loader process was killed.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ExifTags import Base as ExifTag
 
-from detection.errors import InputError
+from detection.errors import InputError, reason_of
 from detection.structures.arrays import Image
 
 MAX_PIXELS = 178_956_970
@@ -108,8 +108,7 @@ def _naming(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # for a damaged file, Pillow raises nearly anything, SyntaxError included
-        text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise InputError(f"{source}: expected a readable image, got: {text}") from error
+        raise InputError(f"{source}: expected a readable image, got: {reason_of(error)}") from error
 
 
 @contextmanager

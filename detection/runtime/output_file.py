@@ -19,6 +19,7 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import naming_target
 
 OVERWRITE_HELP = "also replace files that this command did not write"
 
@@ -91,15 +92,13 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: naming the file, if it cannot be written.
     """
-    try:
+    with naming_target(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(0, "no permission")
         if path.is_file() or not path.exists():
             with tempfile.TemporaryFile(dir=path.resolve().parent):
                 pass
-    except OSError as error:
-        raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
 
 
 def named_files(settings: Any) -> Iterator[Path]:

@@ -91,7 +91,7 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         text = read_text(path, expected="a YAML file")
         for package in dict.fromkeys(re.findall(r"class_path[\"']?: *[\"']?(\w+)\.", text)):
-            with suppress(Exception):  # and so is a package that cannot be imported
+            with suppress(Exception):  # a package that cannot be imported is also reported then
                 modules += getattr(import_module(package), "COMPILED_MODULES", ())
     return modules
 

@@ -96,7 +96,7 @@ def score_regions(
 
     Raises:
         InputError: if the memory of the device is too small for a single region.
-        DeviceError: if the device is lost.
+        DeviceError: if the GPU stopped responding.
     """
     if not images:
         return []

@@ -146,7 +146,7 @@ def compute_tensors(
 ) -> Output:
     """Return the outputs of `function`, known by `name`, for a batch that is padded with zeros to `size` regions."""
     if not len(batch):
-        return function(batch)  # a GPU launches nothing for no regions, and no graph is needed
+        return function(batch)  # without regions a GPU has nothing to launch, and needs no graph
     if len(batch) < size:
         padded = functional.pad(batch, (0, 0) * 3 + (0, size - len(batch)))
         outputs = compute_tensors(name, function, padded.contiguous(memory_format=torch.channels_last), size, graphs)

@@ -67,7 +67,7 @@ def warp(
             for job in _jobs(image, image_windows, size, np.array(mean)):
                 chunks = job.chunks()
                 places = (job.regions[chunk] for chunk in chunks)
-                list(pool.map(job.run, chunks, [values] * len(chunks), places))  # waits, and raises what was raised
+                list(pool.map(job.run, chunks, [values] * len(chunks), places))  # waits, and raises errors
     return output.reshape(*windows.shape[:2], size, size, 3)
 
 

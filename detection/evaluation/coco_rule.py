@@ -187,7 +187,7 @@ def _rankings(objects: SplitObjects, detections: SplitDetections, ranked: _Ranke
     for overlap in range(len(IOU_THRESHOLDS)):
         matched, kept = _of_any_size(ranked.matched, overlap), ~_of_any_size(ranked.ignored, overlap)
         for label, (start, end) in enumerate(pairwise(ranked.starts.tolist())):
-            # A slice copies nothing, as is usual, because only crowds and huge boxes are ignored.
+            # Usually all rows are kept, since only crowds and huge boxes are ignored. Then a slice avoids a copy.
             rows = slice(start, end) if kept[start:end].all() else start + np.flatnonzero(kept[start:end])
             rankings[label].append(
                 Ranking(scores[rows], matched[rows], images[rows], objects.images[object_rows[label]])

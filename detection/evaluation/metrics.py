@@ -122,6 +122,6 @@ def _rankings(objects: SplitObjects, detections: SplitDetections, matches: Match
 
 def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
     """Split rows [P] with labels [P] into the rows of each class, in their order."""
-    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
+    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # 16 bits are sorted faster
     bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]

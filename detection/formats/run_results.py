@@ -203,7 +203,7 @@ def _content(line: bytes) -> Any:
         return None
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # a right checksum of what is no JSON is not ours
+    except (ValueError, RecursionError):  # no line of ours has a right checksum and no JSON
         return None
 
 

@@ -22,7 +22,7 @@ def compiled(function: Function) -> Function:
     """
     loops: Any = _njit(nogil=True)(function)
     with suppress(RuntimeError):  # there is no folder that can be written to
-        # Set here and not by `cache=True`, whose errors would end the call.
+        # The cache is set here, because errors of `cache=True` would end the call.
         loops._cache = _Cache(function)  # type: ignore[no-untyped-call]
     compiled_function: Function = loops
     return compiled_function

@@ -117,7 +117,7 @@ def stop_process() -> None:
         while _running:
             process = _running.pop()
             process.kill()
-            with suppress(OSError):  # if it did not read a request to the end
+            with suppress(OSError):  # the process has not read all of a request
                 process.communicate()
 
 

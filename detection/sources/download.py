@@ -177,7 +177,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  the parameters are those of urllib
         self, request: urllib.request.Request, file: IO[bytes], code: int, message: str, headers: Any, address: str
     ) -> urllib.request.Request | None:
-        file.close()  # or urllib would read the rest of the answer, which may never end
+        file.close()  # otherwise urllib would read the rest of the answer, which may never end
         if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
             raise ValueError(NOT_WEB)
         return super().redirect_request(request, file, code, message, headers, address)

@@ -71,7 +71,7 @@ def find_passed_over(source: str) -> str:
         taken = suffixes_of(source)
         return describe_passed_over(match for match in matches if not taken or not match.name.lower().endswith(taken))
     except OSError:
-        return ""  # `find_images` has told this
+        return ""  # `find_images` reports this
 
 
 def expand(source: str, *, several: bool = False) -> list[Path]:

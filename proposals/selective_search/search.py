@@ -130,7 +130,7 @@ def _group(regions: RegionFeatures, graph: _Graph, merged: NDArray[np.int32]) ->
     for end in range(len(graph.owners) - 1, -1, -1):
         graph.following[end] = graph.heads[graph.owners[end]]
         graph.heads[graph.owners[end]] = end
-    merges, rated = 0, np.int64(0)  # another type than that of a literal, of which functions would be compiled again
+    merges, rated = 0, np.int64(0)  # functions would be compiled again for the type of a literal
     for i in range(len(graph.heads)):
         region = np.int64(i)
         rated = _rate(_find_ends_to_higher(graph, region), region, regions, graph, rated)

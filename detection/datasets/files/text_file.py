@@ -63,7 +63,7 @@ def _find_codec(name: str) -> str:
         b"a".decode(known, "replace")  # fails for codecs that are not of text, such as base64
     except (LookupError, ValueError):  # also for a name with a null character, and for text that cannot be decoded
         return "utf-8"
-    # Programs that declare a standard write the larger one that contains it, as browsers know.
+    # Programs that declare one of these encodings use the larger one that contains it, as browsers assume too.
     larger = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}
     return "utf-8" if known.startswith(("utf-16", "utf-32", "utf_8_sig")) else larger.get(known, known)
 

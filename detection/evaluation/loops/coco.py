@@ -231,7 +231,7 @@ def _fill_levels(precision: Float64Array, object_count: int, levels: Float64Arra
     `precision` [hits + 1] has the precision down to each object that is matched, and room for one more.
     """
     hits = len(precision) - 1
-    precision[hits] = 0  # of levels that are not reached
+    precision[hits] = 0  # for levels that are not reached
     for hit in range(hits - 1, -1, -1):
         precision[hit] = max(precision[hit], precision[hit + 1])
     hit = 0

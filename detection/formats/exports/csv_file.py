@@ -34,4 +34,4 @@ class CsvFile(FileExport):
 
     def finish(self) -> None:
         if text := self._text.getvalue():
-            write_atomically(self.target, text.encode(errors="backslashreplace"))  # a name may be no valid text
+            write_atomically(self.target, text.encode(errors="backslashreplace"))  # a file name may be no valid text

@@ -20,9 +20,9 @@ class UniqueNames:
 
     def take(self, image_name: str) -> str:
         """Return the name of an image for new files, without folder and suffix."""
-        name = PurePath(image_name).name.removesuffix(ANNOTATED_SUFFIX)  # which readers would pass over
+        name = PurePath(image_name).name.removesuffix(ANNOTATED_SUFFIX)  # readers would pass over this suffix
         stem = safe_name(PurePath(name).stem)
-        if PurePath(stem).suffix.lower() in IMAGE_SUFFIXES:  # lists may name a.jpg.png so, or mean a.jpg
+        if PurePath(stem).suffix.lower() in IMAGE_SUFFIXES:  # in a list, a.jpg could mean a.jpg or a.jpg.png
             stem = stem.replace(".", "_")
         unique = next(name for name in numbered_names(stem) if name.casefold() not in self._taken)
         self._taken.add(unique.casefold())

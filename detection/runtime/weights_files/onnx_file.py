@@ -135,7 +135,7 @@ class OnnxNetwork:
             outputs = self._session(threads).run(None, {INPUT_NAME: np.ascontiguousarray(images)})
         except Exception as error:
             failure = RuntimeError(_reason(error))
-            # `require` has compared the shapes in the file, so a wrong one is the caller's.
+            # `require` has compared the shapes in the file, so a wrong one is a fault of the caller.
             if is_out_of_memory(failure) or WRONG_SHAPE in str(failure):
                 raise failure from error
             raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from detection.datasets.dataset import DataSet, Entry, count_objects
 from detection.datasets.files.faults import Faults
 from detection.datasets.layouts.class_names import ClassList, build_class_list, spelling_key
-from detection.datasets.layouts.found_layout import FoundLayout, joined
+from detection.datasets.layouts.folder_layout import FolderLayout, joined
 from detection.datasets.layouts.pictures import find_image_faults, same_content
 from detection.datasets.layouts.recognise import recognise
 from detection.datasets.layouts.splits import complete_splits, duplicate_remarks
@@ -106,7 +106,7 @@ class LabelledFolder(DataSet):
             raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")
         yield from self._entries[split]
 
-    def _require_boxes(self, folder_layout: FoundLayout) -> None:
+    def _require_boxes(self, folder_layout: FolderLayout) -> None:
         if not any(len(entry.record) for entries in self._entries.values() for entry in entries):
             first = f", {len(self.left_out)} faults, the first: {self.left_out[0]}" if self.left_out else ""
             raise InputError(
@@ -137,7 +137,7 @@ class _UsableEntries(NamedTuple):
     faults: list[str]
 
 
-def _read_sources(folder_layout: FoundLayout) -> _UsableEntries:
+def _read_sources(folder_layout: FolderLayout) -> _UsableEntries:
     entries: dict[str, list[Entry]] = {}
     faults: list[str] = []
     for split, source in folder_layout.splits.items():
@@ -159,7 +159,7 @@ def _select(entry: Entry, kept: BoolArray, labels: IntArray | None = None) -> En
     )
 
 
-def _box_counts(folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+def _box_counts(folder_layout: FolderLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
     """Return the number of boxes of each class name, in the order of the names in the files."""
     counts: Counter[str] = Counter()
     for split, source in folder_layout.splits.items():
@@ -171,7 +171,7 @@ def _box_counts(folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry
 
 
 def _relabel(
-    folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
+    folder_layout: FolderLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
 ) -> _UsableEntries:
     """Return the entries with the labels of `class_names`, without the boxes of other classes."""
     label_of = {spelling_key(name): label for label, name in enumerate(class_names)}

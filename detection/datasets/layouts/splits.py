@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.datasets.dataset import Entry
-from detection.datasets.layouts.found_layout import UNNAMED
+from detection.datasets.layouts.folder_layout import UNNAMED
 from detection.datasets.stratified_split import stratified_split
 
 Splits = Mapping[str, Sequence[Entry]]

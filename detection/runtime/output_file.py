@@ -158,5 +158,5 @@ def _beginning(path: Path) -> bytes:
 
 def _has_file(folder: Path, identity: Identity) -> bool:
     """Return True if the file is in the folder, or in a folder below it, under whatever name."""
-    walked = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return any(_identity(path) == identity for path in walked)
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return any(_identity(path) == identity for path in paths)

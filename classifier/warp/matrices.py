@@ -42,7 +42,7 @@ class Interpolation(IntEnum):
 def resample_regions(
     images: Tensor, windows: Tensor, *, size: int, mean: tuple[float, float, float], kinds: NDArray[np.uint8]
 ) -> Tensor:
-    """Return regions of images, resampled to S x S pixels, minus `mean`; see `classifier.warp.warp_regions`.
+    """Return regions of images, resampled to S x S pixels, minus `mean`; see `classifier.warp.crop.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8 RGB.

@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 def warp(
     images: Images, windows: Array, size: int, mean: tuple[float, float, float], *, threads: int
 ) -> NDArray[np.float32]:
-    """Return the means over the footprints of output pixels, minus `mean`; see `classifier.warp.warp_regions`.
+    """Return the means over the footprints of output pixels, minus `mean`; see `classifier.warp.crop.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8.

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.warp import warp_regions
-from classifier.warp.crop import MAX_PIXELS, shrink_to
+from classifier.warp.crop import MAX_PIXELS, shrink_to, warp_regions
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 
 CROP_SIDE = 224

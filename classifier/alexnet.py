@@ -77,7 +77,7 @@ class AlexNet(nn.Module):
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """The last hidden layer, from which `linear` computes the logits: [B, 3, S, S] -> [B, 4096].
+        """Return the last hidden layer, from which `linear` computes the logits: [B, 3, S, S] -> [B, 4096].
 
         Raises:
             ValueError: if S is not the network's `input_size`.
@@ -101,7 +101,7 @@ class AlexNet(nn.Module):
 
 
 def _convolutions(padding: int) -> nn.Sequential:
-    """The five convolutions of Figure 2: 224 or 227 pixels -> [B, 256, 6, 6]. The first one has the given padding."""
+    """Return the five convolutions of Figure 2: [B, 3, S, S] -> [B, 256, 6, 6] for S of 224 and 227."""
     return nn.Sequential(
         nn.Conv2d(3, 96, 11, stride=4, padding=padding),
         nn.ReLU(inplace=True),
@@ -122,5 +122,5 @@ def _convolutions(padding: int) -> nn.Sequential:
 
 
 def _pooled(side: int) -> int:
-    """Number of positions along a side after pooling windows of 3 with stride 2 (section 3.4)."""
+    """Return the number of positions along a side after pooling windows of 3 with stride 2 (section 3.4)."""
     return (side - 3) // 2 + 1

@@ -37,7 +37,7 @@ class RegionOutputs(NamedTuple):
 
 
 def encode_boxes(regions: AnyArray, targets: AnyArray) -> AnyArray:
-    """The deltas that move each region onto its target.
+    """Return the deltas that move each region onto its target.
 
     Args:
         regions: [N, 4] xyxy in pixels.
@@ -61,7 +61,7 @@ def encode_boxes(regions: AnyArray, targets: AnyArray) -> AnyArray:
 
 
 def decode_boxes(regions: AnyArray, deltas: AnyArray, size: tuple[int, int]) -> AnyArray:
-    """The box of each region and class, moved by the deltas and clipped to the image; the inverse of `encode_boxes`.
+    """Return the box of each region and class, moved by the deltas and clipped: the inverse of `encode_boxes`.
 
     Args:
         regions: [N, 4] xyxy in pixels.
@@ -88,18 +88,18 @@ def decode_boxes(regions: AnyArray, deltas: AnyArray, size: tuple[int, int]) -> 
 
 
 def mirror_deltas(deltas: AnyArray) -> AnyArray:
-    """Deltas [..., 4] of regions, from those of the same regions with left and right exchanged; its own inverse."""
+    """Return the deltas [..., 4] of regions for those of their mirror images; the function is its own inverse."""
     return deltas * _constant((-1.0, 1.0, 1.0, 1.0), deltas)
 
 
 def _centres_and_sides(boxes: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Centres (x, y) and sides (width, height) of boxes: [..., 4] -> [..., 2] and [..., 2]."""
+    """Return the centres (x, y) and sides (width, height) of boxes: [..., 4] -> [..., 2] and [..., 2]."""
     sides = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + sides / 2, namespace(boxes).clip(sides, MIN_SIDE, None)
 
 
 def _constant(values: tuple[float, ...], example: AnyArray) -> AnyArray:
-    """The values as an array of the kind of `example`, on its device and of its number type."""
+    """Return the values as an array of the kind of `example`, on its device and of its number type."""
     if isinstance(example, np.ndarray):
         return np.array(values, example.dtype)
     from classifier.layers.device_constant import device_constant  # noqa: PLC0415  imports PyTorch

@@ -87,7 +87,7 @@ class Ensemble:
             for network in self.networks:
                 network.use_tensors()
         for network in self.networks[1:]:
-            require_same_answers(network, self.networks[0])
+            require_compatible(network, self.networks[0])
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ class Ensemble:
         )
 
 
-def require_same_answers(network: LoadedNetwork, first: LoadedNetwork) -> None:
+def require_compatible(network: LoadedNetwork, first: LoadedNetwork) -> None:
     """Check that two networks have the same classes, head and device, so that their probabilities can be averaged.
 
     Raises:

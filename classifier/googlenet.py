@@ -80,7 +80,7 @@ class GoogLeNet(InceptionTrunk):
         return logits
 
     def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits [B, num_classes] of the main head and of each auxiliary head, in order of depth.
+        """Return the logits [B, num_classes] of the main head and of each auxiliary head, in order of depth.
 
         The losses of the auxiliary heads are weighted by 0.3 in training (section 5).
         """
@@ -88,7 +88,7 @@ class GoogLeNet(InceptionTrunk):
         return self.linear(self.dropout(features)), auxiliary_logits
 
     def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The pooled features [B, F] and the logits [B, num_classes] of each auxiliary head, in order of depth."""
+        """Return the pooled features [B, F], and the logits [B, num_classes] of each auxiliary head, by depth."""
         logits = []
         for name, features in self.modules_in_turn(images):
             if name in self.auxiliary:

@@ -52,7 +52,7 @@ CAFFE_MEAN = (123.0, 117.0, 104.0)
 
 
 def scaled_width(channels: int, multiplier: float) -> int:
-    """`channels` times `multiplier`, rounded to a multiple of 8 and at least 8; a multiplier of 1 changes nothing."""
+    """Return `channels` times `multiplier` as a multiple of 8, at least 8; a multiplier of 1 changes nothing."""
     return channels if multiplier == 1 else max(8, round(channels * multiplier / 8) * 8)
 
 
@@ -177,13 +177,13 @@ class InceptionTrunk(nn.Module):
         self.apply(initialise)
 
     def features(self, images: Tensor) -> Tensor:
-        """The output of the last module, averaged over all positions: [B, 3, S, S] -> [B, channels["5b"]]."""
+        """Return the output of the last module, averaged over all positions: [B, 3, S, S] -> [B, channels["5b"]]."""
         for _, last in self.modules_in_turn(images):
             features = last
         return cast(Tensor, self.average(features))
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """The output [B, channels[name], H, W] of each inception module, in order of depth.
+        """Return the output [B, channels[name], H, W] of each inception module, in order of depth.
 
         H = W is S / `stem_stride` for 3a and 3b, half of that for 4a to 4e and a quarter for 5a and 5b, rounded up.
         """
@@ -221,7 +221,7 @@ class InceptionTrunk(nn.Module):
 
 
 def _stem(width_multiplier: float, stride: int, *, batch_norm: bool, caffe_details: bool) -> nn.Sequential:
-    """Everything before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
+    """Return the layers before 3a: [B, 3, S, S] -> [B, 192 x width, S / stride, S / stride]."""
     first, reduce, last = (scaled_width(width, width_multiplier) for width in STEM_WIDTHS)
     # The paper gives no parameters for the response normalisation. AlexNet's are used, unless Caffe's are asked for.
     norm = partial(ResponseNorm, alpha=CAFFE_ALPHA, offset=CAFFE_OFFSET) if caffe_details else ResponseNorm

@@ -18,7 +18,7 @@ class Trunk(Protocol):
     linear: nn.Linear
 
     def features(self, images: Tensor) -> Tensor:
-        """Images [B, 3, S, S] -> features [B, F], so that the logits are `linear(dropout(features))`."""
+        """Return the features [B, F] of images [B, 3, S, S]; the logits are `linear(dropout(features))`."""
 
 
 class RegionNetwork(nn.Module):
@@ -59,11 +59,11 @@ class RegionNetwork(nn.Module):
         cast(Quantisable, self.trunk).quantise()
 
     def features(self, images: Tensor) -> Tensor:
-        """The features that both layers read: [B, 3, S, S] -> [B, F]."""
+        """Return the features that both layers read: [B, 3, S, S] -> [B, F]."""
         return cast(Trunk, self.trunk).features(images)
 
     def heads(self, features: Tensor) -> RegionOutputs:
-        """Logits and deltas of features [B, F]."""
+        """Return the logits and deltas of features [B, F]."""
         trunk = cast(Trunk, self.trunk)
         deltas = None if self.box_head is None else self.box_head(features).unflatten(1, (-1, 4))
         return RegionOutputs(trunk.linear(trunk.dropout(features)), deltas)

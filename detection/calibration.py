@@ -1,4 +1,4 @@
-"""Calibration: turns scores into the probability that a box is right; of those with 0.5, about half are right."""
+"""Calibration turns scores into probabilities that a box is right: about half of the boxes with 0.5 are right."""
 
 from dataclasses import dataclass
 

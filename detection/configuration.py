@@ -30,9 +30,9 @@ DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 def find_config(name: str | os.PathLike[str], file_in_folder: str = "") -> Path:
     """Return the path of a configuration file; the name of a shipped one is enough, from any folder.
 
-    The file or folder `name` itself comes first; of a folder, the file `file_in_folder` in it. If there is none and
-    `name` has no folder, the file of that name in `configs/` or one of its folders is taken. If neither exists, the
-    path is returned as it was given.
+    If `name` is a file, its path is returned, and if it is a folder, that of `file_in_folder` in it. Otherwise, if
+    `name` is a name without folders, the file of that name in `configs/` or one of its folders is taken. If there is
+    none, the path is returned as it was given.
     """
     path = Path(name)
     # os.path also answers for names that no file can have.
@@ -76,7 +76,7 @@ def load_detector(
             raise InputError(f"device {device}: expected cpu, because PyTorch is not installed; pip install torch")
         from detection.runtime.device import find_device  # noqa: PLC0415  imports PyTorch, which takes time
 
-        find_device(device)  # a device that is not there is told before any network is loaded
+        find_device(device)  # a missing device is reported before any network is loaded
     return build_detector(settings, source=str(path), device=device)
 
 
@@ -91,7 +91,7 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         text = read_text(path, expected="a YAML file")
         for package in dict.fromkeys(re.findall(r"class_path[\"']?: *[\"']?(\w+)\.", text)):
-            with suppress(Exception):  # and so is a package that cannot be imported
+            with suppress(Exception):  # a package that cannot be imported is also reported then
                 modules += getattr(import_module(package), "COMPILED_MODULES", ())
     return modules
 
@@ -132,7 +132,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _find_beside(content: Any, folder: Path, *, arguments: bool = False) -> Any:
-    """Return the content with the paths of files in `folder` for their names, where the content is within arguments."""
+    """Return the content, in which the names of files in `folder` are replaced by their paths within `init_args`."""
     if isinstance(content, dict):
         return {
             key: _find_beside(value, folder, arguments=arguments or key == "init_args")
@@ -188,10 +188,10 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
 
 
 def deny_dangerous_imports() -> None:
-    """Let all configurations be refused that name a module such as `os` or `subprocess`, before it is imported.
+    """Refuse all configurations that name a module such as `os` or `subprocess`, before the module is imported.
 
-    jsonargparse has the list of these modules. Of any other class it checks that it is of the kind that is expected in
-    its place before it builds an object; but a module is imported for that, so a configuration is code.
+    jsonargparse has the list of these modules. It also checks that any other class is of the expected kind before it
+    builds an object. But it imports the module of the class for this check, so a configuration is code.
     """
     from jsonargparse import set_parsing_settings  # noqa: PLC0415
 
@@ -202,7 +202,7 @@ def require_opencv() -> None:
     """Check that OpenCV is installed as a whole: the stages of most detectors need it.
 
     Raises:
-        InputError: if it cannot be imported, or is empty, which it is after one of two builds was uninstalled.
+        InputError: if it cannot be imported, or is empty, which happens if one of two builds was uninstalled.
     """
     try:
         reason = "" if hasattr(import_module("cv2"), "resize") else "a module without functions"

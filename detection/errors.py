@@ -35,11 +35,16 @@ class DeviceError(InputError):
 
 def unknown_module(message: str) -> str:
     """Return in plain words that Python does not find the module of a class, or "" for other messages."""
-    found = re.search(r"class_path '((\w+)[\w.]*)': No module named '(\2[\w.]*)'", message)
-    if found is None:
+    match = re.search(r"class_path '((\w+)[\w.]*)': No module named '(\2[\w.]*)'", message)
+    if match is None:
         return ""
     advice = "if it lies in the current folder, write PYTHONPATH=. before the command"
-    return f"{found[1]}: Python does not find the module {found[3]}; {advice}"
+    return f"{match[1]}: Python does not find the module {match[3]}; {advice}"
+
+
+def reason_of(error: Exception) -> str:
+    """Return the text of an error, without the number and the file that an error of the system has in its text."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def missing_annotations(message: str) -> str:
@@ -62,7 +67,7 @@ def is_killed_loader(error: RuntimeError) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if the error says that there was too little memory; PyTorch and OpenCV raise errors of own types."""
+    """Return True if the error says that there was too little memory; PyTorch and OpenCV have their own types of it."""
     if isinstance(error, MemoryError):
         return True
     return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(

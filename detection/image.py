@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ExifTags import Base as ExifTag
 
-from detection.errors import InputError
+from detection.errors import InputError, reason_of
 from detection.structures.arrays import Image
 
 MAX_PIXELS = 178_956_970
@@ -108,10 +108,9 @@ def _naming(source: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # for a damaged file, Pillow raises nearly anything, SyntaxError included
-        text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        if isinstance(error, IsADirectoryError):
-            text = "a folder; `Detector.stream` reads the images in it"
-        raise InputError(f"{source}: expected a readable image, got: {text}") from error
+        folder = isinstance(error, IsADirectoryError)
+        reason = "a folder; `Detector.stream` reads the images in it" if folder else reason_of(error)
+        raise InputError(f"{source}: expected a readable image, got: {reason}") from error
 
 
 @contextmanager
@@ -263,7 +262,7 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 
 def _copy(image: PIL.Image.Image) -> Image:
-    """Return the pixels of an RGB image. In bands it takes half the time of `np.array(image)`, which copies thrice."""
+    """Copy the pixels of an RGB image in bands, in half the time of `np.array(image)`, which copies three times."""
     width, height = image.size
     rows = max(1, (1 << 18) // width)  # 0.75 MB, which fit into the processor's cache
     if height <= rows:

@@ -36,8 +36,8 @@ def best_overlaps(boxes: FloatArray, objects: FloatArray, counts: Sequence[int])
     if not len(boxes):
         return np.zeros((len(objects), len(counts) + 1))
     overlaps = paired_iou(objects[:, None].astype(np.float64), boxes[None].astype(np.float64))  # [M, N]
-    lasts = [min(count, len(boxes)) - 1 for count in (*counts, len(boxes))]
-    return np.asarray(np.maximum.accumulate(overlaps, axis=1)[:, lasts], np.float64)
+    last_positions = [min(count, len(boxes)) - 1 for count in (*counts, len(boxes))]
+    return np.asarray(np.maximum.accumulate(overlaps, axis=1)[:, last_positions], np.float64)
 
 
 def covered_count(boxes: FloatArray, objects: FloatArray) -> int:

@@ -164,10 +164,10 @@ class _Neighbours:
 
     def __init__(self, pairs: NearPairs, weights: IntArray) -> None:
         count = len(weights)
-        selves = np.arange(count)
-        rows = np.concatenate([pairs.first, pairs.second, selves])
+        indices = np.arange(count)
+        rows = np.concatenate([pairs.first, pairs.second, indices])
         order = np.argsort(rows, kind="stable")
-        self._others = np.concatenate([pairs.second, pairs.first, selves])[order]
+        self._others = np.concatenate([pairs.second, pairs.first, indices])[order]
         self._overlaps = np.concatenate([pairs.iou, pairs.iou, np.ones(count, np.float32)])[order]
         self._levels = np.searchsorted(np.array(LEVELS, np.float32), self._overlaps, side="right")
         self._weighted = weights[self._others] * self._levels

@@ -10,7 +10,7 @@ from torch import Tensor
 def device_constant(
     values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """A tensor of `values`, created once for each device and type; callers must not change it.
+    """Return a tensor of `values`, created once for each device and type; callers must not change it.
 
     Copying the values at each call would make the host wait for the GPU each time.
     """

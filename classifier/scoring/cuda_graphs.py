@@ -21,7 +21,7 @@ MAX_PADDING = 0.25
 
 
 def next_size(remaining: int, batch_size: int) -> int:
-    """The size of the next batch if `remaining` regions are left.
+    """Return the size of the next batch if `remaining` regions are left.
 
     This is the smallest size that holds all of them, if at most `MAX_PADDING` of it is padding; otherwise the largest
     size that they fill.
@@ -44,7 +44,7 @@ class _Memory:
         self.inputs: dict[tuple[torch.Size, torch.dtype], Tensor] = {}
 
     def input(self, like: Tensor) -> Tensor:
-        """The tensor from which all graphs for batches of this shape and type read."""
+        """Return the tensor from which all graphs for batches of this shape and type read."""
         key = (like.shape, like.dtype)
         if key not in self.inputs:
             with torch.inference_mode(mode=False):
@@ -83,7 +83,7 @@ class BatchGraphs:
         self.captured.clear()
 
     def __call__(self, name: str, function: Callable[[Tensor], Output], batch: Tensor) -> Output:
-        """The outputs of `function`, which is known by `name`, for a batch [n, C, H, W]."""
+        """Return the outputs of `function`, which is known by `name`, for a batch [n, C, H, W]."""
         key = (name, batch.shape)
         if self.usable and key in self.captured:
             captured = self.captured[key] = self.captured[key] or self._capture(function, batch)

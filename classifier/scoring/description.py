@@ -89,5 +89,5 @@ class NetworkDescription:
 
 
 def find_weights(name: str) -> Path:
-    """The file at this path, or else the shipped file of this name."""
+    """Return the file at this path, or else the shipped file of this name."""
     return find_file(name, SHIPPED)

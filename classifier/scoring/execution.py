@@ -30,7 +30,7 @@ _chosen: list[Execution] = []
 
 @contextmanager
 def use_execution(execution: Execution) -> Iterator[None]:
-    """Within this context, networks are loaded with the given execution."""
+    """Load networks with the given execution within this context."""
     _chosen.append(execution)
     try:
         yield
@@ -39,7 +39,7 @@ def use_execution(execution: Execution) -> Iterator[None]:
 
 
 def find_execution(device: torch.device) -> Execution:
-    """The execution that `use_execution` sets, or else "fused" on a GPU that runs our kernels and "eager" elsewhere."""
+    """Return the execution of `use_execution`, or else "fused" on a GPU that runs our kernels and "eager" elsewhere."""
     if _chosen:
         return _chosen[-1]
     return "fused" if device.type == "cuda" and runs_kernels(device) else "eager"
@@ -96,7 +96,7 @@ class FusedConvolution(nn.Module):
 
 
 def fuse(layer: Convolution) -> nn.Module:
-    """The layer as a `FusedConvolution`, unless there is more than an `Identity` between convolution and ReLU."""
+    """Return a layer as a `FusedConvolution`, unless more than an `Identity` is between convolution and ReLU."""
     convolution, *between, activation = layer
     if not (isinstance(convolution, nn.Conv2d) and isinstance(activation, nn.ReLU)):
         return layer

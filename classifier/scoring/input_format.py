@@ -39,7 +39,7 @@ class InputFormat:
         return joined if self.quantisation is not None else self.convert(joined)
 
     def _warp_image(self, regions: ImageRegions) -> AnyArray:
-        """Regions of one image, as bytes or as RGB minus mean."""
+        """Return the warped regions of one image, as bytes or as RGB minus mean."""
         options = {"size": self.size, "context": self.context}
         if self.quantisation is None:
             return warp_by_area(regions.pixels, regions.windows, **options)

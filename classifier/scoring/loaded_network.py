@@ -106,7 +106,7 @@ class LoadedNetwork(Portable):
             self.input_format = format_for_tensors(self.input_format)
 
     def outputs(self, inputs: AnyArray, *, mirrored: bool = False) -> RegionOutputs:
-        """Outputs in float32 for N regions in the `input_format`, or for their mirror images.
+        """Return the outputs in float32 for N regions in the `input_format`, or for their mirror images.
 
         The deltas of mirror images are converted to those of the regions.
         """
@@ -119,18 +119,18 @@ class LoadedNetwork(Portable):
         return RegionOutputs(logits, mirror_deltas(deltas) if mirrored else deltas)
 
     def features(self, inputs: AnyArray) -> AnyArray:
-        """Features [N, F] in float32, which the last layers read, of N regions in the `input_format`."""
+        """Return the features [N, F] in float32 that the last layers read, for N regions in the `input_format`."""
         return _join(self._in_batches("features", self.network.features, inputs))
 
     def probabilities(self, logits: AnyArray) -> AnyArray:
-        """Probabilities [N, C + 1] from logits [N, C + 1] or margins [N, C]; column 0 is background."""
+        """Return the probabilities [N, C + 1] for logits [N, C + 1] or margins [N, C]; column 0 is background."""
         return svm_probabilities(logits) if self.description.head == "svm" else softmax(logits)
 
     def _mirrored(self, inputs: AnyArray) -> RegionOutputs:
         return cast(RegionOutputs, self.network(self.input_format.mirror(inputs)))
 
     def _in_batches(self, name: str, function: Callable[[AnyArray], Any], inputs: AnyArray) -> list[Any]:
-        """Outputs of `function` batch by batch; those of one empty batch if there are no regions.
+        """Return the outputs of `function` for each batch. Without regions there is one empty batch.
 
         On a CPU several batches are computed at once. Their sizes do not depend on the number of threads.
         """
@@ -139,7 +139,7 @@ class LoadedNetwork(Portable):
         return [output for part in map_on_cores(partial(self._in_turn, name, function), parts) for output in part]
 
     def _in_turn(self, name: str, function: Callable[[AnyArray], Any], inputs: AnyArray) -> list[Any]:
-        """Outputs of `function` for one batch after the other, at least for one."""
+        """Return the outputs of `function`, computed for one batch after the other, at least for one."""
         outputs: list[Any] = []
         start = 0
         while not outputs or start < len(inputs):
@@ -158,14 +158,14 @@ class LoadedNetwork(Portable):
         return outputs
 
     def _part_size(self, count: int) -> int:
-        """The number of regions in each part of `count` regions: on a CPU that of a batch, on a GPU all of them."""
+        """Return the size of the parts of `count` regions: a part is a batch on a CPU, and all regions on a GPU."""
         if self.device.type != "cpu":
             return max(1, count)
         steps = max(1, -(-count // (CPU_BATCHES * CPU_LEAST_BATCH)))
         return min(self.batch_size, steps * CPU_LEAST_BATCH)
 
     def _next_size(self, remaining: int) -> int:
-        """The size of the next batch, which may be more than the `remaining` regions."""
+        """Return the size of the next batch, which may be more than the `remaining` regions."""
         if self.graphs is not None:
             return self.graphs.next_size(remaining, self.batch_size)
         return min(self.batch_size, -(-remaining // self.step) * self.step)
@@ -181,7 +181,7 @@ def _load(path: Path, device: str | None, precision: Precision | None) -> Prepar
 
 
 def default_batch_size(device: Any, precision: Precision, size: int) -> int:
-    """Number of regions of `size` pixels that pass through a network at once by default."""
+    """Return the number of regions of `size` pixels that pass through a network at once by default."""
     if device.type == "cpu":
         fitting = max(1, CPU_BATCH_PIXELS // size**2)
         return fitting if precision == "int8" else min(fitting, BATCH_SIZE)
@@ -189,7 +189,7 @@ def default_batch_size(device: Any, precision: Precision, size: int) -> int:
 
 
 def softmax(logits: AnyArray) -> AnyArray:
-    """Probabilities [N, C] from logits [N, C]."""
+    """Return the probabilities [N, C] for logits [N, C]."""
     if not isinstance(logits, np.ndarray):
         return logits.softmax(dim=1)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -214,6 +214,6 @@ def svm_probabilities(margins: AnyArray) -> AnyArray:
 
 
 def _join(parts: Sequence[AnyArray]) -> AnyArray:
-    """Parts [n, ...] one after the other, in float32."""
+    """Return the parts [n, ...] as one array, one after the other, in float32."""
     joined = namespace(parts[0]).concatenate(parts)
     return joined if isinstance(joined, np.ndarray) else joined.float()

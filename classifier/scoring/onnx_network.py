@@ -28,13 +28,13 @@ class OnnxRegionNetwork:
     Args:
         network: a network with the outputs "logits" and, if it refines boxes, "deltas".
         path: its file, which errors name.
-        read: how it reads images.
+        onnx_input: the number formats in which it computes and reads images.
     """
 
-    def __init__(self, network: OnnxNetwork, path: Path, read: OnnxInput) -> None:
+    def __init__(self, network: OnnxNetwork, path: Path, onnx_input: OnnxInput) -> None:
         self.network = network
         self.path = path
-        self.read = read
+        self.onnx_input = onnx_input
 
     def __call__(self, images: AnyArray) -> RegionOutputs:
         outputs = self.network.run(np.asarray(images), threads=thread_count())
@@ -60,34 +60,34 @@ def load_onnx_network(path: Path, device_name: str | None, precision: Precision 
             user chose another device than the CPU, or another precision than that of the file.
     """
 
-    def build(fields: dict[str, Any], read: OnnxInput, network: OnnxNetwork) -> Loaded:
+    def build(fields: dict[str, Any], onnx_input: OnnxInput, network: OnnxNetwork) -> Loaded:
         description = NetworkDescription.from_fields(fields)
-        network.require(_interface(description, read))
-        return OnnxRegionNetwork(network, path, read), description
+        network.require(_interface(description, onnx_input))
+        return OnnxRegionNetwork(network, path, onnx_input), description
 
-    # Of the several batches of a photo, each has one thread.
+    # The batches of a photo are computed at the same time, with one thread each.
     network, description = read_onnx(path, build, key=METADATA_KEY, content="a region classifier", threads=1)
-    read = network.read
+    onnx_input = network.onnx_input
     return PreparedNetwork(
         network=network,
         description=description,
-        device=find_onnx_device(device_name, precision, stored=read.precision, source=path),
-        precision=read.precision,
-        input_format=InputFormat(description.input_size, description.context, read.quantisation),
+        device=find_onnx_device(device_name, precision, stored=onnx_input.precision, source=path),
+        precision=onnx_input.precision,
+        input_format=InputFormat(description.input_size, description.context, onnx_input.quantisation),
         session=naming_full_memory,
         compute=_compute,
     )
 
 
 def _compute(name: str, function: Callable[[AnyArray], Any], batch: AnyArray, size: int, graphs: None) -> Any:  # noqa: ARG001
-    """Outputs of `function` for a batch, which needs no padding; see `PreparedNetwork.compute`."""
+    """Return the outputs of `function` for a batch, which needs no padding; see `PreparedNetwork.compute`."""
     return function(batch)
 
 
-def _interface(description: NetworkDescription, read: OnnxInput) -> Interface:
+def _interface(description: NetworkDescription, onnx_input: OnnxInput) -> Interface:
     """Return what a network with this description reads and returns."""
     side = description.input_size
     outputs: dict[str, tuple[int | None, ...]] = {"logits": (None, description.num_outputs)}
     if description.box_regression:
         outputs["deltas"] = (None, len(description.class_names), 4)
-    return Interface("float32" if read.quantisation is None else "uint8", (None, 3, side, side), outputs)
+    return Interface("float32" if onnx_input.quantisation is None else "uint8", (None, 3, side, side), outputs)

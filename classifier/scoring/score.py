@@ -35,7 +35,7 @@ GPU_REGION_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Views:
-    """The views of a region over which the answers of a network are averaged.
+    """The views of a region over which the scores of a network are averaged.
 
     Attributes:
         mirror: also score the mirror image of each region.
@@ -64,7 +64,7 @@ class Scores(NamedTuple):
     boxes: AnyArray | None
 
     def select(self, rows: AnyArray) -> Scores:
-        """The scores of the regions where `rows` [N] is True."""
+        """Return the scores of the regions where `rows` [N] is True."""
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
 
 
@@ -86,7 +86,7 @@ def score_regions(
         networks: networks of the same classes, on the same device.
         images: [H, W, 3] each; their regions share batches.
         boxes: the regions [N, 4] of each image.
-        views: the views of each region over which the answers of a network are averaged.
+        views: the views of each region over which the scores of a network are averaged.
         weights: the weight of each network in the means, above 0; by default all have the same.
         cascade_thresholds: the least `cascade_confidence` with which a region goes on to the next network. There is a
             threshold for each of the first networks, but none for the last. A region that stops keeps the mean of the
@@ -96,7 +96,7 @@ def score_regions(
 
     Raises:
         InputError: if the memory of the device is too small for a single region.
-        DeviceError: if the device is lost.
+        DeviceError: if the GPU stopped responding.
     """
     if not images:
         return []
@@ -138,25 +138,25 @@ def score_in_turn(
     """
     stages = []
     rows: AnyArray | None = None  # all regions
-    answers: list[Scores] = []  # of each network so far, for the regions in `rows`
+    network_scores: list[Scores] = []  # of each network so far, for the regions in `rows`
     input_format = None
-    for place, network in enumerate(networks):
+    for position, network in enumerate(networks):
         if network.input_format != input_format:
             input_format = network.input_format
             inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in views.scales]
-        answers.append(_score(network, inputs, group, views))
+        network_scores.append(_score(network, inputs, group, views))
         if rows is None:
-            rows = as_kind_of(answers[0].probabilities, np.arange(sum(map(len, group))))
-        if place < len(thresholds):
-            mean = _mean(answers, weights)
+            rows = as_kind_of(network_scores[0].probabilities, np.arange(sum(map(len, group))))
+        if position < len(thresholds):
+            mean = _mean(network_scores, weights)
             stages.append((rows, mean))
-            goes_on = cascade_confidence(mean.probabilities) >= thresholds[place]
-            rows, group = rows[goes_on], _select(group, goes_on)
-            inputs = [scaled[goes_on] for scaled in inputs]
-            answers = [answer.select(goes_on) for answer in answers]
+            passed = cascade_confidence(mean.probabilities) >= thresholds[position]
+            rows, group = rows[passed], _select(group, passed)
+            inputs = [scaled[passed] for scaled in inputs]
+            network_scores = [scores.select(passed) for scores in network_scores]
             if follow_boxes and mean.boxes is not None:
-                group, input_format = _move(group, _likeliest_boxes(mean.select(goes_on))), None
-    return [*stages, (rows, _mean(answers, weights))]
+                group, input_format = _move(group, _likeliest_boxes(mean.select(passed))), None
+    return [*stages, (rows, _mean(network_scores, weights))]
 
 
 def order_for_sharing(
@@ -167,9 +167,9 @@ def order_for_sharing(
     Without weights, all networks have the weight 1.
     """
     formats = [network.input_format for network in networks]
-    rest = sorted(range(first, len(networks)), key=lambda place: formats.index(formats[place], first))
+    rest = sorted(range(first, len(networks)), key=lambda position: formats.index(formats[position], first))
     order = [*range(first), *rest]
-    return [networks[place] for place in order], [weights[place] if weights else 1.0 for place in order]
+    return [networks[position] for position in order], [weights[position] if weights else 1.0 for position in order]
 
 
 def group_regions(
@@ -196,7 +196,7 @@ def group_regions(
 
 
 def merge_stages(stages: Sequence[tuple[AnyArray, Scores]], group: Sequence[ImageRegions]) -> Scores:
-    """The scores of all regions of a group: for each region those of the last stage that it reached.
+    """Return the scores of all regions of a group. A region has those of the last stage that it reached.
 
     If only later stages refine boxes, a region that did not reach them stays as it is, for all classes.
     """
@@ -214,7 +214,7 @@ def merge_stages(stages: Sequence[tuple[AnyArray, Scores]], group: Sequence[Imag
 
 
 def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
-    """A copy of an array in which `values` are the rows with the indices `rows`."""
+    """Return a copy of an array in which `values` are the rows with the indices `rows`."""
     copy = namespace(array).empty_like(array)
     copy[:] = array
     copy[rows] = values
@@ -222,7 +222,7 @@ def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
 
 
 def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-    """The scores of each image, from those of all groups; `boxes` are the regions of each image."""
+    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image."""
     ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
     probabilities = np.split(np.concatenate([as_numpy(scores.probabilities) for scores in groups]), ends)
     refined = [as_numpy(scores.boxes) for scores in groups if scores.boxes is not None]
@@ -232,47 +232,47 @@ def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> lis
 
 
 def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[ImageRegions], views: Views) -> Scores:
-    """The mean scores of a network over all views of regions, which `inputs` holds at each scale."""
-    answers = []
+    """Return the mean scores of a network over all views of regions, which `inputs` holds at each scale."""
+    view_scores = []
     for scale, scaled_inputs in zip(views.scales, inputs, strict=True):
         regions = [part.scaled(scale) for part in group]
         for mirrored in (False, True) if views.mirror else (False,):
             outputs = network.outputs(scaled_inputs, mirrored=mirrored)
             boxes = None if outputs.deltas is None else _decode(outputs.deltas, regions)
-            answers.append(Scores(network.probabilities(outputs.logits), boxes))
-    return _mean(answers, [1.0] * len(answers))
+            view_scores.append(Scores(network.probabilities(outputs.logits), boxes))
+    return _mean(view_scores, [1.0] * len(view_scores))
 
 
-def _mean(answers: Sequence[Scores], weights: Sequence[float]) -> Scores:
-    """The weighted mean of all probabilities, and of the boxes of the answers that have boxes.
+def _mean(parts: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """Return the weighted means of all probabilities, and of the boxes where there are any.
 
-    There may be more weights than answers; then the first ones count.
+    There may be more weights than parts; then the first weights are used.
     """
-    weighted = list(zip(answers, weights, strict=False))
-    refined = [(answer.boxes, weight) for answer, weight in weighted if answer.boxes is not None]
-    probabilities = _weighted_mean([(answer.probabilities, weight) for answer, weight in weighted])
+    weighted = list(zip(parts, weights, strict=False))
+    refined = [(scores.boxes, weight) for scores, weight in weighted if scores.boxes is not None]
+    probabilities = _weighted_mean([(scores.probabilities, weight) for scores, weight in weighted])
     return Scores(probabilities, _weighted_mean(refined) if refined else None)
 
 
 def _weighted_mean(parts: Sequence[tuple[AnyArray, float]]) -> AnyArray:
-    """The mean of arrays of the same shape with these weights."""
+    """Return the mean of arrays of the same shape with these weights."""
     weighted = [value * weight for value, weight in parts]
     total = namespace(weighted[0]).stack(weighted).sum(axis=0)
     return total / sum(weight for _, weight in parts)
 
 
 def _select(group: Sequence[ImageRegions], rows: AnyArray) -> list[ImageRegions]:
-    """The regions of a group where `rows` [N] is True."""
+    """Return the regions of a group where `rows` [N] is True."""
     return [regions[part] for regions, part in zip(group, _split(as_numpy(rows), group), strict=True)]
 
 
 def _split(values: NDArray[Any], group: Sequence[ImageRegions]) -> list[NDArray[Any]]:
-    """The values [N, ...] of the regions of each image."""
+    """Return the values [N, ...] of the regions of each image."""
     return np.split(values, np.cumsum([len(regions) for regions in group])[:-1])
 
 
 def _likeliest_boxes(scores: Scores) -> AnyArray:
-    """The refined box of the likeliest class of each of N regions: [N, 4]."""
+    """Return the refined box of the likeliest class of each of N regions: [N, 4]."""
     assert scores.boxes is not None
     likeliest = scores.probabilities[:, 1:].argmax(axis=1)
     return scores.boxes[as_kind_of(likeliest, np.arange(len(likeliest))), likeliest]
@@ -285,7 +285,7 @@ def _move(group: Sequence[ImageRegions], boxes: AnyArray) -> list[ImageRegions]:
 
 
 def _decode(deltas: AnyArray, group: Sequence[ImageRegions]) -> AnyArray:
-    """Refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
+    """Return the refined boxes [N, C, 4], each within its own image, from deltas [N, C, 4].
 
     Deltas are shares of the sides of a region, so those of a shrunk image suit the regions of the original image.
     """

@@ -135,7 +135,7 @@ def format_for_tensors(input_format: InputFormat) -> TensorFormat:
 
 @contextmanager
 def tensor_session(device: torch.device) -> Iterator[None]:
-    """Within this context networks may be computed: without gradients, in a fork too, and errors name the device."""
+    """Let networks be computed within this context, without gradients and in a fork too; errors name the device."""
     with naming_failed_device(device), torch.inference_mode():
         yield
 
@@ -144,9 +144,9 @@ def tensor_session(device: torch.device) -> Iterator[None]:
 def compute_tensors(
     name: str, function: Callable[[Tensor], Output], batch: Tensor, size: int, graphs: BatchGraphs | None
 ) -> Output:
-    """Outputs of `function`, which is known by `name`, for a batch that is padded with zeros to `size` regions."""
+    """Return the outputs of `function`, known by `name`, for a batch that is padded with zeros to `size` regions."""
     if not len(batch):
-        return function(batch)  # a GPU launches nothing for no regions, and no graph is needed
+        return function(batch)  # without regions a GPU has nothing to launch, and needs no graph
     if len(batch) < size:
         padded = functional.pad(batch, (0, 0) * 3 + (0, size - len(batch)))
         outputs = compute_tensors(name, function, padded.contiguous(memory_format=torch.channels_last), size, graphs)
@@ -158,10 +158,10 @@ def compute_tensors(
 
 
 def find_quantisation(network: nn.Module) -> tuple[float, int] | None:
-    """Scale in pixel values and zero point with which a network quantises the pixels, or None if it does not."""
+    """Return the scale, in pixel values, and the zero point of the quantisation of pixels; None if there is none."""
     modules = list(network.modules())
-    read = next((module for module in modules if isinstance(module, QuantisedInput)), None)
+    quantised_input = next((module for module in modules if isinstance(module, QuantisedInput)), None)
     # A network that scales pixels by itself quantises them after that, so it cannot be given bytes.
-    if read is None or any(isinstance(module, PixelScale) for module in modules):
+    if quantised_input is None or any(isinstance(module, PixelScale) for module in modules):
         return None
-    return read.scale / SCALE, read.zero
+    return quantised_input.scale / SCALE, quantised_input.zero

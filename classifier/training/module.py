@@ -18,7 +18,7 @@ from classifier.training.box_loss import box_regression_loss
 from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
 from classifier.training.teacher import Teacher
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from detection.errors import InputError
 from detection.runtime.pixels import SCALE
 from detection.structures.ranges import require_range

@@ -16,7 +16,7 @@ from torch.nn import functional
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.weights_file import find_weights, load_region_network
 from classifier.training.samples.region_batch import RegionBatch
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from detection.errors import InputError
 from detection.structures.class_choice import require_same_classes
 from detection.structures.ranges import require_range

@@ -42,7 +42,7 @@ MAX_PIXELS = 32_000_000
 
 
 def context_boxes(boxes: AnyArray, *, size: int, context: int) -> AnyArray:
-    """Boxes [..., 4], enlarged about their centres so that `context` pixels of the input surround the original box.
+    """Return boxes [..., 4] enlarged about their centres, so that `context` pixels of the input surround each box.
 
     Sides are multiplied by S / (S - 2 * context), where S is the `size` of the input.
 
@@ -99,14 +99,14 @@ def warp_regions(
 
 
 def warp_by_area(image: Image, boxes: FloatArray, *, size: int, context: int) -> FloatArray:
-    """The regions [N, 4] of an image [H, W, 3] as `warp_regions` returns them by default: float32 [N, 3, S, S]."""
+    """Crop the regions [N, 4] of an image [H, W, 3] as `warp_regions` does by default: float32 [N, 3, S, S]."""
     windows = context_boxes(boxes.astype(np.float64), size=size, context=context)
     warped: FloatArray = _area_means(np.ascontiguousarray(image)[None], windows[None], size)[0]
     return warped
 
 
 def _area_means(images: NDArray[np.uint8], windows: Float64Array, size: int) -> FloatArray:
-    """Means over the footprints of output pixels, minus the mean: [B, H, W, 3], [B, N, 4] -> [B, N, 3, S, S]."""
+    """Return the means over footprints, minus the mean colour: [B, H, W, 3], [B, N, 4] -> [B, N, 3, S, S]."""
     warped: FloatArray = call_compiled(LOOPS, "warp", images, windows, size, MEAN_RGB, threads=thread_count())
     return warped.transpose(0, 1, 4, 2, 3)
 
@@ -114,7 +114,7 @@ def _area_means(images: NDArray[np.uint8], windows: Float64Array, size: int) -> 
 def warp_to_bytes(
     image: Image, boxes: FloatArray, *, size: int, context: int, scale: float, zero: int
 ) -> NDArray[np.uint8]:
-    """The regions that `warp_by_area` returns, quantised: pixel values divided by `scale`, plus `zero`, rounded.
+    """Return the result of `warp_by_area`, quantised: pixel values divided by `scale`, plus `zero`, rounded.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -158,13 +158,13 @@ class ImageRegions:
         return replace(self, windows=self.windows[rows], boxes=self.boxes[rows])
 
     def moved_to(self, boxes: FloatArray) -> ImageRegions:
-        """The regions `boxes` [N, 4] of the original image."""
+        """Return the regions `boxes` [N, 4] of the original image."""
         height, width = self.size
         factors = np.array([self.pixels.shape[1] / width, self.pixels.shape[0] / height] * 2)
         return replace(self, windows=(boxes * factors).astype(np.float32), boxes=boxes)
 
     def scaled(self, factor: float) -> ImageRegions:
-        """Regions about the same centres with sides `factor` times as long; they may reach beyond the image."""
+        """Return regions about the same centres with sides `factor` times as long; they may reach beyond the image."""
         return replace(self, windows=scale_boxes(self.windows, factor), boxes=scale_boxes(self.boxes, factor))
 
 

@@ -42,7 +42,7 @@ class Interpolation(IntEnum):
 def resample_regions(
     images: Tensor, windows: Tensor, *, size: int, mean: tuple[float, float, float], kinds: NDArray[np.uint8]
 ) -> Tensor:
-    """Regions of images, resampled to S x S pixels, minus `mean`; see `classifier.warp.warp_regions`.
+    """Return regions of images, resampled to S x S pixels, minus `mean`; see `classifier.warp.crop.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8 RGB.
@@ -68,7 +68,7 @@ def resample_regions(
 
 
 def _resample(columns_first: Tensor, windows: Tensor, size: int, height: int, kinds: NDArray[np.uint8]) -> Tensor:
-    """Regions [b, n, S, S, 3] of images [b, W, H * 3], which are given column by column."""
+    """Return the regions [b, n, S, S, 3] of images [b, W, H * 3], which are given column by column."""
     count, width = windows.shape[:2], columns_first.shape[1]
     # The weights of both axes are computed at once: first those of x for all regions, then those of y.
     low, high = windows.reshape(-1, 2, 2).permute(1, 2, 0).flatten(1)  # [2 * b * n] each
@@ -81,7 +81,7 @@ def _resample(columns_first: Tensor, windows: Tensor, size: int, height: int, ki
 
 
 def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kinds: NDArray[np.uint8]) -> Tensor:
-    """The weight of each pixel of an image axis in each of `size` output pixels that divide low-high evenly.
+    """Return the weight of each pixel of an axis in each of `size` output pixels that divide low-high evenly.
 
     Args:
         low: [N] start of each region on the axis, in pixels.
@@ -111,7 +111,7 @@ def resampling_weights(low: Tensor, high: Tensor, size: int, *, length: int, kin
 
 
 def _on_device(values: NDArray[Any], device: torch.device) -> Tensor:
-    """A copy on the device; the host does not wait for it."""
+    """Copy values to the device; the host does not wait for it."""
     return torch.from_numpy(values).to(device, non_blocking=True)
 
 

@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 def warp(
     images: Images, windows: Array, size: int, mean: tuple[float, float, float], *, threads: int
 ) -> NDArray[np.float32]:
-    """Means over the footprints of output pixels, minus `mean`; see `classifier.warp.warp_regions`.
+    """Return the means over the footprints of output pixels, minus `mean`; see `classifier.warp.crop.warp_regions`.
 
     Args:
         images: [B, H, W, 3] uint8.
@@ -67,14 +67,14 @@ def warp(
             for job in _jobs(image, image_windows, size, np.array(mean)):
                 chunks = job.chunks()
                 places = (job.regions[chunk] for chunk in chunks)
-                list(pool.map(job.run, chunks, [values] * len(chunks), places))  # waits, and raises what was raised
+                list(pool.map(job.run, chunks, [values] * len(chunks), places))  # waits, and raises errors
     return output.reshape(*windows.shape[:2], size, size, 3)
 
 
 def warp_to_bytes(
     image: Image, windows: Array, size: int, mean: tuple[float, float, float], *, scale: float, zero: int, threads: int
 ) -> NDArray[np.uint8]:
-    """The result of `warp` for one image, as the bytes that a network in int8 reads; see `QuantisedInput`.
+    """Return the result of `warp` for one image, as the bytes that a network in int8 reads; see `QuantisedInput`.
 
     Args:
         image: [H, W, 3] uint8.
@@ -138,8 +138,8 @@ def _taps(windows: Array, size: int, lengths: tuple[int, int], mean: Array) -> t
     inside = (nearest >= 0) & (nearest < limits)
     weights = np.where(inside, 1 - abs(centres - nearest), 0.0).astype(np.float32)
     pixels = np.fmin(np.fmax(nearest, 0), limits - 1).astype(np.int64)
-    hidden = ((weights[:, 0, 0] + weights[:, 0, 1])[:, :, None] * mean).astype(np.float32)
-    return _spans(pixels), pixels, weights, hidden.reshape(len(windows), -1)
+    mean_part = ((weights[:, 0, 0] + weights[:, 0, 1])[:, :, None] * mean).astype(np.float32)
+    return _spans(pixels), pixels, weights, mean_part.reshape(len(windows), -1)
 
 
 def _edges(windows: Array, size: int, lengths: tuple[int, int], mean: Array) -> tuple[NDArray[Any], ...]:
@@ -155,9 +155,9 @@ def _edges(windows: Array, size: int, lengths: tuple[int, int], mean: Array) -> 
     shares = places - pixels
     ends = np.where(shared, places[..., 1 : size + 1], places[..., -size:])
     covered = (ends - places[..., :size]) / footprints
-    hidden = (covered[:, 0, :, None] * mean).reshape(len(windows), -1)
+    mean_part = (covered[:, 0, :, None] * mean).reshape(len(windows), -1)
     steps = np.where(shared, 1, size)[..., 0]
-    return _spans(pixels), steps, pixels, shares, covered, hidden, 1 / footprints.prod(axis=(1, 2))
+    return _spans(pixels), steps, pixels, shares, covered, mean_part, 1 / footprints.prod(axis=(1, 2))
 
 
 def _spans(pixels: IntArray) -> IntArray:
@@ -182,7 +182,7 @@ def _interpolate(  # noqa: PLR0917  compiled functions take no keywords
     spans: IntArray,
     pixels: IntArray,
     weights: FloatArray,
-    hidden: FloatArray,
+    mean_part: FloatArray,
 ) -> None:
     """Write bilinear samples at the centres of the output pixels to the rows `places` [R] of the output [N, S, S * 3].
 
@@ -194,7 +194,7 @@ def _interpolate(  # noqa: PLR0917  compiled functions take no keywords
         spans: [R, 2] the first value that is read of a row, and the first of the last pixel.
         pixels: [R, 2, 2, S] the two pixels next to each centre, along x (times 3, from the start of the span) and y.
         weights: [R, 2, 2, S] of these pixels; 0 outside of the image.
-        hidden: [R, S * 3] the mean colour times the weights along x.
+        mean_part: [R, S * 3] the mean colour times the weights along x.
     """
     size = output.shape[1]
     for region in range(len(places)):
@@ -210,7 +210,7 @@ def _interpolate(  # noqa: PLR0917  compiled functions take no keywords
             for x in range(size):
                 for colour in range(3):
                     value = before[x] * line[left[x] + colour] + after[x] * line[right[x] + colour]
-                    values[3 * x + colour] = value - covered * hidden[region, 3 * x + colour]
+                    values[3 * x + colour] = value - covered * mean_part[region, 3 * x + colour]
 
 
 @compiled
@@ -224,7 +224,7 @@ def _average(  # noqa: PLR0917  compiled functions take no keywords
     pixels: IntArray,
     shares: Array,
     covered: Array,
-    hidden: Array,
+    mean_part: Array,
     factors: Array,
 ) -> None:
     """Write the means over the footprints of the output pixels to the rows `places` [R] of the output [N, S, S * 3].
@@ -242,7 +242,7 @@ def _average(  # noqa: PLR0917  compiled functions take no keywords
         pixels: [R, 2, E] number of whole pixels before each edge, along x (times 3, from the start of the span) and y.
         shares: [R, 2, E] share of the next pixel that is before the edge.
         covered: [R, 2, S] share of each footprint that is within the image.
-        hidden: [R, S * 3] the mean colour times the share of each footprint that is within the image along x.
+        mean_part: [R, S * 3] the mean colour times the share of each footprint that is within the image along x.
         factors: [R] from the sum over a footprint to the mean.
     """
     size = output.shape[1]
@@ -261,7 +261,7 @@ def _average(  # noqa: PLR0917  compiled functions take no keywords
             values, covered_y, factor = output[places[region], y], covered[region, 1, y], factors[region]
             for place in range(len(values)):
                 total = lower_end[place] - lower[place] - upper_end[place] + upper[place]
-                values[place] = total * factor - covered_y * hidden[region, place]
+                values[place] = total * factor - covered_y * mean_part[region, place]
             upper, lower = lower, upper
 
 

@@ -29,10 +29,10 @@ COLOURS = 4
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _edges(place, low, high, length, SIZE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The footprints, along one axis, of the output pixels `place` of a region that spans low-high.
+    """Find the footprints, along one axis, of the output pixels `place` of a region that spans low-high.
 
-    Returns the number of whole pixels before the start and the share of the next pixel before it, the same two for the
-    end, the length of the footprint within the image, and its whole length.
+    It returns the number of whole pixels before the start and the share of the next pixel before it, the same two for
+    the end, the length of the footprint within the image, and its whole length.
     """
     step = (high - low) / SIZE
     whole = tl.maximum(step, 1.0)
@@ -48,7 +48,7 @@ def _edges(place, low, high, length, SIZE: tl.constexpr):  # type: ignore[no-unt
 
 @triton.jit
 def _across(first, second, third, fourth, start_share, end_share):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """The sum between two edges that lie within pixels, interpolated from the sums before and after these pixels."""
+    """Interpolate the sum between two edges within pixels from the sums before and after these pixels."""
     whole = (third - first).to(tl.float32)
     return whole - start_share * (second - first).to(tl.float32) + end_share * (fourth - third).to(tl.float32)
 
@@ -115,7 +115,7 @@ def _warp(  # type: ignore[no-untyped-def]  # noqa: PLR0917
 
 
 def warp_inputs(parts: Sequence[ImageRegions], *, size: int, context: int, dtype: torch.dtype, packed: bool) -> Tensor:
-    """Input of the networks for the regions of several images, in channels_last memory.
+    """Return the input of the networks for the regions of several images, in channels_last memory.
 
     Returns:
         [N, 3, S, S], or packed as by `classifier.layers.gpu.packed_input.pack`.
@@ -150,7 +150,7 @@ def _warp_one(pixels: Tensor, windows: Tensor, inputs: Tensor, *, size: int, pac
 
 
 def integral_image(pixels: Tensor) -> Tensor:
-    """Sums of the pixels above and left of each pixel corner, modulo 2^32: [H, W, 3] -> int32 [H + 1, W + 1, 4]."""
+    """Sum the pixels above and left of each pixel corner, modulo 2^32: [H, W, 3] -> int32 [H + 1, W + 1, 4]."""
     height, width = pixels.shape[:2]
     sums = torch.zeros(height + 1, width + 1, COLOURS, dtype=torch.int32, device=pixels.device)
     planes = pixels.permute(2, 0, 1).contiguous()

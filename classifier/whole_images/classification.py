@@ -15,7 +15,7 @@ from detection.structures.arrays import FloatArray, Image, IntArray
 def average_probabilities(
     classifiers: Sequence[ImageClassifier], images: Sequence[Image], counts: Sequence[int]
 ) -> FloatArray:
-    """Mean class probabilities for each number of models and of crops.
+    """Return the mean class probabilities for each number of models and of crops.
 
     All classifiers score the same crops, and each crop once, although it is part of several means.
 
@@ -39,9 +39,9 @@ def average_probabilities(
     for classifier in classifiers:
         size, device = key = classifier.input_size, classifier.device
         if key not in inputs:
-            cut = [cut_crops(image, each, size=size, device=device) for image, each in zip(images, crops, strict=True)]
-            inputs[key] = torch.cat(cut)
-        scores = classifier.probabilities(inputs[key]).cpu().split([len(each.boxes) for each in crops])
+            pairs = zip(images, crops, strict=True)
+            inputs[key] = torch.cat([cut_crops(*pair, size=size, device=device) for pair in pairs])
+        scores = classifier.probabilities(inputs[key]).cpu().split([len(image_crops.boxes) for image_crops in crops])
         by_crop = torch.stack([part[place] for part, place in zip(scores, positions, strict=True)])  # [B, crops, C]
         means_by_model.append(torch.stack([by_crop[:, :count].mean(dim=1) for count in counts]))  # [K, B, C]
     sums = accumulate(means_by_model)
@@ -49,13 +49,13 @@ def average_probabilities(
 
 
 def best_classes(probabilities: FloatArray, count: int) -> IntArray:
-    """The `count` most likely classes, best first: [..., C] -> [..., count]. Ties keep the order of the classes."""
+    """Return the `count` most likely classes, best first: [..., C] -> [..., count]. Ties keep their order."""
     order = np.argsort(-probabilities, axis=-1, kind="stable")
     return order[..., :count].astype(np.int64)
 
 
 def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
-    """Share of images, 0-1, whose label is not among the first k of their `best` classes; nan if there are no images.
+    """Return the share of images, 0-1, whose label is not among the first k `best` classes; nan without images.
 
     Args:
         best: [N, at least k] classes of each image, best first.
@@ -73,7 +73,7 @@ def top_k_error(best: IntArray, labels: IntArray, k: int) -> float:
 
 
 def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) -> IntArray:
-    """Confusion matrix [C, C]: the number of images of each class (row) by predicted class (column).
+    """Return the confusion matrix [C, C]: the number of images of each class (row) by predicted class (column).
 
     Raises:
         ValueError: if the arrays are not both [N], or hold a class outside of 0 to `num_classes` - 1.
@@ -89,7 +89,7 @@ def confusion_counts(predicted: IntArray, labels: IntArray, num_classes: int) ->
 
 
 def worst_confusions(counts: IntArray, limit: int) -> list[tuple[int, int, int]]:
-    """The most frequent confusions, at most `limit`, as (true class, predicted class, number of images)."""
+    """Return the most frequent confusions, at most `limit`, as (true class, predicted class, number of images)."""
     wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = np.column_stack(np.unravel_index(order, wrong.shape)).tolist()

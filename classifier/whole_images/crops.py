@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from classifier.warp import warp_regions
-from classifier.warp.crop import MAX_PIXELS, shrink_to
+from classifier.warp.crop import MAX_PIXELS, shrink_to, warp_regions
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 
 CROP_SIDE = 224
@@ -37,14 +36,14 @@ class Crops(NamedTuple):
     mirrored: BoolArray
 
     def distinct(self) -> tuple[Crops, IntArray]:
-        """The crops without repetitions, and for each of the K crops its index among these [K]."""
+        """Return the crops without repetitions, and for each of the K crops its index among these [K]."""
         rows = np.column_stack([self.boxes, self.mirrored])
         unique, positions = np.unique(rows, axis=0, return_inverse=True)
         return Crops(unique[:, :4], unique[:, 4] > 0), positions.reshape(-1).astype(np.int64)
 
 
 def evaluation_crops(size: tuple[int, int], count: int) -> Crops:
-    """The `count` test crops, all inside of an image of `size` (height, width).
+    """Return the `count` test crops, all inside of an image of `size` (height, width).
 
     The 144 crops are 4 scales x 3 squares along the longer side x (the centre, 4 corners, the whole square), each also
     mirrored. The 10 crops are the centre and the corners of the central square at scale 256, each also mirrored. A
@@ -73,7 +72,7 @@ def cut_crops(image: Image, crops: Crops, *, size: int, device: torch.device) ->
 
 
 def _crops_of_square(size: tuple[int, int], scale: int, square: float) -> list[tuple[float, float, float, float]]:
-    """Boxes of the centre, the four corners and the whole of a square, whose side is the short side of the image."""
+    """Return the boxes of the centre, the four corners and the whole of a square as long as the short side."""
     height, width = size
     short = min(size)
     left, top = (width - short) * square, (height - short) * square  # one of them is 0

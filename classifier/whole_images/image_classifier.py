@@ -54,14 +54,14 @@ class ImageClassifier(Portable):
 
     @torch.inference_mode()
     def probabilities(self, crops: Tensor) -> Tensor:
-        """Class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C]."""
+        """Return the class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C]."""
         with naming_failed_device(self.device):
             logits = [self.network(batch).float() for batch in self._batches(crops)]
         return torch.cat(logits)[:, int(self.description.background) :].softmax(dim=1)
 
     @torch.inference_mode()
     def features(self, crops: Tensor) -> Tensor:
-        """The last hidden layer, from which the class layer computes logits: [N, 3, S, S] -> float32 [N, F].
+        """Return the last hidden layer, from which the class layer computes logits: [N, 3, S, S] -> float32 [N, F].
 
         Raises:
             InputError: if the network has no method `features`.

@@ -14,9 +14,9 @@ class Neighbours(NamedTuple):
 
 
 def nearest_neighbours(queries: Tensor, features: Tensor, count: int) -> Neighbours:
-    """The `count` features [N, F] with the least Euclidean distance from each query [Q, F], or all if there are fewer.
+    """Return the `count` features [N, F] that are nearest to each query [Q, F], or all if there are fewer.
 
-    Ties keep the order of `features`.
+    The distance is Euclidean. Ties keep the order of `features`.
 
     Raises:
         ValueError: if the shapes do not fit, or `count` is negative.

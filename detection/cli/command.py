@@ -109,20 +109,20 @@ def main(arguments: Sequence[str] | None = None, *, second_process: bool = False
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may have characters that cannot be printed
     records: list[Record] = []
-    status, stopped_by, told = 0, "", 0
+    status, stopped_by, reported = 0, "", 0
     try:
         with raising_stopped():
             sources = find_sources(options, records)
-            told = len(records)
+            reported = len(records)
             detect(sources, options, records, second_process=second_process)
             sys.stdout.flush()
     except BaseException as error:  # a fault of the program is raised again
         status, stopped_by = end_of_command(error)
         drop_output()
-    problems = [record.get("error", "") for record in records[told:]] + [stopped_by]
+    problems = [record.get("error", "") for record in records[reported:]] + [stopped_by]
     for problem in filter(None, problems):
         tell(problem)
-    return status or int(told > 0 or any(problems))
+    return status or int(reported > 0 or any(problems))
 
 
 def detect(sources: list[Source], options: argparse.Namespace, records: list[Record], *, second_process: bool) -> None:
@@ -226,7 +226,7 @@ def _detect_in_all(
                     gc.enable()  # `run` has disabled it
             unfinished = []
         finally:
-            with holding_signals(), ExitStack() as last_writes:  # which makes each of them, even if another fails
+            with holding_signals(), ExitStack() as last_writes:  # it calls each of them, even if another one fails
                 if options.json is not None and (records or options.json == "-" or not Path(options.json).exists()):
                     last_writes.callback(write_records, options.json, records)
                 for export in [export for export in exports if export not in unfinished]:
@@ -256,8 +256,8 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     if (records_file := chosen.pop("json", None)) is not None:
         require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
         require_writable(records_file)
-    begun = bool(chosen) and (kept := kept_path(options)) is not None and kept.exists()
-    rules = {"inputs": inputs, "overwrite": options.overwrite, "begun": begun}
+    resumes = bool(chosen) and (kept := kept_path(options)) is not None and kept.exists()
+    rules = {"inputs": inputs, "overwrite": options.overwrite, "resumes": resumes}
     return [EXPORTS[name](target, **rules) for name, target in chosen.items()]
 
 

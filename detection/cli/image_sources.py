@@ -39,13 +39,13 @@ def find_sources(options: argparse.Namespace, records: list[Record]) -> list[Sou
     if options.sample:
         sources[SAMPLE.absolute()] = replace(file_picture(SAMPLE), folder=Path())
     for text in options.images:
-        found, errors = sources_of_text(text, every=options.every)
-        if found and not options.quiet and (passed_over := find_passed_over(text)):
+        text_sources, errors = sources_of_text(text, every=options.every)
+        if text_sources and not options.quiet and (passed_over := find_passed_over(text)):
             print(f"detect: {text}: passed over {passed_over}", file=sys.stderr)
         for error in errors:
             tell(str(error))
             records.append({"image": text, "error": str(error)})
-        for source in found:
+        for source in text_sources:
             key = source.path.absolute() if source.path is not None else source.name
             sources.setdefault(key, source)
     return list(sources.values())

@@ -120,25 +120,25 @@ def _stream(
 ) -> Generator[ImageResult, None, None]:
     """Yield the result of each picture in order: the kept ones, and between them those of the detector."""
     finished = set(writer.images)
-    coming: deque[tuple[Picture, FileFingerprint | None]] = deque()
+    pending: deque[tuple[Picture, FileFingerprint | None]] = deque()
 
     def missing() -> Iterator[Picture]:
         for picture in pictures:
             is_missing = picture.name not in finished
-            coming.append((picture, _fingerprint(picture) if is_missing else None))
+            pending.append((picture, _fingerprint(picture) if is_missing else None))
             if is_missing:
                 yield picture
 
     with closing(detector.stream(missing(), errors=errors)) as results:
         for result in results:
-            while coming[0][0].name in finished:
-                yield _restore(coming.popleft()[0], writer)
-            _, file = coming.popleft()
+            while pending[0][0].name in finished:
+                yield _restore(pending.popleft()[0], writer)
+            _, file = pending.popleft()
             if file is not None and result.error is None:
                 size = (result.image.shape[0], result.image.shape[1])
                 writer.add(KeptResult(result.name, size, 0, result.detections, file=file))
             yield result
-    for picture, _ in coming:
+    for picture, _ in pending:
         yield _restore(picture, writer)
 
 

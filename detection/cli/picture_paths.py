@@ -1,15 +1,12 @@
 """`PicturePaths`: the paths of annotated pictures, of which no two are equal and none is a file that is read."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain, count
 from pathlib import Path
 
-from detection.errors import InputError
+from detection.runtime.atomic_write import naming_target
 from detection.runtime.output_file import Inputs, identify
 from detection.sources.files import ANNOTATED_SUFFIX
-from detection.sources.picture import Picture
+from detection.sources.picture import Picture, numbered_names
 
 
 class PicturePaths:
@@ -28,7 +25,7 @@ class PicturePaths:
         self._inputs = inputs
         self._taken: set[Path] = set()
         if folder is not None:
-            with naming_folder(folder):
+            with naming_target(folder):
                 path = folder.absolute()
                 with tempfile.TemporaryFile(dir=next(place for place in (path, *path.parents) if place.exists())):
                     pass
@@ -40,25 +37,15 @@ class PicturePaths:
             InputError: naming the folder, if it cannot be created.
         """
         if self._folder is not None:
-            with naming_folder(self._folder):
+            with naming_target(self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True)
 
     def choose(self, picture: Picture) -> Path:
         """Return a path that was not chosen before; equal names get numbers."""
         parent = picture.folder if self._folder is None else self._folder
-        names = (f"{picture.stem}{number}{ANNOTATED_SUFFIX}" for number in chain([""], map("_{}".format, count(2))))
-        places = (parent / name for name in names)
+        places = (parent / f"{name}{ANNOTATED_SUFFIX}" for name in numbered_names(picture.stem))
         path = next(
             place for place in places if place not in self._taken and not identify([place]).keys() & self._inputs
         )
         self._taken.add(path)
         return path
-
-
-@contextmanager
-def naming_folder(folder: Path) -> Iterator[None]:
-    """Raise an `InputError` that names the folder in place of an error of the system."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{folder}: expected a place to write to, got: {error.strerror}") from None

@@ -34,6 +34,10 @@ class Entry(NamedTuple):
     size: tuple[int, int] | None
     number: int | None = None
 
+    def stated_record(self) -> GroundTruth:
+        """Return the record with the stated size of the image, if there is one, for those who read the pixels."""
+        return self.record if self.size is None else self.record.stating(StatedSize(*self.size, self.place))
+
 
 class SplitCheck(NamedTuple):
     """The usable entries of a split, and all its faults. `complete` is False if an error ended the split."""
@@ -60,7 +64,7 @@ class DataSet(ABC):
 
     @property
     def category_ids(self) -> tuple[int, ...]:
-        """Return the identifiers of the classes in COCO's files of results, 1 to C by default."""
+        """The identifiers of the classes in COCO's files of results, 1 to C by default."""
         return tuple(range(1, len(self.class_names) + 1))
 
     @abstractmethod
@@ -128,12 +132,7 @@ class DataSet(ABC):
                 if entry.record.image_id in image_ids:
                     raise InputError(f"expected each image once, got a second '{entry.record.image_id}'")
                 image_ids.add(entry.record.image_id)
-                yield entry if entry.size is None else _with_stated_size(entry, entry.size)
-
-
-def _with_stated_size(entry: Entry, size: tuple[int, int]) -> Entry:
-    """Return an entry whose record also has the size, for those who read the pixels."""
-    return entry._replace(record=entry.record.stating(StatedSize(*size, entry.place)))
+                yield entry._replace(record=entry.stated_record())
 
 
 def check_image_file(path: Path, known: set[str]) -> None:

@@ -43,9 +43,9 @@ class ImageFolder(DataSet):
         for image in self._images(split, faults):
             with faults.at():
                 height, width = size = read_image_size(image.path)
-                whole = np.array([[0, 0, width, height]], np.float32)
+                box = np.array([[0, 0, width, height]], np.float32)
                 image_id = f"{image.path.parent.name}/{image.path.name}"
-                record = GroundTruth(image_id, image.path, whole, np.array([image.label], np.int64))
+                record = GroundTruth(image_id, image.path, box, np.array([image.label], np.int64))
                 yield Entry(str(image.path), record, size)
 
     def read_labels(self, split: str) -> Sequence[LabelledImage]:

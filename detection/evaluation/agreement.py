@@ -1,4 +1,4 @@
-"""`agreement`: how many detections of a detector another one also makes, and how much their scores differ."""
+"""`agreement` counts the detections of one detector that another one also makes, and compares their scores."""
 
 from typing import NamedTuple
 

@@ -53,15 +53,16 @@ class _Ranked(NamedTuple):
     """The N detections that are scored, sorted by class and best first within a class, and the objects that they take.
 
     `rows` int64 [N] are their rows, `starts` int64 [C + 1] the first of each class and the number of all, and `places`
-    int64 [N] the numbers of better detections of the same image and class. `found` and `ignored`, both uint64 [N], have
-    bit `threshold * A + range` if a detection finds an object, or does not count, with this one of T IoU thresholds and
-    of A ranges of areas. `objects` int64 [N] are those that are taken at an IoU of 0.5, of objects of any size, or -1.
+    int64 [N] the numbers of better detections of the same image and class. `matched` and `ignored`, both uint64 [N],
+    have bit `threshold * A + range` if a detection takes an object, or does not count, with this one of T IoU
+    thresholds and of A ranges of areas. `objects` int64 [N] are those that are taken at an IoU of 0.5, of objects of
+    any size, or -1.
     """
 
     rows: IntArray
     starts: IntArray
     places: IntArray
-    found: Bits
+    matched: Bits
     ignored: Bits
     objects: IntArray
 
@@ -116,8 +117,8 @@ def _take_objects(objects: SplitObjects, detections: SplitDetections, order: Int
     candidates = objects.boxes_xywh[object_rows], crowd, not_counted
     thresholds = IOU_THRESHOLDS.repeat(len(AREA_RANGES))
     outside = _outside(boxes[:, 2] * boxes[:, 3])
-    found, ignored, taken = _call("take_objects", boxes, outside, spans, *candidates, thresholds)
-    return _Ranked(rows, starts, places, found, ignored, np.where(taken < 0, -1, np.append(object_rows, -1)[taken]))
+    matched, ignored, taken = _call("take_objects", boxes, outside, spans, *candidates, thresholds)
+    return _Ranked(rows, starts, places, matched, ignored, np.where(taken < 0, -1, np.append(object_rows, -1)[taken]))
 
 
 def _call(function: str, *arguments: object) -> Any:
@@ -152,16 +153,16 @@ def _precision(ranked: _Ranked, counts: IntArray) -> Float64Array:
     """Return the precision at each level of recall: [A, T, R, C], -1 without objects."""
     settings, levels = np.tile(counts, (len(IOU_THRESHOLDS), 1)), np.array(HUNDREDTHS)
     precision: Float64Array = _call(
-        "precision_at_levels", ranked.found, ranked.ignored, ranked.starts, settings, levels
+        "precision_at_levels", ranked.matched, ranked.ignored, ranked.starts, settings, levels
     )
     return precision.reshape(len(IOU_THRESHOLDS), len(AREA_RANGES), len(levels), -1).swapaxes(0, 1)
 
 
 def _recall(ranked: _Ranked, counts: IntArray, limit: int) -> Float64Array:
     """Return the recall of the best `limit` detections of each image and class: [A, T, C], -1 without objects."""
-    found = np.where(ranked.places < limit, ranked.found, 0)
+    matched = np.where(ranked.places < limit, ranked.matched, 0)
     shape = len(IOU_THRESHOLDS), *counts.shape
-    hits: IntArray = _call("count_hits", found, ranked.ignored, ranked.starts, shape[0] * shape[1])
+    hits: IntArray = _call("count_hits", matched, ranked.ignored, ranked.starts, shape[0] * shape[1])
     return np.divide(hits.reshape(shape), counts, out=np.full(shape, -1.0), where=counts > 0).swapaxes(0, 1)
 
 
@@ -184,11 +185,13 @@ def _rankings(objects: SplitObjects, detections: SplitDetections, ranked: _Ranke
     scores, images = detections.scores[ranked.rows], detections.images[ranked.rows]
     rankings: list[list[Ranking]] = [[] for _ in object_rows]
     for overlap in range(len(IOU_THRESHOLDS)):
-        found, kept = _of_any_size(ranked.found, overlap), ~_of_any_size(ranked.ignored, overlap)
+        matched, kept = _of_any_size(ranked.matched, overlap), ~_of_any_size(ranked.ignored, overlap)
         for label, (start, end) in enumerate(pairwise(ranked.starts.tolist())):
-            # A slice copies nothing, as is usual, because only crowds and huge boxes are ignored.
+            # Usually all rows are kept, since only crowds and huge boxes are ignored. Then a slice avoids a copy.
             rows = slice(start, end) if kept[start:end].all() else start + np.flatnonzero(kept[start:end])
-            rankings[label].append(Ranking(scores[rows], found[rows], images[rows], objects.images[object_rows[label]]))
+            rankings[label].append(
+                Ranking(scores[rows], matched[rows], images[rows], objects.images[object_rows[label]])
+            )
     return rankings
 
 
@@ -196,7 +199,7 @@ def _matches_at_half(ranked: _Ranked, order: IntArray) -> Matches:
     """Return the matches at an IoU of 0.5 of all detections; those that are not scored are ignored."""
     outcomes = np.full(len(order), IGNORED, np.int8)
     taken = np.full(len(order), -1)
-    hit = np.where(_of_any_size(ranked.found, AT_HALF), TRUE_POSITIVE, FALSE_POSITIVE)
+    hit = np.where(_of_any_size(ranked.matched, AT_HALF), TRUE_POSITIVE, FALSE_POSITIVE)
     outcomes[ranked.rows] = np.where(_of_any_size(ranked.ignored, AT_HALF), IGNORED, hit)
     taken[ranked.rows] = ranked.objects
     return Matches(COCO_AT_HALF, order, outcomes, taken)

@@ -104,7 +104,7 @@ def pairs_of_equal(keys: IntArray, object_keys: IntArray) -> Iterator[Pairs]:
         object_keys: the keys of the objects, [M].
     """
     by_key = np.argsort(object_keys, kind="stable")
-    places = np.flatnonzero(np.isin(keys, object_keys))  # few detections, found faster than by bisection
+    places = np.flatnonzero(np.isin(keys, object_keys))  # few detections; a bisection would be slower
     known, firsts, key_counts = np.unique(object_keys[by_key], return_index=True, return_counts=True)
     groups = np.searchsorted(known, keys[places])
     first, counts = firsts[groups], key_counts[groups]

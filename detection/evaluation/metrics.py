@@ -62,18 +62,18 @@ class DetectionMetrics:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Return the names of the C classes."""
+        """The names of the C classes."""
         return self.objects.index.class_names
 
     @property
     def mean_average_precision(self) -> float:
-        """Return the mean of the average precision over the classes with ground truth, or nan if there are none."""
+        """The mean of the average precision over the classes with ground truth, or nan if there are none."""
         counted = self.ground_truth_counts > 0
         return float(self.average_precision[counted].mean()) if counted.any() else float("nan")
 
     @property
     def total_recall(self) -> float:
-        """Return the share of all objects that were found, or nan if there are no objects."""
+        """The share of all objects that were found, or nan if there are no objects."""
         counted = self.ground_truth_counts > 0
         found_count = float((self.recall[counted] * self.ground_truth_counts[counted]).sum())
         return found_count / float(self.ground_truth_counts.sum()) if counted.any() else float("nan")
@@ -122,6 +122,6 @@ def _rankings(objects: SplitObjects, detections: SplitDetections, matches: Match
 
 def split_by(labels: IntArray, rows: IntArray, class_count: int) -> list[IntArray]:
     """Split rows [P] with labels [P] into the rows of each class, in their order."""
-    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # NumPy sorts 16 bits faster
+    by_class = np.argsort(labels.astype(np.min_scalar_type(class_count)), kind="stable")  # 16 bits are sorted faster
     bounds = np.bincount(labels, minlength=class_count)[:-1].cumsum()
     return np.split(rows[by_class], bounds)[:class_count]

@@ -139,7 +139,7 @@ def _read_object(item: Any, rows: dict[int, int], labels: dict[int, int]) -> tup
     """Return the values of an annotation in the order of `_COLUMNS`."""
     image, label = coco_json.read_references(item, rows, labels)
     x, y, width, height = numbers = coco_json.read_box(item)
-    if not all(abs(number) <= LARGEST_COORDINATE for number in numbers) or min(width, height) < 0:  # nan is not either
+    if not all(abs(number) <= LARGEST_COORDINATE for number in numbers) or min(width, height) < 0:  # also for nan
         expected = f"finite numbers of at most {LARGEST_COORDINATE:g}, and a width and height of 0 or more"
         raise InputError(f"expected {expected}, got x, y, width, height {short_repr(numbers)}")
     area = item.get("area", width * height)

@@ -37,10 +37,10 @@ def _misplaced(kind: str, split: SplitBoxes) -> list[str]:
     sizes = split.index.sizes[split.images]
     known = sizes[:, 0] > 0
     ends = sizes[:, [1, 0]] + MAX_OVERHANG
-    leaving = known & ((boxes[:, :2] < -MAX_OVERHANG) | (boxes[:, 2:] > ends)).any(axis=1)
-    if 2 * leaving.sum() <= known.sum():
+    overhanging = known & ((boxes[:, :2] < -MAX_OVERHANG) | (boxes[:, 2:] > ends)).any(axis=1)
+    if 2 * overhanging.sum() <= known.sum():
         return []
     return [
-        f"{leaving.sum()} of {known.sum()} {kind} extend beyond their image: check the order of the four "
+        f"{overhanging.sum()} of {known.sum()} {kind} extend beyond their image: check the order of the four "
         "numbers, and whether the format counts pixels from 0 or 1"
     ]

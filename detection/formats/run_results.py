@@ -6,8 +6,7 @@ is written in one piece, so that a run that was killed leaves at most its last l
 
 import json
 import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,7 +15,7 @@ import numpy as np
 
 from detection.errors import InputError
 from detection.formats.settings import first_difference
-from detection.runtime.atomic_write import write_atomically
+from detection.runtime.atomic_write import naming_target, write_all, write_atomically
 from detection.runtime.file_fingerprint import FileFingerprint
 from detection.structures.arrays import FloatArray
 from detection.structures.detections import Detections
@@ -150,7 +149,7 @@ class ResultsWriter:
 
     def __enter__(self) -> Self:
         """Open the file, and cut off an incomplete last line."""
-        with self._naming_file():
+        with naming_target(self.path, expected="to write results there"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._length:
                 content = b"".join([self._head, *(_line(_as_json(result)) for result in self.images.values())])
@@ -173,18 +172,9 @@ class ResultsWriter:
         """
         if result.image_id in self.images:
             raise ValueError(f"expected each image once, got {result.image_id} again")
-        rest = memoryview(_line(_as_json(result)))
-        with self._naming_file():
-            while rest:
-                rest = rest[self._file.write(rest) :]
+        with naming_target(self.path, expected="to write results there"):
+            write_all(self._file, _line(_as_json(result)))
         self.images[result.image_id] = result
-
-    @contextmanager
-    def _naming_file(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InputError(f"{self.path}: expected to write results there, got: {error.strerror}") from None
 
 
 def require_settings(path: Path, settings: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -213,7 +203,7 @@ def _content(line: bytes) -> Any:
         return None
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # a right checksum of what is no JSON is not ours
+    except (ValueError, RecursionError):  # no line of ours has a right checksum and no JSON
         return None
 
 

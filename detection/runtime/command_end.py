@@ -101,7 +101,7 @@ def _line(error: BaseException) -> str | None:
 
 
 def drop_output() -> None:
-    """Drop what could not be printed, as Python would try again at its end, and report an error of its own."""
+    """Drop what could not be printed. Otherwise Python would try again at its end, and report an error of its own."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

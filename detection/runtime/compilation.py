@@ -22,7 +22,7 @@ def compiled(function: Function) -> Function:
     """
     loops: Any = _njit(nogil=True)(function)
     with suppress(RuntimeError):  # there is no folder that can be written to
-        # Set here and not by `cache=True`, whose errors would end the call.
+        # The cache is set here, because errors of `cache=True` would end the call.
         loops._cache = _Cache(function)  # type: ignore[no-untyped-call]
     compiled_function: Function = loops
     return compiled_function
@@ -32,7 +32,7 @@ def compiled_part(function: Function) -> Function:
     """Return a function that only compiled functions call. It becomes a part of their machine code.
 
     It is compiled faster than by `compiled`, since nothing is made for callers in Python, and nothing is stored. It has
-    to be in the file of its callers: that a file has changed makes their stored machine code invalid.
+    to be in the file of its callers, because only a change of that file makes their stored machine code invalid.
     """
     part: Function = _njit(no_cpython_wrapper=True)(function)
     return part

@@ -97,13 +97,13 @@ def prepare_forked(device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_initialized():
         expected = "expected a process that loads its own detector, or that is started by 'spawn'"
         raise InputError(f"device {device}: {expected}, got a fork of one that uses the GPU")
-    if torch.get_num_threads() > 1:  # in each thread of the process, as each has a number of its own
+    if torch.get_num_threads() > 1:  # each thread of the process has a number of its own
         torch.set_num_threads(1)
 
 
 @contextmanager
 def naming_failed_device(device: torch.device) -> Iterator[None]:
-    """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU was lost.
+    """Turn an error of PyTorch into an `InputError` if memory ran out, or a `DeviceError` if the GPU failed.
 
     Within this context a network may be used in a fork; see `prepare_forked`.
     """

@@ -16,7 +16,7 @@ LARGEST = 2**63 - 1
 
 
 class FileFingerprint(NamedTuple):
-    """The length of a file in bytes, when its content and its entry last changed in ns, and its CRC-32.
+    """The length of a file in bytes, the times in ns at which its content and its entry last changed, and its CRC-32.
 
     The second time also changes if a program sets the first one, as `cp -p` and archives do.
     """

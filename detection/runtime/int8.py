@@ -228,9 +228,9 @@ class QuantisedInput(nn.Module):
 
 def quantised_first(layer: nn.Module, *, low: float, high: float, output_scale: float) -> nn.Sequential:
     """Return a layer of bytes for the first layer of a network, which reads images with values in `low` to `high`."""
-    read = QuantisedInput(low, high)
-    scales = {"input_scale": read.scale, "output_scale": output_scale}
-    return nn.Sequential(read, QuantisedConvolution(folded(layer), **scales, input_zero=read.zero))
+    quantise_input = QuantisedInput(low, high)
+    scales = {"input_scale": quantise_input.scale, "output_scale": output_scale}
+    return nn.Sequential(quantise_input, QuantisedConvolution(folded(layer), **scales, input_zero=quantise_input.zero))
 
 
 class QuantisedMaxPool(nn.Module):

@@ -19,6 +19,7 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 
 from detection.errors import InputError
+from detection.runtime.atomic_write import naming_target
 
 OVERWRITE_HELP = "also replace files that this command did not write"
 
@@ -91,17 +92,15 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: naming the file, if it cannot be written.
     """
-    try:
+    if path.parent.is_file():
+        raise InputError(f"{path.parent}: expected a folder to write to, got a file")
+    with naming_target(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not os.access(path, os.W_OK):
             raise PermissionError(0, "no permission")
         if path.is_file() or not path.exists():
             with tempfile.TemporaryFile(dir=path.resolve().parent):
                 pass
-    except FileExistsError:
-        raise InputError(f"{path.parent}: expected a folder to write to, got a file") from None
-    except OSError as error:
-        raise InputError(f"{path}: expected a place to write to, got: {error.strerror or error}") from None
 
 
 def named_files(settings: Any) -> Iterator[Path]:
@@ -161,5 +160,5 @@ def _beginning(path: Path) -> bytes:
 
 def _has_file(folder: Path, identity: Identity) -> bool:
     """Return True if the file is in the folder, or in a folder below it, under whatever name."""
-    walked = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return any(_identity(path) == identity for path in walked)
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return any(_identity(path) == identity for path in paths)

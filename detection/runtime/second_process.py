@@ -100,8 +100,8 @@ def has_machine_code(module: str) -> bool:
     source = Path(spec.origin)
     folders = source.parent / "__pycache__", Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "numba")
     stored = (file for folder in folders for file in folder.rglob(f"{source.stem}.*.nbi"))
-    written, stamp = source.stat().st_mtime, hashlib.sha256(source.read_bytes()).digest()
-    return any(file.stat().st_mtime >= written or stamp in file.read_bytes() for file in stored)
+    modified, digest = source.stat().st_mtime, hashlib.sha256(source.read_bytes()).digest()
+    return any(file.stat().st_mtime >= modified or digest in file.read_bytes() for file in stored)
 
 
 def _start(modules: Sequence[str], *, pipes: int) -> subprocess.Popen[bytes]:
@@ -117,7 +117,7 @@ def stop_process() -> None:
         while _running:
             process = _running.pop()
             process.kill()
-            with suppress(OSError):  # if it did not read a request to the end
+            with suppress(OSError):  # the process has not read all of a request
                 process.communicate()
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from detection.errors import InputError
+from detection.errors import InputError, reason_of
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES, OTHER_SUFFIXES, ZIP_SUFFIXES, describe_kinds
 from detection.sources.limited_file import LimitedFile
 from detection.sources.picture import Picture, encoded_picture, failed_picture
@@ -89,8 +89,8 @@ def archive_pictures(path: Path) -> Iterator[Picture]:
                 elif name.suffix.lower() in OTHER_SUFFIXES:
                     others[name.suffix.lower()] += 1
         if not names:
-            found = f"only {describe_kinds(others)}" if others else "none"
-            raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {found}")
+            actual = f"only {describe_kinds(others)}" if others else "none"
+            raise InputError(f"{path}: expected an archive with images ({' '.join(IMAGE_SUFFIXES)}), got {actual}")
     except InputError as error:
         yield failed_picture(str(path), error)
     except Exception as error:  # for a damaged archive, the readers raise nearly anything
@@ -164,8 +164,7 @@ def _is_passed_over(name: PurePosixPath) -> bool:
 
 
 def _damage(name: str, expected: str, error: Exception) -> InputError:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return InputError(f"{name}: expected {expected}, got: {text}")
+    return InputError(f"{name}: expected {expected}, got: {reason_of(error)}")
 
 
 def archive_members(file: BinaryIO, name: str) -> Iterator[Member]:

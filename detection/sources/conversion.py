@@ -92,7 +92,7 @@ def _from_tensor(tensor: Tensor) -> Image:
     if name != "uint8":
         values = values.float()
         low, high = values.min().item(), values.max().item()
-        if not (low >= 0 and high <= 1):  # also where a value is nan
+        if not (low >= 0 and high <= 1):  # also if a value is nan
             raise ValueError(f"an image tensor of type {name} must have values in 0-1, got {low:g} to {high:g}")
         values = (values * 255).round().byte()
     return np.array(values.permute(1, 2, 0).numpy(), order="C")

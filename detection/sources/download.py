@@ -73,8 +73,8 @@ def _encoded(address: str) -> str:
 
 def _describe(error: urllib.error.HTTPError) -> str:
     if error.code in (301, 302, 303, 307, 308):
-        away = "not allowed" in str(error.reason)  # urllib itself refuses a redirect to a file
-        return NOT_WEB if away else f"a loop of redirects, or more than {MAX_REDIRECTS} of them"
+        is_refused = "not allowed" in str(error.reason)  # urllib itself refuses a redirect to a file
+        return NOT_WEB if is_refused else f"a loop of redirects, or more than {MAX_REDIRECTS} of them"
     return f"HTTP status {error.code} {error.reason}"
 
 
@@ -177,7 +177,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  the parameters are those of urllib
         self, request: urllib.request.Request, file: IO[bytes], code: int, message: str, headers: Any, address: str
     ) -> urllib.request.Request | None:
-        file.close()  # or urllib would read the rest of the answer, which may never end
+        file.close()  # otherwise urllib would read the rest of the answer, which may never end
         if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
             raise ValueError(NOT_WEB)
         return super().redirect_request(request, file, code, message, headers, address)

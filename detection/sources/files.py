@@ -49,7 +49,7 @@ def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
 
 
 def describe_passed_over(paths: Iterable[Path]) -> str:
-    """Return the kinds and numbers of those paths that look like images but are not taken, or "" without any.
+    """Return the kinds and numbers of those paths that look like images but are not taken; "" if there are none.
 
     For example ".heic (2), broken links (1)". Hidden files and files of other kinds are not counted.
     """
@@ -71,7 +71,7 @@ def find_passed_over(source: str) -> str:
         taken = suffixes_of(source)
         return describe_passed_over(match for match in matches if not taken or not match.name.lower().endswith(taken))
     except OSError:
-        return ""  # `find_images` has told this
+        return ""  # `find_images` reports this
 
 
 def expand(source: str, *, several: bool = False) -> list[Path]:
@@ -94,12 +94,12 @@ def expand(source: str, *, several: bool = False) -> list[Path]:
         files = sorted(match for match in matches if match.name.lower().endswith(suffixes) and match.is_file())
         if files:
             return files
-        found = _describe_failure(source, matches)
+        actual = _describe_failure(source, matches)
     except OSError as error:
         raise InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}") from None
     raise InputError(
         f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
-        f"({' '.join(IMAGE_SUFFIXES)}), got {found}"
+        f"({' '.join(IMAGE_SUFFIXES)}), got {actual}"
     )
 
 

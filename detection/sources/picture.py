@@ -1,9 +1,10 @@
 """`Picture`: an image that has a name but is read only when it is needed."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -78,3 +79,10 @@ def safe_name(text: str) -> str:
     )
     name = unicodedata.normalize("NFC", "".join(letters)).encode()[:MAX_BYTES].decode(errors="ignore")
     return name.strip(". ") or "_"
+
+
+def numbered_names(name: str) -> Iterator[str]:
+    """Yield a name, and then the same name with the numbers from 2 on: "photo", "photo_2", "photo_3" and so on."""
+    yield name
+    for number in count(2):
+        yield f"{name}_{number}"

@@ -67,9 +67,9 @@ def find_pictures(sources: Sources, *, every: int = 1) -> Iterator[Picture]:
         if isinstance(value, Picture):
             yield value
         elif isinstance(value, str | os.PathLike):
-            found, errors = sources_of_text(os.fspath(value), every=every)
+            text_sources, errors = sources_of_text(os.fspath(value), every=every)
             yield from (failed_picture(os.fspath(value), error) for error in errors)
-            for source in found:
+            for source in text_sources:
                 yield from source_pictures(source)
         else:
             yield value_picture(value, f"image {number}")

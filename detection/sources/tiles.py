@@ -21,7 +21,7 @@ BORDER = 1.0
 picture shows the object in full."""
 
 DUPLICATE_IOU = 0.9
-"""Of boxes of different tiles with a higher IoU, that of the first is kept."""
+"""If boxes of different tiles have a higher IoU, only the box of the first tile is kept."""
 
 
 class TiledProposer:
@@ -51,13 +51,13 @@ class TiledProposer:
         boxes, scores = [whole.boxes], [whole.scores]
         for left, top, right, bottom in tile_windows(image.shape[1], image.shape[0], self.tile, self.overlap):
             proposals = self.propose(np.ascontiguousarray(image[top:bottom, left:right]))
-            found = proposals.boxes + np.array([left, top, left, top], np.float32)
-            new = ~is_cut_off(found, (left, top, right, bottom), (image.shape[0], image.shape[1]))
-            new &= box_iou(found, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU
-            boxes.append(found[new])
+            tile_boxes = proposals.boxes + np.array([left, top, left, top], np.float32)
+            new = ~is_cut_off(tile_boxes, (left, top, right, bottom), (image.shape[0], image.shape[1]))
+            new &= box_iou(tile_boxes, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU
+            boxes.append(tile_boxes[new])
             scores.append(proposals.scores[new])
-        places = np.concatenate([np.arange(len(found)) for found in boxes])
-        order = np.argsort(places, kind="stable")  # scores of different tiles cannot be compared, but places can
+        ranks = np.concatenate([np.arange(len(part)) for part in boxes])
+        order = np.argsort(ranks, kind="stable")  # scores of different tiles cannot be compared, but ranks can
         return Proposals(np.concatenate(boxes)[order], np.concatenate(scores)[order])
 
 

@@ -62,13 +62,13 @@ def _open(path: Path) -> Iterator[Any]:
     Raises:
         InputError: naming the file, if it is no readable video.
     """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # or FFmpeg prints what is wrong with a file by itself
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # otherwise FFmpeg itself prints what is wrong with a file
     import cv2  # noqa: PLC0415  slow to import, and only needed for videos
 
     if not path.is_file():
         raise InputError(f"{path}: expected a video, got no such file")
     set_level = getattr(getattr(cv2.utils, "logging", cv2), "setLogLevel")  # noqa: B009  OpenCV 4 has it in cv2
-    level = set_level(SILENT)  # or it prints that it cannot open a file
+    level = set_level(SILENT)  # otherwise it prints that it cannot open a file
     # A relative path may look like an address or a pattern to OpenCV.
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     set_level(level)

@@ -19,7 +19,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 AnyArray: TypeAlias = Any
-"""A NumPy array, or a tensor of PyTorch on any device. A function that takes several takes arrays of one kind."""
+"""A NumPy array, or a tensor of PyTorch on any device. All such arguments of a function are arrays of one kind."""
 
 
 def namespace(array: AnyArray) -> Any:

@@ -45,8 +45,8 @@ def require_same_classes(source: str, names: Sequence[str], other: str, other_na
 def _suggestion(name: str, class_names: Sequence[str]) -> str:
     """Return the classes with similar names as part of an error message, or "" if there are none."""
     spellings = {_spelling(class_name): class_name for class_name in class_names}
-    alike = [spellings[match] for match in get_close_matches(_spelling(name), spellings, n=3, cutoff=0.6)]
-    return f", such as {' or '.join(map(repr, alike))}" if alike else ""
+    similar = [spellings[match] for match in get_close_matches(_spelling(name), spellings, n=3, cutoff=0.6)]
+    return f", such as {' or '.join(map(repr, similar))}" if similar else ""
 
 
 def _spelling(name: str) -> str:

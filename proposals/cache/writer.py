@@ -2,14 +2,13 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
 from detection.errors import InputError
-from detection.runtime.atomic_write import write_atomically
+from detection.runtime.atomic_write import naming_target, write_all, write_atomically
 from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.structures.contracts import Proposals
 from detection.structures.ground_truth import GroundTruth
@@ -95,7 +94,7 @@ class CacheWriter:
 
     def __enter__(self) -> Self:
         """Open the files, and remove incomplete data from their ends."""
-        with self._naming_file():
+        with naming_target(self.path, expected="to write proposals there"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if not self._index_length:
                 line = first_line(self.settings)
@@ -135,9 +134,9 @@ class CacheWriter:
         height, width = size
         length, *rest = file = file or fingerprint_file(record.path)
         image = IndexedImage(image_id, int(height), int(width), length, len(proposals), zlib.crc32(stored), *rest)
-        with self._naming_file():
-            _write(self._box_file, stored)
-            _write(self._index_file, index_line(image))
+        with naming_target(self.path, expected="to write proposals there"):
+            write_all(self._box_file, stored)
+            write_all(self._index_file, index_line(image))
         self._files[image_id] = file
         self.box_count += len(proposals)
 
@@ -147,23 +146,8 @@ class CacheWriter:
         Raises:
             InputError: naming the file, if it cannot be written.
         """
-        with self._naming_file():
+        with naming_target(self.path, expected="to write proposals there"):
             os.fsync(self._box_file.fileno())
-            _write(self._index_file, last_line(len(self), self.box_count))
+            write_all(self._index_file, last_line(len(self), self.box_count))
             os.fsync(self._index_file.fileno())
         self.finished = True
-
-    @contextmanager
-    def _naming_file(self) -> Iterator[None]:
-        """Turn an `OSError` in the block into an `InputError` that names the cache."""
-        try:
-            yield
-        except OSError as error:
-            raise InputError(f"{self.path}: expected to write proposals there, got: {error.strerror}") from None
-
-
-def _write(file: FileIO, content: bytes) -> None:
-    """Write all of `content`; one call of `write` may take only a part of it, for example on a full disk."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]

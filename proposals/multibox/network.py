@@ -88,7 +88,7 @@ class MultiBox(nn.Module):
         self.mix = _normalised_convolution(width, width, 3)
         self.hidden = nn.Linear(width * points**2 + 4, hidden)
         self.output = nn.Linear(hidden, 5)
-        self.output_bias = nn.Parameter(torch.zeros(5 * len(priors)))  # flat, or it would decay like a weight
+        self.output_bias = nn.Parameter(torch.zeros(5 * len(priors)))  # flat, since weight decay applies to matrices
         self.fixed: FixedPriors | None = None
         # Before training, every box is its prior, and every confidence is low.
         nn.init.kaiming_normal_(self.hidden.weight, nonlinearity="relu")

@@ -36,10 +36,10 @@ class OnnxMultiBox:
     """
 
     def __init__(self, path: Path, device: str | None, precision: Precision | None) -> None:
-        self.network, read, self.description = read_onnx(
+        self.network, onnx_input, self.description = read_onnx(
             path, _build, key=METADATA_KEY, content="MultiBox", threads=thread_count()
         )
-        self.precision = read.precision
+        self.precision = onnx_input.precision
         self.device = find_onnx_device(device, precision, stored=self.precision, source=path)
         self.input_size = self.network.interface.input_shape[2]
 
@@ -53,8 +53,8 @@ class OnnxMultiBox:
         return boxes[0], confidences[0]
 
 
-def _build(fields: dict[str, Any], read: OnnxInput, network: OnnxNetwork) -> Loaded:
+def _build(fields: dict[str, Any], onnx_input: OnnxInput, network: OnnxNetwork) -> Loaded:
     description = MultiBoxDescription(**fields)
     outputs = {"boxes": (None, description.priors, 4), "confidences": (None, description.priors)}
     network.require(Interface("float32", (None, 3, None, None), outputs))
-    return network, read, description
+    return network, onnx_input, description

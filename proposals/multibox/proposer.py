@@ -122,8 +122,8 @@ def select_boxes(boxes: FloatArray, confidences: FloatArray, *, max_boxes: int, 
     Overlaps are the same in normalised coordinates and in pixels.
     """
     ranked = np.argsort(-confidences, kind="stable")
-    proper = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: CANDIDATES * max_boxes]
-    kept: IntArray = proper[nms(boxes[proper], confidences[proper], nms_iou_threshold)][:max_boxes]
+    with_area = ranked[(boxes[ranked, 2:] > boxes[ranked, :2]).all(axis=1)][: CANDIDATES * max_boxes]
+    kept: IntArray = with_area[nms(boxes[with_area], confidences[with_area], nms_iou_threshold)][:max_boxes]
     return kept
 
 

@@ -87,7 +87,7 @@ class _Graph(NamedTuple):
     `tree` has its root at 1; `marks` is for each region the number of the merge that last found it as a neighbour;
     `area` is the number of pixels of all regions.
 
-    The ends of pairs that are no more, whose key is 0, stay in the list of their region until the region is merged.
+    The ends of removed pairs, whose key is 0, stay in the list of their region until the region is merged.
 
     Three arrays are for the use of `_rate`: `ends` has the ends of the region that is rated, `sums` [2, P + 3] its
     similarities in colour, and those in texture and then all; `bits` int32 is the memory of the second row.
@@ -130,7 +130,7 @@ def _group(regions: RegionFeatures, graph: _Graph, merged: NDArray[np.int32]) ->
     for end in range(len(graph.owners) - 1, -1, -1):
         graph.following[end] = graph.heads[graph.owners[end]]
         graph.heads[graph.owners[end]] = end
-    merges, rated = 0, np.int64(0)  # another type than that of a literal, of which functions would be compiled again
+    merges, rated = 0, np.int64(0)  # functions would be compiled again for the type of a literal
     for i in range(len(graph.heads)):
         region = np.int64(i)
         rated = _rate(_find_ends_to_higher(graph, region), region, regions, graph, rated)
@@ -231,13 +231,13 @@ def _merge_neighbours(graph: _Graph, first: np.int64, second: np.int64, merge: i
 
 @compiled_part
 def _rate(count: int, region: np.int64, regions: RegionFeatures, graph: _Graph, rated: np.int64) -> np.int64:
-    """Set the keys of the pairs with the first of the ends, all owned by `region`.
+    """Set the keys of the pairs of the first `count` ends in `graph.ends`, which all belong to `region`.
 
     A key holds the bits of the similarity, a float32 that is 0-1 up to rounding, above the number of the rating, which
     decides among equal similarities. The weights are those of OpenCV.
 
     Args:
-        count: the number of ends in `graph.ends`.
+        count: the number of ends.
         region: their owner.
         regions: the features.
         graph: changed.

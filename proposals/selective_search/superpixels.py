@@ -6,7 +6,8 @@ and the lower half its number, twice that of its first pixel in row-major order,
 right.
 
 `search.py` calls `sorted_edges`, `join_lightest` and `segment` in this order. The functions below them are loops that
-Numba compiles to machine code. They get all arrays from their callers, because to create one takes long to compile.
+Numba compiles to machine code. They get all arrays from their callers, because code that creates arrays takes long to
+compile.
 """
 
 import sys

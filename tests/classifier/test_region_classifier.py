@@ -16,8 +16,8 @@ from classifier.region_classifier import RegionClassifier
 from classifier.scoring import score as score_module
 from classifier.scoring.loaded_network import LoadedNetwork, softmax, svm_probabilities
 from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
-from classifier.warp import crop, warp_regions
-from classifier.warp.crop import shrink_to
+from classifier.warp import crop
+from classifier.warp.crop import shrink_to, warp_regions
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.batch_norm_folding import fold_batch_norm

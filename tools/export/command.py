@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
     for use, target in targets.items():
         network = open_network(use.path, precision=options.precision or use.precision, input_size=use.input_size)
         write_onnx(target, network, made_by=maker, weights=use.path if options.beside else None)
-        print(f"{target}: {network.read.precision}, {target.stat().st_size / 1e6:.1f} MB")
+        print(f"{target}: {network.onnx_input.precision}, {target.stat().st_size / 1e6:.1f} MB")
     if options.beside:
         print(f"detect --config {options.config or DEFAULT_CONFIG.name} photo.jpg  # also works without PyTorch now")
         return

@@ -40,7 +40,7 @@ class Exportable(NamedTuple):
         network: computes the outputs from images [B, 3, S, S].
         outputs: the names of the outputs.
         side: the side S of the images, in pixels.
-        read: how it computes, and what it reads.
+        onnx_input: the number formats in which it computes and reads images.
         key: the name of the description in the metadata.
         description: the description of the network.
     """
@@ -48,7 +48,7 @@ class Exportable(NamedTuple):
     network: nn.Module
     outputs: Sequence[str]
     side: int
-    read: OnnxInput
+    onnx_input: OnnxInput
     key: str
     description: dict[str, Any]
 
@@ -77,9 +77,11 @@ def open_network(path: Path, *, precision: OnnxPrecision | None, input_size: int
     """
     if multibox_file.METADATA_KEY in metadata_keys(path):
         multibox, fields = multibox_file.load_multibox(path)
-        read = OnnxInput(_prepare(multibox, precision, path))
+        onnx_input = OnnxInput(_prepare(multibox, precision, path))
         side, outputs = input_size or fields.input_size, ("boxes", "confidences")
-        return Exportable(ProposingMultiBox(multibox), outputs, side, read, multibox_file.METADATA_KEY, asdict(fields))
+        return Exportable(
+            ProposingMultiBox(multibox), outputs, side, onnx_input, multibox_file.METADATA_KEY, asdict(fields)
+        )
     network, description = classifier_file.load_region_network(path)
     chosen = _prepare(network, precision, path)
     return Exportable(
@@ -116,9 +118,9 @@ def write_onnx(path: Path, exportable: Exportable, *, made_by: str, weights: Pat
     """
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # noqa: PLC0415  optional
 
-    network, outputs, side, read, key, description = exportable
+    network, outputs, side, onnx_input, key, description = exportable
     replace_byte_layers(network)
-    number_type = torch.float32 if read.quantisation is None else torch.uint8
+    number_type = torch.float32 if onnx_input.quantisation is None else torch.uint8
     with quiet_exporter():
         program = torch.onnx.export(
             network,
@@ -134,7 +136,7 @@ def write_onnx(path: Path, exportable: Exportable, *, made_by: str, weights: Pat
     model = program.model
     ClearMetadataAndDocStringPass()(model)  # which name the folders of this machine
     model.producer_name = made_by
-    model.metadata_props.update({key: json.dumps(description), INPUT_KEY: json.dumps(asdict(read))})
+    model.metadata_props.update({key: json.dumps(description), INPUT_KEY: json.dumps(asdict(onnx_input))})
     proto = program.model_proto
     if weights is not None:
         from tools.export.shared_weights import share_weights  # noqa: PLC0415  imports the optional package onnx

@@ -99,7 +99,7 @@ def _max_pool(  # type: ignore[no-untyped-def]  # noqa: PLR0917
 
 
 def response_norm(features: Tensor) -> Tensor:
-    """`ResponseNorm` of features [B, C, H, W] in one pass; C must be a multiple of `VECTOR`."""
+    """Compute `ResponseNorm` of features [B, C, H, W] in one pass; C must be a multiple of `VECTOR`."""
     features = features.contiguous(memory_format=torch.channels_last)
     output = torch.empty_like(features)
     total = features.numel() // VECTOR
@@ -108,7 +108,7 @@ def response_norm(features: Tensor) -> Tensor:
 
 
 def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> Tensor:
-    """`max_pool2d` without the indices that PyTorch also writes: [B, C, H, W] -> [B, C, H', W']."""
+    """Compute `max_pool2d` without the indices that PyTorch also writes: [B, C, H, W] -> [B, C, H', W']."""
     features = features.contiguous(memory_format=torch.channels_last)
     count, channels, *size = features.shape
     out_height, out_width = (pooled_length(length, kernel, stride, padding, ceil_mode=ceil_mode) for length in size)
@@ -125,7 +125,10 @@ def max_pool(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_m
 
 
 def pooled_length(length: int, kernel: int, stride: int, padding: int, *, ceil_mode: bool) -> int:
-    """Number of outputs along an axis. `ceil_mode` counts a last window that starts in the input or left padding."""
+    """Return the number of outputs along an axis.
+
+    `ceil_mode` also counts a last window that begins within the input or the left padding.
+    """
     steps = length + 2 * padding - kernel
     outputs = (-(-steps // stride) if ceil_mode else steps // stride) + 1
     return outputs - (ceil_mode and (outputs - 1) * stride >= length + padding)

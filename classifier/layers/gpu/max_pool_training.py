@@ -102,7 +102,7 @@ class _MaxPoolWithGradient(torch.autograd.Function):
 
 
 def max_pool_with_gradient(features: Tensor, *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> Tensor:
-    """`max_pool2d` with a gradient, which the first of equal maxima gets: [B, C, H, W] -> [B, C, H', W']."""
+    """Compute `max_pool2d`. The first of equal maxima gets the gradient: [B, C, H, W] -> [B, C, H', W']."""
     output: Tensor = _MaxPoolWithGradient.apply(features, (kernel, stride, padding), ceil_mode)
     return output
 

@@ -15,7 +15,7 @@ BLOCKS_BEFORE, BLOCKS_AFTER = 2, 1
 
 
 def packed_side(side: int) -> int:
-    """Number of blocks, with padding, along an axis of `side` pixels."""
+    """Return the number of blocks, with padding, along an axis of `side` pixels."""
     return BLOCKS_BEFORE + -(-side // 2) + BLOCKS_AFTER
 
 
@@ -28,7 +28,7 @@ def pack(images: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, *, height: int, width: int) -> Tensor:
-    """The images [N, 3, H, W] that `pack` turned into `packed`."""
+    """Return the images [N, 3, H, W] that `pack` turned into `packed`."""
     pixels = packed.unflatten(1, (2, 2, 4)).permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)  # [N, 4, 2 H', 2 W']
     start = 2 * BLOCKS_BEFORE
     images: Tensor = pixels[:, :3, start : start + height, start : start + width]
@@ -46,7 +46,7 @@ class PackedConvolution(nn.Conv2d):
 
 
 def _to_blocks(pixels: Tensor) -> Tensor:
-    """Blocks of 2x2 pixels as channels: [N, 4, 2 H, 2 W] -> [N, 16, H, W], channels_last."""
+    """Return blocks of 2x2 pixels as channels: [N, 4, 2 H, 2 W] -> [N, 16, H, W], channels_last."""
     blocks: Tensor = pixels.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # [N, 4, H, 2, W, 2]
     packed: Tensor = blocks.permute(0, 2, 4, 3, 5, 1).flatten(3).permute(0, 3, 1, 2)
     return packed

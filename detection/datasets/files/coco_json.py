@@ -68,8 +68,8 @@ def read_parents(content: Record, path: Path) -> dict[int, str]:
 def read_used_categories(content: Record) -> set[int]:
     """Return the identifiers of the categories of which there are objects; malformed annotations are passed over."""
     items = content.get("annotations")
-    found = [item.get("category_id") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    return {category for category in found if isinstance(category, int)}
+    records = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return {item["category_id"] for item in records if isinstance(item.get("category_id"), int)}
 
 
 def list_of(content: Record, key: str, path: Path) -> list[Any]:

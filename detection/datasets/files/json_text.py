@@ -11,7 +11,7 @@ from detection.datasets.files.text_file import read_text
 from detection.errors import InputError
 
 DEPTH = 100
-"""Depth of lists within lists that no file of ours needs; Python reads some 900."""
+"""The depth of nested lists that no file of ours needs; Python reads about 900."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[\]{}]')
 
@@ -30,14 +30,13 @@ def read_json(path: Path, *, expected: str) -> Any:
 
 
 @contextmanager
-def naming_lines(path: Path, text: str, *, start: int = 0, item: str = "") -> Iterator[None]:
+def naming_lines(path: Path, text: str, *, start: int = 0) -> Iterator[None]:
     """Turn the errors of the JSON decoder into an `InputError` that names the file and line.
 
     Args:
         path: the file.
         text: its content.
         start: where the decoder begins.
-        item: name of the item that is decoded, for error messages.
     """
     try:
         yield
@@ -49,7 +48,7 @@ def naming_lines(path: Path, text: str, *, start: int = 0, item: str = "") -> It
     except ValueError:  # Python refuses to convert numbers of more than 4,300 digits
         number = re.compile("[0-9]{4301}").search(text, start)
         position, reason = number.start() if number else start, "expected json, got a number of thousands of digits"
-    raise InputError(f"{path}:{line_at(text, position)}: {item and f'{item}: '}{reason}")
+    raise InputError(f"{path}:{line_at(text, position)}: {reason}")
 
 
 def line_at(text: str, position: int) -> int:

@@ -1,4 +1,4 @@
-"""Reads text files: `read_text` every one that a user brings, other functions lines, tables and the files of splits."""
+"""Reads text files: `read_text` reads any text file of a user, and other functions read lines, tables and lists."""
 
 import codecs
 import glob
@@ -41,8 +41,8 @@ def read_text(path: Path, *, expected: str, declared: str | None = None) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         before = content[: error.start].decode(encoding, "replace")
-        found = f"{error.reason} at byte {error.start}"
-        raise InputError(f"{path}:{before.count(chr(10)) + 1}: expected {expected} in {encoding}: {found}") from None
+        reason = f"{error.reason} at byte {error.start}"
+        raise InputError(f"{path}:{before.count(chr(10)) + 1}: expected {expected} in {encoding}: {reason}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -52,8 +52,8 @@ def is_file(path: str | Path) -> bool:
 
 
 def find_encoding(beginning: bytes) -> str:
-    """Return the encoding of a text file of which the first bytes are given: one of UTF, and UTF-8 by default."""
-    return json.detect_encoding(beginning)  # looks at the byte order mark and the zeros, as is right for any text
+    """Return the encoding of a text file that begins with these bytes: UTF-8, UTF-16 or UTF-32."""
+    return json.detect_encoding(beginning)  # it looks at the byte order mark and the zeros, which suits any text
 
 
 def _find_codec(name: str) -> str:
@@ -63,7 +63,7 @@ def _find_codec(name: str) -> str:
         b"a".decode(known, "replace")  # fails for codecs that are not of text, such as base64
     except (LookupError, ValueError):  # also for a name with a null character, and for text that cannot be decoded
         return "utf-8"
-    # Programs that declare a standard write the larger one that contains it, as browsers know.
+    # Programs that declare one of these encodings use the larger one that contains it, as browsers assume too.
     larger = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-1": "cp1252"}
     return "utf-8" if known.startswith(("utf-16", "utf-32", "utf_8_sig")) else larger.get(known, known)
 

@@ -63,7 +63,7 @@ def _parse(path: Path) -> ElementTree.Element:
     if ENTITY in text:  # entities may repeat each other until they fill the memory, or name other files
         raise InputError(f"{path}:{text.count(chr(10), 0, text.index(ENTITY)) + 1}: expected XML without entities")
     try:
-        return ElementTree.fromstring(text)  # of decoded text, whose declared encoding it does not look at
+        return ElementTree.fromstring(text)  # it ignores the declared encoding of a decoded text
     except ElementTree.ParseError as error:
         raise InputError(f"{path}:{error.position[0]}: expected XML: {error}") from None
 

@@ -1,14 +1,14 @@
 """Recognises folders of one class each, in which the whole image is the object."""
 
 from detection.datasets.image_folder import ImageFolder
-from detection.datasets.layouts.found_layout import UNNAMED, FoundLayout, SplitSource, joined, split_name
+from detection.datasets.layouts.folder_layout import UNNAMED, FolderLayout, SplitSource, joined, split_name
 from detection.datasets.layouts.listing import FolderListing
 
 NO_CLASSES = frozenset({"images", "labels", "annotations", "imagesets", "jpegimages", "img", "pictures", "photos"})
 """Names, in lower case, of folders that hold the images of all classes."""
 
 
-def find_class_folders(listing: FolderListing) -> FoundLayout | None:
+def find_class_folders(listing: FolderListing) -> FolderLayout | None:
     """Return the splits of folders `<class>/` or `<split>/<class>/` with images, or None if there are no such folders.
 
     A single folder, such as `images/<class>/`, need not be named like a split.
@@ -21,15 +21,15 @@ def find_class_folders(listing: FolderListing) -> FoundLayout | None:
     classes = sorted({parts[-1] for parts in paths})
     if len(classes) < 2 or any(name.lower() in NO_CLASSES for name in classes):
         return None
-    tops = sorted({parts[0] for parts in paths})
-    named = {split_name(top): top for top in tops}
+    top_folders = sorted({parts[0] for parts in paths})
+    named = {split_name(top): top for top in top_folders}
     if len(paths[0]) == 1:
         if UNNAMED not in named:  # folders of splits, with pictures and no annotations
             return None
         splits = {UNNAMED: SplitSource(ImageFolder(listing.root, ["."]), ".")}
     else:
-        if (UNNAMED in named and len(tops) > 1) or len(named) < len(tops):
+        if (UNNAMED in named and len(top_folders) > 1) or len(named) < len(top_folders):
             return None
-        reader = ImageFolder(listing.root, tops)
+        reader = ImageFolder(listing.root, top_folders)
         splits = {split: SplitSource(reader, folder) for split, folder in named.items()}
-    return FoundLayout("folders", f"a folder for each class ({joined(classes)}), each picture is one object", splits)
+    return FolderLayout("folders", f"a folder for each class ({joined(classes)}), each picture is one object", splits)

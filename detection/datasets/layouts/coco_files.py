@@ -5,7 +5,7 @@ from pathlib import Path
 
 from detection.datasets.coco import COCO
 from detection.datasets.files import coco_json
-from detection.datasets.layouts.found_layout import FoundLayout, layout_of_files
+from detection.datasets.layouts.folder_layout import FolderLayout, layout_of_files
 from detection.datasets.layouts.listing import FolderListing
 
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
@@ -22,7 +22,7 @@ class _COCOFiles(COCO):
         return self._listing.find_image(super().image_path(split, name), name, self._source)
 
 
-def find_coco(listing: FolderListing) -> FoundLayout | None:
+def find_coco(listing: FolderListing) -> FolderLayout | None:
     """Return the JSON files of the splits, or None if no JSON file has images, annotations and categories.
 
     A folder `annotations` of COCO also has other files for the same splits, such as `person_keypoints_train.json`. If

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from detection.datasets.csv_table import CSVTable, read_rows
-from detection.datasets.layouts.found_layout import FoundLayout, layout_of_files
+from detection.datasets.layouts.folder_layout import FolderLayout, layout_of_files
 from detection.datasets.layouts.listing import FolderListing
 from detection.errors import InputError
 
@@ -20,7 +20,7 @@ class _CSVFiles(CSVTable):
         return self._listing.find_image(super().image_path(split, name), name, self.root / self.annotations)
 
 
-def find_csv(listing: FolderListing) -> FoundLayout | None:
+def find_csv(listing: FolderListing) -> FolderLayout | None:
     """Return the tables of the splits, or None if no file has the columns of `CSVTable`."""
     files = [path for path in listing.with_suffix(".csv") if _image_names(path)]
     if not files:

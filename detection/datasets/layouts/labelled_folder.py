@@ -11,7 +11,7 @@ import numpy as np
 from detection.datasets.dataset import DataSet, Entry, count_objects
 from detection.datasets.files.faults import Faults
 from detection.datasets.layouts.class_names import ClassList, build_class_list, spelling_key
-from detection.datasets.layouts.found_layout import FoundLayout, joined
+from detection.datasets.layouts.folder_layout import FolderLayout, joined
 from detection.datasets.layouts.pictures import find_image_faults, same_content
 from detection.datasets.layouts.recognise import recognise
 from detection.datasets.layouts.splits import complete_splits, duplicate_remarks
@@ -70,16 +70,22 @@ class LabelledFolder(DataSet):
         self.root = Path(root)
         folder_layout = recognise(self.root, layout)
         self.layout = folder_layout.layout
-        read = _read_sources(folder_layout)
-        classes = build_class_list(_box_counts(folder_layout, read.entries))
+        usable = _read_sources(folder_layout)
+        classes = build_class_list(_box_counts(folder_layout, usable.entries))
         self.class_names = tuple(class_names) if class_names is not None else classes.names
-        relabelled = _relabel(folder_layout, read.entries, classes, self.class_names)
+        relabelled = _relabel(folder_layout, usable.entries, classes, self.class_names)
         given = _with_readable_images(relabelled)
         groups = same_content(entry.record.path for entries in given.entries.values() for entry in entries)
         completed = complete_splits(given.entries, groups, share=validation_share, seed=seed)
         self._entries = completed.splits
         self.splits = tuple(self._entries)
-        self.left_out = (*folder_layout.left_out, *read.faults, *relabelled.faults, *given.faults, *completed.left_out)
+        self.left_out = (
+            *folder_layout.left_out,
+            *usable.faults,
+            *relabelled.faults,
+            *given.faults,
+            *completed.left_out,
+        )
         self._require_boxes(folder_layout)
         self.remarks = (*classes.remarks, *self._find_remarks(), *duplicate_remarks(self._entries, groups, self.root))
         counts = ", ".join(f"{name} {len(entries)}" for name, entries in self._entries.items())
@@ -100,7 +106,7 @@ class LabelledFolder(DataSet):
             raise InputError(f"{self.root}: expected one of the splits {', '.join(self.splits)}, got '{split}'")
         yield from self._entries[split]
 
-    def _require_boxes(self, folder_layout: FoundLayout) -> None:
+    def _require_boxes(self, folder_layout: FolderLayout) -> None:
         if not any(len(entry.record) for entries in self._entries.values() for entry in entries):
             first = f", {len(self.left_out)} faults, the first: {self.left_out[0]}" if self.left_out else ""
             raise InputError(
@@ -124,14 +130,14 @@ class LabelledFolder(DataSet):
         return [*remarks, *absent]
 
 
-class _Read(NamedTuple):
+class _UsableEntries(NamedTuple):
     """The entries of each split, and a line for everything left out."""
 
     entries: dict[str, list[Entry]]
     faults: list[str]
 
 
-def _read_sources(folder_layout: FoundLayout) -> _Read:
+def _read_sources(folder_layout: FolderLayout) -> _UsableEntries:
     entries: dict[str, list[Entry]] = {}
     faults: list[str] = []
     for split, source in folder_layout.splits.items():
@@ -141,7 +147,7 @@ def _read_sources(folder_layout: FoundLayout) -> _Read:
         counts = zip(check.entries, entries[split], strict=True)
         empty = [(entry.place, len(entry.record) - len(kept.record)) for entry, kept in counts]
         faults += [f"{place}: expected boxes with an area, got {count} without" for place, count in empty if count]
-    return _Read(entries, faults)
+    return _UsableEntries(entries, faults)
 
 
 def _select(entry: Entry, kept: BoolArray, labels: IntArray | None = None) -> Entry:
@@ -153,7 +159,7 @@ def _select(entry: Entry, kept: BoolArray, labels: IntArray | None = None) -> En
     )
 
 
-def _box_counts(folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+def _box_counts(folder_layout: FolderLayout, entries: Mapping[str, Sequence[Entry]]) -> Counter[str]:
     """Return the number of boxes of each class name, in the order of the names in the files."""
     counts: Counter[str] = Counter()
     for split, source in folder_layout.splits.items():
@@ -165,8 +171,8 @@ def _box_counts(folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry
 
 
 def _relabel(
-    folder_layout: FoundLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
-) -> _Read:
+    folder_layout: FolderLayout, entries: Mapping[str, Sequence[Entry]], classes: ClassList, class_names: Sequence[str]
+) -> _UsableEntries:
     """Return the entries with the labels of `class_names`, without the boxes of other classes."""
     label_of = {spelling_key(name): label for label, name in enumerate(class_names)}
     relabelled: dict[str, list[Entry]] = {}
@@ -180,12 +186,12 @@ def _relabel(
             removed.update(names[label] for label in entry.record.labels[labels < 0].tolist())
             relabelled[split].append(_select(entry, labels >= 0, labels))
     reason = "left out, since the class is not in class_names"
-    return _Read(relabelled, [f"class '{name}': {count} boxes {reason}" for name, count in removed.items()])
+    return _UsableEntries(relabelled, [f"class '{name}': {count} boxes {reason}" for name, count in removed.items()])
 
 
-def _with_readable_images(read: _Read) -> _Read:
-    faults = find_image_faults([entry for entries in read.entries.values() for entry in entries])
+def _with_readable_images(usable: _UsableEntries) -> _UsableEntries:
+    faults = find_image_faults([entry for entries in usable.entries.values() for entry in entries])
     readable = {}
-    for split, entries in read.entries.items():
+    for split, entries in usable.entries.items():
         readable[split] = [entry for entry in entries if entry.record.path not in faults]
-    return _Read(readable, [str(fault) for fault in faults.values()])
+    return _UsableEntries(readable, [str(fault) for fault in faults.values()])

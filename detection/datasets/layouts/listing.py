@@ -54,7 +54,7 @@ class FolderListing:
         return path
 
     def image_folder(self, file_names: Sequence[str], source: Path) -> Path:
-        """Return the folder below which most of the named files are, the folder nearest to `source` if several fit.
+        """Return the folder below which most of the named files are; if several fit, the one nearest to `source`.
 
         It is the folder of `source` if no named file is found.
         """

@@ -1,8 +1,8 @@
-"""Checks of image files: whether they can be read, have the stated size, and which have the same content."""
+"""Checks that image files can be read and have the stated size, and finds files with the same content."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,26 +14,20 @@ TAIL = 4096
 """The number of bytes at the end of a file in which its end marker is looked for."""
 
 
-def image_fault(entry: Entry, read_size: Callable[[Path], tuple[int, int]]) -> InputError | None:
-    """Return the error of an image that cannot be read, or whose size is not the one that its annotation states."""
-    try:
-        height, width = read_size(entry.record.path)
-    except InputError as error:
-        return error
-    if entry.size is None or entry.size == (height, width):
-        return None
-    stated_height, stated_width = entry.size
-    return InputError(
-        f"{entry.record.path}: expected {stated_width}x{stated_height} px as in {entry.place}, got {width}x{height} "
-        "(with its EXIF orientation applied)"
-    )
-
-
 def find_image_faults(entries: Sequence[Entry]) -> dict[Path, InputError]:
     """Return the faults of image files by path, from their headers and ends; damage between them is not noticed."""
     with ThreadPoolExecutor() as threads:
-        faults = threads.map(lambda entry: image_fault(entry, size_of_whole_file), entries)
+        faults = threads.map(_image_fault, entries)
         return {entry.record.path: fault for entry, fault in zip(entries, faults, strict=True) if fault is not None}
+
+
+def _image_fault(entry: Entry) -> InputError | None:
+    """Return the error of an image that cannot be read, or whose size is not the one that its annotation states."""
+    try:
+        entry.stated_record().require_size(size_of_whole_file(entry.record.path))
+    except InputError as error:
+        return error
+    return None
 
 
 def size_of_whole_file(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""`recognise`: which layout a folder has."""
+"""`recognise` finds out which layout a folder has."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from detection.datasets.layouts.class_folders import find_class_folders
 from detection.datasets.layouts.coco_files import find_coco
 from detection.datasets.layouts.csv_files import find_csv
-from detection.datasets.layouts.found_layout import FoundLayout
+from detection.datasets.layouts.folder_layout import FolderLayout
 from detection.datasets.layouts.listing import FolderListing, list_folder
 from detection.datasets.layouts.voc_files import find_voc
 from detection.datasets.layouts.yolo_files import find_yolo
@@ -17,7 +17,7 @@ from detection.errors import InputError
 class Layout(NamedTuple):
     """A layout: the function that finds it in a folder, and what it looks for, for the user."""
 
-    find: Callable[[FolderListing], FoundLayout | None]
+    find: Callable[[FolderListing], FolderLayout | None]
     looked_for: str
 
 
@@ -31,7 +31,7 @@ LAYOUTS: Mapping[str, Layout] = {
 """All layouts by name. A folder should have one of those before "folders", which have files of boxes."""
 
 
-def recognise(root: Path, layout: str | None = None) -> FoundLayout:
+def recognise(root: Path, layout: str | None = None) -> FolderLayout:
     """Return what is in a folder. Folders of classes are only looked for if there are no files of boxes.
 
     Args:
@@ -45,7 +45,7 @@ def recognise(root: Path, layout: str | None = None) -> FoundLayout:
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"layout: expected one of {', '.join(LAYOUTS)}, got '{layout}'")
     listing = list_folder(root)
-    layouts: list[FoundLayout] = []
+    layouts: list[FolderLayout] = []
     for name, (find, _) in LAYOUTS.items():
         is_wanted = layout == name or (layout is None and not (name == "folders" and layouts))
         if is_wanted and (result := find(listing)):

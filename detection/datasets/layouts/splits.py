@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.datasets.dataset import Entry
-from detection.datasets.layouts.found_layout import UNNAMED
+from detection.datasets.layouts.folder_layout import UNNAMED
 from detection.datasets.stratified_split import stratified_split
 
 Splits = Mapping[str, Sequence[Entry]]
@@ -35,18 +35,18 @@ def complete_splits(given: Splits, groups: Sequence[Sequence[Path]], *, share: f
         share: the share of the validation split.
         seed: the seed of the split.
     """
-    whole = next((name for name in ("train", "trainval", UNNAMED) if given.get(name)), None)
+    source = next((name for name in ("train", "trainval", UNNAMED) if given.get(name)), None)
     splits = {name: list(given[name]) for name in ("val", "test") if given.get(name)}
-    if whole is not None:
-        measured = {entry.record.path for entry in splits.get("val", ()) if whole == "trainval"}
-        splits = {"train": [entry for entry in given[whole] if entry.record.path not in measured], **splits}
+    if source is not None:
+        validation_paths = {entry.record.path for entry in splits.get("val", ()) if source == "trainval"}
+        splits = {"train": [entry for entry in given[source] if entry.record.path not in validation_paths], **splits}
     left_out = _left_out(given, splits)
     if "val" not in splits and len(splits.get("train", ())) > 1:
         training, validation = _split_off(splits["train"], groups, share=share, seed=seed)
         if validation:  # there is none if all images are the same
             others = {name: entries for name, entries in splits.items() if name != "train"}
-            made = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
-            return CompletedSplits({"train": training, "val": validation} | others, made, left_out)
+            description = f"{share:.0%} of the pictures drawn as val, balanced by class, with seed {seed}"
+            return CompletedSplits({"train": training, "val": validation} | others, description, left_out)
     return CompletedSplits(splits, "as given", left_out)
 
 

@@ -8,7 +8,7 @@ from detection.datasets.dataset import DataSet, Entry
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_lines
 from detection.datasets.files.voc_xml import read_voc_names, read_voc_xml
-from detection.datasets.layouts.found_layout import SPLIT_NAMES, FoundLayout, SplitSource, joined, split_name
+from detection.datasets.layouts.folder_layout import SPLIT_NAMES, FolderLayout, SplitSource, joined, split_name
 from detection.datasets.layouts.listing import FileIndex, FolderListing
 from detection.errors import InputError
 from detection.structures.ground_truth import GroundTruth
@@ -62,7 +62,7 @@ class _VOCFiles(DataSet):
         return split_name(path.parent.relative_to(self.root).as_posix())
 
 
-def find_voc(listing: FolderListing) -> FoundLayout | None:
+def find_voc(listing: FolderListing) -> FolderLayout | None:
     """Return the splits of all XML files of PASCAL VOC in a folder, or None if there are none."""
     annotations = [path for path in listing.with_suffix(".xml") if _is_voc(path)]
     if not annotations:
@@ -70,9 +70,9 @@ def find_voc(listing: FolderListing) -> FoundLayout | None:
     reader = _VOCFiles(listing, annotations)
     folders = sorted({f"{listing.relative(path.parent)}/" for path in annotations})
     lists = [listing.relative(path) for paths in reader.lists.values() for path in paths]
-    by = f", lists {joined(lists)}" if lists else ""
-    description = f"PASCAL VOC ({len(annotations)} XML files in {joined(folders)}{by})"
-    return FoundLayout(
+    lists_part = f", lists {joined(lists)}" if lists else ""
+    description = f"PASCAL VOC ({len(annotations)} XML files in {joined(folders)}{lists_part})"
+    return FolderLayout(
         "voc",
         description,
         {split: SplitSource(reader, split) for split in reader.splits},

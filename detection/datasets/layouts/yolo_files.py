@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from detection.datasets.layouts.found_layout import FoundLayout, SplitSource, joined
+from detection.datasets.layouts.folder_layout import FolderLayout, SplitSource, joined
 from detection.datasets.layouts.listing import FolderListing
 from detection.datasets.yolo import SPLIT_KEYS, YOLO, read_yolo_config
 from detection.errors import InputError
@@ -13,7 +13,7 @@ NAME_FILES = ("classes.txt", "obj.names")
 """Text files with the names of the classes: of LabelImg and Label Studio, and of darknet."""
 
 
-def find_yolo(listing: FolderListing) -> FoundLayout | None:
+def find_yolo(listing: FolderListing) -> FolderLayout | None:
     """Return the splits of the file with the names of classes, or None if there is no such file.
 
     Raises:
@@ -31,7 +31,7 @@ def find_yolo(listing: FolderListing) -> FoundLayout | None:
         return None
     name = listing.relative(files[0])
     reader = YOLO(listing.root, name)
-    return FoundLayout("yolo", f"YOLO ({name})", {split: SplitSource(reader, split) for split in reader.splits})
+    return FolderLayout("yolo", f"YOLO ({name})", {split: SplitSource(reader, split) for split in reader.splits})
 
 
 def _name_files(listing: FolderListing) -> list[Path]:

@@ -128,20 +128,20 @@ def error_costs(metrics: DetectionMetrics, errors: Errors) -> dict[str, ErrorCos
     matches = metrics.matches
     ranked = matches.order[matches.outcomes[matches.order] != IGNORED]
     labels, right = metrics.detections.labels[ranked], matches.outcomes[ranked] == TRUE_POSITIVE
-    types, finds = errors.types[ranked], np.where(right, matches.objects[ranked], errors.targets[ranked])
+    types, targets = errors.types[ranked], np.where(right, matches.objects[ranked], errors.targets[ranked])
     before = _mean_average_precision(metrics, labels, right)
     costs = {}
     for error_type, name in enumerate(ERROR_NAMES[:-1]):
         wrong = types == error_type
-        now_right, now_labels = right, labels
+        corrected, corrected_labels = right, labels
         if error_type in (CLASSIFICATION, LOCALISATION):
             candidates = np.flatnonzero(right | wrong)
-            best = candidates[np.unique(finds[candidates], return_index=True)[1]]
-            now_right, now_labels = np.zeros_like(right), labels.copy()
-            now_right[best] = True
-            now_labels[best] = metrics.objects.labels[finds[best]]
-            wrong = (right | wrong) & ~now_right
-        after = _mean_average_precision(metrics, now_labels[~wrong], now_right[~wrong])
+            best = candidates[np.unique(targets[candidates], return_index=True)[1]]
+            corrected, corrected_labels = np.zeros_like(right), labels.copy()
+            corrected[best] = True
+            corrected_labels[best] = metrics.objects.labels[targets[best]]
+            wrong = (right | wrong) & ~corrected
+        after = _mean_average_precision(metrics, corrected_labels[~wrong], corrected[~wrong])
         costs[name] = ErrorCost(int(np.count_nonzero(types == error_type)), after - before)
     after = _mean_average_precision(metrics, labels, right, missed=errors.missed)
     costs[ERROR_NAMES[-1]] = ErrorCost(int(np.count_nonzero(errors.missed)), after - before)

@@ -19,14 +19,14 @@ class ImageScores(NamedTuple):
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """Return F1 of each image [I], nan where there is neither an object nor a detection."""
+        """F1 of each image [I], nan where there is neither an object nor a detection."""
         total = 2 * self.found + self.missed + self.wrong
         f1: NDArray[np.float64] = np.divide(2 * self.found, total, out=np.full(len(total), np.nan), where=total > 0)
         return f1
 
     @property
     def object_counts(self) -> IntArray:
-        """Return the number of objects of each image [I], without ignored objects."""
+        """The number of objects of each image [I], without ignored objects."""
         return self.found + self.missed
 
 

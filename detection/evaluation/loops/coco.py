@@ -24,9 +24,9 @@ def load() -> None:
     boxes = np.ones((1, 4))
     find_places(row, ends, 1)
     spans = find_spans(row, ends, row, ends, 1)
-    found, ignored, _ = take_objects(boxes, bits, spans, boxes, np.zeros(1, np.bool_), bits, thresholds)
-    count_hits(found, ignored, ends, 1)
-    precision_at_levels(found, ignored, ends, np.ones((1, 1), np.int64), thresholds)
+    matched, ignored, _ = take_objects(boxes, bits, spans, boxes, np.zeros(1, np.bool_), bits, thresholds)
+    count_hits(matched, ignored, ends, 1)
+    precision_at_levels(matched, ignored, ends, np.ones((1, 1), np.int64), thresholds)
 
 
 @compiled
@@ -98,7 +98,7 @@ def take_objects(  # noqa: PLR0917  compiled functions take no keywords
         The settings in which a detection takes an object, and those in which it is ignored, both uint64 [N]; and the
         object that it takes in the first setting or -1, int64 [N].
     """
-    found, ignored, first_object = np.zeros(len(spans), np.uint64), outside.copy(), np.full(len(spans), -1)
+    matched, ignored, first_object = np.zeros(len(spans), np.uint64), outside.copy(), np.full(len(spans), -1)
     taken, candidates, iou = np.zeros(len(crowd), np.uint64), np.zeros(len(crowd), np.uint64), np.zeros(len(crowd))
     for row in range(len(spans)):
         span, possible = (spans[row, 0], spans[row, 1]), np.uint64(0)
@@ -112,26 +112,26 @@ def take_objects(  # noqa: PLR0917  compiled functions take no keywords
             bit = ONE << np.uint64(setting)
             if possible & bit:
                 best = _best_object(iou, candidates, object_ignored, span, bit)
-                found[row] |= bit
+                matched[row] |= bit
                 ignored[row] = (ignored[row] & ~bit) | (object_ignored[best] & bit)
                 taken[best] |= np.uint64(0) if crowd[best] else bit
                 first_object[row] = best if setting == 0 else first_object[row]
             setting += 1
-    return found, ignored, first_object
+    return matched, ignored, first_object
 
 
 @compiled_part
-def _iou(box: Float64Array, their: Float64Array, crowd: bool) -> float:
+def _iou(box: Float64Array, object_box: Float64Array, crowd: bool) -> float:
     """Return the IoU of the box of a detection and that of an object, in the order of operations of pycocotools.
 
     The IoU with a crowd is the share of the detection that lies in it.
     """
-    width = min(box[0] + box[2], their[0] + their[2]) - max(box[0], their[0])
-    height = min(box[1] + box[3], their[1] + their[3]) - max(box[1], their[1])
+    width = min(box[0] + box[2], object_box[0] + object_box[2]) - max(box[0], object_box[0])
+    height = min(box[1] + box[3], object_box[1] + object_box[3]) - max(box[1], object_box[1])
     if width <= 0 or height <= 0:
         return 0.0
     shared, area = width * height, box[2] * box[3]
-    iou: float = shared / (area if crowd else area + their[2] * their[3] - shared)
+    iou: float = shared / (area if crowd else area + object_box[2] * object_box[3] - shared)
     return iou
 
 
@@ -158,11 +158,11 @@ def _best_object(iou: Float64Array, candidates: Bits, ignored: Bits, span: tuple
 
 
 @compiled
-def count_hits(found: Bits, ignored: Bits, starts: IntArray, setting_count: int) -> IntArray:
+def count_hits(matched: Bits, ignored: Bits, starts: IntArray, setting_count: int) -> IntArray:
     """Return the number of objects of each class that were found and count, in each setting: [S, C].
 
     Args:
-        found: from `take_objects`, for detections by class, [N].
+        matched: from `take_objects`, for detections by class, [N].
         ignored: likewise.
         starts: the first detection of each class, and the number of all, [C + 1].
         setting_count: the number of settings.
@@ -170,7 +170,7 @@ def count_hits(found: Bits, ignored: Bits, starts: IntArray, setting_count: int)
     counts = np.zeros((setting_count, len(starts) - 1), np.int64)
     for label in range(counts.shape[1]):
         for row in range(starts[label], starts[label + 1]):
-            hits = found[row] & ~ignored[row]
+            hits = matched[row] & ~ignored[row]
             setting = 0
             while hits:
                 counts[setting, label] += np.int64(hits & ONE)
@@ -181,14 +181,14 @@ def count_hits(found: Bits, ignored: Bits, starts: IntArray, setting_count: int)
 
 @compiled
 def precision_at_levels(
-    found: Bits, ignored: Bits, starts: IntArray, object_counts: IntArray, levels: Float64Array
+    matched: Bits, ignored: Bits, starts: IntArray, object_counts: IntArray, levels: Float64Array
 ) -> Float64Array:
     """Return the best precision at each level of recall or a higher one, in each setting and class: [S, R, C].
 
     Without objects it is -1, and at a level that is not reached 0.
 
     Args:
-        found: from `take_objects`, for detections by class, best first within a class, [N].
+        matched: from `take_objects`, for detections by class, best first within a class, [N].
         ignored: likewise.
         starts: the first detection of each class, and the number of all, [C + 1].
         object_counts: the number of objects that count, [S, C].
@@ -196,29 +196,29 @@ def precision_at_levels(
     """
     settings, classes = object_counts.shape
     result = np.full((settings, len(levels), classes), -1.0)
-    precision = np.zeros(len(found) + 1)
+    precision = np.zeros(len(matched) + 1)
     for label in range(classes):
         start, end = starts[label], starts[label + 1]
         for setting in range(settings):
             if object_counts[setting, label]:
                 bit = ONE << np.uint64(setting)
-                hits = _fill_precision(found[start:end], ignored[start:end], bit, precision)
+                hits = _fill_precision(matched[start:end], ignored[start:end], bit, precision)
                 _fill_levels(precision[: hits + 1], object_counts[setting, label], levels, result[setting, :, label])
     return result
 
 
 @compiled_part
-def _fill_precision(found: Bits, ignored: Bits, bit: np.uint64, precision: Float64Array) -> int:
+def _fill_precision(matched: Bits, ignored: Bits, bit: np.uint64, precision: Float64Array) -> int:
     """Write the precision down to each object that is found into `precision`, and return their number.
 
-    `bit` is that of the setting; `found` and `ignored` are those of the N detections of a class.
+    `bit` is that of the setting; `matched` and `ignored` are those of the N detections of a class.
     """
     hits, count = 0, 0
-    for row in range(len(found)):
+    for row in range(len(matched)):
         if ignored[row] & bit:
             continue
         count += 1
-        if found[row] & bit:
+        if matched[row] & bit:
             precision[hits] = (hits + 1) / (count + EPSILON)
             hits += 1
     return hits
@@ -228,10 +228,10 @@ def _fill_precision(found: Bits, ignored: Bits, bit: np.uint64, precision: Float
 def _fill_levels(precision: Float64Array, object_count: int, levels: Float64Array, result: Float64Array) -> None:
     """Write the best precision at each level of recall or a higher one into `result` [R].
 
-    `precision` [hits + 1] has the precision down to each object that is found, and room for one more.
+    `precision` [hits + 1] has the precision down to each object that is matched, and room for one more.
     """
     hits = len(precision) - 1
-    precision[hits] = 0  # of levels that are not reached
+    precision[hits] = 0  # for levels that are not reached
     for hit in range(hits - 1, -1, -1):
         precision[hit] = max(precision[hit], precision[hit + 1])
     hit = 0

@@ -104,15 +104,17 @@ def _resample(ranking: Ranking, draws: FloatArray, recall_levels: Sequence[float
     object_counts = _sum_rows(ranking.object_images, np.array([0, len(ranking.object_images)]), draws)[0]  # [B]
     hits = np.flatnonzero(ranking.true_positive)
     weights = draws[ranking.images[hits]].astype(np.float64)  # [T, B]
-    right = weights.cumsum(axis=0)
+    true_positives = weights.cumsum(axis=0)
     misses = np.flatnonzero(~ranking.true_positive)
     # False positives are summed up between one true positive and the next.
     bounds = np.concatenate([[0], np.searchsorted(misses, hits)])
-    wrong = _sum_rows(ranking.images[misses], bounds, draws).cumsum(axis=0)  # [T, B]
-    precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right > 0)
+    false_positives = _sum_rows(ranking.images[misses], bounds, draws).cumsum(axis=0)  # [T, B]
+    precision = np.divide(
+        true_positives, true_positives + false_positives, out=np.zeros_like(true_positives), where=true_positives > 0
+    )
     envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     counted = object_counts > 0
-    recall = np.divide(right, object_counts, out=np.zeros_like(right), where=counted)
+    recall = np.divide(true_positives, object_counts, out=np.zeros_like(true_positives), where=counted)
     if recall_levels is not None:
         recall = np.searchsorted(recall_levels, recall, side="right") / len(recall_levels)
     gains = np.diff(recall, axis=0, prepend=0)

@@ -49,16 +49,13 @@ class Comparison:
         return np.array([interval.low > 0 or interval.high < 0 for interval in self.class_intervals], np.bool_)
 
 
-def compare(
-    first: DetectionMetrics, second: DetectionMetrics, draws: FloatArray, *, confidence: float = CONFIDENCE
-) -> Comparison:
+def compare(first: DetectionMetrics, second: DetectionMetrics, draws: FloatArray) -> Comparison:
     """Compare two results on the same resamples of images (the paired bootstrap).
 
     Args:
         first: the first result.
         second: the second result.
         draws: the resamples, from `draw_images`.
-        confidence: the share of the resamples that an interval spans.
 
     Raises:
         ValueError: if the results are not for the same images, classes, objects and rule.
@@ -74,11 +71,11 @@ def compare(
         class_names=first.class_names,
         first=means[0],
         second=means[1],
-        interval=unbiased_interval(mean_differences, means[1] - means[0], confidence),
+        interval=unbiased_interval(mean_differences, means[1] - means[0], CONFIDENCE),
         share_better=float((known > 0).mean()) if known.size else float("nan"),
         differences=class_differences,
         class_intervals=[
-            unbiased_interval(values, estimate, confidence)
+            unbiased_interval(values, estimate, CONFIDENCE)
             for values, estimate in zip(differences, class_differences.tolist(), strict=True)
         ],
     )

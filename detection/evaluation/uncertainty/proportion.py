@@ -12,7 +12,7 @@ def wilson_interval(right: int, count: int, *, confidence: float = CONFIDENCE) -
     Raises:
         ValueError: if `right` lies outside 0 to `count`.
     """
-    if not 0 <= right <= count:  # SciPy 1.18 accepts it
+    if not 0 <= right <= count:  # SciPy 1.18 raises no error for it
         raise ValueError(f"right: expected 0 to {count}, got {right}")
     if not count:
         return Interval(float("nan"), float("nan"))

@@ -1,25 +1,24 @@
 """Detections as annotations in a file in the format of COCO, with a `score` in each."""
 
 import json
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from detection.formats.exports.export import DetectedImage, FileExport
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.output_file import Inputs, made_by
+from detection.runtime.output_file import made_by
 
 
+@dataclass(eq=False, repr=False)
 class CocoFile(FileExport):
     """Writer of `images`, `annotations` and `categories`; the id of a category is the label plus 1.
 
     `file_name` is the path of the image from the folder of the file, so that both can be moved together.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-        self._class_names: tuple[str, ...] = ()
+    _images: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _annotations: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _class_names: tuple[str, ...] = field(default=(), init=False)
 
     def add(self, item: DetectedImage) -> None:
         height, width = item.size

@@ -1,20 +1,17 @@
 """The detected objects as pictures, in a folder for each class."""
 
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 from detection.formats.exports.export import DetectedImage, FolderExport
 from detection.formats.exports.picture_copies import UniqueNames, png_file
-from detection.runtime.output_file import Inputs
 from detection.sources.picture import safe_name
 
 
+@dataclass(eq=False, repr=False)
 class CropsFolder(FolderExport):
     """Writer of `CLASS/IMAGE_NUMBER.png` for each detection; the numbers count the detections of an image from 1."""
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._image_names = UniqueNames()
+    _image_names: UniqueNames = field(default_factory=UniqueNames, init=False)
 
     def add(self, item: DetectedImage) -> None:
         stem = self._image_names.take(item.name)

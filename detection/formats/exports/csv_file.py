@@ -2,16 +2,16 @@
 
 import csv
 import io
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from detection.formats.exports.export import DetectedImage, FileExport
 from detection.formats.exports.inclusive_corners import inclusive_corners
 from detection.runtime.atomic_write import write_atomically
-from detection.runtime.output_file import Inputs
 
 COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax", "score")
 
 
+@dataclass(eq=False, repr=False)
 class CsvFile(FileExport):
     """Writer of a line for each detection, and of one without class and corners for an image without detections.
 
@@ -19,21 +19,19 @@ class CsvFile(FileExport):
     one, as in the XML of PASCAL VOC, from which most tables of this form are made.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._text = io.StringIO()
-        self._writer = csv.writer(self._text, lineterminator="\n")
+    _text: io.StringIO = field(default_factory=io.StringIO, init=False)
 
     def add(self, item: DetectedImage) -> None:
+        writer = csv.writer(self._text, lineterminator="\n")
         if not self._text.tell():
-            self._writer.writerow(COLUMNS)
+            writer.writerow(COLUMNS)
         height, width = item.size
         start = (self._file_name(item), width, height)
         detections = item.visible
         rows = zip(detections.names, inclusive_corners(detections.boxes), detections.scores.tolist(), strict=True)
         lines = [(*start, name, *corners, round(score, 6)) for name, corners, score in rows]
-        self._writer.writerows(lines or [(*start, *[""] * 6)])
+        writer.writerows(lines or [(*start, *[""] * 6)])
 
     def finish(self) -> None:
         if text := self._text.getvalue():
-            write_atomically(self.target, text.encode(errors="backslashreplace"))  # a name may be no valid text
+            write_atomically(self.target, text.encode(errors="backslashreplace"))  # a file name may be no valid text

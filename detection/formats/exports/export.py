@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from os.path import relpath
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class DetectedImage(NamedTuple):
         return replace(self.detections, boxes=boxes)[np.flatnonzero(shortest >= MIN_SIDE)]
 
 
+@dataclass(eq=False, repr=False)
 class Export(ABC):
     """A writer of the detections in many images.
 
@@ -55,21 +56,23 @@ class Export(ABC):
         target: the file or folder to write.
         inputs: what the command reads, which is never replaced.
         overwrite: True if files that exist may be replaced.
-        begun: True if an earlier command, which was interrupted, may have written a part of the folder. Its files are
+        resumes: True if an earlier command, which was interrupted, may have written a part of the folder. Its files are
             kept if they have the same content as the new ones; others may have been edited.
 
     Raises:
         InputError: naming the target, if it cannot be written or must not be replaced.
     """
 
-    may_be_edited = True
+    may_be_edited: ClassVar[bool] = True
     """False for a format that nobody corrects, so that the same command replaces its own output."""
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        self.target = target
-        self._inputs = inputs
-        self._overwrite = overwrite
-        self._begun = begun
+    target: Path
+    _: KW_ONLY
+    inputs: Inputs
+    overwrite: bool
+    resumes: bool = False
+
+    def __post_init__(self) -> None:
         self._check_target()
 
     @abstractmethod
@@ -96,7 +99,7 @@ class Export(ABC):
         """Check before the work that the target can be written, and make its folder."""
 
     def _check_file(self, path: Path) -> None:
-        require_replaceable(path, None, inputs=self._inputs, overwrite=self._overwrite)
+        require_replaceable(path, None, inputs=self.inputs, overwrite=self.overwrite)
 
 
 class FileExport(Export):
@@ -128,7 +131,7 @@ class FolderExport(Export):
             raise InputError(f"{self.target}: expected a folder to write to, got: {error.strerror}") from None
         if is_used and not self.target.is_dir():
             raise InputError(f"{self.target}: expected a folder to write to, got a file")
-        if is_used and not self._overwrite and not self._begun:
+        if is_used and not self.overwrite and not self.resumes:
             raise InputError(
                 f"{self.target}: expected a new or empty folder, got one with files; choose another or use --overwrite"
             )
@@ -136,7 +139,7 @@ class FolderExport(Export):
 
     def _write_files(self, contents: Mapping[Path, bytes]) -> None:
         """Write files in this order, after the check that all of them may be written; raises an `InputError` if not."""
-        new = {path: content for path, content in contents.items() if not (self._begun and _holds(path, content))}
+        new = {path: content for path, content in contents.items() if not (self.resumes and _holds(path, content))}
         for path in new:
             self._check_file(path)
         for path, content in new.items():

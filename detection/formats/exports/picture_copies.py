@@ -1,7 +1,6 @@
 """Files of pictures in a folder of a data set, under names that differ."""
 
 import io
-from itertools import chain, count
 from pathlib import Path, PurePath
 
 import PIL.Image
@@ -9,7 +8,7 @@ import PIL.Image
 from detection.errors import InputError
 from detection.formats.exports.export import DetectedImage
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
-from detection.sources.picture import safe_name
+from detection.sources.picture import numbered_names, safe_name
 from detection.structures.arrays import Image
 
 
@@ -21,12 +20,11 @@ class UniqueNames:
 
     def take(self, image_name: str) -> str:
         """Return the name of an image for new files, without folder and suffix."""
-        name = PurePath(image_name).name.removesuffix(ANNOTATED_SUFFIX)  # which readers would pass over
+        name = PurePath(image_name).name.removesuffix(ANNOTATED_SUFFIX)  # readers would pass over this suffix
         stem = safe_name(PurePath(name).stem)
-        if PurePath(stem).suffix.lower() in IMAGE_SUFFIXES:  # lists may name a.jpg.png so, or mean a.jpg
+        if PurePath(stem).suffix.lower() in IMAGE_SUFFIXES:  # in a list, a.jpg could mean a.jpg or a.jpg.png
             stem = stem.replace(".", "_")
-        names = (f"{stem}{number}" for number in chain([""], map("_{}".format, count(2))))
-        unique = next(name for name in names if name.casefold() not in self._taken)
+        unique = next(name for name in numbered_names(stem) if name.casefold() not in self._taken)
         self._taken.add(unique.casefold())
         return unique
 

@@ -1,29 +1,28 @@
 """Detections as a data set in the layout of PASCAL VOC: `Annotations/`, `JPEGImages/` and `ImageSets/Main/`."""
 
-from pathlib import Path
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 from detection.formats.exports.export import SPLIT, DetectedImage, FolderExport
 from detection.formats.exports.inclusive_corners import inclusive_corners
 from detection.formats.exports.picture_copies import UniqueNames, picture_file
-from detection.runtime.output_file import Inputs, made_by
+from detection.runtime.output_file import made_by
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
+@dataclass(eq=False, repr=False)
 class VocFolder(FolderExport):
     """Writer of an XML file for each image, and of the list of all images, the split `train`.
 
     Corners count pixels from 1, include the last one, and may have fractions. The format has no place for scores.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._unique = UniqueNames()
-        self._names: list[str] = []
+    _unique_names: UniqueNames = field(default_factory=UniqueNames, init=False)
+    _names: list[str] = field(default_factory=list, init=False)
 
     def add(self, item: DetectedImage) -> None:
-        stem = self._unique.take(item.name)
+        stem = self._unique_names.take(item.name)
         suffix, content = picture_file(item)
         annotation = _annotation(f"{stem}{suffix}", item)
         files = {f"Annotations/{stem}.xml": annotation, f"JPEGImages/{stem}{suffix}": content}

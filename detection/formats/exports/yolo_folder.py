@@ -1,14 +1,15 @@
 """Detections as a data set in the layout of YOLO: `data.yaml`, `images/` and `labels/`."""
 
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import yaml
 
 from detection.formats.exports.export import SPLIT, DetectedImage, FolderExport
 from detection.formats.exports.picture_copies import UniqueNames, picture_file
-from detection.runtime.output_file import Inputs, made_by
+from detection.runtime.output_file import made_by
 
 
+@dataclass(eq=False, repr=False)
 class YoloFolder(FolderExport):
     """Writer of a text file for each image, with a line `class x y width height` for each detection.
 
@@ -16,16 +17,14 @@ class YoloFolder(FolderExport):
     scores. The pictures are copied, because readers look for the text files beside the folder of the pictures.
     """
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._names = UniqueNames()
-        self._has_settings = False
+    _unique_names: UniqueNames = field(default_factory=UniqueNames, init=False)
+    _has_settings: bool = field(default=False, init=False)
 
     def add(self, item: DetectedImage) -> None:
         if not self._has_settings:
             self._write_settings(item.detections.class_names)
             self._has_settings = True
-        stem = self._names.take(item.name)
+        stem = self._unique_names.take(item.name)
         suffix, content = picture_file(item)
         height, width = item.size
         detections = item.visible

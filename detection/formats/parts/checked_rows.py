@@ -57,11 +57,11 @@ def find_numbers(numbers: IntArray, known: IntArray) -> IntArray:
     if not len(numbers):
         return numbers
     order = np.argsort(known)
-    changes = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))  # of images there are few
-    found: IntArray = order[np.searchsorted(known, numbers[changes], sorter=order).clip(max=len(known) - 1)]
-    if (known[found] != numbers[changes]).any():
+    changes = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))  # there are few different numbers
+    indices: IntArray = order[np.searchsorted(known, numbers[changes], sorter=order).clip(max=len(known) - 1)]
+    if (known[indices] != numbers[changes]).any():
         raise InputError("expected only known numbers")
-    return np.repeat(found, np.diff(changes, append=len(numbers)))
+    return np.repeat(indices, np.diff(changes, append=len(numbers)))
 
 
 def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, any_score: bool) -> None:
@@ -80,7 +80,7 @@ def check_rows(boxes_xywh: Float64Array, scores: Float64Array, place: Place, *, 
     ranges = [(column.min(initial=0), column.max(initial=0)) for column in (boxes_xywh, boxes_xywh[:, 2:], scores)]
     small = np.isfinite(ranges).all() and max(map(abs, ranges[0])) <= LARGEST_COORDINATE
     if small and ranges[1][0] >= 0 and (any_score or (ranges[2][1] <= 1 and ranges[2][0] >= 0)):
-        return  # several times as fast as looking for the row that is wrong
+        return  # this is several times as fast as looking for a wrong row
     finite: BoolArray = np.asarray(np.isfinite(np.column_stack([boxes_xywh, scores])).all(axis=1))
     negative: BoolArray = np.asarray((boxes_xywh[:, 2:] < 0).any(axis=1))
     outside = ~((scores >= 0) & (scores <= 1)) & (not any_score)

@@ -70,10 +70,10 @@ def _decode_items(items: JsonItems, separator: re.Match[str]) -> re.Match[str]:
         items.starts.append(separator.end())
         value, end = _DECODER.raw_decode(items.text, separator.end())
         items.values.append(value)
-        behind = _SEPARATOR.match(items.text, end)
-        if behind is None:
+        next_separator = _SEPARATOR.match(items.text, end)
+        if next_separator is None:
             raise json.JSONDecodeError("Expecting ',' or ']' behind an item", items.text, end)
-        separator = behind
+        separator = next_separator
     return separator
 
 

@@ -46,7 +46,7 @@ def read_columns(path: Path) -> Rows | None:
     try:
         for block in _blocks(path):
             results = _LIST.decode(block)
-            ids = [each for each in map(_ID, results) if each is not msgspec.UNSET] if b'"id"' in block else []
+            ids = [value for value in map(_ID, results) if value is not msgspec.UNSET] if b'"id"' in block else []
             known_ids.update(ids)
             id_count += len(ids)
             count = len(results)

@@ -132,7 +132,7 @@ def detect_in_images(
     Pictures are taken from the iterable as they are needed: at most `(threads + 1) * batch` of them are in work.
 
     Raises:
-        DeviceError: if the GPU is lost; no later image could be scored then.
+        DeviceError: if the GPU stopped responding, so that no later image can be scored.
     """
     yield from detect_in_batches(_batches(pictures, parallelism.batch), detector, parallelism)
 

@@ -35,14 +35,14 @@ def map_ahead(
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(threads, initializer=prepare)
-    coming: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > ahead:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -23,14 +23,14 @@ _own = threading.local()
 
 
 def thread_count() -> int:
-    """Return the number of threads that a computation may use which this thread starts."""
+    """Return the number of threads that a computation of the calling thread may use."""
     if (torch := loaded_torch()) is not None:
         return int(torch.get_num_threads())
     return getattr(_own, "count", None) or _default_count()
 
 
 def set_thread_count(count: int) -> None:
-    """Set the number of threads that computations may use which this thread starts."""
+    """Set the number of threads that computations of the calling thread may use."""
     _own.count = count
     if (torch := loaded_torch()) is not None:
         torch.set_num_threads(count)
@@ -64,6 +64,6 @@ def loaded_torch() -> Any:
 
 
 def _default_count() -> int:
-    """Return the number that the environment sets for all programs, or else that of the cores."""
+    """Return the number that the environment variable `OMP_NUM_THREADS` sets, or else the number of cores."""
     named = os.environ.get("OMP_NUM_THREADS", "")
     return int(named) if named.isdecimal() and int(named) > 0 else available_cores()

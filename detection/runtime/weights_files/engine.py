@@ -40,7 +40,7 @@ class Cpu:
 
 
 def find_file(name: str, shipped: Path) -> Path:
-    """Return the path of a file; a name alone may also be that of a file in the folder `shipped` or one within it."""
+    """Return the path of a file; a bare name may also be that of a file in the folder `shipped` or its subfolders."""
     path = Path(name)
     if path.name != name or os.path.isfile(path):  # noqa: PTH113
         return path

@@ -135,7 +135,7 @@ class OnnxNetwork:
             outputs = self._session(threads).run(None, {INPUT_NAME: np.ascontiguousarray(images)})
         except Exception as error:
             failure = RuntimeError(_reason(error))
-            # `require` has compared the shapes in the file, so a wrong one is the caller's.
+            # `require` has compared the shapes in the file, so a wrong one is a fault of the caller.
             if is_out_of_memory(failure) or WRONG_SHAPE in str(failure):
                 raise failure from error
             raise InputError(
@@ -192,8 +192,8 @@ def read_onnx(
         _require_weights(path, network.metadata.get(WEIGHTS_KEY))
         description, settings = (json.loads(network.metadata[name]) for name in (key, INPUT_KEY))
         quantisation = settings.pop("quantisation")
-        read = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
-        return build(description, read, network)
+        onnx_input = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
+        return build(description, onnx_input, network)
     except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: expected an ONNX file that fits its description: {reason}") from None
@@ -217,12 +217,12 @@ def _open_session(model: bytes, folder: str, *, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # it also raises its errors
+    options.log_severity_level = 4  # no messages, because it raises its errors as well
     # Threads that wait for work must not take the time of other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Where weights lie that are not in the model itself.
+    # The folder of the weights that are not in the model itself.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    # Without the fallback it prints nothing by itself where a file is damaged.
+    # With the fallback, it would print messages of its own about a damaged file.
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 

@@ -81,7 +81,7 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(key)
-        tensors = _restored(load(path.read_bytes()))  # in one read, which takes a third of the time
+        tensors = _restored(load(path.read_bytes()))  # one read takes a third of the time
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected safetensors of {content}, cannot read it: {error}") from None
     if metadata is None:
@@ -119,11 +119,11 @@ def build_network(class_path: str, *arguments: Any, **options: Any) -> nn.Module
         ValueError: if the class is not a network of the package `classifier`, or refuses the arguments.
     """
     module_name, _, class_name = str(class_path).rpartition(".")
-    if not module_name.startswith("classifier."):  # a file from elsewhere must not import at will
+    if not module_name.startswith("classifier."):  # a file must not import any other module
         raise ValueError(f"expected a network of the package classifier, got {class_path}")
     try:
         network = getattr(importlib.import_module(module_name), class_name)(*arguments, **options)
-    except (ImportError, AttributeError, TypeError, ArithmeticError) as error:  # infinite widths, strides of 0
+    except (ImportError, AttributeError, TypeError, ArithmeticError) as error:  # such as infinite widths
         raise ValueError(f"cannot build {class_path}: {error}") from None
     if not isinstance(network, nn.Module):
         raise ValueError(f"expected a network, got {class_path}")

@@ -1,4 +1,7 @@
-"""What the modules of this package read of `Detections`, which imports them and so cannot be imported here."""
+"""`DetectedObjects`: the attributes of `Detections` that this package reads.
+
+`Detections` imports the modules of this package, so they cannot import it.
+"""
 
 from typing import Any, Protocol
 

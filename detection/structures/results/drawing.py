@@ -45,8 +45,8 @@ PLACES = {
     1.5: [*product(((0, -2), (1, 1)), (LEFT, RIGHT)), *product([SECOND_ROW], (AFTER, BEFORE, LEFT, RIGHT))],
     3.0: [((0, -3), LEFT), ((1, 2), LEFT), *product([(0, 2)], (AFTER, BEFORE, LEFT))],
 }
-"""The places (vertical, horizontal) for a label, best first, below the cost of the first: near the box, a row away, and
-two rows away. Each place costs 0.05 more than the one before it. The overlaps are added to this cost."""
+"""The places (vertical, horizontal) for a label, best first: near the box, a row away, and two rows away. The keys are
+the costs of the first places. Each place costs 0.05 more than the one before it, and the overlaps are added to it."""
 PLACE_TABLE = np.array(
     [(*x, *y, first + 0.05 * rank) for first, places in PLACES.items() for rank, (y, x) in enumerate(places)]
 )

@@ -25,7 +25,7 @@ FILES = (
 """Names of font files, the widest first. Pillow looks for them in the font folders of the operating system."""
 
 SCORE_LETTERS = "0123456789.…"
-"""What a label has besides the name of the class."""
+"""The characters that a label has besides the name of the class."""
 
 CHECK_SIZE = 20
 """The size in pixels at which letters are drawn to find out whether a font has them."""
@@ -110,7 +110,7 @@ def _listed_fonts(letters: set[str]) -> list[str]:
 
 
 def _is_visible(letter: str) -> bool:
-    """Return True for letters of which a font has a picture: not for spaces, accents on others, and marks of order."""
+    """Return True for letters with a picture of their own, unlike spaces, combining accents and marks of direction."""
     return not letter.isspace() and unicodedata.category(letter) not in ("Mn", "Me", "Cf")
 
 

@@ -73,7 +73,7 @@ def cut_out(detections: DetectedObjects) -> list[Image]:
 def notebook_html(detections: DetectedObjects, summary: str) -> str:
     """Return what a notebook shows: the image with boxes, at most `NOTEBOOK_SIDE` pixels long, and a line of text.
 
-    Without an image, or if it cannot be read any more, the line is all.
+    If there is no image, or it cannot be read any more, only the line is shown.
     """
     text = html.escape(summary)
     if detections.picture is None:

@@ -16,8 +16,7 @@ from classifier.region_classifier import RegionClassifier
 from classifier.scoring.execution import use_execution
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.weights_file import NetworkDescription, save_weights
-from classifier.warp import warp_regions
-from classifier.warp.crop import upload
+from classifier.warp.crop import upload, warp_regions
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
 from detection.runtime.int8 import QuantisedConvolution, activation_scale, runs_int8

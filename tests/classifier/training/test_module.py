@@ -18,7 +18,7 @@ from classifier.training.box_loss import box_regression_loss, paired_iou
 from classifier.training.class_loss import ClassLoss
 from classifier.training.module import ClassifierTraining, _mirrored_boxes
 from classifier.training.samples.region_batch import RegionBatch
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from classifier.warp.matrices import Interpolation
 from detection.errors import InputError
 from detection.runtime.pixels import SCALE

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from classifier.warp import matrices, numba_loops, warp_regions
-from classifier.warp.crop import context_boxes, warp_to_bytes
+from classifier.warp import matrices, numba_loops
+from classifier.warp.crop import context_boxes, warp_regions, warp_to_bytes
 from detection.runtime.int8 import QuantisedInput
 from detection.runtime.pixels import MEAN_RGB, SCALE
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from classifier.scoring.weights_file import NetworkDescription, load_weights
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from classifier.whole_images import classification
 from classifier.whole_images.classification import (
     average_probabilities,

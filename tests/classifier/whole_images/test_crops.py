@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from classifier.whole_images.crops import Crops, cut_crops, evaluation_crops
 
 CPU = torch.device("cpu")

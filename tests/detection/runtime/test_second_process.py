@@ -15,8 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from classifier.warp import warp_regions
-from classifier.warp.crop import warp_to_bytes
+from classifier.warp.crop import warp_regions, warp_to_bytes
 from detection.runtime.second_process import (
     call_compiled,
     compiled_process,

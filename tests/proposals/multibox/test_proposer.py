@@ -17,8 +17,8 @@ from classifier.inception import InceptionTrunk
 from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import box_area, box_iou
-from proposals.multibox import MultiBox, MultiBoxProposer
-from proposals.multibox.network import FIRST_CONFIDENCE, FixedPriors, as_input, prior_shapes, read_at_priors
+from proposals.multibox import MultiBoxProposer
+from proposals.multibox.network import FIRST_CONFIDENCE, FixedPriors, MultiBox, as_input, prior_shapes, read_at_priors
 from proposals.multibox.proposer import resize, select_boxes
 from proposals.multibox.tensor_network import TensorMultiBox
 from proposals.multibox.weights_file import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox

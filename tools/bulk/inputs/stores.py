@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from detection.errors import InputError
+from detection.errors import InputError, reason_of
 
 Result = TypeVar("Result")
 
@@ -83,5 +83,4 @@ def attempt(read: Callable[[], Result], source: str) -> Result:
 
 def describe(error: Exception) -> str:
     """Return the reason of an error in one line."""
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+    return " ".join(reason_of(error).split())

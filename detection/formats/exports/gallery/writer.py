@@ -4,26 +4,28 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from detection.formats.exports.export import DetectedImage, FileExport
 from detection.formats.web_page.page import build_page, class_colours, picture_uri
 from detection.runtime.atomic_write import atomic_path
-from detection.runtime.output_file import Inputs, is_marked_page, made_by, require_replaceable
+from detection.runtime.output_file import is_marked_page, made_by, require_replaceable
 
 ASSETS = Path(__file__).with_name("assets")
 SCRIPTS = ("filters.js", "large_view.js", "gallery.js")
 
 COMMAND = "detect"
-"""The command by which the page is known the next time."""
+"""The name of the command in the page, by which the command recognises the page the next time."""
 
 PLACE_OF_PICTURES = b"<!-- pictures -->"
-"""The comment in the template for which the pictures are put. No text in the data can contain it, as the character <
+"""The comment in the template that the pictures replace. No text in the data can contain it, because the character <
 is replaced there."""
 
 
+@dataclass(eq=False, repr=False)
 class Gallery(FileExport):
     """Writer of a page with small pictures of all photos, whose boxes the browser draws.
 
@@ -32,15 +34,13 @@ class Gallery(FileExport):
     raises the error.
     """
 
-    may_be_edited = False
+    may_be_edited: ClassVar[bool] = False
 
-    def __init__(self, target: Path, *, inputs: Inputs, overwrite: bool, begun: bool = False) -> None:
-        super().__init__(target, inputs=inputs, overwrite=overwrite, begun=begun)
-        self._photos: list[dict[str, Any]] = []
-        self._class_names: tuple[str, ...] = ()
-        self._failures: list[str] = []
-        self._pictures: IO[bytes] | None = None
-        self._error: OSError | None = None
+    _photos: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _class_names: tuple[str, ...] = field(default=(), init=False)
+    _failures: list[str] = field(default_factory=list, init=False)
+    _pictures: IO[bytes] | None = field(default=None, init=False)
+    _error: OSError | None = field(default=None, init=False)
 
     def add(self, item: DetectedImage) -> None:
         """Store a small version of the photo, and keep its detections."""
@@ -61,8 +61,8 @@ class Gallery(FileExport):
         """Write the page, unless there is no photo at all."""
         if not self._photos:
             return
-        found = {item["class"] for photo in self._photos for item in photo["detections"]}
-        classes = [row for row in class_colours(self._class_names) if row[0] in found]
+        detected = {detection["class"] for photo in self._photos for detection in photo["detections"]}
+        classes = [row for row in class_colours(self._class_names) if row[0] in detected]
         page = build_page(
             ASSETS / "gallery.html",
             style=ASSETS / "gallery.css",
@@ -89,7 +89,7 @@ class Gallery(FileExport):
 
     def _check_file(self, path: Path) -> None:
         recognise = partial(is_marked_page, command=COMMAND)
-        require_replaceable(path, recognise, inputs=self._inputs, overwrite=self._overwrite)
+        require_replaceable(path, recognise, inputs=self.inputs, overwrite=self.overwrite)
 
 
 def describe_photo(item: DetectedImage) -> dict[str, Any]:
@@ -100,8 +100,8 @@ def describe_photo(item: DetectedImage) -> dict[str, Any]:
     A box is x, y, width and height, as in SVG, and unlike in a record of `detect --json`.
     """
     detections = [
-        {"class": found["class"], "score": round(found["score"], 4), "box": _xywh(found["box"])}
-        for found in item.detections.to_dict()
+        {"class": record["class"], "score": round(record["score"], 4), "box": _xywh(record["box"])}
+        for record in item.detections.to_dict()
     ]
     return {"image": item.name, "size": list(item.size), "detections": detections}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from classifier.training.samples.region_crops import RegionCrops, cut_regions
-from classifier.warp import warp_regions
+from classifier.warp.crop import warp_regions
 from detection.runtime.pixels import MEAN_RGB
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import box_iou

@@ -1,4 +1,4 @@
-"""`FoundLayout`, what is found in a folder: the readers of its splits."""
+"""`FolderLayout`: the layout of a folder, with the readers of its splits."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ class SplitSource(NamedTuple):
     split: str
 
 
-class FoundLayout(NamedTuple):
+class FolderLayout(NamedTuple):
     """The layout, the readers of the splits and the unused files that `recognise` finds in a folder.
 
     Args:
@@ -80,7 +80,7 @@ def layout_of_files(
     layout: str,
     title: str,
     kind: str,
-) -> FoundLayout:
+) -> FolderLayout:
     """Return the layout of annotation files of which each has one split.
 
     Args:
@@ -99,7 +99,7 @@ def layout_of_files(
     splits = {split: SplitSource(reader(path), split) for split, path in used.items()}
     unused = [path for path in files if path not in used.values()]
     reason = "not used: its name has no split (train, val, test), but other files have one"
-    return FoundLayout(layout, f"{title} ({names})", splits, [f"{path}: {reason}" for path in unused])
+    return FolderLayout(layout, f"{title} ({names})", splits, [f"{path}: {reason}" for path in unused])
 
 
 def joined(names: Sequence[str], limit: int = 4) -> str:

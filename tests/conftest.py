@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ import yaml
 
 from classifier.scoring.weights_file import NetworkDescription, save_weights
 from detection.structures.arrays import Image
+
+# The networks of the tests are so small that a second thread costs more time than it saves, also in child processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -26,6 +26,7 @@ from detection.runtime import device
 from detection.runtime.device import prepare_forked
 from detection.runtime.int8 import QuantisedConvolution, runs_int8
 from detection.structures.arrays import Image
+from proposals.merge import MergedProposer
 
 COPIES: list[Callable[[Any], Any]] = [lambda whole: pickle.loads(pickle.dumps(whole)), copy.deepcopy, copy.copy]
 
@@ -43,6 +44,8 @@ def assert_equal(detections: Detections, expected: Detections) -> None:
 @pytest.fixture(scope="module")
 def shipped() -> Detector:
     detector = load_detector(device="cpu")
+    assert isinstance(detector.propose, MergedProposer)
+    detector.propose.budget = 40
     detector.max_detections = 7
     detector.score_threshold = 0.0
     return detector

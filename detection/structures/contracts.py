@@ -84,8 +84,8 @@ class RegionScores:
             raise ValueError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
         if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
             raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
-        of_classes = self.probabilities[:, 1:]
-        low, high = of_classes.min(initial=0), of_classes.max(initial=0)
+        class_probabilities = self.probabilities[:, 1:]
+        low, high = class_probabilities.min(initial=0), class_probabilities.max(initial=0)
         if not (low >= 0 and high <= 1 + ROUNDING):  # also where a value is nan
             raise ValueError(f"probabilities of classes must lie in 0-1, got {low:g} to {high:g}")
 

@@ -93,7 +93,7 @@ def require_writable(path: Path) -> None:
         InputError: naming the file, if it cannot be written.
     """
     if path.parent.is_file():
-        raise InputError(f"{path.parent}: expected a folder to write to, got a file")
+        raise InputError(f"{path}: expected a place to write to, got: {path.parent} is a file")
     with naming_target(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not os.access(path, os.W_OK):

@@ -18,9 +18,6 @@ from detection.structures.ground_truth import GroundTruth
 NO_SOURCE = 255
 """The byte that is stored in place of a missing source; it is no valid source."""
 
-ROUNDING = 1e-4
-"""By how much the rounding of float32 may lift a probability above 1, such as in the average of several networks."""
-
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
@@ -69,7 +66,7 @@ class RegionScores:
         boxes: float32 [N, C, 4], xyxy in pixels: the regions refined for each class; None without box regression.
 
     Raises:
-        ValueError: if the shapes do not fit each other, or the probability of a class lies outside 0-1.
+        ValueError: if the shapes do not fit each other.
     """
 
     probabilities: FloatArray
@@ -84,10 +81,6 @@ class RegionScores:
             raise ValueError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
         if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
             raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
-        class_probabilities = self.probabilities[:, 1:]
-        low, high = class_probabilities.min(initial=0), class_probabilities.max(initial=0)
-        if not (low >= 0 and high <= 1 + ROUNDING):  # also where a value is nan
-            raise ValueError(f"probabilities of classes must lie in 0-1, got {low:g} to {high:g}")
 
     def followed_by(self, others: "RegionScores") -> "RegionScores":
         """Return these scores and then those of other regions, which the same classifier gave."""

@@ -10,7 +10,7 @@ from detection.runtime.output_file import require_writable
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"photo")
-    with pytest.raises(InputError, match=rf"^{tmp_path}/photo\.jpg: expected a folder to write to, got a file$"):
+    with pytest.raises(InputError, match=rf": expected a place to write to, got: {tmp_path}/photo\.jpg is a file$"):
         require_writable(tmp_path / "photo.jpg" / "network.onnx")
     assert (tmp_path / "photo.jpg").read_bytes() == b"photo"
 

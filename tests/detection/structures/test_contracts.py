@@ -92,17 +92,6 @@ def test_region_scores_that_fit() -> None:
     assert scores.boxes is not None
 
 
-@pytest.mark.parametrize("value", [np.nan, -0.1, 7.5, np.inf])
-def test_probabilities_outside_their_range(value: float) -> None:
-    with pytest.raises(ValueError, match="probabilities of classes must lie in 0-1, got "):
-        RegionScores(np.array([[0.5, value, 0.5]], np.float32))
-
-
-def test_probabilities_that_are_rounded_up() -> None:
-    assert len(RegionScores(np.array([[0, 1.000001]], np.float32)).probabilities) == 1
-    assert RegionScores(np.zeros((0, 3), np.float32)).probabilities.shape == (0, 3)
-
-
 def test_region_scores_become_float32() -> None:
     scores = RegionScores([[0.25, 0.75]], [[[0, 0, 1, 1]]])  # type: ignore[arg-type]
     assert scores.boxes is not None

@@ -52,10 +52,10 @@ def missing_annotations(message: str) -> str:
 
     jsonargparse compares the annotations of its `__call__` with those of the protocol, and only says that they differ.
     """
-    found = re.search(r"does not implement protocol (\w+)", message)
-    if found is None:
+    match = re.search(r"does not implement protocol (\w+)", message)
+    if match is None:
         return ""
-    return f"; expected a `__call__` with the annotations of `detection.structures.contracts.{found[1]}`"
+    return f"; expected a `__call__` with the annotations of `detection.structures.contracts.{match[1]}`"
 
 
 def is_killed_loader(error: RuntimeError) -> bool:

@@ -1,11 +1,12 @@
 """`RegionClassifier`: a single network that classifies regions of images and may refine their boxes."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.score import Views, score_regions
 from classifier.warp.crop import upload
-from detection.runtime.weights_files.engine import Precision
+from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision
 from detection.structures.arrays import AnyArray, FloatArray, Image
 from detection.structures.contracts import RegionScores
 
@@ -54,4 +55,12 @@ class RegionClassifier(LoadedNetwork):
 
     def region_features(self, image: Image, boxes: FloatArray) -> AnyArray:
         """Return the features [N, F] in float32 from which the network scores the regions [N, 4] of an image."""
-        return self.features(self.input_format.warp([upload(image, boxes, self.device)]))
+        network = self._with_features
+        return network.features(network.input_format.warp([upload(image, boxes, network.device)]))
+
+    @cached_property
+    def _with_features(self) -> LoadedNetwork:
+        """The network itself, or the same in PyTorch if ONNX Runtime computes it, whose files hold no features."""
+        if self.path.suffix == ONNX_SUFFIX or not isinstance(self.device, Cpu):
+            return self
+        return LoadedNetwork(str(self.path), device="cpu", precision=None, batch_size=self.batch_size, tensors=True)

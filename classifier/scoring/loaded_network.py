@@ -19,7 +19,7 @@ from classifier.scoring.prepared_network import PreparedNetwork
 from detection.errors import InputError
 from detection.runtime.parallel.threads import map_on_cores
 from detection.runtime.portable import Portable
-from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision, computable_file, is_out_of_memory
+from detection.runtime.weights_files.engine import Cpu, Precision, is_out_of_memory, load_by_engine
 from detection.structures.arrays import AnyArray, namespace
 
 BATCH_SIZE = 64
@@ -47,12 +47,13 @@ class LoadedNetwork(Portable):
 
     Args:
         weights: a safetensors file written by `detect-train export`, or the bare name of a shipped one; or an ONNX file
-            written by `detect-export`, which is computed on the CPU by ONNX Runtime. Without PyTorch, the ONNX file
-            beside a safetensors file takes its place.
+            written by `detect-export`, which is computed on the CPU by ONNX Runtime. On a CPU, the ONNX file beside a
+            safetensors file takes its place, see `load_by_engine`.
         device: "cpu", "cuda", "cuda:1", ...; None is a GPU if there is one.
         precision: number format of the network; None is the fastest one, see `find_precision`.
         batch_size: regions that pass through the network at once; None is a size that suits the device.
         refine: refine boxes, if the network can.
+        tensors: compute with PyTorch also on a CPU, where ONNX Runtime may compute otherwise.
 
     Attributes:
         path: the weights file.
@@ -75,11 +76,13 @@ class LoadedNetwork(Portable):
         precision: Precision | None,
         batch_size: int | None,
         refine: bool = True,
+        tensors: bool = False,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
-        self.path = computable_file(find_weights(weights))
-        prepared = _load(self.path, device, precision)
+        self.path = find_weights(weights)
+        load = _load_tensors if tensors else _load
+        prepared = load(self.path, device, precision)
         if not prepared.description.background:
             raise InputError(
                 f"{self.path}: expected a network that was trained on regions, got one for whole images only"
@@ -172,9 +175,12 @@ class LoadedNetwork(Portable):
 
 
 def _load(path: Path, device: str | None, precision: Precision | None) -> PreparedNetwork:
-    """Load a network with the engine that computes files of its kind."""
-    if path.suffix == ONNX_SUFFIX:
-        return load_onnx_network(path, device, precision)
+    """Load a network with the engine that suits the machine."""
+    return load_by_engine(path, device, precision, onnx=load_onnx_network, tensors=_load_tensors)
+
+
+def _load_tensors(path: Path, device: str | None, precision: Precision | None) -> PreparedNetwork:
+    """Load a network with PyTorch."""
     from classifier.scoring.tensor_network import load_tensors  # noqa: PLC0415  imports PyTorch
 
     return load_tensors(path, device, precision)

@@ -78,7 +78,7 @@ class Teacher:
             InputError: naming the file of a teacher that cannot be used.
         """
         self._networks = [
-            LoadedNetwork(name, device=str(device), precision=None, batch_size=None, refine=False)
+            LoadedNetwork(name, device=str(device), precision=None, batch_size=None, refine=False, tensors=True)
             for name in self.members
         ]
 

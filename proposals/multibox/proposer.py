@@ -1,25 +1,21 @@
 """MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from detection.errors import InputError
 from detection.runtime.portable import Portable
-from detection.runtime.weights_files.engine import ONNX_SUFFIX, Precision, computable_file, find_file
+from detection.runtime.weights_files.engine import Precision, find_file, load_by_engine
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import nms, snap_boxes
 from detection.structures.contracts import Proposals
-from proposals.multibox.description import SHIPPED
+from proposals.multibox.description import SHIPPED, MultiBoxDescription
 from proposals.multibox.onnx_network import OnnxMultiBox
-
-if TYPE_CHECKING:
-    from proposals.multibox.tensor_network import TensorMultiBox
 
 MAX_BOXES = 200
 """The number of boxes that GoogLeNet's detector takes from MultiBox (arXiv 1409.4842, section 8)."""
@@ -36,6 +32,18 @@ STEPS = 2048
 At an input of 320 pixels, a step is 0.16 pixels of the input."""
 
 
+class LoadedMultiBox(Protocol):
+    """What `OnnxMultiBox` and `TensorMultiBox` have in common; `OnnxMultiBox` describes it."""
+
+    description: MultiBoxDescription
+    device: Any
+    precision: Precision
+    input_size: int | None
+
+    def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
+        """Return the boxes [K, 4] and confidences [K] of `MultiBox.predictions` for an image [S, S, 3]."""
+
+
 class MultiBoxProposer(Portable):
     """Returns the best boxes of MultiBox in an image, which the network sees as a whole: `image -> Proposals`.
 
@@ -44,8 +52,8 @@ class MultiBoxProposer(Portable):
 
     Args:
         weights: a safetensors file written by `detect-train-multibox export`, where a bare name is one of the shipped
-            files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime. Without
-            PyTorch, the ONNX file beside a safetensors file takes its place.
+            files; or an ONNX file written by `detect-export`, which is computed on the CPU by ONNX Runtime. On a CPU,
+            the ONNX file beside a safetensors file takes its place, see `load_by_engine`.
         device: "cpu", "cuda", "cuda:1", ...; by default a GPU where there is one.
         precision: the number format of the network; by default the fastest one, see `find_precision`.
         max_boxes: the maximum number of proposals; 200 in GoogLeNet's detector.
@@ -84,8 +92,9 @@ class MultiBoxProposer(Portable):
         self.size_exponent = size_exponent
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
-        path = computable_file(find_file(weights, SHIPPED))
-        self.network = _load(path, device, precision)
+        path = find_file(weights, SHIPPED)
+        load_onnx: Callable[..., LoadedMultiBox] = OnnxMultiBox
+        self.network = load_by_engine(path, device, precision, onnx=load_onnx, tensors=_load_tensors)
         self.device, self.precision = self.network.device, self.network.precision
         side = self.network.input_size
         self.input_size = input_size or side or self.network.description.input_size
@@ -107,10 +116,8 @@ class MultiBoxProposer(Portable):
         return self.network.predict(resize(image, (self.input_size, self.input_size)))
 
 
-def _load(path: Path, device: str | None, precision: Precision | None) -> OnnxMultiBox | TensorMultiBox:
-    """Load MultiBox with the engine that computes files of its kind."""
-    if path.suffix == ONNX_SUFFIX:
-        return OnnxMultiBox(path, device, precision)
+def _load_tensors(path: Path, device: str | None, precision: Precision | None) -> LoadedMultiBox:
+    """Load MultiBox with PyTorch."""
     from proposals.multibox.tensor_network import TensorMultiBox  # noqa: PLC0415  imports PyTorch
 
     return TensorMultiBox(path, device, precision)

@@ -6,10 +6,9 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from classifier.scoring.weights_file import find_weights
 from detection import __version__
@@ -63,8 +62,8 @@ class DetectorChoice(NamedTuple):
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of this package and of PyTorch on this machine."""
-    return {"inception_rcnn": __version__, "torch": str(torch.__version__)}
+    """Return the versions of this package and of the engines that compute networks on this machine."""
+    return {"inception_rcnn": __version__} | {name: version(name) for name in ("torch", "onnxruntime")}
 
 
 def _described(settings: Any) -> Any:

@@ -16,8 +16,8 @@ from detection.formats.dataset_results.manifest import COMMAND, FinishedPartitio
 from detection.runtime.atomic_write import atomic_path
 from detection.structures.arrays import FloatArray, IntArray
 
-VERSION_NAMES = ("inception_rcnn", "torch", "detector")
-"""The keys of the versions of a row: two packages, and the checksum of the detector."""
+VERSION_NAMES = ("inception_rcnn", "torch", "onnxruntime", "detector")
+"""The keys of the versions of a row: three packages, and the checksum of the detector."""
 
 
 class ImageRow(NamedTuple):

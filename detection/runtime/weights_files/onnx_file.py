@@ -176,7 +176,7 @@ def read_onnx(
     if not os.path.isfile(path):  # noqa: PTH113  also for names that no file can have
         raise InputError(f"{path}: no such weights file; expected an ONNX file of {content}")
     if find_spec("onnxruntime") is None:
-        raise InputError(f"{path}: expected ONNX Runtime to compute it with; pip install 'inception-rcnn[onnx]'")
+        raise InputError(f"{path}: expected ONNX Runtime to compute it with; pip install onnxruntime")
     try:
         network = OnnxNetwork(path, threads=threads)
     except OSError as error:

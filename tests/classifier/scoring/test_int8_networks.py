@@ -151,4 +151,5 @@ def test_int8_is_the_default_on_a_cpu() -> None:
     assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"
     with use_execution("plain"):
-        assert RegionClassifier(SHIPPED[1], device="cpu").precision == "float32"
+        network = LoadedNetwork(SHIPPED[1], device="cpu", precision=None, batch_size=None, tensors=True)
+    assert network.precision == "float32"

@@ -56,7 +56,7 @@ def test_workers_make_the_rows_of_the_local_engine(
             np.testing.assert_array_equal(getattr(local_row, name), getattr(remote_row, name))
 
 
-@pytest.mark.parametrize("name", ["inception_rcnn", "torch", "detector"])
+@pytest.mark.parametrize("name", ["inception_rcnn", "torch", "onnxruntime", "detector"])
 @pytest.mark.parametrize("worker", [ProposingWorker, ScoringWorker])
 def test_worker_of_another_version(name: str, worker: type, choice: DetectorChoice) -> None:
     setup = WorkerSetup(choice, choice.versions | {name: "99.0"}, COLUMNS)

@@ -112,4 +112,4 @@ def test_without_onnx_runtime(
     assert detect.main([str(photo), "--config", str(fast), "--no-image"]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "expected ONNX Runtime to compute it with; pip install 'inception-rcnn[onnx]'" in err
+    assert "expected ONNX Runtime to compute it with; pip install onnxruntime" in err

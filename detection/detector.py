@@ -17,7 +17,14 @@ from detection.sources.pictures import Sources, find_pictures, named_picture, va
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, neighbour_confidence, nms, vote_boxes
 from detection.structures.class_choice import find_labels
-from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
+from detection.structures.contracts import (
+    Calibration,
+    Classifier,
+    Proposals,
+    Proposer,
+    RegionScores,
+    find_proposals,
+)
 from detection.structures.detections import Detections
 
 SCORE_THRESHOLD = 0.5
@@ -131,7 +138,7 @@ class Detector:
             pictures = [value_picture(value, f"image {number}") for number, value in enumerate(image)]
             return [result.detections for result in self.stream(pictures)]
         pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))
-        (detections,) = self.score([pixels], [self.propose(pixels)])
+        (detections,) = self.score([pixels], [find_proposals(self.propose, pixels)])
         return replace(detections, picture=lasting_picture(image, pixels))
 
     def stream(

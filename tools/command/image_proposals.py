@@ -20,7 +20,7 @@ from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.parallel.ordered_map import map_ahead
 from detection.runtime.weights_files.engine import find_file
 from detection.structures.arrays import Image
-from detection.structures.contracts import Proposals, Proposer
+from detection.structures.contracts import Proposals, Proposer, find_proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.reader import ProposalCache
 from proposals.multibox import description as multibox
@@ -66,7 +66,7 @@ class ImageProposals:
             InputError: naming the cache, if its proposals were made from an image of another size.
         """
         if self.cache is None:
-            return self.propose(image)
+            return find_proposals(self.propose, image)
         (height, width), (cached_height, cached_width) = image.shape[:2], self.cache.size(record.image_id)
         if (height, width) != (cached_height, cached_width):
             raise InputError(
@@ -106,9 +106,10 @@ def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int
     """
     image = read_annotated_image(record)
     try:
-        proposals = propose(image)
+        proposals = find_proposals(propose, image)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        reason = " ".join(f"{kind}{error}".split())
         raise InputError(f"{record.path}: expected proposals, got {reason}") from error
     height, width = image.shape[:2]
     return (height, width), proposals

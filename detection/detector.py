@@ -24,6 +24,8 @@ from detection.structures.contracts import (
     Proposer,
     RegionScores,
     find_proposals,
+    find_scores,
+    require_scores,
 )
 from detection.structures.detections import Detections
 
@@ -198,17 +200,20 @@ class Detector:
         Returns:
             For each image the proposals [M, 4] that were scored, with those of the first pass first, and their scores.
             These are all proposals if `coarse_share` is 1.
+
+        Raises:
+            InputError: naming the classifier, if its result has another form than `Classifier` says, or has nan.
         """
         if self.coarse_share == 1:
-            return list(boxes), self.classify(images, boxes)
+            return list(boxes), find_scores(self.classify, images, boxes)
         coarse = [image_boxes[: math.ceil(self.coarse_share * len(image_boxes))] for image_boxes in boxes]
-        coarse_scores = self.classify(images, coarse)
+        coarse_scores = find_scores(self.classify, images, coarse)
         fine = []
         for image_boxes, regions, scores in zip(boxes, coarse, coarse_scores, strict=True):
             rest = image_boxes[len(regions) :]
             likeliest = scores.probabilities[:, 1:].max(axis=1, initial=0)
             fine.append(rest[neighbour_confidence(rest, regions, likeliest) >= float(self.fine_threshold)])
-        fine_scores = self.classify(images, fine)
+        fine_scores = find_scores(self.classify, images, fine)
         scored = [np.concatenate(pair) for pair in zip(coarse, fine, strict=True)]
         return scored, [first.followed_by(second) for first, second in zip(coarse_scores, fine_scores, strict=True)]
 
@@ -221,11 +226,9 @@ class Detector:
             size: height and width of the image.
 
         Raises:
-            ValueError: if the scores have another number of regions or classes.
+            ValueError: if the scores have another number of regions or classes, or are not finite.
         """
-        expected = (len(boxes), len(self.class_names) + 1)
-        if scores.probabilities.shape != expected:
-            raise ValueError(f"probabilities must have shape {list(expected)}, got {list(scores.probabilities.shape)}")
+        require_scores(scores, (len(boxes), len(self.class_names) + 1))
         class_scores = scores.probabilities[:, 1:]  # [N, C]
         class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
         if self.calibrate is not None:

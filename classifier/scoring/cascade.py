@@ -59,7 +59,7 @@ def stage_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[Flo
         rows, _ = stages[-2]
         reached.append(np.isin(np.arange(sum(map(len, group))), as_numpy(rows)))
     by_image = np.split(np.concatenate(reached), np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1])
-    first_by_image, fused_by_image = (split_by_image(scores, boxes) for scores in (first, fused))
+    first_by_image, fused_by_image = (split_by_image(cascade, scores, boxes) for scores in (first, fused))
     return [Stages(*parts) for parts in zip(first_by_image, fused_by_image, by_image, strict=True)]
 
 

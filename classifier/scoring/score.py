@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from classifier.box_deltas import decode_boxes
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions, upload
+from detection.errors import InputError
 from detection.structures.arrays import AnyArray, FloatArray, Image, as_kind_of, as_numpy, namespace
 from detection.structures.boxes import snap_boxes
 from detection.structures.contracts import RegionScores
@@ -96,13 +97,13 @@ def score_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[Flo
     The regions of all images share batches.
 
     Raises:
-        InputError: if the memory of the device is too small for a single region.
+        InputError: if the memory of the device is too small for a single region, or a score is nan or infinite.
         DeviceError: if the GPU stopped responding.
     """
     if not images:
         return []
     scores = [merge_stages(stages, group) for group, stages in score_groups(cascade, images, boxes)]
-    return split_by_image(scores, boxes)
+    return split_by_image(cascade, scores, boxes)
 
 
 def score_groups(
@@ -217,14 +218,21 @@ def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
     return copy
 
 
-def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image."""
+def split_by_image(cascade: Cascade, groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image.
+
+    Raises:
+        InputError: naming the files of the networks, if a score or a refined box is nan or infinite.
+    """
     ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
-    probabilities = np.split(np.concatenate([as_numpy(scores.probabilities) for scores in groups]), ends)
+    columns = [np.concatenate([as_numpy(scores.probabilities) for scores in groups])]
     refined = [as_numpy(scores.boxes) for scores in groups if scores.boxes is not None]
-    if not refined:
-        return [RegionScores(image_probabilities) for image_probabilities in probabilities]
-    return [RegionScores(*pair) for pair in zip(probabilities, np.split(np.concatenate(refined), ends), strict=True)]
+    if refined:
+        columns.append(np.concatenate(refined))
+    if not all(np.isfinite(column).all() for column in columns):
+        files = ", ".join(dict.fromkeys(str(network.path) for network in cascade.networks))
+        raise InputError(f"{files}: expected weights that give finite scores and boxes, got nan or infinity")
+    return [RegionScores(*parts) for parts in zip(*(np.split(column, ends) for column in columns), strict=True)]
 
 
 def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[ImageRegions], views: Views) -> Scores:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.errors import InputError
+from detection.errors import InputError, short_repr
 from detection.structures.arrays import ArrayError, FloatArray, Image, IntArray
 from detection.structures.boxes import as_boxes, check_one_a_box
 from detection.structures.ground_truth import GroundTruth
@@ -145,6 +145,39 @@ class Classifier(Protocol):
         """The names of the C foreground classes, in the order of their columns."""
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...
+
+
+def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the scores of the boxes of each image, and check what the classifier, maybe a user's own, returns.
+
+    Raises:
+        InputError: naming the class of the classifier, if it returns anything but a list with the `RegionScores` of
+            each image, or if these do not fit the boxes and classes, or have numbers that are not finite.
+    """
+    with _naming_part(classify):
+        scores = classify(images, boxes)
+        if not isinstance(scores, list | tuple) or len(scores) != len(images):
+            raise ArrayError(
+                f"expected a list with {len(images)} RegionScores, one for each image, got {short_repr(scores)}"
+            )
+        for image_scores, image_boxes in zip(scores, boxes, strict=True):
+            require_scores(image_scores, (len(image_boxes), len(classify.class_names) + 1))
+    return scores
+
+
+def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
+    """Check that the probabilities have the `shape` [N, C + 1], and that they and the refined boxes are finite.
+
+    Raises:
+        ArrayError: saying what was expected and found.
+    """
+    if not isinstance(scores, RegionScores):
+        raise ArrayError(f"expected RegionScores, got {type(scores).__name__}")
+    if scores.probabilities.shape != shape:
+        raise ArrayError(f"probabilities must have shape {list(shape)}, got {list(scores.probabilities.shape)}")
+    arrays = [scores.probabilities] if scores.boxes is None else [scores.probabilities, scores.boxes]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ArrayError("probabilities and boxes must be finite, got nan or infinity")
 
 
 class Calibration(Protocol):

@@ -88,6 +88,7 @@ def main(arguments: Sequence[str]) -> None:
     learn(network.stem, compare_stems, batches, steps=settings.stem_steps, rate=STEM_RATE)
     learn(network, partial(network_distance, network, published), batches, steps=settings.steps, rate=RATE)
     save_weights(weights.path, network, describe(settings, origin, weights.made_by))
+    print(weights.summary)
 
 
 def describe(settings: Namespace, origin: str, made_by: str) -> NetworkDescription:

@@ -67,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         training={"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin},
     )
     save_weights(weights.path, network, description)
+    print(weights.summary)
 
 
 def load_source(source: str | None) -> tuple[GoogLeNet, str]:

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
             convert(source, weights, origin=URL)
     else:
         convert(Path(settings.source), weights, origin=Path(settings.source).name)
+    print(weights.summary)
 
 
 def download(url: str, path: Path) -> None:

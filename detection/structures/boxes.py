@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.structures.arrays import ArrayError, FloatArray, IntArray
+from detection.structures.arrays import AnyArray, ArrayError, FloatArray, IntArray, namespace
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 Numbers = TypeVar("Numbers", NDArray[np.float32], NDArray[np.float64], IntArray)
@@ -117,13 +117,13 @@ def snap_boxes(boxes: FloatArray, steps: int) -> FloatArray:
     return (boxes * np.float32(steps)).round() / np.float32(steps)
 
 
-def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
-    """Return boxes [N, 4] about the same centres, with sides `factor` times as long; for 1, the same array."""
+def scale_boxes(boxes: AnyArray, factor: float) -> AnyArray:
+    """Return boxes [..., 4] about the same centres, with sides `factor` times as long; for 1, the same array."""
     if factor == 1:
         return boxes
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
-    return np.concatenate([centres - halves, centres + halves], axis=1)
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+    halves = (boxes[..., 2:] - boxes[..., :2]) / 2 * factor
+    return namespace(boxes).concatenate([centres - halves, centres + halves], -1)
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:

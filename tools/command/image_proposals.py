@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -30,6 +31,9 @@ Item = TypeVar("Item")
 
 SHIPPED_WEIGHTS = (region_networks.SHIPPED, multibox.SHIPPED)
 """The folders in which a weights file is looked for by its bare name."""
+
+MAKES_NO_DIFFERENCE = {"device", "batch_size"}
+"""Settings of a detector that may change in the middle of a run, and differ between its machines."""
 
 IMAGES_AT_ONCE = 16
 """Number of images whose regions share the batches of the classifier."""
@@ -146,6 +150,20 @@ def weights_checksums(settings: Any) -> dict[str, str]:
         return {settings: f"{zlib.crc32(files[0].read_bytes()):08x}"} if files else {}
     inner = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
     return {name: checksum for value in inner for name, checksum in weights_checksums(value).items()}
+
+
+def relevant_settings(settings: Any, *, folders: bool = True) -> Any:
+    """Return settings of a detector that decide what it finds, with the CRC-32 of each file beside its name.
+
+    Without `folders`, only the last part of a file's name is returned, because machines have files in other folders.
+    """
+    if isinstance(settings, dict):
+        kept = {key: value for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+        return {key: relevant_settings(value, folders=folders) for key, value in kept.items()}
+    if isinstance(settings, list):
+        return [relevant_settings(value, folders=folders) for value in settings]
+    checksum = weights_checksums(settings).get(settings) if isinstance(settings, str) else None
+    return settings if checksum is None else f"{settings if folders else Path(settings).name} (CRC-32 {checksum})"
 
 
 def one_by_one(items: Dataset[Item], *, workers: int) -> Generator[Item, None, None]:

@@ -230,7 +230,9 @@ def test_an_archive_that_is_cut_short_gives_what_it_has(name: str, share: float,
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz"])
-@pytest.mark.parametrize("content", [b"", b"text" * 500, b"PK\x03\x04" + bytes(100), gzip.compress(b"text" * 500, mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"text" * 500, b"PK\x03\x04" + bytes(100), gzip.compress(b"text" * 500, mtime=0)]
+)
 def test_what_is_no_archive(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     (message,) = outcomes(tmp_path / name)

@@ -272,9 +272,9 @@ class Detector:
         voted = boxes[rows, labels]
         kept = np.zeros(len(rows), np.bool_)
         for label in np.unique(labels):
-            found = np.flatnonzero(labels == label)
-            voted[found] = vote_boxes(voted[found], boxes[:, label], scores[:, label], iou)
-            kept[found[nms(voted[found], scores[rows[found], label], self.nms_iou_threshold)]] = True
+            places = np.flatnonzero(labels == label)
+            voted[places] = vote_boxes(voted[places], boxes[:, label], scores[:, label], iou)
+            kept[places[nms(voted[places], scores[rows[places], label], self.nms_iou_threshold)]] = True
         return voted, kept
 
     def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:

@@ -49,6 +49,6 @@ def result_row(key: str, result: ImageResult) -> ImageRow:
     """Return the row of the result of an image."""
     if result.error is not None:
         return failed_row(key, result.error.line)
-    found = result.detections
+    detections = result.detections
     height, width = result.image.shape[:2]
-    return ImageRow(key, (height, width), found.boxes, found.scores, found.labels)
+    return ImageRow(key, (height, width), detections.boxes, detections.scores, detections.labels)

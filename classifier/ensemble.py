@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from classifier.scoring.cascade import Stages, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import Views, score_regions
+from classifier.scoring.score import Cascade, Views, score_regions
 from detection.errors import InputError
 from detection.runtime.weights_files.engine import Cpu, Precision
 from detection.structures.arrays import FloatArray, Image
@@ -95,15 +95,7 @@ class Ensemble:
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
-        return score_regions(
-            self.networks,
-            images,
-            boxes,
-            views=self.views,
-            weights=self.member_weights,
-            cascade_thresholds=self.cascade_thresholds,
-            follow_boxes=self.follow_boxes,
-        )
+        return score_regions(self._cascade(), images, boxes)
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
         """Return the scores of the regions of each image with and without the members after the next threshold.
@@ -116,13 +108,14 @@ class Ensemble:
             raise ValueError(
                 f"stages need two members without a threshold, got {len(self.networks)} with {len(thresholds)}"
             )
-        return stage_regions(
+        return stage_regions(self._cascade(), images, boxes)
+
+    def _cascade(self) -> Cascade:
+        return Cascade(
             self.networks,
-            images,
-            boxes,
             views=self.views,
             weights=self.member_weights,
-            cascade_thresholds=thresholds,
+            thresholds=self.cascade_thresholds,
             follow_boxes=self.follow_boxes,
         )
 

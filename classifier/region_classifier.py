@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import Views, score_regions
+from classifier.scoring.score import Cascade, Views, score_regions
 from classifier.warp.crop import upload
 from detection.runtime.weights_files.engine import ONNX_SUFFIX, Cpu, Precision
 from detection.structures.arrays import AnyArray, FloatArray, Image
@@ -51,7 +51,7 @@ class RegionClassifier(LoadedNetwork):
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
         """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
-        return score_regions([self], images, boxes, views=self.views)
+        return score_regions(Cascade([self], views=self.views), images, boxes)
 
     def region_features(self, image: Image, boxes: FloatArray) -> AnyArray:
         """Return the features [N, F] in float32 from which the network scores the regions [N, 4] of an image."""

@@ -17,7 +17,16 @@ from detection.sources.pictures import Sources, find_pictures, named_picture, va
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, neighbour_confidence, nms, vote_boxes
 from detection.structures.class_choice import find_labels
-from detection.structures.contracts import Calibration, Classifier, Proposals, Proposer, RegionScores
+from detection.structures.contracts import (
+    Calibration,
+    Classifier,
+    Proposals,
+    Proposer,
+    RegionScores,
+    find_proposals,
+    find_scores,
+    require_scores,
+)
 from detection.structures.detections import Detections
 
 SCORE_THRESHOLD = 0.5
@@ -131,7 +140,7 @@ class Detector:
             pictures = [value_picture(value, f"image {number}") for number, value in enumerate(image)]
             return [result.detections for result in self.stream(pictures)]
         pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))
-        (detections,) = self.score([pixels], [self.propose(pixels)])
+        (detections,) = self.score([pixels], [find_proposals(self.propose, pixels)])
         return replace(detections, picture=lasting_picture(image, pixels))
 
     def stream(
@@ -191,17 +200,20 @@ class Detector:
         Returns:
             For each image the proposals [M, 4] that were scored, with those of the first pass first, and their scores.
             These are all proposals if `coarse_share` is 1.
+
+        Raises:
+            InputError: naming the classifier, if its result has another form than `Classifier` says, or has nan.
         """
         if self.coarse_share == 1:
-            return list(boxes), self.classify(images, boxes)
+            return list(boxes), find_scores(self.classify, images, boxes)
         coarse = [image_boxes[: math.ceil(self.coarse_share * len(image_boxes))] for image_boxes in boxes]
-        coarse_scores = self.classify(images, coarse)
+        coarse_scores = find_scores(self.classify, images, coarse)
         fine = []
         for image_boxes, regions, scores in zip(boxes, coarse, coarse_scores, strict=True):
             rest = image_boxes[len(regions) :]
             likeliest = scores.probabilities[:, 1:].max(axis=1, initial=0)
             fine.append(rest[neighbour_confidence(rest, regions, likeliest) >= float(self.fine_threshold)])
-        fine_scores = self.classify(images, fine)
+        fine_scores = find_scores(self.classify, images, fine)
         scored = [np.concatenate(pair) for pair in zip(coarse, fine, strict=True)]
         return scored, [first.followed_by(second) for first, second in zip(coarse_scores, fine_scores, strict=True)]
 
@@ -214,11 +226,9 @@ class Detector:
             size: height and width of the image.
 
         Raises:
-            ValueError: if the scores have another number of regions or classes.
+            ValueError: if the scores have another number of regions or classes, or are not finite.
         """
-        expected = (len(boxes), len(self.class_names) + 1)
-        if scores.probabilities.shape != expected:
-            raise ValueError(f"probabilities must have shape {list(expected)}, got {list(scores.probabilities.shape)}")
+        require_scores(scores, (len(boxes), len(self.class_names) + 1))
         class_scores = scores.probabilities[:, 1:]  # [N, C]
         class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
         if self.calibrate is not None:
@@ -262,9 +272,9 @@ class Detector:
         voted = boxes[rows, labels]
         kept = np.zeros(len(rows), np.bool_)
         for label in np.unique(labels):
-            found = np.flatnonzero(labels == label)
-            voted[found] = vote_boxes(voted[found], boxes[:, label], scores[:, label], iou)
-            kept[found[nms(voted[found], scores[rows[found], label], self.nms_iou_threshold)]] = True
+            places = np.flatnonzero(labels == label)
+            voted[places] = vote_boxes(voted[places], boxes[:, label], scores[:, label], iou)
+            kept[places[nms(voted[places], scores[rows[places], label], self.nms_iou_threshold)]] = True
         return voted, kept
 
     def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:

@@ -10,6 +10,15 @@ TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """The characters that change the direction of the text after them."""
 
 
+OUT_OF_MEMORY = (
+    *("out of memory", "can't allocate memory", "DefaultCPUAllocator: "),  # PyTorch
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("Failed to allocate memory", "bad_alloc", "bad allocation"),  # ONNX Runtime
+    "Insufficient memory",  # OpenCV
+)
+"""Texts in the errors of libraries that have no memory left."""
+
+
 class InputError(Exception):
     """A file, option or configuration of the user cannot be used.
 
@@ -67,12 +76,10 @@ def is_killed_loader(error: RuntimeError) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if the error says that there was too little memory; PyTorch and OpenCV have their own types of it."""
-    if isinstance(error, MemoryError):
-        return True
-    return type(error).__name__ in ("OutOfMemoryError", "RuntimeError", "error") and any(
-        text in str(error) for text in ("out of memory", "can't allocate memory", "Insufficient memory")
-    )
+    """Return True if the error says that there was too little memory, by its type or, in some libraries, its text."""
+    kind = type(error).__name__
+    says_so = kind in ("RuntimeError", "error") and any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return says_so or kind == "OutOfMemoryError" or isinstance(error, MemoryError)
 
 
 def printable(text: str) -> str:

@@ -5,21 +5,12 @@ scores. The cascade itself is in `classifier.scoring.score`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import (
-    ONE_VIEW,
-    Views,
-    cascade_confidence,
-    group_regions,
-    merge_stages,
-    order_for_sharing,
-    score_in_turn,
-    split_by_image,
-)
+from classifier.scoring.score import Cascade, cascade_confidence, merge_stages, score_groups, split_by_image
 from detection.structures.arrays import BoolArray, FloatArray, Image, as_numpy
 from detection.structures.contracts import RegionScores
 
@@ -52,41 +43,24 @@ class Stages(NamedTuple):
         return RegionScores(probabilities, np.where(rows[:, None, None], self.fused.boxes, stopped))
 
 
-def stage_regions(
-    networks: Sequence[LoadedNetwork],
-    images: Sequence[Image],
-    boxes: Sequence[FloatArray],
-    *,
-    views: Views = ONE_VIEW,
-    weights: Sequence[float] | None = None,
-    cascade_thresholds: Sequence[float] = (),
-    follow_boxes: bool = False,
-) -> list[Stages]:
+def stage_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
     """Return the scores of the regions of each image with and without the networks after the next threshold.
 
-    The next threshold is the one after those in `cascade_thresholds`. Arguments and errors are those of
-    `classifier.scoring.score.score_regions`.
+    The next threshold is the one after those of the cascade. Errors are those of `score_regions`.
     """
     if not images:
         return []
-    networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
+    # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
+    cascade = replace(cascade, thresholds=(*cascade.thresholds, 0.0))
     first, fused, reached = [], [], []
-    with networks[0].session():
-        for group in group_regions(networks, images, boxes, views):
-            # A threshold of 0 lets all regions go on, and makes a stage of the networks before it.
-            thresholds = (*cascade_thresholds, 0.0)
-            stages = score_in_turn(
-                networks, weights, group, views=views, thresholds=thresholds, follow_boxes=follow_boxes
-            )
-            first.append(merge_stages(stages[:-1], group))
-            fused.append(merge_stages(stages, group))
-            rows, _ = stages[-2]
-            reached.append(np.isin(np.arange(sum(map(len, group))), as_numpy(rows)))
+    for group, stages in score_groups(cascade, images, boxes):
+        first.append(merge_stages(stages[:-1], group))
+        fused.append(merge_stages(stages, group))
+        rows, _ = stages[-2]
+        reached.append(np.isin(np.arange(sum(map(len, group))), as_numpy(rows)))
     by_image = np.split(np.concatenate(reached), np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1])
-    return [
-        Stages(*parts)
-        for parts in zip(split_by_image(first, boxes), split_by_image(fused, boxes), by_image, strict=True)
-    ]
+    first_by_image, fused_by_image = (split_by_image(cascade, scores, boxes) for scores in (first, fused))
+    return [Stages(*parts) for parts in zip(first_by_image, fused_by_image, by_image, strict=True)]
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:

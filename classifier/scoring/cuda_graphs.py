@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from detection.runtime.weights_files.engine import is_out_of_memory
+from detection.errors import is_out_of_memory
 
 Output = TypeVar("Output")
 

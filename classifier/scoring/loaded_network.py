@@ -16,10 +16,10 @@ from classifier.box_deltas import RegionOutputs, mirror_deltas
 from classifier.scoring.description import find_weights
 from classifier.scoring.onnx_network import load_onnx_network
 from classifier.scoring.prepared_network import PreparedNetwork
-from detection.errors import InputError
+from detection.errors import InputError, is_out_of_memory
 from detection.runtime.parallel.threads import map_on_cores
 from detection.runtime.portable import Portable
-from detection.runtime.weights_files.engine import Cpu, Precision, is_out_of_memory, load_by_engine
+from detection.runtime.weights_files.engine import Cpu, Precision, load_by_engine
 from detection.structures.arrays import AnyArray, namespace
 
 BATCH_SIZE = 64

@@ -1,15 +1,15 @@
 """Score regions by one network or several: the code behind `RegionClassifier` and `Ensemble`.
 
-`score_regions` divides the regions of all images into groups. `score_in_turn` takes a group through the networks: each
-one scores the regions, and in a cascade only those that may become detections go on to the next one. They compute with
-tensors or NumPy arrays, as the networks do.
+`score_regions` divides the regions of all images into groups. `score_in_turn` takes a group through the networks of a
+`Cascade`: each one scores the regions, and only those that may become detections go on to the next one. They compute
+with tensors or NumPy arrays, as the networks do.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from classifier.box_deltas import decode_boxes
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp.crop import ImageRegions, upload
+from detection.errors import InputError
 from detection.structures.arrays import AnyArray, FloatArray, Image, as_kind_of, as_numpy, namespace
 from detection.structures.boxes import snap_boxes
 from detection.structures.contracts import RegionScores
@@ -54,7 +55,29 @@ class Views:
             raise ValueError(f"scales must be positive numbers, at least one, got {list(self.scales)}")
 
 
-ONE_VIEW = Views()
+@dataclass(frozen=True)
+class Cascade:
+    """Networks that score regions one after the other, and what decides which regions each of them scores.
+
+    Probabilities are averaged over the networks, and refined boxes over the networks that refine boxes.
+
+    Attributes:
+        networks: networks of the same classes, on the same device.
+        views: the views of each region over which the scores of a network are averaged.
+        weights: the weight of each network in the means, above 0; by default all have the same.
+        thresholds: the least `cascade_confidence` with which a region goes on to the next network. There is a threshold
+            for each of the first networks, but none for the last. A region that stops keeps the mean of the networks
+            that have scored it. Without thresholds, all networks score all regions.
+        follow_boxes: after a threshold, score the refined box of each region's likeliest class in place of the region,
+            if the networks before the threshold refine boxes.
+    """
+
+    networks: Sequence[LoadedNetwork]
+    _: KW_ONLY
+    views: Views = Views()
+    weights: Sequence[float] | None = None
+    thresholds: Sequence[float] = ()
+    follow_boxes: bool = False
 
 
 class Scores(NamedTuple):
@@ -68,47 +91,32 @@ class Scores(NamedTuple):
         return Scores(self.probabilities[rows], None if self.boxes is None else self.boxes[rows])
 
 
-def score_regions(
-    networks: Sequence[LoadedNetwork],
-    images: Sequence[Image],
-    boxes: Sequence[FloatArray],
-    *,
-    views: Views = ONE_VIEW,
-    weights: Sequence[float] | None = None,
-    cascade_thresholds: Sequence[float] = (),
-    follow_boxes: bool = False,
-) -> list[RegionScores]:
-    """Return the mean scores of several networks for the regions of images.
+def score_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the mean scores of the networks for the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3].
 
-    Probabilities are averaged over the networks, and refined boxes over the networks that refine boxes.
-
-    Args:
-        networks: networks of the same classes, on the same device.
-        images: [H, W, 3] each; their regions share batches.
-        boxes: the regions [N, 4] of each image.
-        views: the views of each region over which the scores of a network are averaged.
-        weights: the weight of each network in the means, above 0; by default all have the same.
-        cascade_thresholds: the least `cascade_confidence` with which a region goes on to the next network. There is a
-            threshold for each of the first networks, but none for the last. A region that stops keeps the mean of the
-            networks that have scored it.
-        follow_boxes: after a threshold, score the refined box of each region's likeliest class in place of the region,
-            if the networks before the threshold refine boxes.
+    The regions of all images share batches.
 
     Raises:
-        InputError: if the memory of the device is too small for a single region.
+        InputError: if the memory of the device is too small for a single region, or a score is nan or infinite.
         DeviceError: if the GPU stopped responding.
     """
     if not images:
         return []
-    networks, weights = order_for_sharing(networks, weights, len(cascade_thresholds))
-    scores = []
-    with networks[0].session():
-        for group in group_regions(networks, images, boxes, views):
-            stages = score_in_turn(
-                networks, weights, group, views=views, thresholds=cascade_thresholds, follow_boxes=follow_boxes
-            )
-            scores.append(merge_stages(stages, group))
-    return split_by_image(scores, boxes)
+    scores = [merge_stages(stages, group) for group, stages in score_groups(cascade, images, boxes)]
+    return split_by_image(cascade, scores, boxes)
+
+
+def score_groups(
+    cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]
+) -> Iterator[tuple[list[ImageRegions], list[tuple[AnyArray, Scores]]]]:
+    """Yield the groups of `group_regions`, each with its stages; see `score_in_turn`. Errors are those of the session.
+
+    The session of the networks lasts as long as the iteration.
+    """
+    cascade = order_for_sharing(cascade)
+    with cascade.networks[0].session():
+        for group in group_regions(cascade, images, boxes):
+            yield group, score_in_turn(cascade, group)
 
 
 def cascade_confidence(probabilities: AnyArray) -> AnyArray:
@@ -121,16 +129,8 @@ def cascade_confidence(probabilities: AnyArray) -> AnyArray:
     return (best**2 * (1 - probabilities[:, 0])) ** (1 / 3)
 
 
-def score_in_turn(
-    networks: Sequence[LoadedNetwork],
-    weights: Sequence[float],
-    group: Sequence[ImageRegions],
-    *,
-    views: Views,
-    thresholds: Sequence[float],
-    follow_boxes: bool,
-) -> list[tuple[AnyArray, Scores]]:
-    """Score the regions of a group by one network after the other; see `score_regions`.
+def score_in_turn(cascade: Cascade, group: Sequence[ImageRegions]) -> list[tuple[AnyArray, Scores]]:
+    """Score the regions of a group by one network after the other.
 
     Returns:
         A pair for each threshold, and then one for the last network: the indices of the regions that reached this
@@ -140,47 +140,44 @@ def score_in_turn(
     rows: AnyArray | None = None  # all regions
     network_scores: list[Scores] = []  # of each network so far, for the regions in `rows`
     input_format = None
-    for position, network in enumerate(networks):
+    for position, network in enumerate(cascade.networks):
         if network.input_format != input_format:
             input_format = network.input_format
-            inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in views.scales]
-        network_scores.append(_score(network, inputs, group, views))
+            inputs = [input_format.warp([regions.scaled(scale) for regions in group]) for scale in cascade.views.scales]
+        network_scores.append(_score(network, inputs, group, cascade.views))
         if rows is None:
             rows = as_kind_of(network_scores[0].probabilities, np.arange(sum(map(len, group))))
-        if position < len(thresholds):
-            mean = _mean(network_scores, weights)
+        if position < len(cascade.thresholds):
+            mean = _mean(network_scores, cascade.weights)
             stages.append((rows, mean))
-            passed = cascade_confidence(mean.probabilities) >= thresholds[position]
+            passed = cascade_confidence(mean.probabilities) >= cascade.thresholds[position]
             rows, group = rows[passed], _select(group, passed)
             inputs = [scaled[passed] for scaled in inputs]
             network_scores = [scores.select(passed) for scores in network_scores]
-            if follow_boxes and mean.boxes is not None:
+            if cascade.follow_boxes and mean.boxes is not None:
                 group, input_format = _move(group, _likeliest_boxes(mean.select(passed))), None
-    return [*stages, (rows, _mean(network_scores, weights))]
+    return [*stages, (rows, _mean(network_scores, cascade.weights))]
 
 
-def order_for_sharing(
-    networks: Sequence[LoadedNetwork], weights: Sequence[float] | None, first: int
-) -> tuple[list[LoadedNetwork], list[float]]:
-    """Sort the networks after the `first` ones so that equal input formats follow each other; weights stay with them.
-
-    Without weights, all networks have the weight 1.
-    """
+def order_for_sharing(cascade: Cascade) -> Cascade:
+    """Sort the networks after the thresholds so that equal input formats follow each other; weights stay with them."""
+    networks, first = cascade.networks, len(cascade.thresholds)
     formats = [network.input_format for network in networks]
     rest = sorted(range(first, len(networks)), key=lambda position: formats.index(formats[position], first))
     order = [*range(first), *rest]
-    return [networks[position] for position in order], [weights[position] if weights else 1.0 for position in order]
+    weights = None if cascade.weights is None else [cascade.weights[position] for position in order]
+    return replace(cascade, networks=[networks[position] for position in order], weights=weights)
 
 
 def group_regions(
-    networks: Sequence[LoadedNetwork], images: Sequence[Image], boxes: Sequence[FloatArray], views: Views
+    cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]
 ) -> Iterator[list[ImageRegions]]:
     """Divide the regions of all images, in order, into groups whose warped regions fit into the memory limit.
 
     A group holds whole batches. It consists of parts of one image each; an image without regions is an empty part.
     """
-    device, batch_size = networks[0].device, networks[0].batch_size
-    bytes_each = len(views.scales) * max(network.input_format.region_bytes for network in networks)
+    device, batch_size = cascade.networks[0].device, cascade.networks[0].batch_size
+    bytes_each = len(cascade.views.scales) * max(network.input_format.region_bytes for network in cascade.networks)
     limit = REGION_BYTES if device.type == "cpu" else GPU_REGION_BYTES
     at_once = max(1, limit // bytes_each // batch_size) * batch_size
     group: list[ImageRegions] = []
@@ -221,14 +218,21 @@ def _with_rows(array: AnyArray, rows: AnyArray, values: AnyArray) -> AnyArray:
     return copy
 
 
-def split_by_image(groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image."""
+def split_by_image(cascade: Cascade, groups: Sequence[Scores], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the scores of each image, from those of all groups; `boxes` are the regions of each image.
+
+    Raises:
+        InputError: naming the files of the networks, if a score or a refined box is nan or infinite.
+    """
     ends = np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1]
-    probabilities = np.split(np.concatenate([as_numpy(scores.probabilities) for scores in groups]), ends)
+    columns = [np.concatenate([as_numpy(scores.probabilities) for scores in groups])]
     refined = [as_numpy(scores.boxes) for scores in groups if scores.boxes is not None]
-    if not refined:
-        return [RegionScores(image_probabilities) for image_probabilities in probabilities]
-    return [RegionScores(*pair) for pair in zip(probabilities, np.split(np.concatenate(refined), ends), strict=True)]
+    if refined:
+        columns.append(np.concatenate(refined))
+    if not all(np.isfinite(column).all() for column in columns):
+        files = ", ".join(dict.fromkeys(str(network.path) for network in cascade.networks))
+        raise InputError(f"{files}: expected weights that give finite scores and boxes, got nan or infinity")
+    return [RegionScores(*parts) for parts in zip(*(np.split(column, ends) for column in columns), strict=True)]
 
 
 def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[ImageRegions], views: Views) -> Scores:
@@ -240,15 +244,15 @@ def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[I
             outputs = network.outputs(scaled_inputs, mirrored=mirrored)
             boxes = None if outputs.deltas is None else _decode(outputs.deltas, regions)
             view_scores.append(Scores(network.probabilities(outputs.logits), boxes))
-    return _mean(view_scores, [1.0] * len(view_scores))
+    return _mean(view_scores)
 
 
-def _mean(parts: Sequence[Scores], weights: Sequence[float]) -> Scores:
-    """Return the weighted means of all probabilities, and of the boxes where there are any.
+def _mean(parts: Sequence[Scores], weights: Sequence[float] | None = None) -> Scores:
+    """Return the means of all probabilities, and of the boxes where there are any.
 
-    There may be more weights than parts; then the first weights are used.
+    There may be more weights than parts; then the first weights are used. Without weights, all parts have the same.
     """
-    weighted = list(zip(parts, weights, strict=False))
+    weighted = list(zip(parts, weights or [1.0] * len(parts), strict=False))
     refined = [(scores.boxes, weight) for scores, weight in weighted if scores.boxes is not None]
     probabilities = _weighted_mean([(scores.probabilities, weight) for scores, weight in weighted])
     return Scores(probabilities, _weighted_mean(refined) if refined else None)

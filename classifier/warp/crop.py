@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from detection.runtime.parallel.threads import thread_count
 from detection.runtime.pixels import MEAN_RGB
 from detection.runtime.second_process import call_compiled
-from detection.structures.arrays import AnyArray, BoolArray, Float64Array, FloatArray, Image, namespace
+from detection.structures.arrays import AnyArray, BoolArray, Float64Array, FloatArray, Image
 from detection.structures.boxes import scale_boxes
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def context_boxes(boxes: AnyArray, *, size: int, context: int) -> AnyArray:
     """
     if not 0 <= 2 * context < size:
         raise ValueError(f"context must be at least 0 and less than half of size {size}, got {context}")
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half = (boxes[..., 2:] - boxes[..., :2]) / 2 * (size / (size - 2 * context))
-    return namespace(boxes).concatenate([centre - half, centre + half], -1)
+    return scale_boxes(boxes, size / (size - 2 * context))
 
 
 def warp_regions(

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detection.datasets.dataset import DataSet, Entry
-from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
+from detection.datasets.files.annotated_objects import (
+    CORNERS,
+    AnnotatedObject,
+    object_arrays,
+    read_inclusive_box,
+    state_corners,
+)
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import files_of_splits, read_text, whole_number
 from detection.errors import InputError, short_repr
 from detection.image import read_image_size
 from detection.structures.ground_truth import GroundTruth
 
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 COLUMNS = ("filename", "class", *CORNERS)
 """The columns that a table has to have, in any order. Columns `width` and `height` are read as well."""
 
@@ -72,15 +77,10 @@ class CSVTable(DataSet):
             texts = [row.cells[corner] for corner in CORNERS]
             if not row.cells["class"] and not any(texts):
                 continue
-            stated = " ".join(f"{corner}={text}" for corner, text in zip(CORNERS, texts, strict=True))
             with faults.at(row.place):
                 if not row.cells["class"]:
-                    raise InputError(f"expected a class, got none for {stated}")
-                try:
-                    x1, y1, x2, y2 = map(float, texts)
-                except ValueError:
-                    raise InputError(f"expected four numbers, got {stated}") from None
-                box = check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated)
+                    raise InputError(f"expected a class, got none for {state_corners(texts)}")
+                box = read_inclusive_box(texts, size)
                 yield AnnotatedObject(box, self._labels[row.cells["class"]], ignored=False)
 
 

@@ -50,7 +50,10 @@ def read_detections(path: Path, objects: SplitObjects, *, any_score: bool = Fals
         raise InputError(f"{file}: expected detections, got an empty file")
     if FORMAT in start.partition("\n")[0]:
         return _read_run(file, objects)
-    if start.lstrip()[:1] in ("[", "{"):
+    if start.lstrip().startswith("{"):
+        advice = "score the file of detect --json, which names the images, in place of that of --coco"
+        raise InputError(f"{file}: expected a json list, as COCO's results or detect --json, got an object; {advice}")
+    if start.lstrip().startswith("["):
         return _read_json(file, objects, any_score=any_score)
     return read_ilsvrc_submission(file, objects.index, any_score=any_score)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from detection.structures.arrays import BoolArray, FloatArray, Image
 from detection.structures.boxes import box_iou
-from detection.structures.contracts import Proposals, Proposer
+from detection.structures.contracts import Proposals, Proposer, find_proposals
 
 BORDER = 1.0
 """Boxes that come this near to a border within the picture, in pixels, are cut off there; the neighbour or the whole
@@ -47,10 +47,10 @@ class TiledProposer:
 
     def __call__(self, image: Image) -> Proposals:
         """Return the proposals of an image: the best one of the whole image and of each tile, then the second ones."""
-        whole = self.propose(image)
+        whole = find_proposals(self.propose, image)
         boxes, scores = [whole.boxes], [whole.scores]
         for left, top, right, bottom in tile_windows(image.shape[1], image.shape[0], self.tile, self.overlap):
-            proposals = self.propose(np.ascontiguousarray(image[top:bottom, left:right]))
+            proposals = find_proposals(self.propose, np.ascontiguousarray(image[top:bottom, left:right]))
             tile_boxes = proposals.boxes + np.array([left, top, left, top], np.float32)
             new = ~is_cut_off(tile_boxes, (left, top, right, bottom), (image.shape[0], image.shape[1]))
             new &= box_iou(tile_boxes, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU

@@ -22,6 +22,10 @@ AnyArray: TypeAlias = Any
 """A NumPy array, or a tensor of PyTorch on any device. All such arguments of a function are arrays of one kind."""
 
 
+class ArrayError(ValueError):
+    """An array, or an object made of arrays, is not of the kind, shape or range that is expected."""
+
+
 def namespace(array: AnyArray) -> Any:
     """Return the module whose functions take the array: `numpy`, or `torch` for a tensor."""
     return np if isinstance(array, np.ndarray) else importlib.import_module("torch")

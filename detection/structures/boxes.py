@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.structures.arrays import FloatArray, IntArray
+from detection.structures.arrays import AnyArray, ArrayError, FloatArray, IntArray, namespace
 
 Floats = TypeVar("Floats", NDArray[np.float32], NDArray[np.float64])
 Numbers = TypeVar("Numbers", NDArray[np.float32], NDArray[np.float64], IntArray)
@@ -30,26 +30,26 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
     """Return `boxes` as a float32 array [N, 4]; an empty sequence becomes [0, 4].
 
     Raises:
-        ValueError: if the shape is different, a value is not finite, or a box has `x2 < x1` or `y2 < y1`.
+        ArrayError: if the shape is different, a value is not finite, or a box has `x2 < x1` or `y2 < y1`.
     """
     array = np.asarray(boxes, dtype=np.float32)
     if array.size == 0:
         return np.zeros((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ValueError(f"boxes must have shape [N, 4], got {list(array.shape)}")
+        raise ArrayError(f"boxes must have shape [N, 4], got {list(array.shape)}")
     if not np.isfinite(array).all():
-        raise ValueError("boxes must be finite")
+        raise ArrayError("boxes must be finite")
     turned = np.flatnonzero((array[:, 2:] < array[:, :2]).any(axis=1))
     if turned.size:
-        raise ValueError(f"boxes must have x1 <= x2 and y1 <= y2, got {array[turned[0]].tolist()} at {turned[0]}")
+        raise ArrayError(f"boxes must have x1 <= x2 and y1 <= y2, got {array[turned[0]].tolist()} at {turned[0]}")
     return array
 
 
 def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
-    """Raise a `ValueError` that names the first column without exactly one value for each of `count` boxes."""
+    """Raise an `ArrayError` that names the first column without exactly one value for each of `count` boxes."""
     for name, column in columns.items():
         if column.shape != (count,):
-            raise ValueError(f"{name} must have shape [{count}], one for each box, got {list(column.shape)}")
+            raise ArrayError(f"{name} must have shape [{count}], one for each box, got {list(column.shape)}")
 
 
 LARGEST_COORDINATE = 1e9
@@ -117,13 +117,13 @@ def snap_boxes(boxes: FloatArray, steps: int) -> FloatArray:
     return (boxes * np.float32(steps)).round() / np.float32(steps)
 
 
-def scale_boxes(boxes: FloatArray, factor: float) -> FloatArray:
-    """Return boxes [N, 4] about the same centres, with sides `factor` times as long; for 1, the same array."""
+def scale_boxes(boxes: AnyArray, factor: float) -> AnyArray:
+    """Return boxes [..., 4] about the same centres, with sides `factor` times as long; for 1, the same array."""
     if factor == 1:
         return boxes
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * np.float32(factor)
-    return np.concatenate([centres - halves, centres + halves], axis=1)
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+    halves = (boxes[..., 2:] - boxes[..., :2]) / 2 * factor
+    return namespace(boxes).concatenate([centres - halves, centres + halves], -1)
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_THRESHOLD) -> IntArray:

@@ -4,14 +4,16 @@ A `Proposer` returns `Proposals` for an image, and a `Classifier` returns `Regio
 `proposals` and `classifier` implement them; `detection.detector` puts them together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detection.structures.arrays import FloatArray, Image, IntArray
+from detection.errors import InputError, short_repr
+from detection.structures.arrays import ArrayError, FloatArray, Image, IntArray
 from detection.structures.boxes import as_boxes, check_one_a_box
 from detection.structures.ground_truth import GroundTruth
 
@@ -30,7 +32,7 @@ class Proposals:
             only one proposer.
 
     Raises:
-        ValueError: if the lengths differ, a box is malformed, or a source is no whole number in 0-254.
+        ArrayError: if the lengths differ, a box is malformed, or a source is no whole number in 0-254.
     """
 
     boxes: FloatArray
@@ -53,7 +55,7 @@ def _as_sources(sources: ArrayLike, count: int) -> NDArray[np.uint8]:
     check_one_a_box(count, sources=array)
     if count and not (array.dtype.kind in "iu" and array.min() >= 0 and array.max() < NO_SOURCE):
         actual = f"{array.dtype} from {array.min()} to {array.max()}"
-        raise ValueError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {actual}")
+        raise ArrayError(f"sources must be whole numbers in 0-{NO_SOURCE - 1}, got {actual}")
     return array.astype(np.uint8)
 
 
@@ -66,7 +68,7 @@ class RegionScores:
         boxes: float32 [N, C, 4], xyxy in pixels: the regions refined for each class; None without box regression.
 
     Raises:
-        ValueError: if the shapes do not fit each other.
+        ArrayError: if the shapes do not fit each other.
     """
 
     probabilities: FloatArray
@@ -78,9 +80,9 @@ class RegionScores:
             object.__setattr__(self, "boxes", np.asarray(self.boxes, np.float32))
         shape = self.probabilities.shape
         if len(shape) != 2 or shape[1] < 1:
-            raise ValueError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
+            raise ArrayError(f"probabilities must have shape [N, C + 1], got {list(shape)}")
         if self.boxes is not None and self.boxes.shape != (shape[0], shape[1] - 1, 4):
-            raise ValueError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
+            raise ArrayError(f"boxes must have shape {[shape[0], shape[1] - 1, 4]}, got {list(self.boxes.shape)}")
 
     def followed_by(self, others: "RegionScores") -> "RegionScores":
         """Return these scores and then those of other regions, which the same classifier gave."""
@@ -97,6 +99,30 @@ class Proposer(Protocol):
     """
 
     def __call__(self, image: Image) -> Proposals: ...
+
+
+def find_proposals(propose: Callable[[Image], Proposals], image: Image) -> Proposals:
+    """Return the proposals of an image, and check what the proposer, which may be a user's own, returns.
+
+    Raises:
+        InputError: naming the class of the proposer, if it returns anything but `Proposals`, or makes them of arrays
+            that do not fit.
+    """
+    with _naming_part(propose):
+        proposals = propose(image)
+        if not isinstance(proposals, Proposals):
+            raise ArrayError(f"expected Proposals, got {type(proposals).__name__}")
+    return proposals
+
+
+@contextmanager
+def _naming_part(part: object) -> Iterator[None]:
+    """Turn an `ArrayError` into an `InputError` that names the class, or the function, of a part of a detector."""
+    try:
+        yield
+    except ArrayError as error:
+        named: Any = part if hasattr(part, "__qualname__") else type(part)
+        raise InputError(f"{named.__module__}.{named.__qualname__}: {error}") from error
 
 
 class CachedProposals(Protocol):
@@ -119,6 +145,39 @@ class Classifier(Protocol):
         """The names of the C foreground classes, in the order of their columns."""
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]: ...
+
+
+def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the scores of the boxes of each image, and check what the classifier, maybe a user's own, returns.
+
+    Raises:
+        InputError: naming the class of the classifier, if it returns anything but a list with the `RegionScores` of
+            each image, or if these do not fit the boxes and classes, or have numbers that are not finite.
+    """
+    with _naming_part(classify):
+        scores = classify(images, boxes)
+        if not isinstance(scores, list | tuple) or len(scores) != len(images):
+            raise ArrayError(
+                f"expected a list with {len(images)} RegionScores, one for each image, got {short_repr(scores)}"
+            )
+        for image_scores, image_boxes in zip(scores, boxes, strict=True):
+            require_scores(image_scores, (len(image_boxes), len(classify.class_names) + 1))
+    return scores
+
+
+def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
+    """Check that the probabilities have the `shape` [N, C + 1], and that they and the refined boxes are finite.
+
+    Raises:
+        ArrayError: saying what was expected and found.
+    """
+    if not isinstance(scores, RegionScores):
+        raise ArrayError(f"expected RegionScores, got {type(scores).__name__}")
+    if scores.probabilities.shape != shape:
+        raise ArrayError(f"probabilities must have shape {list(shape)}, got {list(scores.probabilities.shape)}")
+    arrays = [scores.probabilities] if scores.boxes is None else [scores.probabilities, scores.boxes]
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ArrayError("probabilities and boxes must be finite, got nan or infinity")
 
 
 class Calibration(Protocol):

@@ -60,9 +60,9 @@ class DecodedImages:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries, length = _read_index(path)
-        found = path.stat().st_size if path.is_file() else 0
-        if found != length:
-            raise InputError(f"{path}: expected {length} bytes as its index says, got {found}; {REMEDY}")
+        size = path.stat().st_size if path.is_file() else 0
+        if size != length:
+            raise InputError(f"{path}: expected {length} bytes as its index says, got {size}; {REMEDY}")
         # An empty file cannot be mapped.
         self._pixels = np.memmap(path, np.uint8, "r") if length else np.empty(0, np.uint8)
 

@@ -39,7 +39,7 @@ class OnnxMultiBox:
         self.network, onnx_input, self.description = read_onnx(
             path, _build, key=METADATA_KEY, content="MultiBox", threads=thread_count()
         )
-        self.precision = onnx_input.precision
+        self.precision: Precision = onnx_input.precision
         self.device = find_onnx_device(device, precision, stored=self.precision, source=path)
         self.input_size = self.network.interface.input_shape[2]
 

@@ -41,6 +41,15 @@ def test_refuses_a_network_for_whole_images(weights: Path, tmp_path: Path) -> No
         RegionClassifier(str(tmp_path / "whole.safetensors"))
 
 
+def test_weights_that_give_nan_are_named(weights: Path, tmp_path: Path) -> None:
+    network, description = load_weights(weights)
+    with torch.no_grad():
+        network.get_parameter("linear.weight")[0, 0] = torch.nan
+    save_weights(tmp_path / "damaged.safetensors", network, description)
+    with pytest.raises(InputError, match=r"damaged\.safetensors: expected weights that give finite scores and boxes"):
+        RegionClassifier(str(tmp_path / "damaged.safetensors"))([image()], [BOXES])
+
+
 def warped() -> torch.Tensor:
     """The regions `BOXES` of the first image, as a network reads them: [5, 3, 32, 32]."""
     return warp_regions(torch.from_numpy(image())[None], torch.from_numpy(BOXES)[None], size=32, context=2)[0] * SCALE

@@ -86,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     output = OutputFolder(Path(settings.output), plan.manifest())
     missing = output.missing(redo_errors=settings.redo_errors)
     if settings.dry_run:
-        found = estimate(plan, missing, plan.choice.load(), sample=settings.sample)
-        print(format_estimate(found, machines=settings.machines, price=settings.price))
+        figures = estimate(plan, missing, plan.choice.load(), sample=settings.sample)
+        print(format_estimate(figures, machines=settings.machines, price=settings.price))
         return 0
     if missing:
         require_writable(output.path / "file")

@@ -7,19 +7,14 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from classifier.scoring.weights_file import find_weights
 from detection import __version__
 from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
 from detection.detector import Detector
 from detection.formats.dataset_results.manifest import Manifest
 from tools.bulk.inputs.item import Columns, Item
-
-MAKES_NO_DIFFERENCE = {"device", "batch_size"}
-"""Settings of a detector that may differ between the machines of a run."""
-
+from tools.command.image_proposals import relevant_settings
 
 GROUP = 4
 """The number of images whose regions share batches, as in the command `detect` on a CPU. The groups of a partition are
@@ -50,7 +45,7 @@ class DetectorChoice(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """The content of the YAML file, with the CRC-32 of each file that it names, which decide what is found."""
         content = read_yaml(find_config(self.config or DEFAULT_CONFIG, DETECTOR_FILE))
-        described: dict[str, Any] = _described(content)
+        described: dict[str, Any] = relevant_settings(content, folders=False)
         return described | dict(self.overrides)
 
     @property
@@ -64,17 +59,6 @@ class DetectorChoice(NamedTuple):
 def software_versions() -> dict[str, str]:
     """Return the versions of this package and of the engines that compute networks on this machine."""
     return {"inception_rcnn": __version__} | {name: version(name) for name in ("torch", "onnxruntime")}
-
-
-def _described(settings: Any) -> Any:
-    """Return settings without those that make no difference, and with checksums in place of the folders of files."""
-    if isinstance(settings, dict):
-        return {key: _described(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
-    if isinstance(settings, list):
-        return [_described(value) for value in settings]
-    if isinstance(settings, str) and (path := find_weights(settings)).is_file():
-        return f"{Path(settings).name} (CRC-32 {zlib.crc32(path.read_bytes()):08x})"
-    return settings
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from detection.errors import InputError, is_out_of_memory
 from detection.formats.dataset_results.partition import ImageRow, failed_row
 from detection.runtime.parallel.many_images import ImageResult
 from detection.structures.arrays import Image
-from detection.structures.contracts import Proposals
+from detection.structures.contracts import Proposals, find_proposals
 from detection.structures.detections import Detections
 
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ class TolerantStages:
 
     def propose(self, image: Image) -> Proposals:
         """Return the proposals of an image."""
-        return _naming_faults("proposals", lambda: self.detector.propose(image))
+        return _naming_faults("proposals", lambda: find_proposals(self.detector.propose, image))
 
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         """Return the detections in each image."""
@@ -49,6 +49,6 @@ def result_row(key: str, result: ImageResult) -> ImageRow:
     """Return the row of the result of an image."""
     if result.error is not None:
         return failed_row(key, result.error.line)
-    found = result.detections
+    detections = result.detections
     height, width = result.image.shape[:2]
-    return ImageRow(key, (height, width), found.boxes, found.scores, found.labels)
+    return ImageRow(key, (height, width), detections.boxes, detections.scores, detections.labels)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import cv2
@@ -20,7 +21,7 @@ from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.parallel.ordered_map import map_ahead
 from detection.runtime.weights_files.engine import find_file
 from detection.structures.arrays import Image
-from detection.structures.contracts import Proposals, Proposer
+from detection.structures.contracts import Proposals, Proposer, find_proposals
 from detection.structures.ground_truth import GroundTruth
 from proposals.cache.reader import ProposalCache
 from proposals.multibox import description as multibox
@@ -30,6 +31,9 @@ Item = TypeVar("Item")
 
 SHIPPED_WEIGHTS = (region_networks.SHIPPED, multibox.SHIPPED)
 """The folders in which a weights file is looked for by its bare name."""
+
+MAKES_NO_DIFFERENCE = {"device", "batch_size"}
+"""Settings of a detector that may change in the middle of a run, and differ between its machines."""
 
 IMAGES_AT_ONCE = 16
 """Number of images whose regions share the batches of the classifier."""
@@ -66,7 +70,7 @@ class ImageProposals:
             InputError: naming the cache, if its proposals were made from an image of another size.
         """
         if self.cache is None:
-            return self.propose(image)
+            return find_proposals(self.propose, image)
         (height, width), (cached_height, cached_width) = image.shape[:2], self.cache.size(record.image_id)
         if (height, width) != (cached_height, cached_width):
             raise InputError(
@@ -106,9 +110,10 @@ def propose_file(record: GroundTruth, propose: Proposer) -> tuple[tuple[int, int
     """
     image = read_annotated_image(record)
     try:
-        proposals = propose(image)
+        proposals = find_proposals(propose, image)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        reason = " ".join(f"{kind}{error}".split())
         raise InputError(f"{record.path}: expected proposals, got {reason}") from error
     height, width = image.shape[:2]
     return (height, width), proposals
@@ -145,6 +150,20 @@ def weights_checksums(settings: Any) -> dict[str, str]:
         return {settings: f"{zlib.crc32(files[0].read_bytes()):08x}"} if files else {}
     inner = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else ()
     return {name: checksum for value in inner for name, checksum in weights_checksums(value).items()}
+
+
+def relevant_settings(settings: Any, *, folders: bool = True) -> Any:
+    """Return settings of a detector that decide what it finds, with the CRC-32 of each file beside its name.
+
+    Without `folders`, only the last part of a file's name is returned, because machines have files in other folders.
+    """
+    if isinstance(settings, dict):
+        kept = {key: value for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+        return {key: relevant_settings(value, folders=folders) for key, value in kept.items()}
+    if isinstance(settings, list):
+        return [relevant_settings(value, folders=folders) for value in settings]
+    checksum = weights_checksums(settings).get(settings) if isinstance(settings, str) else None
+    return settings if checksum is None else f"{settings if folders else Path(settings).name} (CRC-32 {checksum})"
 
 
 def one_by_one(items: Dataset[Item], *, workers: int) -> Generator[Item, None, None]:

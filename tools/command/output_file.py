@@ -55,6 +55,11 @@ class OutputFile(NamedTuple):
         """The text by which the command knows the file the next time."""
         return made_by(self.command)
 
+    @property
+    def summary(self) -> str:
+        """The line that a command prints once it has written the file."""
+        return f"{self.path}: {self.path.stat().st_size:,} bytes"
+
 
 def add_output_options(parser: ArgumentParser, *names: str) -> None:
     """Add the options `names` out of `KINDS`; each names a file that the command writes at its end."""

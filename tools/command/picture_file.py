@@ -15,6 +15,9 @@ from detection.structures.detections import Detections
 from detection.structures.results.drawing import draw_detections
 from tools.command.output_file import OutputFile
 
+DOTS_PER_INCH = 150
+"""The resolution of figures of matplotlib."""
+
 
 def draw_fitted(image: Image, detections: Detections, size: tuple[int, int]) -> Image:
     """Fit an image into `size` (width, height), then draw detections, so that all pictures have text of one size."""
@@ -27,7 +30,7 @@ def draw_fitted(image: Image, detections: Detections, size: tuple[int, int]) -> 
 def save_figure(figure: Any, file: OutputFile) -> None:
     """Write a figure of matplotlib; raises an `InputError` that names the file if this fails."""
     with atomic_path(file.path) as temporary:
-        figure.savefig(temporary, metadata={"Software": file.made_by})
+        figure.savefig(temporary, dpi=DOTS_PER_INCH, metadata={"Software": file.made_by})
 
 
 def save_picture(picture: PIL.Image.Image, file: OutputFile) -> None:

@@ -133,10 +133,10 @@ def watch(results: Iterator[int], count: int, process: int | str = "self") -> tu
         process: the number of the process, or "self" for this one.
     """
     first = max(1, int(WARM_UP * count))
-    before, files, found = 0.0, 0, 0
+    before, files, total = 0.0, 0, 0
     times = [time.perf_counter()]
     for number, detections in enumerate(itertools.islice(results, count), start=1):
-        found += detections
+        total += detections
         times.append(time.perf_counter())
         if number == first:
             before, files = memory("VmRSS", process), open_files(process)
@@ -146,7 +146,7 @@ def watch(results: Iterator[int], count: int, process: int | str = "self") -> tu
     late = (times[-1] - times[-1 - quarter]) / quarter
     growth = after / before - 1
     line = (
-        f"{count} pictures, {found} detections; {before:.0f} MiB after {first} pictures, {after:.0f} MiB at the end "
+        f"{count} pictures, {total} detections; {before:.0f} MiB after {first} pictures, {after:.0f} MiB at the end "
         f"({growth:+.1%}), {more_files:+d} open files; {1000 * early:.1f} ms a picture at first, "
         f"{1000 * late:.1f} at last"
     )

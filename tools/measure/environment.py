@@ -26,14 +26,13 @@ from detection.detector import Detector
 from detection.runtime.int8 import runs_int8
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
+from tools.command.missing_package import PACKAGE
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import time_run
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
-
-PACKAGE = "inception-rcnn"
 
 REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
 """A line of a package's metadata, such as `pandas>=2.2; extra == "results"`."""

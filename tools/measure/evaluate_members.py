@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.ensemble import Ensemble
-from classifier.scoring.score import score_regions
+from classifier.scoring.score import Cascade, score_regions
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics
 from detection.evaluation.uncertainty.bootstrap import (
@@ -85,7 +85,9 @@ def measure(measured: Measured, *, threads: int) -> Members:
     regions = 0
     for group in measured.groups(threads=threads):
         images, boxes = [item.image for item in group], [item.proposals.boxes for item in group]
-        by_member = [score_regions([network], images, boxes, views=ensemble.views) for network in ensemble.networks]
+        by_member = [
+            score_regions(Cascade([network], views=ensemble.views), images, boxes) for network in ensemble.networks
+        ]
         for item, scores in zip(group, zip(*by_member, strict=True), strict=True):
             image_boxes, size = item.proposals.boxes, item.image.shape[:2]
             for row, alone in enumerate(scores):

@@ -81,6 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     output = prepare_picture(settings[settings.picture], settings.picture)
     draw = {"filters": picture_filters, "predictions": picture_predictions, "neighbours": picture_neighbours}
     draw[settings.picture](parser.instantiate(settings)[settings.picture], output)
+    print(output.summary)
 
 
 def prepare_picture(settings: Namespace, picture: str) -> OutputFile:

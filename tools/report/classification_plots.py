@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from detection.structures.arrays import Image
 from tools.report.text_table import shorten
 
-DOTS_PER_INCH = 150
 RIGHT, WRONG, QUERY = "tab:green", "tab:gray", "tab:blue"
 
 
@@ -42,7 +41,7 @@ def draw_errors(errors: list[dict[str, Any]]) -> Figure:
     Each of the `errors` has the keys `models`, `crops`, `top1_error` and `top5_error` (0-1).
     """
     counts = sorted({row["crops"] for row in errors})
-    figure = Figure(figsize=(8, 4), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     for axes, top in zip(figure.subplots(1, 2), (1, 5), strict=True):
         for models in sorted({row["models"] for row in errors}):
             rows = {row["crops"]: 100 * row[f"top{top}_error"] for row in errors if row["models"] == models}
@@ -58,7 +57,7 @@ def draw_errors(errors: list[dict[str, Any]]) -> Figure:
 
 def draw_predictions(predictions: Sequence[Prediction]) -> Figure:
     """Draw one row for each image: the image, and a bar for each likely class; the true class, if known, is green."""
-    figure = Figure(figsize=(8, 2.2 * len(predictions)), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(8, 2.2 * len(predictions)), layout="constrained")
     grid = figure.subplots(len(predictions), 2, squeeze=False, width_ratios=[1, 3])
     longest = max(max(prediction.probabilities) for prediction in predictions)
     for (left, right), prediction in zip(grid, predictions, strict=True):
@@ -78,7 +77,7 @@ def draw_predictions(predictions: Sequence[Prediction]) -> Figure:
 def draw_neighbours(rows: Sequence[NeighbourRow]) -> Figure:
     """Draw one row for each query: the query, then its neighbours with their classes and distances."""
     most = max(len(row.images) for row in rows)
-    figure = Figure(figsize=(1.6 * (most + 1), 2.1 * len(rows)), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(1.6 * (most + 1), 2.1 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), most + 1, squeeze=False)
     for (first, *places), row in zip(grid, rows, strict=True):
         _show(first, row.query, [row.title])

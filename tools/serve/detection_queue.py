@@ -20,7 +20,7 @@ from detection.errors import DeviceError
 from detection.image import MAX_PIXELS, decode_image
 from detection.runtime.parallel.ordered_map import available_cores
 from detection.structures.arrays import Image
-from detection.structures.contracts import Proposals
+from detection.structures.contracts import Proposals, find_proposals
 from detection.structures.detections import Detections
 
 BATCH = 4
@@ -126,7 +126,7 @@ class DetectionQueue:
             if self.failure is not None:
                 raise self.failure
             image = decode_image(photo.content, name=photo.name, max_pixels=self._max_pixels)
-            proposed = _Proposed(photo, image, self._detector.propose(image), start)
+            proposed = _Proposed(photo, image, find_proposals(self._detector.propose, image), start)
         except Exception as error:  # the request gets it, and the others go on
             _fail(photo, error)
         else:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from classifier.googlenet import GoogLeNet
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.training.augmentation import NUMBERS, Augmentation, Distortions, distort
 from classifier.training.initial_weights.batch_norm_start import with_batch_norm
 from classifier.training.samples.crop_samples import sample_crop
@@ -33,7 +33,7 @@ from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, Seed, Side
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
-from tools.train.import_caffe import CLASS_NAMES, add_source_option, load_source
+from tools.train.import_caffe import add_source_option, imagenet_description, load_source
 
 CROP_AREA = (0.03, 1.0)
 """Share of a photograph that a crop takes; regions of a detector are smaller than the crops of a classifier."""
@@ -87,20 +87,10 @@ def main(arguments: Sequence[str]) -> None:
     compare_stems = partial(stem_distance, network.stem, published)
     learn(network.stem, compare_stems, batches, steps=settings.stem_steps, rate=STEM_RATE)
     learn(network, partial(network_distance, network, published), batches, steps=settings.steps, rate=RATE)
-    save_weights(weights.path, network, describe(settings, origin, weights.made_by))
-
-
-def describe(settings: Namespace, origin: str, made_by: str) -> NetworkDescription:
-    """Return the description for the weights file; `origin` is the file or address of the published network."""
-    return NetworkDescription(
-        class_path="classifier.googlenet.GoogLeNet",
-        init_args={"batch_norm": True},
-        class_names=tuple(CLASS_NAMES),
-        input_size=settings.input_size,
-        context=0,
-        background=False,
-        training={"made_by": made_by, "origin": origin, "seed": settings.seed},
-    )
+    training = {"made_by": weights.made_by, "origin": origin, "seed": settings.seed}
+    description = imagenet_description({"batch_norm": True}, training, input_size=settings.input_size)
+    save_weights(weights.path, network, description)
+    print(weights.summary)
 
 
 def crops(photographs: Sequence[Image], settings: Namespace) -> Iterator[Tensor]:

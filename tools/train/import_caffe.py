@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 from torch.hub import download_url_to_file
@@ -57,16 +58,24 @@ def main(arguments: Sequence[str]) -> None:
     settings = parser.parse_args(arguments)
     weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
     network, origin = load_source(settings.source)
-    description = NetworkDescription(
+    training = {"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin}
+    save_weights(weights.path, network, imagenet_description({"caffe_details": True}, training))
+    print(weights.summary)
+
+
+def imagenet_description(
+    init_args: dict[str, Any], training: dict[str, Any], *, input_size: int = 224
+) -> NetworkDescription:
+    """Return the description of a GoogLeNet that classifies whole images into the classes of ImageNet."""
+    return NetworkDescription(
         class_path="classifier.googlenet.GoogLeNet",
-        init_args={"caffe_details": True},
+        init_args=init_args,
         class_names=tuple(CLASS_NAMES),
-        input_size=224,
+        input_size=input_size,
         context=0,
         background=False,
-        training={"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin},
+        training=training,
     )
-    save_weights(weights.path, network, description)
 
 
 def load_source(source: str | None) -> tuple[GoogLeNet, str]:

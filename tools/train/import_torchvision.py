@@ -17,15 +17,15 @@ from torch import Tensor
 from torch.hub import download_url_to_file
 from torchvision.models import GoogLeNet_Weights
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.training.initial_weights.torchvision_weights import INIT_ARGS, from_torchvision
 from detection.errors import InputError
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.output_file import WEIGHTS, OutputFile, add_overwrite_option, prepare_output
+from tools.train.import_caffe import imagenet_description
 
 URL: str = GoogLeNet_Weights.IMAGENET1K_V1.url
-CLASS_NAMES: list[str] = GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 
 def build_parser() -> OptionParser:
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> None:
             convert(source, weights, origin=URL)
     else:
         convert(Path(settings.source), weights, origin=Path(settings.source).name)
+    print(weights.summary)
 
 
 def download(url: str, path: Path) -> None:
@@ -71,15 +72,8 @@ def convert(source: Path, weights: OutputFile, *, origin: str) -> None:
     Raises:
         InputError: naming the file, if `source` does not hold torchvision's GoogLeNet, or `weights` cannot be written.
     """
-    description = NetworkDescription(
-        class_path="classifier.googlenet.GoogLeNet",
-        init_args=INIT_ARGS,
-        class_names=tuple(CLASS_NAMES),
-        input_size=224,
-        context=0,
-        background=False,
-        training={"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin},
-    )
+    training = {"made_by": weights.made_by, "dataset": "ImageNet", "origin": origin}
+    description = imagenet_description(INIT_ARGS, training)
     try:
         state = from_torchvision(read_state(source))
     except ValueError as error:

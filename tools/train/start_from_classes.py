@@ -69,6 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         },
     )
     save_weights(weights.path, network, changed)
+    print(weights.summary)
 
 
 def replace_classes(network: nn.Module, kinds: Mapping[int, Sequence[int]], *, count: int) -> None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 
 from classifier.warp.crop import context_boxes
 from detection.runtime.pixels import MEAN_RGB
@@ -46,7 +45,7 @@ def cut_regions(images: Sequence[Image], boxes: FloatArray, *, size: int, contex
         The pictures and the boxes in them. Two boxes of a region have the same IoU as in the image.
     """
     limits = np.array([image.shape[1::-1] for image in images])  # [N, (w, h)]
-    windows = context_boxes(torch.from_numpy(boxes[:, 0]), size=size, context=context).numpy()
+    windows = context_boxes(boxes[:, 0], size=size, context=context)
     low, high = windows[:, :2], windows[:, 2:]
     start = np.clip(np.floor(low) - MARGIN, 0, limits - 1).astype(np.int64)  # [N, (x, y)]
     end = np.clip(np.ceil(high) + MARGIN, start + 1, limits).astype(np.int64)

@@ -13,6 +13,9 @@ from detection.structures.boxes import as_boxes
 Corners = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels, half-open."""
 
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+"""The names of the corners in XML of PASCAL VOC and in tables, which count pixels from 1 and include the last one."""
+
 MAX_OVERHANG = 1.0
 """Boxes may extend beyond their image by this number of pixels, and are clipped (our choice). Boxes of COCO do so by
 fractions, and VOC-style XML by 1 where a tool counted pixels from 0."""
@@ -33,6 +36,25 @@ def object_arrays(objects: Sequence[AnnotatedObject]) -> tuple[FloatArray, IntAr
         np.array([item.label for item in objects], np.int64),
         np.array([item.ignored for item in objects], np.bool_),
     )
+
+
+def read_inclusive_box(texts: Sequence[str], size: tuple[int, int]) -> Corners:
+    """Return the box, half-open and clipped to an image of `size` (height, width), for the texts of its `CORNERS`.
+
+    Raises:
+        InputError: if the texts are no numbers, or in the cases of `check_box`. The message does not name the file.
+    """
+    stated = state_corners(texts)
+    try:
+        x1, y1, x2, y2 = map(float, texts)
+    except ValueError:
+        raise InputError(f"expected four numbers, got {shorten(stated)}") from None
+    return check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated)  # pixel n covers n - 1 to n
+
+
+def state_corners(texts: Sequence[str]) -> str:
+    """Return the texts of the `CORNERS` with their names, for error messages."""
+    return " ".join(f"{corner}={text}" for corner, text in zip(CORNERS, texts, strict=True))
 
 
 def check_box(corners: Corners, size: tuple[int, int], *, stated: str) -> Corners:

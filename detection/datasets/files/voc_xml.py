@@ -6,10 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from detection.datasets.files.annotated_objects import AnnotatedObject, check_box, object_arrays
+from detection.datasets.files.annotated_objects import CORNERS, AnnotatedObject, object_arrays, read_inclusive_box
 from detection.datasets.files.faults import Faults
 from detection.datasets.files.text_file import read_text, whole_number
-from detection.errors import InputError, short_repr, shorten
+from detection.errors import InputError, short_repr
 from detection.image import read_image_size
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 
@@ -17,8 +17,6 @@ DECLARED_ENCODING = r"""\s*<\?xml[^>]*?encoding\s*=\s*["']([^"'>]+)"""
 
 ENTITY = "<!ENTITY"
 """The beginning of the declaration of an entity, which no annotation needs."""
-
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc_xml(
@@ -90,16 +88,10 @@ def _read_object(element: ElementTree.Element, labels: Mapping[str, int], size: 
     if name not in labels:
         raise InputError(f"expected a class of the data set, got {short_repr(name)}")
     texts = [element.findtext(f"bndbox/{corner}", "").strip() for corner in CORNERS]
-    stated = " ".join(f"{corner}={text}" for corner, text in zip(CORNERS, texts, strict=True))
-    try:
-        x1, y1, x2, y2 = map(float, texts)
-    except ValueError:
-        raise InputError(f"expected a bndbox with four numbers, got {shorten(stated)}") from None
+    box = read_inclusive_box(texts, size)
     difficult = element.findtext("difficult", "0").strip()
     if difficult not in ("0", "1"):
         raise InputError(f"expected 0 or 1 for difficult, got {short_repr(difficult)}")
-    # Pixel n covers n - 1 to n when pixels are counted from 1.
-    box = check_box((x1 - 1, y1 - 1, x2, y2), size, stated=stated)
     return AnnotatedObject(box, labels[name], ignored=difficult == "1")
 
 

@@ -11,23 +11,23 @@ from detection.structures.arrays import IntArray
 
 
 class ImageScores(NamedTuple):
-    """For each of I images the number of objects `found` and `missed`, and of `wrong` detections, int64 [I] each."""
+    """For each of I images the number of objects `detected` and `missed`, and of `wrong` detections, int64 [I] each."""
 
-    found: IntArray
+    detected: IntArray
     missed: IntArray
     wrong: IntArray
 
     @property
     def f1(self) -> NDArray[np.float64]:
         """F1 of each image [I], nan where there is neither an object nor a detection."""
-        total = 2 * self.found + self.missed + self.wrong
-        f1: NDArray[np.float64] = np.divide(2 * self.found, total, out=np.full(len(total), np.nan), where=total > 0)
+        total = 2 * self.detected + self.missed + self.wrong
+        f1: NDArray[np.float64] = np.divide(2 * self.detected, total, out=np.full(len(total), np.nan), where=total > 0)
         return f1
 
     @property
     def object_counts(self) -> IntArray:
         """The number of objects of each image [I], without ignored objects."""
-        return self.found + self.missed
+        return self.detected + self.missed
 
 
 def score_images(metrics: DetectionMetrics, *, score_threshold: float) -> ImageScores:
@@ -39,19 +39,20 @@ def score_images(metrics: DetectionMetrics, *, score_threshold: float) -> ImageS
     matches, detections, objects = metrics.matches, metrics.detections, metrics.objects
     shown = detections.scores >= score_threshold
     image_count = len(objects.index.image_ids)
-    found, wrong = (
+    detected, wrong = (
         np.bincount(detections.images[shown & (matches.outcomes == outcome)], minlength=image_count)
         for outcome in (TRUE_POSITIVE, FALSE_POSITIVE)
     )
-    return ImageScores(found, np.bincount(objects.images[~objects.ignored], minlength=image_count) - found, wrong)
+    object_counts = np.bincount(objects.images[~objects.ignored], minlength=image_count)
+    return ImageScores(detected, object_counts - detected, wrong)
 
 
 def best_images(scores: ImageScores, limit: int) -> IntArray:
-    """Return the positions of the images with the highest F1; of equal F1, those with more found objects come first.
+    """Return the positions of the images with the highest F1; of equal F1, those with more detected objects come first.
 
     Images without objects and without detections are left out.
     """
-    return _first(scores, np.lexsort((-scores.found, -scores.f1)), limit)
+    return _first(scores, np.lexsort((-scores.detected, -scores.f1)), limit)
 
 
 def worst_images(scores: ImageScores, limit: int) -> IntArray:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
+from detection.datasets.files.annotated_objects import CORNERS
 from detection.formats.exports.export import SPLIT, DetectedImage, FolderExport
 from detection.formats.exports.inclusive_corners import inclusive_corners
 from detection.formats.exports.picture_copies import UniqueNames, picture_file
 from detection.runtime.output_file import made_by
-
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(eq=False, repr=False)

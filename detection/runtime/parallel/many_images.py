@@ -18,7 +18,7 @@ from detection.runtime.parallel.threads import loaded_torch, set_thread_count, t
 from detection.sources.conversion import lasting_picture
 from detection.sources.picture import Picture
 from detection.structures.arrays import Image
-from detection.structures.contracts import Proposals
+from detection.structures.contracts import Proposals, find_proposals
 from detection.structures.detections import Detections
 
 MAX_THREADS = 8
@@ -192,7 +192,8 @@ def propose_boxes(detector: Stages, pictures: Sequence[Picture]) -> list[Propose
         start = time.perf_counter()
         try:
             image = picture.read()
-            results.append(ProposedPicture(picture, image, detector.propose(image), time.perf_counter() - start))
+            proposals = find_proposals(detector.propose, image)
+            results.append(ProposedPicture(picture, image, proposals, time.perf_counter() - start))
         except InputError as error:
             results.append(ImageResult(picture, error))
     return results

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from detection.errors import InputError
+from detection.errors import InputError, is_out_of_memory
 
 Loaded = TypeVar("Loaded")
 
@@ -29,12 +29,6 @@ DRIVER_FILES = (
     "C:/Windows/System32/nvcuda.dll",
 )
 """Files that exist where the driver of a GPU is loaded that PyTorch may be able to use."""
-
-OUT_OF_MEMORY = (
-    *("DefaultCPUAllocator: ", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
-    *("Failed to allocate memory", "bad_alloc", "bad allocation"),  # ONNX Runtime
-)
-"""Texts in the errors of engines that have no memory left, unless PyTorch raises its `OutOfMemoryError`."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +132,6 @@ def find_onnx_device(name: str | None, precision: Precision | None, *, stored: P
     if precision not in (None, stored):
         raise InputError(f"{source}: expected precision {stored}, with which detect-export wrote it, got {precision}")
     return Cpu()
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return True if the error says that the device has no memory left. On a CPU, only its text shows this."""
-    return type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 @contextmanager

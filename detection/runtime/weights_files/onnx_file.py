@@ -18,8 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.errors import InputError, shorten
-from detection.runtime.weights_files.engine import is_out_of_memory
+from detection.errors import InputError, is_out_of_memory, shorten
 from detection.structures.arrays import FloatArray
 
 Built = TypeVar("Built")

@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 """Red, green, blue in 0-255."""
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-COLOURS = np.frombuffer(
+PURE_COLOURS = np.frombuffer(
     bytes.fromhex("""
     ff40a0 c0e080 8060c0 60a060 80a0ff ff6060 c08040 ffc080 ffe000 606000 ffa0c0 ff80ff c02060 0040ff a0a000 80ffe0
     80c080 e020ff a060a0 c06080 e000a0 ff0040 a020a0 e08080 00ff00 ffe080 a04000 ff8000 a08020 00a080 608020 80c020
@@ -28,9 +28,12 @@ COLOURS = np.frombuffer(
     """),
     np.uint8,
 ).reshape(-1, 3)
-"""The colours of classes by their label; class 80 has the first one again. They were chosen one after the other, each
-with the largest CIEDE2000 difference to those before it, without dark, pale and grey ones. Then they were ordered so
-that the classes of COCO differ most from "person", the first one, and from similar classes, which have near labels."""
+"""The colours of the classes 0 to 79. They were chosen one after the other, each with the largest CIEDE2000 difference
+to those before it, without dark, pale and grey ones. Then they were ordered so that the classes of COCO differ most
+from "person", the first one, and from similar classes, which have near labels."""
+
+COLOURS = np.rint([*PURE_COLOURS, *(0.55 * PURE_COLOURS), *(255 - 0.45 * (255 - PURE_COLOURS))]).astype(np.uint8)
+"""The colours of classes by their label: the pure ones, darker and paler ones. Class 240 has the first one again."""
 
 # The left edge of a label is `x1 + a * box width + b * label width` for the pair (a, b), and its top edge is
 # `y1 + c * box height + d * label height` for the pair (c, d).

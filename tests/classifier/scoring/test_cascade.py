@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from classifier.scoring.cascade import Stages, last_within
-from classifier.scoring.score import Scores, cascade_confidence, split_by_image
+from classifier.scoring.score import Cascade, Scores, cascade_confidence, split_by_image
 from detection.structures.contracts import RegionScores
 from tests.classifier.scoring.member_examples import refined
 
@@ -64,13 +64,14 @@ def test_boxes_of_regions_that_stop(first_box: float | None, stopped_box: list[f
 
 def test_scores_of_groups_are_divided_by_image() -> None:
     """Two groups of three and one regions are those of images of one, none and three regions."""
-    regions = [REGIONS[:1], REGIONS[:0], REGIONS]
+    cascade, regions = Cascade([]), [REGIONS[:1], REGIONS[:0], REGIONS]
     probabilities, boxes = torch.arange(12.0).view(4, 3), torch.arange(32.0).view(4, 2, 4)
     groups = [Scores(probabilities[:3], boxes[:3]), Scores(probabilities[3:], boxes[3:])]
-    for image, rows in zip(split_by_image(groups, regions), (slice(0, 1), slice(0, 0), slice(1, 4)), strict=True):
+    by_image = split_by_image(cascade, groups, regions)
+    for image, rows in zip(by_image, (slice(0, 1), slice(0, 0), slice(1, 4)), strict=True):
         np.testing.assert_array_equal(image.probabilities, probabilities[rows])
         np.testing.assert_array_equal(refined(image), boxes[rows])
-    without_boxes = split_by_image([Scores(probabilities, None)], regions)
+    without_boxes = split_by_image(cascade, [Scores(probabilities, None)], regions)
     assert [image.boxes for image in without_boxes] == [None] * 3
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from classifier.box_deltas import RegionOutputs
 from classifier.region_classifier import RegionClassifier
 from classifier.scoring.loaded_network import LoadedNetwork
-from detection.errors import DeviceError, InputError
+from detection.errors import DeviceError, InputError, is_out_of_memory
 from detection.runtime.device import naming_failed_device
-from detection.runtime.weights_files.engine import Precision, is_out_of_memory
+from detection.runtime.weights_files.engine import Precision
 
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 CPU = RuntimeError(

@@ -165,3 +165,16 @@ def test_nothing_gives_nothing(detector: Detector) -> None:
 def test_an_error_can_be_sent_to_another_process(detector: Detector) -> None:
     (result,) = detector.stream("missing.png", errors="return")
     assert str(pickle.loads(pickle.dumps(result.error))) == str(result.error)
+
+
+def test_a_wrong_result_of_a_proposer_is_the_error_of_its_image() -> None:
+    def propose(image: Image) -> Any:
+        return whole(image) if image.any() else (np.zeros((0, 4)), np.zeros(0))
+
+    detector = Detector(propose, Number(), score_threshold=0)
+    good, bad = detector.stream([image_of(3), image_of(0)], errors="return")
+    assert numbers([good.detections]) == [3]
+    assert bad.error is not None
+    assert bad.error.line.endswith(".propose: expected Proposals, got tuple")
+    with pytest.raises(InputError, match="expected Proposals, got tuple"):
+        detector(image_of(0))

@@ -11,8 +11,10 @@ import pytest
 
 from detection.errors import InputError
 from detection.formats.detections import read_detections, write_detections
+from detection.formats.exports.coco_file import CocoFile
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 from tests.detection.formats.detection_examples import example_detections, ground_truth
+from tests.detection.formats.exports.export_examples import export, saved
 
 GOOD = {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 4], "score": 0.5}
 
@@ -53,6 +55,14 @@ def test_bad_coco_results_are_named_with_their_line(
     assert str(caught.value).startswith(f"{path}:3: [1]: {reason}")
 
 
+def test_annotations_of_detect_are_refused_with_advice(truth: SplitObjects, tmp_path: Path) -> None:
+    """They number the images and classes from 1, which are other numbers than those of the ground truth."""
+    path = tmp_path / "found.json"
+    export(CocoFile, path, [saved(tmp_path / "a.png")])
+    with pytest.raises(InputError, match=r"found\.json: expected a json list, .* score the file of detect --json"):
+        read_detections(path, truth)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -64,10 +74,6 @@ def test_bad_coco_results_are_named_with_their_line(
         ("[\n" + "[" * 100_000, ":2: expected json, got lists or objects that are nested too deeply"),
         ('[\n["[[[[\\"' + "[" * 200 + '",\n' + '{"a":[' * 9_000, ":3: expected json, got lists or objects that are"),
         ("[\n" + "9" * 5000 + "]", ":2: expected json, got a number of thousands of digits"),
-        (
-            '{"annotations": []}',
-            ":1: expected detections as COCO's results or detect --json have them, a json list, got",
-        ),
     ],
 )
 def test_broken_json(text: str, reason: str, truth: SplitObjects, tmp_path: Path) -> None:

@@ -1,13 +1,29 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from detection.errors import InputError
+from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
-from detection.structures.contracts import Proposals, RegionScores
+from detection.structures.contracts import Classifier, Proposals, RegionScores, find_proposals, find_scores
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+class Returns:
+    """A part of a user's own, which calls a function for its result."""
+
+    class_names = ("cat", "dog")
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def __call__(self, *_: Any) -> Any:
+        return self.result()
 
 
 def test_boxes_become_float32() -> None:
@@ -101,3 +117,64 @@ def test_region_scores_become_float32() -> None:
 def test_proposals_take_plain_lists() -> None:
     proposals = Proposals([[0, 0, 1, 1]], [0.5])  # type: ignore[arg-type]
     assert proposals.scores.dtype == np.float32
+
+
+def zeros(*shape: int) -> Any:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda: (zeros(1, 4), zeros(1)), "expected Proposals, got tuple"),
+        (lambda: None, "expected Proposals, got NoneType"),
+        (lambda: Proposals(zeros(2, 3), zeros(2)), r"boxes must have shape \[N, 4\], got \[2, 3\]"),
+        (
+            lambda: Proposals(zeros(2, 4), zeros(3)),
+            r"scores must have shape \[2\], one for each box, got \[3\]",
+        ),
+    ],
+)
+def test_wrong_result_of_a_proposer_names_its_class(result: Any, message: str) -> None:
+    with pytest.raises(InputError, match=rf"^{__name__}.Returns: {message}$"):
+        find_proposals(Returns(result), IMAGE)
+
+
+def no_proposals(image: Image) -> Any:
+    return image
+
+
+def test_wrong_result_of_a_function_names_it() -> None:
+    with pytest.raises(InputError, match=rf"^{__name__}.no_proposals: expected Proposals, got ndarray$"):
+        find_proposals(no_proposals, IMAGE)
+
+
+def test_other_errors_of_a_proposer_are_left_as_they_are() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        find_proposals(Returns(lambda: int("x")), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda: [RegionScores(zeros(1, 3) + np.nan)], "probabilities and boxes must be finite, got nan or infinity"),
+        (lambda: [RegionScores(zeros(1, 3), zeros(1, 2, 4) + np.inf)], "probabilities and boxes must be finite,"),
+        (lambda: [RegionScores(zeros(1, 2))], r"probabilities must have shape \[1, 3\], got \[1, 2\]"),
+        (lambda: [RegionScores(zeros(3))], r"probabilities must have shape \[N, C \+ 1\], got \[3\]"),
+        (lambda: [zeros(1, 3)], "expected RegionScores, got ndarray"),
+        (
+            lambda: RegionScores(zeros(1, 3)),
+            "expected a list with 1 RegionScores, one for each image, got RegionScores",
+        ),
+        (list, r"expected a list with 1 RegionScores, one for each image, got \[\]"),
+    ],
+)
+def test_wrong_result_of_a_classifier_names_its_class(result: Any, message: str) -> None:
+    with pytest.raises(InputError, match=rf"^{__name__}.Returns: {message}"):
+        find_scores(cast(Classifier, Returns(result)), [IMAGE], [as_boxes([(0, 0, 1, 1)])])
+
+
+def test_scores_that_fit_are_returned_as_they_are() -> None:
+    scores = [RegionScores(zeros(1, 3)), RegionScores(zeros(0, 3))]
+    classify = cast(Classifier, Returns(lambda: scores))
+    assert find_scores(classify, [IMAGE] * 2, [as_boxes([(0, 0, 1, 1)]), as_boxes([])]) is scores

@@ -21,6 +21,7 @@ from detection.structures.arrays import Image
 from tests.tools.bulk.conftest import WRITERS, RefusingStore, write_folder
 from tools.bulk import command
 from tools.bulk.output import OutputFolder
+from tools.bulk.plan import DetectorChoice
 
 Run = Callable[..., int]
 
@@ -168,6 +169,13 @@ def test_other_detector_images_or_version(  # noqa: PLR0917
     detector_config.write_text(yaml.safe_dump(settings))
     (Path(photos) / "new.png").write_bytes(b"")
     refused("images was 8, and is 9 now")
+
+
+def test_settings_of_the_shipped_detector_have_a_checksum_of_each_network() -> None:
+    """Otherwise an interrupted run would go on with other boxes after new weights were shipped."""
+    settings = str(DetectorChoice(None, {}).settings)
+    for name in ("everyday.safetensors", "everyday_2.safetensors", "multibox_photographs.safetensors"):
+        assert f"'{name} (CRC-32 " in settings
 
 
 def test_folder_of_others_stays(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:

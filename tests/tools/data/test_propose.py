@@ -190,7 +190,7 @@ def test_proposals_of_other_weights_are_refused(tmp_path: Path) -> None:
     [
         (
             lambda: Proposals(as_boxes([]), np.zeros(1, np.float32)),
-            "expected proposals, got ValueError: scores must have shape",
+            "expected proposals, got proposals.selective_search.proposer.SelectiveSearch: scores must have shape",
         ),
         (
             lambda: Proposals(as_boxes([(0, 0, 65, 64)]), np.zeros(1, np.float32)),

@@ -52,6 +52,12 @@ def use_later_operators(model: Any) -> None:
     model.opset_import[0].version = 99
 
 
+def make_weights_nan(model: Any) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+
+
 def name_weights(file: str) -> Change:
     def change(model: Any) -> None:
         model.metadata_props.add(key=onnx_file.WEIGHTS_KEY, value=json.dumps({"file": file, "sha256": ""}))
@@ -77,6 +83,7 @@ def spoil_a_name(folder: Path) -> None:
             changed_model(drop_metadata),
             "second.onnx: expected an ONNX file of a region classifier that detect-ex",
         ),
+        (changed_model(make_weights_nan), "second.onnx: expected weights that give finite scores and boxes, got nan"),
         (changed_model(name_other_classes), "second.onnx: expected the classes of "),
         (name_weights("missing.safetensors"), "second.onnx: expected an ONNX file that fits its description: "),
         (name_weights("../second.onnx"), "expected the name of a file beside it, got '../second.onnx'"),

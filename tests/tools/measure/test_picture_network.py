@@ -26,9 +26,10 @@ def pictures_of_the_data_set(tiny_images: Path) -> list[str]:
     return [str(folder / f"{index}.png") for index in (0, 1)]
 
 
-def test_filters(tiny_weights: Path, tmp_path: Path) -> None:
+def test_filters(tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "new" / "filters.png"
     assert picture_network.main(["filters", "--weights", str(tiny_weights), "--output", str(output)]) == 0
+    assert capsys.readouterr().out.startswith(f"{output}: ")
     assert np.array_equal(read_image(output), draw_filters(first_filters(load_weights(tiny_weights)[0])))
 
 

@@ -50,8 +50,9 @@ def refusal(capsys: pytest.CaptureFixture[str], weights: Path, *options: str) ->
     return message
 
 
-def test_writes_the_published_network(weights: Path, caffe_file: Path) -> None:
+def test_writes_the_published_network(weights: Path, caffe_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert import_caffe.main(["--weights", str(weights), "--source", str(caffe_file)]) == 0
+    assert capsys.readouterr().out == f"{weights}: {weights.stat().st_size:,} bytes\n"
     network, description = load_weights(weights)
     assert [path.name for path in weights.parent.iterdir()] == [weights.name]
     assert (description.input_size, description.context, description.background) == (224, 0, False)

@@ -62,8 +62,9 @@ def refusal(capsys: pytest.CaptureFixture[str], weights: Path, *options: str) ->
     return message
 
 
-def test_writes_a_network_for_whole_pictures(weights: Path, source: Path) -> None:
+def test_writes_a_network_for_whole_pictures(weights: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert import_torchvision.main(["--weights", str(weights), "--source", str(source)]) == 0
+    assert capsys.readouterr().out.startswith(f"{weights}: ")
     network, description = load_weights(weights)
     assert [path.name for path in weights.parent.iterdir()] == [weights.name]
     assert (description.input_size, description.context, description.background) == (224, 0, False)

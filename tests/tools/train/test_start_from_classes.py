@@ -59,7 +59,7 @@ def test_rows_are_means_less_that_of_all() -> None:
     assert mean_rows(rows, {1: [1, 2], 2: [0]}, count=3).tolist() == expected
 
 
-def test_writes_a_network_of_regions(kinds_file: Path, tmp_path: Path) -> None:
+def test_writes_a_network_of_regions(kinds_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A class with one kind has the scaled score of this kind."""
     description = NetworkDescription(
         "classifier.googlenet.GoogLeNet",
@@ -80,6 +80,7 @@ def test_writes_a_network_of_regions(kinds_file: Path, tmp_path: Path) -> None:
     options = ["--source", str(tmp_path / "source.safetensors"), "--classes", str(kinds_file), "--weights", str(target)]
     reader = ["--dataset", "detection.datasets.COCO", "--dataset.init_args.annotations", "{split}.json"]
     assert start_from_classes.main([*options, *reader, "--data", str(tmp_path), "--context", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"{target}: ")
     network, written = load_weights(target)
     assert (written.class_names, written.background, written.context) == (NAMES, True, 2)
     with torch.inference_mode():

@@ -79,11 +79,14 @@ def test_exported_weights_say_where_they_come_from(trained: Path) -> None:
     assert description.training["steps"] == 10 * 80 // 8
 
 
-def test_exported_weights_are_the_averaged_ones(trained: Path, config: Path, data: Path, tmp_path: Path) -> None:
+def test_exported_weights_are_the_averaged_ones(
+    trained: Path, config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert trained.exists()
     best, weights = config.parent / "run" / "best.ckpt", tmp_path / "best.safetensors"  # saved in mid-training
     options = ["--config", str(config), "--data", str(data), "--ckpt_path", str(best), "--weights", str(weights)]
     assert train_classifier.main(["export", *options]) == 0
+    assert capsys.readouterr().out == f"{weights}: {weights.stat().st_size:,} bytes\n"
     checkpoint = torch.load(best, weights_only=True)
     exported = load_weights(weights)[0].state_dict()["stem.0.0.weight"]
     averaged = checkpoint["state_dict"]["network.trunk.stem.0.0.weight"]

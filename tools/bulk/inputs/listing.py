@@ -41,24 +41,24 @@ def list_items(inputs: Sequence[str], columns: Columns) -> list[Item]:
 
 def _files(address: str) -> list[tuple[str, str, int]]:
     """Return the address, the path from the input, and the length of each file of an input, sorted by the path."""
-    found = find_store(address)
-    root, details = attempt(lambda: _list(found), address)
+    stored = find_store(address)
+    root, details = attempt(lambda: _list(stored), address)
     if not details:
         raise InputError(f"{address}: expected a file, a folder or a pattern, found no file there")
     files = []
     for path, detail in details.items():
         name = path.removeprefix(root).lstrip("/")
         if detail["type"] != "directory" and _is_taken(PurePosixPath(name)):
-            files.append((StoredFile(found.store, path).address, printable(name), int(detail.get("size") or 0)))
+            files.append((StoredFile(stored.store, path).address, printable(name), int(detail.get("size") or 0)))
     return sorted(files, key=lambda file: file[1])
 
 
-def _list(found: StoredFile) -> tuple[str, dict[str, dict[str, Any]]]:
+def _list(stored: StoredFile) -> tuple[str, dict[str, dict[str, Any]]]:
     """Return the folder from which the paths of an input count, and all files of the input with what is known of them.
 
     Of a pattern, it is the folder before the first part with a star.
     """
-    store, path = found
+    store, path = stored
     store.invalidate_cache()
     if MAGIC.search(path) and not store.exists(path):
         parts = PurePosixPath(path).parts

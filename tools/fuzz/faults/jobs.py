@@ -55,8 +55,8 @@ def make_jobs(folder: Path, names: Sequence[str] = NAMES) -> dict[str, Job]:
         return ["fit", *options, "--output", str(output / "run"), *more]
 
     def detecting(output: Path) -> list[str]:
-        found = ["--json", str(output / "found.json"), "--coco", str(output / "coco.json")]
-        return [photos, "--config", str(detector), "--no-image", "--quiet", "--overwrite", *found]
+        outputs = ["--json", str(output / "found.json"), "--coco", str(output / "coco.json")]
+        return [photos, "--config", str(detector), "--no-image", "--quiet", "--overwrite", *outputs]
 
     def detecting_in_data_set(output: Path) -> list[str]:
         options = ["--config", str(detector), "--device", "cpu", "--partition-size", "2"]
@@ -157,5 +157,5 @@ def _partitions(output: Path) -> dict[str, str]:
 
 def _detections(output: Path) -> Any:
     records = json.loads((output / "found.json").read_text())
-    found = [{key: value for key, value in record.items() if key != "seconds"} for record in records]
-    return found, json.loads((output / "coco.json").read_text())
+    kept = [{key: value for key, value in record.items() if key != "seconds"} for record in records]
+    return kept, json.loads((output / "coco.json").read_text())

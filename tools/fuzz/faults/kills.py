@@ -73,10 +73,10 @@ def kill_and_run_again(job: Job, folder: Path, *, points: int, random: Generator
 def _difference(job: Job, target: Path, expected: Any) -> str | None:
     """Return in which way a result is another than the expected one, or None if it is the same."""
     try:
-        found = job.result(target)
+        result = job.result(target)
     except Exception as error:  # whatever is wrong with the output is a fault of the job
         return f"the result cannot be read: {error}"
-    return None if found == expected else "the result is another one than that of the undisturbed run"
+    return None if result == expected else "the result is another one than that of the undisturbed run"
 
 
 def run_in_child(job: Job, output: Path, kill_after: float | None = None) -> tuple[int, float, str]:

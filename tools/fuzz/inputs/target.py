@@ -1,6 +1,5 @@
 """`Target`, a kind of damaged input, which it writes and reads; `Limits` are those of reading one input."""
 
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from numpy.random import Generator
@@ -25,10 +24,3 @@ class Limits(NamedTuple):
 
     seconds: float
     mebibytes: float
-
-
-class MakeTarget(Protocol):
-    """Makes the target of a kind in a folder; examples of whole files are drawn or written at that time."""
-
-    def __call__(self, folder: Path) -> Target:
-        """Return the target, which may write into `folder` only."""

@@ -20,7 +20,7 @@ import torch
 from jsonargparse import Namespace
 
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.score import score_regions
+from classifier.scoring.score import Cascade, score_regions
 from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
@@ -118,10 +118,10 @@ def time_growth(detector: Detector, members: Sequence[int], options: Namespace) 
         add("pixels", side**2, f"{side}x{side}", propose=partial(detector.propose, image), score=score)
     for count in options.regions:
         image, boxes = random_image(count)
-        add("regions", count, str(count), score=partial(score_regions, networks[-1:], [image], [boxes]))
+        add("regions", count, str(count), score=partial(score_regions, Cascade(networks[-1:]), [image], [boxes]))
     image, boxes = random_image(REGIONS)
     for count in members:
-        add("members", count, str(count), score=partial(score_regions, networks[:count], [image], [boxes]))
+        add("members", count, str(count), score=partial(score_regions, Cascade(networks[:count]), [image], [boxes]))
     network_options = build_network_parser()
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
         for count in options.classes:

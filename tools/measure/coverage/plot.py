@@ -9,8 +9,6 @@ from tools.command.output_file import OutputFile
 from tools.command.picture_file import save_figure
 from tools.measure.coverage.report import MAIN_GROUP, CoverageReport
 
-DOTS_PER_INCH = 150
-
 
 def draw_coverage(report: CoverageReport, file: OutputFile) -> None:
     """Draw the coverage and the average recall of the main group of objects in a PNG file.
@@ -18,7 +16,7 @@ def draw_coverage(report: CoverageReport, file: OutputFile) -> None:
     Each source has a line, which ends at its number of proposals.
     """
     main = report.size_groups()[MAIN_GROUP]
-    figure = Figure(figsize=(11, 4.5), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
     for name, coverage in report.coverages.items():
         counts = coverage.proposals_per_image()

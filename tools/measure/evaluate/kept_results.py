@@ -24,11 +24,8 @@ from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, 
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import covered_count
-from tools.command.image_proposals import ImageProposals, cache_settings, open_cache, propose_ahead, weights_checksums
+from tools.command.image_proposals import ImageProposals, cache_settings, open_cache, propose_ahead, relevant_settings
 from tools.measure.evaluate.measured_split import Split
-
-MAKES_NO_DIFFERENCE = {"device", "batch_size"}
-"""Settings of a detector that may change in the middle of a run."""
 
 
 def complete_results(settings: Namespace, split: Split, build: Callable[[], Detector]) -> ResultsWriter:
@@ -83,16 +80,6 @@ def named_folder(parent: Path, made_with: dict[str, Any]) -> Path:
     """Return the folder in `parent` for results of these settings, named by the split and a checksum of them."""
     stated = json.dumps(made_with, sort_keys=True, default=str)
     return parent / f"{made_with['split']}-{zlib.crc32(stated.encode()):08x}"
-
-
-def relevant_settings(settings: Any) -> Any:
-    """Return settings without those that make no difference, and with the CRC-32 of each file beside its name."""
-    if isinstance(settings, dict):
-        return {key: relevant_settings(value) for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
-    if isinstance(settings, list):
-        return [relevant_settings(value) for value in settings]
-    checksum = weights_checksums(settings).get(settings) if isinstance(settings, str) else None
-    return settings if checksum is None else f"{settings} (CRC-32 {checksum})"
 
 
 def missing_records(writer: ResultsWriter, records: Sequence[GroundTruth]) -> list[GroundTruth]:

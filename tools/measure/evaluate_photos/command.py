@@ -42,11 +42,11 @@ from detection.formats.run_results import NAME, ResultsWriter
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
-from tools.command.image_proposals import ImageProposals, cache_settings
+from tools.command.image_proposals import ImageProposals, cache_settings, relevant_settings
 from tools.command.option_parser import OptionParser
 from tools.command.options import Workers, add_device_option, add_limit_option, add_split_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.evaluate.kept_results import add_results, missing_records, named_folder, relevant_settings
+from tools.measure.evaluate.kept_results import add_results, missing_records, named_folder
 from tools.measure.evaluate.measured_split import Split, read_split
 from tools.measure.evaluate_photos.answers import answer_all, largest_category, visible_categories
 from tools.measure.evaluate_photos.report import PhotosReport, as_json, format_misses, format_report

@@ -170,14 +170,14 @@ def settings_text(values: Mapping[str, Any]) -> str:
     """
     lines = find_config(TEMPLATE).read_text(encoding="utf-8").splitlines()
     for key, value in values.items():
-        found = [
+        candidates = [
             (len(line) - len(line.lstrip()), row)
             for row, line in enumerate(lines)
             if line.lstrip().startswith(f"{key}: ")
         ]
-        if not found:
+        if not candidates:
             raise ValueError(f"expected the key {key} in {TEMPLATE}, got none")
-        indent, row = min(found)
+        indent, row = min(candidates)
         _, comment, text = lines[row].partition("#")
         lines[row] = f"{' ' * indent}{key}: {value} {comment}{text}".rstrip()
     return "\n".join(lines) + "\n"

@@ -11,7 +11,6 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from tools.train.plot_training.training_log import Curve, RunLog, smooth
 
-DOTS_PER_INCH = 150
 DISTINCT = 10
 """Number of colours that are easy to tell apart; more runs than that get colours from a continuous scale."""
 
@@ -25,7 +24,7 @@ def draw_training(runs: Sequence[RunLog], *, smoothing: float) -> Figure:
         runs: the logs of the runs.
         smoothing: see `smooth`.
     """
-    figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), dpi=DOTS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(10, 4.2 + 0.2 * len(runs)), layout="constrained")
     left, right = figure.subplots(1, 2)
     for run, colour in zip(runs, _colours(len(runs)), strict=True):
         steps, losses = _columns(run.losses)

@@ -156,6 +156,7 @@ class TrainingRun(ABC):
             "torch": torch.__version__,
         }
         self.save(module, replace(self.description, training=training))
+        print(file.summary)
 
     def _last_checkpoint(self) -> Path:
         return Path(self.settings.output) / LAST

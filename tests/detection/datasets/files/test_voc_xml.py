@@ -51,7 +51,7 @@ UNUSABLE = [
     (("dog", (5, 1, 4, 5)), "expected a box with a width and height above 0, got xmin=5 ymin=1 xmax=4 ymax=5"),
     (("dog", (1, "nan", 3, 5)), "expected finite numbers, got xmin=1 ymin=nan xmax=3 ymax=5"),
     (("dog", (1, 1, 202, 5)), "expected a box within the image of 200x100 px, got xmin=1 ymin=1 xmax=202 ymax=5"),
-    (("dog", (1, "", 3, 5)), "expected a bndbox with four numbers, got xmin=1 ymin= xmax=3 ymax=5"),
+    (("dog", (1, "", 3, 5)), "expected four numbers, got xmin=1 ymin= xmax=3 ymax=5"),
     (("dog", (1, 1, 5, 5), "<difficult>yes</difficult>"), "expected 0 or 1 for difficult, got 'yes'"),
 ]
 
@@ -82,7 +82,7 @@ def test_object_without_a_box(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     size = "<size><width>9</width><height>9</height></size>"
     path.write_text(f"<annotation>{size}\n<!-- <object> -->\n<object><name>dog</name></object></annotation>")
-    with pytest.raises(InputError, match=r"a\.xml:3: expected a bndbox with four numbers, got xmin= ymin= xmax= ymax="):
+    with pytest.raises(InputError, match=r"a\.xml:3: expected four numbers, got xmin= ymin= xmax= ymax="):
         read_voc_xml(path, LABELS, Faults())
 
 

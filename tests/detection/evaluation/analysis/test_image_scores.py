@@ -8,8 +8,8 @@ from detection.evaluation.analysis.image_scores import ImageScores, best_images,
 from detection.structures.split_columns import SplitDetections, SplitObjects, split_index
 
 
-def scores(found: list[int], missed: list[int], wrong: list[int]) -> ImageScores:
-    return ImageScores(*(np.array(column, np.int64) for column in (found, missed, wrong)))
+def scores(detected: list[int], missed: list[int], wrong: list[int]) -> ImageScores:
+    return ImageScores(*(np.array(column, np.int64) for column in (detected, missed, wrong)))
 
 
 def test_f1_of_an_image() -> None:
@@ -45,7 +45,7 @@ def test_only_detections_from_the_threshold_on_count() -> None:
     found = np.array([box, box, box, elsewhere, box])
     detections = SplitDetections(index, np.array([0, 0, 1, 1, 2]), labels, found, np.array([0.5, 0.4, 0.9, 0.4, 0.6]))
     item = score_images(score(objects, detections, "voc"), score_threshold=0.5)
-    assert (item.found.tolist(), item.missed.tolist(), item.wrong.tolist()) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
+    assert (item.detected.tolist(), item.missed.tolist(), item.wrong.tolist()) == ([1, 0, 0], [0, 1, 0], [0, 0, 1])
     assert item.object_counts.tolist() == [1, 1, 0]
     assert item.f1.tolist() == [1, 0, 0]
     unknown = score_images(score(objects, detections, "voc"), score_threshold=float("nan"))

@@ -13,7 +13,8 @@ from tests.detection.structures.results.drawing_examples import NAMES, detected,
 
 
 def test_the_colour_of_a_class_only_depends_on_its_label() -> None:
-    assert class_colour(0) == class_colour(80) == (255, 64, 160)
+    assert class_colour(0) == class_colour(240) == (255, 64, 160)
+    assert len({class_colour(label) for label in range(240)}) == 240
     image = photo(200, 200)
     few, all_classes = (detected([(50, 50, 150, 150)], [0.9], [1], NAMES[:count]) for count in (2, 3))
     np.testing.assert_array_equal(draw_detections(image, few), draw_detections(image, all_classes))

@@ -219,7 +219,7 @@ async def _answer(queue: DetectionQueue, photo: SentPhoto, threshold: float, lim
 def _record(name: str, answer: Answer, classes: list[str], max_detections: int) -> Record:
     detections = answer.detections
     if classes:
-        detections = detections[[row for row, name in enumerate(detections.names) if name in classes]]
+        detections = detections[[row for row, class_name in enumerate(detections.names) if class_name in classes]]
     height, width = answer.size
     record = {"image": name, "width": width, "height": height, "seconds": round(answer.seconds, 3)}
     return record | {"detections": detections[:max_detections].to_dict()}

@@ -93,7 +93,7 @@ def measure(options: Namespace) -> dict[str, Any]:
         raise InputError(f"--members: expected at most the detector's {len(networks)} networks, got {members}")
     if not any((options.sides, options.regions, members, options.classes)):
         raise InputError("expected values of --sides, --regions, --members or --classes, got none")
-    machine = describe_machine(networks[0].device)
+    machine = describe_machine(networks[0])
     growth = time_growth(detector, members, options)
     for factor, rows in growth.items():
         print(f"\n{format_growth(factor, rows)}")

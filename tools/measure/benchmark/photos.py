@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import read_image
 from detection.runtime.parallel import many_images
+from detection.runtime.weights_files.engine import Cpu
 from detection.sources.picture import file_picture
 from detection.structures.arrays import AnyArray
 from tools.command.option_parser import OptionParser
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
     (json_file,) = prepare_outputs(parser, options, "json")
     detector = load_detector(options.config, options.device)
     networks = networks_of(detector)
-    report: dict[str, Any] = describe_machine(networks[0].device) | {"photos": [], "in_turn": [], "folder": {}}
+    report: dict[str, Any] = describe_machine(networks[0]) | {"photos": [], "in_turn": [], "folder": {}}
     for path in options.images:
         report["photos"].append(time_photo(path, detector, networks, options))
         print(format_photo(report["photos"][-1]))
@@ -96,11 +98,12 @@ def main(arguments: Sequence[str]) -> None:
     write_json(json_file, report)
 
 
-def describe_machine(device: torch.device) -> dict[str, Any]:
+def describe_machine(network: LoadedNetwork) -> dict[str, Any]:
     """Print and return what the times depend on besides the detector."""
-    machine = {"threads": torch.get_num_threads(), "device": str(device), "torch": torch.__version__}
-    print(f"{machine['threads']} threads, device {machine['device']}, PyTorch {machine['torch']}")
-    return machine
+    engine, package = ("ONNX Runtime", "onnxruntime") if isinstance(network.device, Cpu) else ("PyTorch", "torch")
+    threads, device, installed = torch.get_num_threads(), str(network.device), version(package)
+    print(f"{threads} threads, device {device}, {engine} {installed}")
+    return {"threads": threads, "device": device, package: installed}
 
 
 def networks_of(detector: Detector) -> Sequence[LoadedNetwork]:

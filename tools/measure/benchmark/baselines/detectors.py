@@ -36,7 +36,12 @@ def build_baseline(name: str, detector: Detector, networks: Sequence[LoadedNetwo
     """Return one of `BASELINES`, on the device of the networks; the plain loop times `sampled` regions."""
     if name == "plain":
         return PlainLoop(detector, networks, sampled=sampled)
-    return faster_rcnn(TORCHVISION[name], networks[0].device)
+    return faster_rcnn(TORCHVISION[name], tensor_device(networks[0]))
+
+
+def tensor_device(network: LoadedNetwork) -> torch.device:
+    """Return the device of a network for tensors, also if ONNX Runtime computes the network."""
+    return torch.device(str(network.device))
 
 
 class PlainLoop:
@@ -51,7 +56,8 @@ class PlainLoop:
             searched.scales, searched.width, searched.min_side, engine="opencv", sigma=searched.sigma
         )
         self.sampled = sampled
-        self.networks = [(load_region_network(network.path)[0].to(network.device), network) for network in networks]
+        self.device = tensor_device(networks[0])
+        self.networks = [(load_region_network(network.path)[0].to(self.device), network) for network in networks]
 
     def __call__(self, path: str) -> float:
         seconds, (image, boxes) = time_run(lambda: (image := read_image(path), self.propose(image).boxes))
@@ -75,7 +81,7 @@ class PlainLoop:
         crop = picture.crop((left, top, right, bottom)).resize((size, size), PIL.Image.Resampling.BILINEAR)
         centred = np.asarray(crop, np.float32) - np.array(MEAN_RGB, np.float32)
         inputs = torch.from_numpy(centred).permute(2, 0, 1)[None] * SCALE
-        outputs = network(inputs.to(loaded.device))
+        outputs = network(inputs.to(self.device))
         probabilities: FloatArray = loaded.probabilities(outputs.logits)[0].cpu().numpy()
         return probabilities
 

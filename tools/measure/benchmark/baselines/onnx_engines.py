@@ -21,7 +21,9 @@ ONNX_ENGINES = ("onnxruntime", "openvino")
 
 
 def export_networks(files: Sequence[str], precision: str | None) -> list[str]:
-    """Write an ONNX file beside each weights file, unless it is there, and return the paths of the ONNX files.
+    """Write an ONNX file for each weights file, unless it is there, and return the paths of the ONNX files.
+
+    They have other names than the weights files, so that they do not take their place where PyTorch is to compute.
 
     Args:
         files: weights files of region classifiers.
@@ -32,11 +34,12 @@ def export_networks(files: Sequence[str], precision: str | None) -> list[str]:
     """
     if precision not in (None, "float32", "int8"):
         raise InputError(f"precision {precision}: expected float32 or int8 for an engine of ONNX files")
-    for path in map(Path, files):
-        if not path.with_suffix(".onnx").is_file():
-            network = open_network(path, precision=cast(OnnxPrecision | None, precision), input_size=None)
-            write_onnx(path.with_suffix(".onnx"), network, made_by="detect-benchmark scoring")
-    return [str(Path(file).with_suffix(".onnx")) for file in files]
+    targets = [Path(file).with_name(f"{Path(file).stem}_exported.onnx") for file in files]
+    for file, target in zip(files, targets, strict=True):
+        if not target.is_file():
+            network = open_network(Path(file), precision=cast(OnnxPrecision | None, precision), input_size=None)
+            write_onnx(target, network, made_by="detect-benchmark scoring")
+    return [str(target) for target in targets]
 
 
 def load_onnx_ensemble(engine: str, files: list[str], **settings: Any) -> Ensemble:

@@ -19,7 +19,7 @@ import numpy as np
 
 from detection.structures.arrays import FloatArray, Image, IntArray
 from detection.structures.boxes import box_area, box_iou
-from detection.structures.contracts import NO_SOURCE, Proposals, Proposer
+from detection.structures.contracts import NO_SOURCE, Proposals, Proposer, find_proposals
 
 DUPLICATE_IOU = 0.95
 """The default IoU above which two boxes are near-duplicates (our choice; the paper does not mention them). On 60 photos
@@ -71,8 +71,8 @@ class MergedProposer:
         self.duplicate_iou = duplicate_iou
 
     def __call__(self, image: Image) -> Proposals:
-        """Return the proposals of an image, best first."""
-        boxes = [propose(image).boxes for propose in self.proposers]
+        """Return the proposals of an image, best first; raises what `find_proposals` raises."""
+        boxes = [find_proposals(propose, image).boxes for propose in self.proposers]
         sources = np.repeat(np.arange(len(boxes)), [len(source_boxes) for source_boxes in boxes])
         all_boxes, weights = np.concatenate(boxes), np.array(self.place_weights)[sources]
         order, shares = rank_boxes(all_boxes, weights=weights, duplicate_iou=self.duplicate_iou, limit=self.budget)

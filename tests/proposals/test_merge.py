@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes, box_iou
 from detection.structures.contracts import Proposals
@@ -104,3 +105,11 @@ def test_real_proposers(photo_pixels: Image) -> None:
 def test_arguments_out_of_range(arguments: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         MergedProposer(**arguments)  # type: ignore[arg-type]
+
+
+def test_proposer_that_returns_a_tuple_is_named() -> None:
+    def propose(image: Image) -> tuple[int, int]:
+        return image.shape[:2]
+
+    with pytest.raises(InputError, match=r"propose: expected Proposals, got tuple"):
+        MergedProposer([propose])(IMAGE)  # type: ignore[list-item]

@@ -16,7 +16,7 @@ from detection.formats.dataset_results.partition import (
     write_partition,
 )
 
-VERSIONS = {"inception_rcnn": "1.0", "torch": "2.0", "detector": "abc"}
+VERSIONS = {"inception_rcnn": "1.0", "torch": "2.0", "onnxruntime": "1.20", "detector": "abc"}
 
 
 def image_row(key: str, count: int, height: int = 40) -> ImageRow:

@@ -12,7 +12,7 @@ from detection.formats.dataset_results.partition import ImageRow, failed_row, wr
 from detection.formats.detections import read_detections
 from tests.detection.formats.detection_examples import ground_truth
 
-VERSIONS = {"inception_rcnn": "1.0", "torch": "2.0", "detector": "abc"}
+VERSIONS = {"inception_rcnn": "1.0", "torch": "2.0", "onnxruntime": "1.20", "detector": "abc"}
 
 
 def row(

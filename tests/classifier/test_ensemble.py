@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,15 @@ from tests.classifier.scoring.member_examples import (
 )
 
 
+@cache
 def single(member: str) -> list[RegionScores]:
     return exact_classifier(member)(IMAGES, REGIONS)
+
+
+@cache
+def loaded(members: tuple[str, ...], batch_size: int | None = None) -> Ensemble:
+    """Return an ensemble whose thresholds a test may set, so that its networks are loaded once."""
+    return exact_ensemble([*members], batch_size=batch_size)
 
 
 def naive_mean(by_member: list[list[RegionScores]], index: int) -> tuple[FloatArray, FloatArray]:
@@ -113,9 +121,9 @@ def test_cascade_agrees_with_a_naive_cascade(
     # Thresholds between the third and the fourth region.
     middle = [float(np.sort(expected_confidence(mean))[2:4].mean()) for mean in means]
     monkeypatch.setattr(score, "REGION_BYTES", 0)  # many groups
-    seen = set()
+    seen, ensemble = set(), loaded(tuple(members), batch_size)
     for thresholds in (middle, [0.0] * steps, [1.0] * steps, [0.0] * (steps - 1) + middle[-1:]):
-        ensemble = exact_ensemble(members, batch_size=batch_size, cascade_thresholds=thresholds)
+        ensemble.cascade_thresholds = tuple(thresholds)
         for index, scores in enumerate(ensemble(IMAGES, REGIONS)):
             for region in range(len(REGIONS[index])):
                 probabilities, boxes = naive_cascade(by_member, thresholds, index, region)
@@ -130,11 +138,13 @@ def test_stages_hold_the_scores_of_a_cascade_with_one_more_threshold(mixed: list
     members = [mixed[1], mixed[0], mixed[2], mixed[3]]
     best = np.concatenate([expected_confidence(scores.probabilities) for scores in single(members[0])])
     earlier = [float(np.median(best))] * steps
-    stages = exact_ensemble(members, cascade_thresholds=earlier).stages(IMAGES, REGIONS)
+    ensemble = loaded(tuple(members))
+    ensemble.cascade_thresholds = tuple(earlier)
+    stages = ensemble.stages(IMAGES, REGIONS)
     leading = np.concatenate([expected_confidence(each.first.probabilities[each.reached]) for each in stages])
     assert len(leading) == (4 if earlier else 8)
     for threshold in (0.0, float(np.median(leading)), 1.0):
-        ensemble = exact_ensemble(members, cascade_thresholds=[*earlier, threshold])
+        ensemble.cascade_thresholds = (*earlier, threshold)
         for scores, image_stages, boxes in zip(ensemble(IMAGES, REGIONS), stages, REGIONS, strict=True):
             expected = image_stages.choose(boxes, threshold)
             np.testing.assert_allclose(scores.probabilities, expected.probabilities, atol=1e-5)

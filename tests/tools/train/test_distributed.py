@@ -1,6 +1,7 @@
 """Tests of runs with several processes: two that train together, and one that loads images.
 
-Each run is a command of its own: forking inside the test process, with its threads, could hang.
+Each of these runs is a command of its own: forking inside the test process, with its threads, could hang. The runs of
+one process that they are compared to are in the test process, which has imported everything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import torch
 import yaml
 
 from detection.training.checkpoints import read_checkpoint
+from tools.train import train_classifier
+
+pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
 
 TWO_PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,9 +53,20 @@ def start(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
-    """Run a training, and return the rows of its log."""
+    """Run a training as a command, and return the rows of its log."""
     done = start(["-m", "tools.train_classifier", "fit", *options, "--output", str(output), *more])
     assert done.returncode == 0, done.stderr[-3000:]
+    return log(output)
+
+
+def run_here(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
+    """Run a training of one process in this process, and return the rows of its log."""
+    assert train_classifier.main(["fit", *options, "--output", str(output), *more]) == 0
+    return log(output)
+
+
+def log(output: Path) -> list[dict[str, str]]:
+    """Return the rows of the last log in the folder of a training."""
     with sorted(output.glob("log/version_*/metrics.csv"))[-1].open() as file:
         return list(csv.DictReader(file))
 
@@ -71,7 +86,7 @@ def column(rows: list[dict[str, str]], name: str) -> list[float]:
 def alone(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of one process, with batches of four pictures."""
     output = tmp_path_factory.mktemp("alone")
-    return Run(run(options, output, "--batch_size", "4"), read_checkpoint(output / "last.ckpt"))
+    return Run(run_here(options, output, "--batch_size", "4"), read_checkpoint(output / "last.ckpt"))
 
 
 def test_two_processes_learn_what_one_does(options: list[str], alone: Run, tmp_path: Path) -> None:
@@ -97,8 +112,8 @@ def assert_same_weights(single: dict[str, Any], double: dict[str, Any]) -> None:
 def test_two_processes_go_on_with_what_one_began(options: list[str], tmp_path: Path) -> None:
     """Each of two processes takes half of the batches, and the schedule does not follow the length of the run."""
     constant = [*options, "--schedule", "detection.training.schedules.ExponentialSchedule"]
-    alone = run(constant, tmp_path / "alone", "--batch_size", "4")
-    run(constant, tmp_path / "begun", "--batch_size", "4", "--trainer.max_epochs", "2")
+    alone = run_here(constant, tmp_path / "alone", "--batch_size", "4")
+    run_here(constant, tmp_path / "begun", "--batch_size", "4", "--trainer.max_epochs", "2")
     last = ["--ckpt_path", str(tmp_path / "begun" / "last.ckpt")]
     shared = run(constant, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES, *last)
     assert len(column(shared, "train_loss")) == 6
@@ -145,9 +160,9 @@ sys.exit(main())
 """
 
 
-def test_resumes_after_a_killed_loader_process(options: list[str], tmp_path: Path) -> None:
+def test_resumes_after_a_killed_loader_process(options: list[str], alone: Run, tmp_path: Path) -> None:
     more = ["--batch_size", "4", "--workers", "1", "--checkpoint_steps", "4"]
-    whole = column(run(options, tmp_path / "whole", *more), "train_loss")
+    whole = column(alone.rows, "train_loss")  # without a loader process, which changes nothing
     assert len(whole) == 12
 
     script, output = tmp_path / "killed.py", tmp_path / "killed"

@@ -33,7 +33,7 @@ At an input of 320 pixels, a step is 0.16 pixels of the input."""
 
 
 class LoadedMultiBox(Protocol):
-    """What `OnnxMultiBox` and `TensorMultiBox` have in common; `OnnxMultiBox` describes it."""
+    """The attributes and the method that `OnnxMultiBox` and `TensorMultiBox` share; `OnnxMultiBox` describes them."""
 
     description: MultiBoxDescription
     device: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from classifier.scoring.weights_file import NetworkDescription, save_weights
 from proposals.multibox.weights_file import save_multibox
 from tests.proposals.multibox.test_proposer import DESCRIPTION as MULTIBOX
 from tests.proposals.multibox.test_proposer import random_priors
+from tests.tools.built_once import build_once
 from tools.export.command import main
 
 MEMBERS = ("first", "second")
@@ -46,13 +48,11 @@ def write_multibox(path: Path) -> None:
     save_multibox(path, network, MULTIBOX)
 
 
-@pytest.fixture(name="config", scope="session")
-def small_detector(tmp_path_factory: pytest.TempPathFactory, tiny_description: NetworkDescription) -> Path:
-    """The YAML file of a detector whose weights lie beside it."""
-    folder = tmp_path_factory.mktemp("detector")
+def write_detector(folder: Path, first: NetworkDescription) -> None:
+    """Write the detector of `config`, whose first member has this description."""
     write_multibox(folder / "boxes.safetensors")
-    write_member(folder / "first.safetensors", tiny_description, seed=1)
-    second = replace(tiny_description, input_size=48, context=4, box_regression=True)
+    write_member(folder / "first.safetensors", first, seed=1)
+    second = replace(first, input_size=48, context=4, box_regression=True)
     write_member(folder / "second.safetensors", second, seed=2)
     classify = {"members": ["first.safetensors", "second.safetensors"], "cascade_thresholds": [0.3]}
     propose = {"weights": "boxes.safetensors", "input_size": INPUT_SIZE, "precision": "float32", "device": "cpu"}
@@ -62,7 +62,13 @@ def small_detector(tmp_path_factory: pytest.TempPathFactory, tiny_description: N
         "score_threshold": 0.0,
     }
     (folder / "small.yaml").write_text(yaml.safe_dump(settings))
-    return folder / "small.yaml"
+
+
+@pytest.fixture(name="config", scope="session")
+def small_detector(tmp_path_factory: pytest.TempPathFactory, tiny_description: NetworkDescription) -> Path:
+    """The YAML file of a detector whose weights lie beside it."""
+    write = partial(write_detector, first=tiny_description)
+    return build_once(tmp_path_factory, "small_detector", write) / "small.yaml"
 
 
 def export(config: Path, folder: Path, *options: str) -> Path:
@@ -72,10 +78,12 @@ def export(config: Path, folder: Path, *options: str) -> Path:
 
 @pytest.fixture(name="exact", scope="session")
 def detector_in_float32(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(config, tmp_path_factory.mktemp("exported") / "exact", "--precision", "float32")
+    return build_once(
+        tmp_path_factory, "exact_detector", lambda folder: export(config, folder, "--precision", "float32")
+    )
 
 
 @pytest.fixture(name="fast", scope="session")
 def detector_in_the_precisions_that_it_asks_for(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MultiBox in float32, and the others in int8."""
-    return export(config, tmp_path_factory.mktemp("exported") / "fast")
+    return build_once(tmp_path_factory, "fast_detector", lambda folder: export(config, folder))

@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 
 
+SHOWING = (argparse._HelpAction, argparse._VersionAction)
+
+
 class Command(NamedTuple):
     """A command or an action of one: its first arguments, its entry point, and the parser of its options."""
 
@@ -65,6 +68,16 @@ def _add_with_subcommands(add: Any, parser: ArgumentParser) -> None:
 def _add(found: dict[str, Command], script: str, main: Main, first: list[str], parser: argparse.ArgumentParser) -> None:
     name = " ".join([script, *first])
     found[name] = Command(name, first, main, parser)
+
+
+def options(command: Command) -> list[argparse.Action]:
+    """Return the options of a command that take a value."""
+    taking = [action for action in command.parser._actions if action.option_strings and action.nargs != 0]
+    return [
+        action
+        for action in taking
+        if not isinstance(action, SHOWING) and not action.dest.endswith(("help", "print_config"))
+    ]
 
 
 def required(name: str, data: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,26 +9,17 @@ from pathlib import Path
 import pytest
 
 from detection.errors import InputError
-from tests.tools.command.all_commands import Command, all_commands, required
+from tests.tools.command.all_commands import Command, all_commands, options
 
-pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning"),
+    pytest.mark.usefixtures("parsers_built_once"),
+]
 
 WRONG = ("nonsense", "-1", "nan", "9" * 25, "", "[", "{}")
 """Values that are of the wrong type, negative, no number, huge, empty, or no YAML."""
 
-SHOWING = (argparse._HelpAction, argparse._VersionAction)
-
 Case = tuple[Command, str]
-
-
-def options(command: Command) -> list[argparse.Action]:
-    """Return the options of a command that take a value."""
-    taking = [action for action in command.parser._actions if action.option_strings and action.nargs != 0]
-    return [
-        action
-        for action in taking
-        if not isinstance(action, SHOWING) and not action.dest.endswith(("help", "print_config"))
-    ]
 
 
 def distinct_options() -> Iterator[Case]:
@@ -70,31 +60,6 @@ def test_no_command_takes_abbreviated_options(name: str) -> None:
 def test_help_describes_values_in_words(name: str) -> None:
     text = all_commands()[name].parser.format_help()
     assert not re.search(r"type:|lambda|_and_le|<class|<function|Literal\[", text)
-
-
-PATHS = {"config", "data", "detections", "ground-truth", "ground_truth", "blacklist", "weights", "source", "classes"}
-PATHS |= {"images", "proposals", "initial_weights", "ckpt_path", "results", "save", "json", "html", "csv", "plot"}
-PATHS |= {"sheet", "output", "decoded_images", "gallery"}
-"""Options that name files or folders."""
-
-
-@pytest.mark.parametrize("name", [*all_commands()])
-def test_files_that_are_no_files_of_the_kind(
-    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each option gets a file that is missing, a folder, an empty file, and bytes, one after the other."""
-    command = all_commands()[name]
-    (tmp_path / "empty").touch()
-    (tmp_path / "bytes").write_bytes(bytes(range(256)) * 8)
-    for option in (action.option_strings[0] for action in options(command)):
-        if option.strip("-") not in PATHS or (name, option) == ("detect-benchmark evaluation", "--images"):
-            continue
-        for value in ("missing/file", "", "empty", "bytes", "x" * 5000):
-            status = command.run(*required(name, data), option, f"{tmp_path}/{value}" if value != "empty_name" else "")
-            err = capsys.readouterr().err
-            assert status in (0, 1, 2), (option, value)
-            assert "Traceback" not in err, (option, value)
-            assert status == 0 or err.count("\n") == 1, (option, value, err)
 
 
 TRAINING = [

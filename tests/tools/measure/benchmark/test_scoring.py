@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from jsonargparse import Namespace
 
 from detection.errors import InputError
 from tools.measure.benchmark import command as benchmark
@@ -64,7 +65,7 @@ def test_an_engine_that_fails_is_named_and_the_others_are_timed(
 def test_scoring_by_engines_of_onnx_files(tmp_path: Path) -> None:
     """Both compute the same as PyTorch; OpenVINO is told to be missing where it is not installed."""
     file = tmp_path / "scoring.json"
-    engines = ["--engines", "onnxruntime", "openvino", "--precision", "float32", *LARGE_ENOUGH]
+    engines = ["--engines", "onnxruntime", "openvino", "--precision", "float32", "--networks", "1", *LARGE_ENOUGH]
     assert benchmark.main([*SCORING, "--batch_norm", "--processor-time", *engines, "--json", str(file)]) == 0
     report = json.loads(file.read_text())
     installed = ["openvino"] if find_spec("openvino") else []
@@ -73,16 +74,29 @@ def test_scoring_by_engines_of_onnx_files(tmp_path: Path) -> None:
         assert report["failed"]["openvino"].endswith("pip install 'inception-rcnn[openvino]'")
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_engines_of_onnx_files_give_the_same_scores(engine: str, tmp_path: Path) -> None:
-    pytest.importorskip(engine)
+class Networks(NamedTuple):
+    """The options of a benchmark, the weights files of its networks, and the ONNX files of these."""
+
+    options: Namespace
+    files: list[str]
+    exported: list[str]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     options = benchmark_scoring.build_parser().parse_args(
         [*SCORING[1:], "--precision", "float32", "--batch_norm", *LARGE_ENOUGH]
     )
-    files = benchmark_scoring.save_networks(tmp_path, options)
+    files = benchmark_scoring.save_networks(tmp_path_factory.mktemp("networks"), options)
+    return Networks(options, files, onnx_engines.export_networks(files, "float32"))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_engines_of_onnx_files_give_the_same_scores(engine: str, networks: Networks) -> None:
+    pytest.importorskip(engine)
+    options, files, exported = networks
     regions = benchmark_scoring.Regions(*benchmark_scoring.random_image(5))
     expected = regions.score(benchmark_scoring.build_ensemble("eager", files, options))
-    exported = onnx_engines.export_networks(files, "float32")
     np.testing.assert_allclose(
         regions.score(benchmark_scoring.build_ensemble(engine, exported, options)), expected, atol=1e-5
     )

@@ -71,6 +71,12 @@ def spoil_a_name(folder: Path) -> None:
     (folder / "second.onnx").write_bytes(content.replace(b"logits", b"\xffogits"))
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command say nothing of a slow start, which a busy machine may cause."""
+    monkeypatch.setattr(detect, "PATIENCE", 600.0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,16 +1,15 @@
 """Tests of runs with several processes: two that train together, and one that loads images.
 
-Each of these runs is a command of its own: forking inside the test process, with its threads, could hang. The runs of
-one process that they are compared to are in the test process, which has imported everything.
+The first test runs the command that a user runs. In the others the processes are forked from one that has imported
+everything. The runs of one process that they are compared to are in the process of the test.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import shutil
+import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,9 @@ import pytest
 import torch
 import yaml
 
+from detection.runtime.child_process import child_environment, module_command
 from detection.training.checkpoints import read_checkpoint
+from tests.tools.train.forked_training import loaded_pictures, train
 from tools.train import train_classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -45,18 +46,25 @@ def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory
     return ["--config", str(path), "--data", str(tiny_images)]
 
 
-def start(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
-    )
-
-
-def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
+def run_command(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
     """Run a training as a command, and return the rows of its log."""
-    done = start(["-m", "tools.train_classifier", "fit", *options, "--output", str(output), *more])
+    command = module_command("tools.train_classifier", "fit", *options, "--output", str(output), *more)
+    environment = child_environment() | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return log(output)
+
+
+def run(options: list[str], output: Path, *more: str, processes: int = 1) -> list[dict[str, str]]:
+    """Run a training in forked processes, and return the rows of its log."""
+    done = train(["fit", *options, "--output", str(output), *more], log_file(output), processes=processes)
+    assert done.statuses == [0] * processes, done.printed[-3000:]
+    return log(output)
+
+
+def log_file(output: Path) -> Path:
+    """Return the file for what a training prints."""
+    return output.with_name(f"{output.name}.log")
 
 
 def run_here(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
@@ -90,7 +98,7 @@ def alone(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_two_processes_learn_what_one_does(options: list[str], alone: Run, tmp_path: Path) -> None:
-    shared = run(options, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES)
+    shared = run_command(options, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES)
     assert len(column(alone.rows, "train_loss")) == len(column(shared, "train_loss")) == 4 * 3
     for name in ("val_loss", "val_top1", "val_top5"):  # over all of the split, in whatever shares it was measured
         assert column(shared, name) == pytest.approx(column(alone.rows, name), rel=1e-4)
@@ -115,15 +123,15 @@ def test_two_processes_go_on_with_what_one_began(options: list[str], tmp_path: P
     alone = run_here(constant, tmp_path / "alone", "--batch_size", "4")
     run_here(constant, tmp_path / "begun", "--batch_size", "4", "--trainer.max_epochs", "2")
     last = ["--ckpt_path", str(tmp_path / "begun" / "last.ckpt")]
-    shared = run(constant, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES, *last)
+    shared = run(constant, tmp_path / "shared", "--batch_size", "2", *TWO_PROCESSES, *last, processes=2)
     assert len(column(shared, "train_loss")) == 6
     assert column(shared, "val_loss") == pytest.approx(column(alone, "val_loss")[2:], rel=1e-4)
     assert read_checkpoint(tmp_path / "shared" / "last.ckpt")["global_step"] == 12
-    refused = start(["-m", "tools.train_classifier", "fit", *constant, "--batch_size", "4", *TWO_PROCESSES, *last])
-    assert refused.returncode == 1
-    line = refused.stderr.strip().splitlines()[-1]
+    refused = train(["fit", *constant, "--batch_size", "4", *TWO_PROCESSES, *last], tmp_path / "refused.log")
+    assert refused.statuses == [1]
+    line = refused.printed.strip().splitlines()[-1]
     assert line.startswith(f"detect-train: {last[1]}: expected world_size 1 as in the run that wrote it, got 2; ")
-    assert "Traceback" not in refused.stderr
+    assert "Traceback" not in refused.printed
 
 
 def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images: Path, tmp_path: Path) -> None:
@@ -133,31 +141,9 @@ def test_uneven_shares_with_batch_normalisation(options: list[str], tiny_images:
     annotations.write_text("".join(annotations.read_text().splitlines(keepends=True)[:11]))
     uneven = [*options, "--data", str(copy), "--network.init_args.batch_norm", "true", "--trainer.max_epochs", "1"]
     for batch_size in ("3", "5"):
-        shared = run(uneven, tmp_path / batch_size, "--batch_size", batch_size, *TWO_PROCESSES)
+        shared = run(uneven, tmp_path / batch_size, "--batch_size", batch_size, *TWO_PROCESSES, processes=2)
         top1 = column(shared, "val_top1")[-1]
         assert round(top1 * 11) == pytest.approx(top1 * 11, abs=1e-4)  # of 11, not of 12
-
-
-# A run whose process that loads the picture at position LAST of the second epoch is killed when it comes to it. Each
-# process writes which pictures it loads.
-KILLED = """
-import os, sys
-from classifier.training.samples.region_samples import ObjectSamples
-from tools.train.train_classifier import main
-
-original = ObjectSamples.draw
-
-def draw(self, keys, sizes, numbers):
-    with open(f"{__file__}.{os.environ.get('LOCAL_RANK', '0')}", "a") as log:
-        for key in keys:
-            print(key.epoch, self.paths[key.record], file=log)
-    if any((key.epoch, key.position) == (1, LAST) for key in keys):
-        os.kill(os.getpid(), 9)
-    return original(self, keys, sizes, numbers)
-
-ObjectSamples.draw = draw
-sys.exit(main())
-"""
 
 
 def test_resumes_after_a_killed_loader_process(options: list[str], alone: Run, tmp_path: Path) -> None:
@@ -165,14 +151,13 @@ def test_resumes_after_a_killed_loader_process(options: list[str], alone: Run, t
     whole = column(alone.rows, "train_loss")  # without a loader process, which changes nothing
     assert len(whole) == 12
 
-    script, output = tmp_path / "killed.py", tmp_path / "killed"
-    script.write_text(KILLED.replace("LAST", "9"))
-    done = start([str(script), "fit", *options, *more, "--output", str(output)])
-    assert done.returncode == 1
-    message = done.stderr.strip().splitlines()[-1]
+    output = tmp_path / "killed"
+    done = train(["fit", *options, *more, "--output", str(output)], log_file(output), killed_at=9)
+    assert done.statuses == [1]
+    message = done.printed.strip().splitlines()[-1]
     assert message.startswith("detect-train: a loader process was killed")
     assert str(output / "last.ckpt") in message
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.printed
 
     saved = read_checkpoint(output / "last.ckpt")["global_step"]
     assert saved in (3, 4)  # depends on how far the loader was ahead
@@ -182,14 +167,14 @@ def test_resumes_after_a_killed_loader_process(options: list[str], alone: Run, t
 
 def test_resumes_after_one_of_two_processes_is_killed(options: list[str], alone: Run, tmp_path: Path) -> None:
     more = ["--batch_size", "2", "--checkpoint_steps", "4", *TWO_PROCESSES]
-    script, output = tmp_path / "killed.py", tmp_path / "killed"
-    script.write_text(KILLED.replace("LAST", "11"))  # the last position, which the second process loads
-    assert start([str(script), "fit", *options, *more, "--output", str(output)]).returncode != 0
-    loaded = [Path(f"{script}.{rank}").read_text().splitlines() for rank in range(2)]
+    output = tmp_path / "killed"
+    arguments = ["fit", *options, *more, "--output", str(output)]  # the second process loads the last position, 11
+    assert train(arguments, log_file(output), processes=2, killed_at=11).statuses[1] == -signal.SIGKILL
+    loaded = [loaded_pictures(log_file(output), rank) for rank in range(2)]
     first, second = ({line for line in lines if line.startswith("0 ")} for lines in loaded)
     assert len(first) == len(second) == 6  # each process loads half of the files, and none both
     assert not first & second
     assert read_checkpoint(output / "last.ckpt")["global_step"] in (3, 4)
-    rest = run(options, output, *more, "--ckpt_path", str(output / "last.ckpt"))
+    rest = run(options, output, *more, "--ckpt_path", str(output / "last.ckpt"), processes=2)
     assert column(rest, "val_loss") == pytest.approx(column(alone.rows, "val_loss")[-3:], rel=1e-4)
     assert_same_weights(alone.checkpoint, read_checkpoint(output / "last.ckpt"))

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
+from classifier.scoring.description import NetworkDescription
 from classifier.scoring.execution import use_execution
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.warp.crop import upload, warp_regions
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from detection.datasets import TinyImageNet
 from detection.detector import Detector
 from detection.errors import InputError

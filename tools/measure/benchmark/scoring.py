@@ -30,8 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from classifier.ensemble import Ensemble
 from classifier.layers.response_norm import ResponseNorm
+from classifier.scoring.description import NetworkDescription
 from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.warp.crop import upload
 from detection.runtime.device import find_device, number_type
 from detection.runtime.weights_files.engine import Precision

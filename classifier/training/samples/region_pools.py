@@ -7,7 +7,7 @@ R-CNN does (arXiv 1504.08083, section 2.3), because these are the regions that d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -121,7 +121,6 @@ class EvenSamples(ObjectSamples):
     """
 
     proposals: CachedProposals
-    _pools: dict[str, RegionPool] = field(default_factory=dict, init=False)
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         places = np.array([key.position for key in keys])[:, None] * self.per_image + np.arange(self.per_image)
@@ -134,9 +133,10 @@ class EvenSamples(ObjectSamples):
         return SampledBoxes(*(np.concatenate(parts) for parts in zip(*regions, strict=True)))
 
     def _pool(self, record: GroundTruth, size: list[int]) -> RegionPool:
-        """Return the pool of an image of `size` [height, width]; it is kept, and takes 31 kB for a photograph."""
-        if record.image_id not in self._pools:
-            boxes, _ = self.proposals.boxes_of([record.image_id])
-            limits = np.array([size[1], size[0]] * 2, np.float32)
-            self._pools[record.image_id] = build_pool(record, np.clip(boxes, 0, limits))
-        return self._pools[record.image_id]
+        """Return the pool of an image of `size` [height, width].
+
+        Decoding the image takes several times as long, and the pools of a large data set would not fit into memory.
+        """
+        boxes, _ = self.proposals.boxes_of([record.image_id])
+        limits = np.array([size[1], size[0]] * 2, np.float32)
+        return build_pool(record, np.clip(boxes, 0, limits))

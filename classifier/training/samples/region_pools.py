@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.training.samples.region_samples import ObjectSamples
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU, SampledBoxes, even_quota
+from classifier.training.samples.streams import RandomStream
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import box_iou
 from detection.structures.contracts import CachedProposals
@@ -29,9 +30,6 @@ NEAR_SHARE = 0.5
 
 NUMBERS = 2
 """The number of random numbers that are drawn for a region."""
-
-POOLS = 101
-"""Stream of random numbers, see `RowNumbers`; `region_samples.DISTORTIONS` is the one before."""
 
 
 class RegionPool(NamedTuple):
@@ -125,7 +123,7 @@ class EvenSamples(ObjectSamples):
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         places = np.array([key.position for key in keys])[:, None] * self.per_image + np.arange(self.per_image)
         foreground = even_quota(places, self.foreground_fraction)  # [n, R]
-        drawn = numbers(POOLS, NUMBERS).reshape(len(keys), self.per_image, NUMBERS)
+        drawn = numbers(RandomStream.POOLS, NUMBERS).reshape(len(keys), self.per_image, NUMBERS)
         regions = [
             self._pool(self.records[key.record], size).draw(*image_draws)
             for key, size, *image_draws in zip(keys, sizes.tolist(), foreground, drawn, strict=True)

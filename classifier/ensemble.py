@@ -5,7 +5,7 @@ The loop over the networks is in `classifier.scoring.score`.
 
 from collections.abc import Sequence
 
-from classifier.scoring.cascade import Stages, stage_regions
+from classifier.scoring.cascade import StageScores, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.score import Cascade, Views, score_regions
 from detection.errors import InputError
@@ -97,7 +97,7 @@ class Ensemble:
         """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
         return score_regions(self._cascade(), images, boxes)
 
-    def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
+    def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[StageScores]:
         """Return the scores of the regions of each image with and without the members after the next threshold.
 
         Raises:

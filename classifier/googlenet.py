@@ -36,8 +36,8 @@ class GoogLeNet(InceptionTrunk):
 
     Args:
         num_classes: outputs of the linear layer; for a region classifier, the foreground classes plus background.
-        auxiliary_heads: add auxiliary classifiers after 4a and 4d. Only `forward_with_auxiliary` and
-            `features_with_auxiliary` compute them, and these need S = 224.
+        auxiliary_heads: add auxiliary classifiers after 4a and 4d. Only `features_with_auxiliary`
+            computes them, and it needs S = 224 then.
         batch_norm: see `InceptionTrunk`.
         stem_stride: see `InceptionTrunk`.
         width_multiplier: see `InceptionTrunk`.
@@ -79,16 +79,11 @@ class GoogLeNet(InceptionTrunk):
         logits: Tensor = self.linear(self.dropout(self.features(images)))
         return logits
 
-    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the logits [B, num_classes] of the main head and of each auxiliary head, in order of depth.
+    def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the pooled features [B, F], and the logits [B, num_classes] of each auxiliary head, by depth.
 
         The losses of the auxiliary heads are weighted by 0.3 in training (section 5).
         """
-        features, auxiliary_logits = self.features_with_auxiliary(images)
-        return self.linear(self.dropout(features)), auxiliary_logits
-
-    def features_with_auxiliary(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the pooled features [B, F], and the logits [B, num_classes] of each auxiliary head, by depth."""
         logits = []
         for name, features in self.modules_in_turn(images):
             if name in self.auxiliary:

@@ -14,7 +14,8 @@ import skimage.data
 import torch
 import yaml
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from detection.structures.arrays import Image
 
 # The networks of the tests are so small that a second thread costs more time than it saves, also in child processes.

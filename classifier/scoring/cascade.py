@@ -15,7 +15,7 @@ from detection.structures.arrays import BoolArray, FloatArray, Image, as_numpy
 from detection.structures.contracts import RegionScores
 
 
-class Stages(NamedTuple):
+class StageScores(NamedTuple):
     """Scores of the same N regions of an image, once by the first networks of a cascade and once by all networks.
 
     Attributes:
@@ -43,7 +43,7 @@ class Stages(NamedTuple):
         return RegionScores(probabilities, np.where(rows[:, None, None], self.fused.boxes, stopped))
 
 
-def stage_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[Stages]:
+def stage_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[StageScores]:
     """Return the scores of the regions of each image with and without the networks after the next threshold.
 
     The next threshold is the one after those of the cascade. Errors are those of `score_regions`.
@@ -60,7 +60,7 @@ def stage_regions(cascade: Cascade, images: Sequence[Image], boxes: Sequence[Flo
         reached.append(np.isin(np.arange(sum(map(len, group))), as_numpy(rows)))
     by_image = np.split(np.concatenate(reached), np.cumsum([len(image_boxes) for image_boxes in boxes])[:-1])
     first_by_image, fused_by_image = (split_by_image(cascade, scores, boxes) for scores in (first, fused))
-    return [Stages(*parts) for parts in zip(first_by_image, fused_by_image, by_image, strict=True)]
+    return [StageScores(*parts) for parts in zip(first_by_image, fused_by_image, by_image, strict=True)]
 
 
 def last_within(precisions: Sequence[float], *, max_loss: float) -> int:

@@ -1,7 +1,6 @@
 """Prepare a network for fast scoring: the same function with fewer passes over memory and fewer kernel launches."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
@@ -25,23 +24,9 @@ own kernels pool, normalise and warp, and batches are replayed as CUDA graphs.
 
 EXECUTIONS: tuple[Execution, ...] = ("plain", "eager", "fused")
 
-_chosen: list[Execution] = []
-
-
-@contextmanager
-def use_execution(execution: Execution) -> Iterator[None]:
-    """Load networks with the given execution within this context."""
-    _chosen.append(execution)
-    try:
-        yield
-    finally:
-        _chosen.pop()
-
 
 def find_execution(device: torch.device) -> Execution:
-    """Return the execution of `use_execution`, or else "fused" on a GPU that runs our kernels and "eager" elsewhere."""
-    if _chosen:
-        return _chosen[-1]
+    """Return "fused" for a GPU that runs our kernels, and "eager" for any other device."""
     return "fused" if device.type == "cuda" and runs_kernels(device) else "eager"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from detection.runtime.parallel.threads import map_on_cores
 from detection.runtime.portable import Portable
 from detection.runtime.weights_files.engine import Cpu, Precision, load_by_engine
 from detection.structures.arrays import AnyArray, namespace
+
+if TYPE_CHECKING:
+    from classifier.scoring.execution import Execution
 
 BATCH_SIZE = 64
 """The most regions in a batch on a CPU in float32, where larger batches are slower; the least number on a GPU."""
@@ -54,6 +57,7 @@ class LoadedNetwork(Portable):
         batch_size: regions that pass through the network at once; None is a size that suits the device.
         refine: refine boxes, if the network can.
         tensors: compute with PyTorch also on a CPU, where ONNX Runtime may compute otherwise.
+        execution: how PyTorch computes, for tests and benchmarks; None is the fastest way. It needs `tensors`.
 
     Attributes:
         path: the weights file.
@@ -77,11 +81,12 @@ class LoadedNetwork(Portable):
         batch_size: int | None,
         refine: bool = True,
         tensors: bool = False,
+        execution: "Execution | None" = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
-        load = _load_tensors if tensors else _load
+        load = partial(_load_tensors, execution=execution) if tensors else _load
         prepared = load(self.path, device, precision)
         if not prepared.description.background:
             raise InputError(
@@ -179,11 +184,13 @@ def _load(path: Path, device: str | None, precision: Precision | None) -> Prepar
     return load_by_engine(path, device, precision, onnx=load_onnx_network, tensors=_load_tensors)
 
 
-def _load_tensors(path: Path, device: str | None, precision: Precision | None) -> PreparedNetwork:
+def _load_tensors(
+    path: Path, device: str | None, precision: Precision | None, execution: "Execution | None" = None
+) -> PreparedNetwork:
     """Load a network with PyTorch."""
     from classifier.scoring.tensor_network import load_tensors  # noqa: PLC0415  imports PyTorch
 
-    return load_tensors(path, device, precision)
+    return load_tensors(path, device, precision, execution)
 
 
 def default_batch_size(device: Any, precision: Precision, size: int) -> int:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map_only
 from classifier.layers.gpu.packed_input import PackedConvolution, pack, unpack
 from classifier.layers.pixel_scale import PixelScale
 from classifier.scoring.cuda_graphs import BatchGraphs
-from classifier.scoring.execution import find_execution, prepare
+from classifier.scoring.execution import Execution, find_execution, prepare
 from classifier.scoring.input_format import InputFormat
 from classifier.scoring.prepared_network import PreparedNetwork
 from classifier.scoring.weights_file import load_region_network
@@ -84,8 +84,10 @@ class TensorFormat(InputFormat):
         return inputs.flip(3)
 
 
-def load_tensors(path: Path, device_name: str | None, precision_name: Precision | None) -> PreparedNetwork:
-    """Return the network of a safetensors file, on its device and prepared to compute fast.
+def load_tensors(
+    path: Path, device_name: str | None, precision_name: Precision | None, execution: Execution | None = None
+) -> PreparedNetwork:
+    """Return the network of a safetensors file, on its device and prepared for an execution, by default a fast one.
 
     Raises:
         InputError: if the weights cannot be used, or the device is not there.
@@ -93,7 +95,7 @@ def load_tensors(path: Path, device_name: str | None, precision_name: Precision 
     network, description = load_region_network(path)
     device = find_device(device_name)
     with naming_failed_device(device):
-        execution = find_execution(device)
+        execution = execution or find_execution(device)
         quantisable = execution == "eager" and network.can_quantise
         precision = find_precision(precision_name, device, can_quantise=quantisable, source=path)
         prepared: Any = prepare(network, execution, device, precision)

@@ -7,17 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring.description import METADATA_KEY, NetworkDescription, find_weights
+from classifier.scoring.description import METADATA_KEY, NetworkDescription
 from detection.runtime.weights_files.tensor_file import Storage, WithoutInitialisation, read_tensors, write_tensors
-
-__all__ = [
-    "METADATA_KEY",
-    "NetworkDescription",
-    "find_weights",
-    "load_region_network",
-    "load_weights",
-    "save_weights",
-]
 
 TRUNK_PREFIX = "trunk."
 BOX_HEAD_PREFIX = "box_head."

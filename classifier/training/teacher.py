@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from classifier.scoring.description import find_weights
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import find_weights, load_region_network
+from classifier.scoring.weights_file import load_region_network
 from classifier.training.samples.region_batch import RegionBatch
 from classifier.warp.crop import warp_regions
 from detection.errors import InputError

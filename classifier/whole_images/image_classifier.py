@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from detection.errors import InputError
 from detection.runtime.device import find_device, find_precision, naming_failed_device, number_type, to_device
 from detection.runtime.int8 import can_quantise

@@ -40,13 +40,23 @@ class Clip:
         return self
 
     def add(self, image: Image, rate: float) -> None:
-        """Add a frame [H, W, 3] of a video with this number of frames per second; all frames have the same size."""
+        """Add a frame [H, W, 3] of a video with this number of frames per second; all frames have the same size.
+
+        Raises:
+            InputError: naming the file, if it cannot be created, or its format does not allow this size or rate.
+        """
         import cv2  # noqa: PLC0415  slow to import, and only needed for videos
 
         if self._writer is None:
             self._temporary = self._files.enter_context(atomic_path(self.path))
-            code = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._temporary), code, rate / self.every, image.shape[1::-1])
+            suffix, (height, width) = self.path.suffix.lower(), image.shape[:2]
+            code = cv2.VideoWriter.fourcc(*CODECS[suffix])
+            self._writer = cv2.VideoWriter(str(self._temporary), code, rate / self.every, (width, height))
+            if not self._writer.isOpened():
+                raise InputError(
+                    f"{self.path}: expected a video that {suffix} can hold, got frames of {width}x{height} px at "
+                    f"{rate / self.every:g} per second"
+                )
         self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))  # OpenCV has blue first
         self._count += 1
 

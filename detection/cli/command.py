@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -182,12 +183,10 @@ def explaining_slow_start(modules: Sequence[str], *, quiet: bool) -> Iterator[Ca
 
 def _load_detector(options: argparse.Namespace) -> Detector:
     detector = load_detector(options.config, options.device, tile=options.tile, overlap=options.overlap)
-    for name in ("score_threshold", "max_detections", "classes"):
-        if (value := getattr(options, name)) is not None:
-            setattr(detector, name, value)
     if options.classes is not None:
         check_classes(options.classes, detector.class_names)
-    return detector
+    names = ("score_threshold", "max_detections", "classes")
+    return replace(detector, **{name: value for name in names if (value := getattr(options, name)) is not None})
 
 
 def _detect_in_all(

@@ -21,8 +21,7 @@ from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, 
 from detection.datasets.files.text_file import is_file
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.formats.run_results import ImageResult as KeptResult
-from detection.formats.run_results import ResultsWriter, read_results
+from detection.formats.run_results import ResultsWriter, StoredResult, read_results
 from detection.formats.settings import first_difference
 from detection.runtime.file_fingerprint import FileFingerprint, fingerprint_file
 from detection.runtime.output_file import made_by, named_files
@@ -136,7 +135,7 @@ def _stream(
             _, file = pending.popleft()
             if file is not None and result.error is None:
                 size = (result.image.shape[0], result.image.shape[1])
-                writer.add(KeptResult(result.name, size, 0, result.detections, file=file))
+                writer.add(StoredResult(result.name, size, 0, result.detections, file=file))
             yield result
     for picture, _ in pending:
         yield _restore(picture, writer)

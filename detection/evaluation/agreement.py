@@ -28,11 +28,10 @@ def agreement(detections: SplitDetections, others: SplitDetections, *, least_sco
     """
     sought = detections[detections.scores >= least_score]
     boxes, other_boxes = sought.boxes, others.boxes
-    best = np.full(len(sought), SAME_IOU)
     differences = np.full(len(sought), np.nan)
     for places, rows in pairs_of_equal(image_classes(sought), image_classes(others)):
         iou = paired_iou(boxes[places], other_boxes[rows])
         rising = np.argsort(iou, kind="stable")  # the best pair of a detection is assigned last
-        rising = rising[iou[rising] >= best[places[rising]]]
+        rising = rising[iou[rising] >= SAME_IOU]
         differences[places[rising]] = np.abs(sought.scores[places[rising]] - others.scores[rows[rising]])
     return Agreement(len(sought), differences[~np.isnan(differences)])

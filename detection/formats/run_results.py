@@ -28,8 +28,8 @@ GROUND_TRUTH_NAME = "ground_truth.json"
 """The names of the files in the folder of a run."""
 
 
-class ImageResult(NamedTuple):
-    """The detections in an image.
+class StoredResult(NamedTuple):
+    """The detections in an image, as a line of the file holds them.
 
     `size` is the height and width of the image. `covered` is the number of its objects that a proposal overlaps with an
     IoU of 0.5 or more, and `file` identifies the file of the image; both are None in older files, which lack them.
@@ -48,7 +48,7 @@ class Results(NamedTuple):
 
     settings: dict[str, Any]
     class_names: tuple[str, ...]
-    images: dict[str, ImageResult]
+    images: dict[str, StoredResult]
     length: int
 
 
@@ -69,10 +69,10 @@ def read_results(path: Path) -> Results:
     settings, class_names = header.get("settings"), _as_names(header.get("class_names"))
     if not isinstance(settings, dict) or class_names is None:
         raise InputError(f"{path}:1: expected the settings and class names of a run, got {head[:80]!r}")
-    images: dict[str, ImageResult] = {}
+    images: dict[str, StoredResult] = {}
     length = len(head) + 1
     for number, line in enumerate(lines[:-1], start=2):
-        result = _image_result(_content(line), class_names)
+        result = _stored_result(_content(line), class_names)
         if result is None and number == len(lines):
             break
         if result is None:
@@ -133,7 +133,7 @@ class ResultsWriter:
         header = {"format": FORMAT, "version": VERSION, "settings": settings, "class_names": class_names}
         self._head = _line(header)
         self._length = 0
-        self.images: dict[str, ImageResult] = {}
+        self.images: dict[str, StoredResult] = {}
         if path.exists():
             results = read_results(path)
             require_settings(path, results.settings, settings)
@@ -163,7 +163,7 @@ class ResultsWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, result: ImageResult) -> None:
+    def add(self, result: StoredResult) -> None:
         """Append the results of an image.
 
         Raises:
@@ -213,7 +213,7 @@ def _as_names(content: Any) -> tuple[str, ...] | None:
     return tuple(content) if is_list else None
 
 
-def _as_json(result: ImageResult) -> dict[str, Any]:
+def _as_json(result: StoredResult) -> dict[str, Any]:
     detections = result.detections
     return {
         "image": result.image_id,
@@ -232,7 +232,7 @@ def _short(values: FloatArray) -> list[float]:
     return [float(str(value)) for value in values]
 
 
-def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | None:
+def _stored_result(content: Any, class_names: tuple[str, ...]) -> StoredResult | None:
     """Return the results of an image, or None if the content is something else."""
     try:
         height, width = content["size"]
@@ -241,7 +241,7 @@ def _image_result(content: Any, class_names: tuple[str, ...]) -> ImageResult | N
             detections = Detections(boxes, content["scores"], np.array(content["labels"], np.int64), class_names)
         covered = int(content["covered"]) if "covered" in content else None
         file = FileFingerprint(*map(int, content["file"])) if "file" in content else None
-        return ImageResult(
+        return StoredResult(
             str(content["image"]), (int(height), int(width)), int(content["proposals"]), detections, covered, file
         )
     except (KeyError, TypeError, ValueError, OverflowError):

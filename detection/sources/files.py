@@ -9,7 +9,7 @@ from pathlib import Path
 from detection.errors import InputError
 
 IMAGE_SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""The suffixes, in lower case, of the files that `find_images` takes from folders and patterns. `read_image` does not
+"""The suffixes, in lower case, of the files that `expand` takes from folders and patterns. `read_image` does not
 look at the suffix but at the content."""
 
 ANNOTATED_SUFFIX = ".detections.png"
@@ -27,25 +27,6 @@ OTHER_SUFFIXES = (
     *(".pnm", ".ppm", ".psd", ".raf", ".raw", ".rw2", ".svg", ".tga", ".xcf"),
 )
 """The suffixes of pictures in other formats, which are not read."""
-
-
-def find_images(sources: Sequence[str]) -> tuple[list[Path], list[InputError]]:
-    """Return the image files of files, folders and glob patterns, and an error for each source without any.
-
-    Errors are returned and not raised, so that a wrong source does not stop the others. A file or a pipe may have any
-    name. A folder stands for the images directly in it, and a pattern (`**` included) for the images that it matches,
-    by suffix and sorted, without hidden files. If `photo[1].jpg` matches nothing as a pattern, it is taken as
-    a file name. The order of the sources is kept, and a file that is named twice is returned once.
-    """
-    images: dict[Path, Path] = {}
-    errors = []
-    for source in sources:
-        try:
-            for path in expand(source):
-                images.setdefault(path.absolute(), path)
-        except InputError as error:
-            errors.append(error)
-    return list(images.values()), errors
 
 
 def describe_passed_over(paths: Iterable[Path]) -> str:
@@ -71,11 +52,15 @@ def find_passed_over(source: str) -> str:
         taken = suffixes_of(source)
         return describe_passed_over(match for match in matches if not taken or not match.name.lower().endswith(taken))
     except OSError:
-        return ""  # `find_images` reports this
+        return ""  # `expand` reports this
 
 
 def expand(source: str, *, several: bool = False) -> list[Path]:
-    """Return the files that a single file, folder or pattern stands for, as `find_images` does.
+    """Return the image files that a single file, folder or pattern stands for.
+
+    A file or a pipe may have any name. A folder stands for the images directly in it, and a pattern (`**` included) for
+    the images that it matches, by suffix and sorted, without hidden files. If `photo[1].jpg` matches nothing as a
+    pattern, it is taken as a file name.
 
     Args:
         source: the name of a file, folder or pattern.

@@ -21,7 +21,7 @@ BORDER = 1.0
 picture shows the object in full."""
 
 DUPLICATE_IOU = 0.9
-"""If boxes of different tiles have a higher IoU, only the box of the first tile is kept."""
+"""If boxes of the whole picture and a tile, or of two tiles, have a higher IoU, only the first of them is kept."""
 
 
 class TiledProposer:
@@ -53,7 +53,8 @@ class TiledProposer:
             proposals = find_proposals(self.propose, np.ascontiguousarray(image[top:bottom, left:right]))
             tile_boxes = proposals.boxes + np.array([left, top, left, top], np.float32)
             new = ~is_cut_off(tile_boxes, (left, top, right, bottom), (image.shape[0], image.shape[1]))
-            new &= box_iou(tile_boxes, np.concatenate(boxes)).max(axis=1, initial=0) <= DUPLICATE_IOU
+            earlier = _near(np.concatenate(boxes), tile_boxes)
+            new &= box_iou(tile_boxes, earlier).max(axis=1, initial=0) <= DUPLICATE_IOU
             boxes.append(tile_boxes[new])
             scores.append(proposals.scores[new])
         ranks = np.concatenate([np.arange(len(part)) for part in boxes])
@@ -80,6 +81,13 @@ def _starts(length: int, tile: int, overlap: float) -> list[int]:
         return [0]
     count = 1 + int(np.ceil((length - tile) / (tile * (1 - overlap))))
     return [round(start) for start in np.linspace(0, length - tile, count).tolist()]
+
+
+def _near(boxes: FloatArray, others: FloatArray) -> FloatArray:
+    """Return those of the boxes [N, 4] that overlap the smallest rectangle around the others [M, 4]."""
+    first, last = others[:, :2].min(axis=0, initial=np.inf), others[:, 2:].max(axis=0, initial=-np.inf)
+    near: FloatArray = boxes[(boxes[:, :2] < last).all(axis=1) & (boxes[:, 2:] > first).all(axis=1)]
+    return near
 
 
 def is_cut_off(boxes: FloatArray, tile: tuple[int, int, int, int], size: tuple[int, int]) -> BoolArray:

@@ -7,10 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from detection.runtime.weights_files.tensor_file import WithoutInitialisation, read_tensors, write_tensors
-from proposals.multibox.description import METADATA_KEY, SHIPPED, MultiBoxDescription
+from proposals.multibox.description import METADATA_KEY, MultiBoxDescription
 from proposals.multibox.network import MultiBox
-
-__all__ = ["METADATA_KEY", "SHIPPED", "MultiBoxDescription", "load_multibox", "save_multibox"]
 
 
 def save_multibox(path: Path, network: MultiBox, description: MultiBoxDescription) -> None:

@@ -97,13 +97,12 @@ def test_has_22_layers_with_parameters_in_depth() -> None:
     assert stem + deepest + 1 == 22
 
 
-def test_auxiliary_heads_see_4a_and_4d_and_do_not_change_the_main_output() -> None:
+def test_auxiliary_heads_see_4a_and_4d_and_do_not_change_the_features() -> None:
     network = GoogLeNet(7, auxiliary_heads=True).eval()
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        logits, auxiliary = network.forward_with_auxiliary(images)
-        torch.testing.assert_close(network(images), logits)
-    assert logits.shape == (2, 7)
+        features, auxiliary = network.features_with_auxiliary(images)
+        torch.testing.assert_close(network.features(images), features)
     assert [tuple(head_logits.shape) for head_logits in auxiliary] == [(2, 7), (2, 7)]
     inputs = [head[1][0].in_channels for head in network.auxiliary.values() if isinstance(head, AuxiliaryHead)]  # type: ignore[index]
     assert inputs == [512, 528]
@@ -119,23 +118,23 @@ def test_auxiliary_heads_run_only_when_asked_for() -> None:
         assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
         assert network.features(torch.zeros(1, 3, 224, 224)).shape == (1, 128)
         assert calls == []
-        network.forward_with_auxiliary(torch.zeros(1, 3, 224, 224))
+        network.features_with_auxiliary(torch.zeros(1, 3, 224, 224))
     assert calls == list(network.auxiliary.values())
 
 
 def test_without_auxiliary_heads_there_are_no_auxiliary_logits() -> None:
     network = GoogLeNet(7, width_multiplier=0.125).eval()
     with torch.inference_mode():
-        logits, auxiliary = network.forward_with_auxiliary(torch.zeros(2, 3, 64, 64))
-    assert logits.shape == (2, 7)
+        features, auxiliary = network.features_with_auxiliary(torch.zeros(2, 3, 64, 64))
+    assert features.shape == (2, 128)
     assert auxiliary == []
 
 
 def test_auxiliary_losses_reach_only_the_layers_below_them() -> None:
     network = GoogLeNet(7, auxiliary_heads=True, width_multiplier=0.125)
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    _, (of_4a, of_4d) = network.forward_with_auxiliary(images)
-    for logits, last in ((of_4a, "4a"), (of_4d, "4d")):
+    _, auxiliary = network.features_with_auxiliary(images)
+    for logits, last in zip(auxiliary, ("4a", "4d"), strict=True):
         network.zero_grad()
         logits.sum().backward(retain_graph=True)
         taught = [name for name, block in network.blocks.items() if next(block.parameters()).grad is not None]
@@ -197,7 +196,8 @@ def test_learns_with_response_norm_and_auxiliary_heads() -> None:
     images, labels = torch.randn(2, 3, 2, 2).repeat_interleave(112, 2).repeat_interleave(112, 3), torch.arange(2)
 
     def losses() -> torch.Tensor:
-        logits, auxiliary = network.forward_with_auxiliary(images)
+        features, auxiliary = network.features_with_auxiliary(images)
+        logits = network.linear(network.dropout(features))
         return torch.stack([functional.cross_entropy(head_logits, labels) for head_logits in (logits, *auxiliary)])
 
     with torch.no_grad():

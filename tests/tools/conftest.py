@@ -14,8 +14,9 @@ import torch
 import yaml
 
 from classifier.box_deltas import RegionOutputs
+from classifier.scoring.description import NetworkDescription
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from detection.evaluation import DetectionMetrics
 from tests.tools.report.report_examples import find_image, report_every_section, score_hostile_names
 from tools.command.output_file import OutputFile

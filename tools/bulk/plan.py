@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -36,10 +36,7 @@ class DetectorChoice(NamedTuple):
 
     def load(self) -> Detector:
         """Return the detector; raises an `InputError` as `load_detector` does."""
-        detector = load_detector(self.config, self.device)
-        for name, value in self.overrides.items():
-            setattr(detector, name, value)
-        return detector
+        return replace(load_detector(self.config, self.device), **self.overrides)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from classifier.scoring.weights_file import find_weights
+from classifier.scoring.description import find_weights
 from detection.errors import InputError
 from detection.runtime.weights_files.engine import ONNX_SUFFIX, find_file
-from proposals.multibox import weights_file as multibox_file
+from proposals.multibox.description import SHIPPED
 from tools.export.onnx_writer import OnnxPrecision
 
 TENSOR_SUFFIX = ".safetensors"
@@ -81,7 +81,7 @@ def _is_weights_file(value: Any) -> bool:
 def _use(name: str, arguments: Mapping[str, Any]) -> NetworkUse:
     """Return the weights file of this name, which the arguments of a class name."""
     path = find_weights(name)
-    path = path if path.is_file() else find_file(name, multibox_file.SHIPPED)
+    path = path if path.is_file() else find_file(name, SHIPPED)
     precision = arguments.get("precision")
     # ONNX Runtime has no convolutions of bfloat16 on a CPU.
     chosen = "float32" if precision == "bfloat16" else precision

@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring import weights_file as classifier_file
+from classifier.scoring.description import METADATA_KEY as CLASSIFIER_KEY
 from classifier.scoring.tensor_network import find_quantisation
+from classifier.scoring.weights_file import load_region_network
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.device import to_device
 from detection.runtime.weights_files.onnx_file import INPUT_KEY, INPUT_NAME, OnnxInput
 from detection.runtime.weights_files.tensor_file import metadata_keys
-from proposals.multibox import weights_file as multibox_file
+from proposals.multibox.description import METADATA_KEY as MULTIBOX_KEY
 from proposals.multibox.network import MultiBox
+from proposals.multibox.weights_file import load_multibox
 from tools.export.byte_layers import OnnxConvolution, replace_byte_layers
 
 OnnxPrecision = Literal["float32", "int8"]
@@ -75,21 +77,19 @@ def open_network(path: Path, *, precision: OnnxPrecision | None, input_size: int
     Raises:
         InputError: naming the file, if it cannot be used, or the network cannot compute in int8 as asked for.
     """
-    if multibox_file.METADATA_KEY in metadata_keys(path):
-        multibox, fields = multibox_file.load_multibox(path)
+    if MULTIBOX_KEY in metadata_keys(path):
+        multibox, fields = load_multibox(path)
         onnx_input = OnnxInput(_prepare(multibox, precision, path))
         side, outputs = input_size or fields.input_size, ("boxes", "confidences")
-        return Exportable(
-            ProposingMultiBox(multibox), outputs, side, onnx_input, multibox_file.METADATA_KEY, asdict(fields)
-        )
-    network, description = classifier_file.load_region_network(path)
+        return Exportable(ProposingMultiBox(multibox), outputs, side, onnx_input, MULTIBOX_KEY, asdict(fields))
+    network, description = load_region_network(path)
     chosen = _prepare(network, precision, path)
     return Exportable(
         network,
         ("logits", "deltas") if description.box_regression else ("logits",),
         description.input_size,
         OnnxInput(chosen, find_quantisation(network)),
-        classifier_file.METADATA_KEY,
+        CLASSIFIER_KEY,
         asdict(description),
     )
 
@@ -150,9 +150,9 @@ def write_onnx(path: Path, exportable: Exportable, *, made_by: str, weights: Pat
 
 def _load(path: Path) -> RegionNetwork | MultiBox:
     """Return the network of a weights file as it is stored."""
-    if multibox_file.METADATA_KEY in metadata_keys(path):
-        return multibox_file.load_multibox(path)[0]
-    return classifier_file.load_region_network(path)[0]
+    if MULTIBOX_KEY in metadata_keys(path):
+        return load_multibox(path)[0]
+    return load_region_network(path)[0]
 
 
 def require_exporter(output: Path) -> None:

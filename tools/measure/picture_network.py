@@ -24,7 +24,8 @@ from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from classifier.whole_images.classification import average_probabilities, best_classes
 from classifier.whole_images.crops import cut_crops, evaluation_crops
 from classifier.whole_images.image_classifier import ImageClassifier

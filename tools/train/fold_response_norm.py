@@ -27,7 +27,7 @@ from classifier.warp.crop import warp_regions
 from classifier.warp.matrices import Interpolation
 from detection.image import read_image
 from detection.runtime.pixels import SCALE
-from detection.sources.files import find_images
+from detection.sources.files import expand
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
@@ -74,11 +74,9 @@ def main(arguments: Sequence[str]) -> None:
     """Make the network, train it, and write its weights."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
-    paths, errors = find_images([settings.images])
+    paths = expand(settings.images)
     settings.read = paths  # what the pattern stands for, none of which may be written to
     weights = prepare_output(settings, "weights", WEIGHTS, parser.prog)
-    if errors:
-        raise errors[0]
     published, origin = load_source(settings.source)
     published = published.to(memory_format=torch.channels_last)
     batches = crops([read_image(path) for path in paths], settings)

@@ -20,7 +20,8 @@ from torch.hub import download_url_to_file
 from torchvision.models import GoogLeNet_Weights
 
 from classifier.googlenet import GoogLeNet
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from classifier.training.initial_weights.caffe_weights import load_caffe
 from detection.errors import InputError
 from tools.command.entry_point import command

@@ -19,7 +19,8 @@ from jsonargparse.typing import NonNegativeInt
 from torch import Tensor, nn
 
 from classifier.region_network import Trunk
-from classifier.scoring.weights_file import find_weights, load_weights, save_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights, save_weights
 from detection.configuration import find_config
 from detection.datasets.category_kinds import read_kinds_by_index
 from tools.command.entry_point import command

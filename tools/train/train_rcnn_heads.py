@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from classifier.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.weights_file import find_weights, load_region_network, save_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_region_network, save_weights
 from classifier.training.rcnn_heads.box_ridge import MIN_IOU, BoxRidge
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from classifier.training.rcnn_heads.svm import HardNegativeMining, class_overlaps, feature_scale

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring.weights_file import NetworkDescription, load_region_network
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_region_network
 from detection.datasets.layouts.class_names import spelling_key
 from detection.errors import InputError
 

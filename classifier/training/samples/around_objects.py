@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from classifier.training.samples.random_boxes import clip_corners, jitter_boxes, random_boxes
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU, Objects, SampledBoxes, label_regions
+from classifier.training.samples.streams import RandomStream
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import paired_iou
 from detection.training.sample_order import RowNumbers
@@ -22,9 +23,6 @@ FOREGROUND_SPREAD = 0.3
 
 BACKGROUND_SPREAD = 0.7
 """Spread of a jittered ground truth that is to give background."""
-
-FIRST_BOXES, MORE_BOXES = range(2)
-"""Streams of random numbers, see `RowNumbers`; `from_proposals.CHOICES` is the next one."""
 
 
 def sample_jittered(
@@ -45,7 +43,7 @@ def sample_jittered(
         foreground: [N], True for regions that are to be foreground.
         numbers: the random numbers of the N regions.
     """
-    drawn = numbers(FIRST_BOXES, 2 + 4 * FIRST_CANDIDATES)
+    drawn = numbers(RandomStream.FIRST_BOXES, 2 + 4 * FIRST_CANDIDATES)
     chosen = (drawn[:, 0] * objects.counts).astype(np.int64)
     wanted = foreground & (objects.counts > 0)
     around = wanted | ((objects.counts > 0) & (drawn[:, 1] < 0.5))
@@ -54,7 +52,7 @@ def sample_jittered(
     boxes, fits, _ = plan.draw(np.arange(len(foreground)), drawn[:, 2:])
     missing = np.flatnonzero(~fits)
     if len(missing):
-        numbers_left = numbers.take(missing)(MORE_BOXES, 4 * (CANDIDATES - FIRST_CANDIDATES))
+        numbers_left = numbers.take(missing)(RandomStream.MORE_BOXES, 4 * (CANDIDATES - FIRST_CANDIDATES))
         later, fits_later, furthest = plan.draw(missing, numbers_left)
         own = objects.boxes[missing, chosen[missing]]
         own = clip_corners(own[:, None, :2], own[:, None, 2:], sizes[missing])[:, 0]

@@ -3,12 +3,10 @@
 import numpy as np
 
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU, Objects, SampledBoxes, label_regions
+from classifier.training.samples.streams import RandomStream
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import paired_iou
 from detection.training.sample_order import RowNumbers
-
-CHOICES = 2
-"""Stream of random numbers, see `RowNumbers`; `around_objects` has those before."""
 
 
 def sample_proposals(
@@ -44,7 +42,7 @@ def sample_proposals(
     wanted = np.where(foreground.ravel(), available[images] > 0, available[images] == totals[images])
 
     picked = np.empty(len(images), np.int64)
-    share = numbers(CHOICES, 1)[:, 0]
+    share = numbers(RandomStream.CHOICES, 1)[:, 0]
     for kind in (True, False):
         rows = np.flatnonzero(wanted == kind)
         first = before[kind][starts[images[rows]]]

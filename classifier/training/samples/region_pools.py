@@ -7,7 +7,7 @@ R-CNN does (arXiv 1504.08083, section 2.3), because these are the regions that d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.training.samples.region_samples import ObjectSamples
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU, SampledBoxes, even_quota
+from classifier.training.samples.streams import RandomStream
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
 from detection.structures.boxes import box_iou
 from detection.structures.contracts import CachedProposals
@@ -29,9 +30,6 @@ NEAR_SHARE = 0.5
 
 NUMBERS = 2
 """The number of random numbers that are drawn for a region."""
-
-POOLS = 101
-"""Stream of random numbers, see `RowNumbers`; `region_samples.DISTORTIONS` is the one before."""
 
 
 class RegionPool(NamedTuple):
@@ -121,12 +119,11 @@ class EvenSamples(ObjectSamples):
     """
 
     proposals: CachedProposals
-    _pools: dict[str, RegionPool] = field(default_factory=dict, init=False)
 
     def draw(self, keys: Sequence[SampleKey], sizes: IntArray, numbers: RowNumbers) -> SampledBoxes:
         places = np.array([key.position for key in keys])[:, None] * self.per_image + np.arange(self.per_image)
         foreground = even_quota(places, self.foreground_fraction)  # [n, R]
-        drawn = numbers(POOLS, NUMBERS).reshape(len(keys), self.per_image, NUMBERS)
+        drawn = numbers(RandomStream.POOLS, NUMBERS).reshape(len(keys), self.per_image, NUMBERS)
         regions = [
             self._pool(self.records[key.record], size).draw(*image_draws)
             for key, size, *image_draws in zip(keys, sizes.tolist(), foreground, drawn, strict=True)
@@ -134,9 +131,10 @@ class EvenSamples(ObjectSamples):
         return SampledBoxes(*(np.concatenate(parts) for parts in zip(*regions, strict=True)))
 
     def _pool(self, record: GroundTruth, size: list[int]) -> RegionPool:
-        """Return the pool of an image of `size` [height, width]; it is kept, and takes 31 kB for a photograph."""
-        if record.image_id not in self._pools:
-            boxes, _ = self.proposals.boxes_of([record.image_id])
-            limits = np.array([size[1], size[0]] * 2, np.float32)
-            self._pools[record.image_id] = build_pool(record, np.clip(boxes, 0, limits))
-        return self._pools[record.image_id]
+        """Return the pool of an image of `size` [height, width].
+
+        Decoding the image takes several times as long, and the pools of a large data set would not fit into memory.
+        """
+        boxes, _ = self.proposals.boxes_of([record.image_id])
+        limits = np.array([size[1], size[0]] * 2, np.float32)
+        return build_pool(record, np.clip(boxes, 0, limits))

@@ -18,6 +18,7 @@ from classifier.training.samples.around_objects import sample_jittered
 from classifier.training.samples.from_proposals import sample_proposals
 from classifier.training.samples.region_batch import RegionSample
 from classifier.training.samples.sampled_boxes import ObjectLists, SampledBoxes, even_quota, keep_apart
+from classifier.training.samples.streams import RandomStream
 from detection.datasets.annotated_images import read_annotated_image
 from detection.image import read_image
 from detection.structures.arrays import BoolArray, Image, IntArray
@@ -25,9 +26,6 @@ from detection.structures.contracts import CachedProposals
 from detection.structures.ground_truth import GroundTruth, checksum_of
 from detection.training.decoded_images import ImageReader
 from detection.training.sample_order import RowNumbers, SampleKey
-
-DISTORTIONS = 100
-"""Stream of random numbers, see `RowNumbers`; far from the streams that the regions are drawn from."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -97,7 +95,7 @@ class RegionSamples(Samples):
         images = [self.image(key.record) for key in keys]
         numbers = RowNumbers(keys, per_sample=self.per_image, seed=self.seed)
         regions = self.draw(keys, np.array([image.shape[:2] for image in images]), numbers)
-        draws = self.augmentation.draw(numbers(DISTORTIONS, NUMBERS))
+        draws = self.augmentation.draw(numbers(RandomStream.DISTORTIONS, NUMBERS))
         parts = (slice(start, start + self.per_image) for start in range(0, len(numbers), self.per_image))
         return [
             RegionSample(image, regions.take(part), draws.take(part), path)

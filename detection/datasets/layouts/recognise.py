@@ -14,19 +14,19 @@ from detection.datasets.layouts.yolo_files import find_yolo
 from detection.errors import InputError
 
 
-class Layout(NamedTuple):
+class KnownLayout(NamedTuple):
     """A layout: the function that finds it in a folder, and what it looks for, for the user."""
 
     find: Callable[[FolderListing], FolderLayout | None]
     looked_for: str
 
 
-LAYOUTS: Mapping[str, Layout] = {
-    "coco": Layout(find_coco, "JSON files with images, annotations and categories (coco)"),
-    "voc": Layout(find_voc, "XML files of PASCAL VOC (voc)"),
-    "yolo": Layout(find_yolo, "a data.yaml with names and train or val, or a classes.txt (yolo)"),
-    "csv": Layout(find_csv, "CSV files with the columns filename, class, xmin, ymin, xmax, ymax (csv)"),
-    "folders": Layout(find_class_folders, "two or more folders of one class each (folders)"),
+LAYOUTS: Mapping[str, KnownLayout] = {
+    "coco": KnownLayout(find_coco, "JSON files with images, annotations and categories (coco)"),
+    "voc": KnownLayout(find_voc, "XML files of PASCAL VOC (voc)"),
+    "yolo": KnownLayout(find_yolo, "a data.yaml with names and train or val, or a classes.txt (yolo)"),
+    "csv": KnownLayout(find_csv, "CSV files with the columns filename, class, xmin, ymin, xmax, ymax (csv)"),
+    "folders": KnownLayout(find_class_folders, "two or more folders of one class each (folders)"),
 }
 """All layouts by name. A folder should have one of those before "folders", which have files of boxes."""
 

@@ -1,7 +1,7 @@
 """Reads and writes weights files: safetensors whose metadata describes how to build the network.
 
-The content of the description is defined by each kind of network, in `classifier.scoring.weights_file` and
-`proposals.multibox.weights_file`.
+The content of the description is defined by each kind of network, in `classifier.scoring.description` and
+`proposals.multibox.description`.
 """
 
 import importlib

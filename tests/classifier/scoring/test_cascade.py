@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.scoring.cascade import Stages, last_within
+from classifier.scoring.cascade import StageScores, last_within
 from classifier.scoring.score import Cascade, Scores, cascade_confidence, split_by_image
 from detection.structures.contracts import RegionScores
 from tests.classifier.scoring.member_examples import refined
@@ -36,7 +36,7 @@ def test_cascade_confidence_by_hand() -> None:
 
 
 def test_a_region_exactly_at_the_threshold_goes_on() -> None:
-    stages = Stages(FIRST, FUSED, ALL)
+    stages = StageScores(FIRST, FUSED, ALL)
     least = float(cascade_confidence(FIRST.probabilities)[0])
     assert stages.goes_on(least).tolist() == [True, False, True]  # the first just does
     chosen = stages.choose(REGIONS, least)
@@ -48,14 +48,14 @@ def test_a_region_exactly_at_the_threshold_goes_on() -> None:
 
 
 def test_regions_that_an_earlier_threshold_stopped_do_not_go_on() -> None:
-    stages = Stages(FIRST, FUSED, np.array([False, True, True]))
+    stages = StageScores(FIRST, FUSED, np.array([False, True, True]))
     assert stages.goes_on(0.2).tolist() == [False, False, True]
     assert stages.goes_on(0).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(("first_box", "stopped_box"), [(2.0, [2.0] * 4), (None, [5, 5, 20, 20])])
 def test_boxes_of_regions_that_stop(first_box: float | None, stopped_box: list[float]) -> None:
-    stages = Stages(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
+    stages = StageScores(RegionScores(FIRST.probabilities, scores(*[(0, 0)] * 3, boxes=first_box).boxes),
                     RegionScores(FUSED.probabilities, np.full((3, 2, 4), 7, np.float32)), ALL)  # fmt: skip
     boxes = refined(stages.choose(REGIONS, 0.2))
     assert boxes.dtype == np.float32
@@ -76,7 +76,7 @@ def test_scores_of_groups_are_divided_by_image() -> None:
 
 
 def test_no_regions() -> None:
-    stages = Stages(scores(), scores(boxes=1.0), ALL[:0])
+    stages = StageScores(scores(), scores(boxes=1.0), ALL[:0])
     assert stages.goes_on(0.5).shape == (0,)
     chosen = stages.choose(REGIONS[:0], 0.5)
     assert chosen.probabilities.shape == (0, 3)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from classifier.scoring.cuda_graphs import next_size
-from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
+from classifier.scoring.execution import EXECUTIONS, Execution
 from classifier.scoring.loaded_network import LoadedNetwork, default_batch_size
-from tests.classifier.scoring.member_examples import exact_ensemble
+from classifier.scoring.score import Cascade, Views, score_regions
 
 
 def sizes(count: int, batch_size: int) -> list[int]:
@@ -58,8 +58,9 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 
 def load(weights: Path, execution: Execution = "fused") -> LoadedNetwork:
-    with use_execution(execution):
-        return LoadedNetwork(str(weights), device="cuda", precision="float32", batch_size=8)
+    return LoadedNetwork(
+        str(weights), device="cuda", precision="float32", batch_size=8, tensors=True, execution=execution
+    )
 
 
 def random_regions(count: int) -> torch.Tensor:
@@ -130,12 +131,12 @@ def test_kernels_warp_what_networks_read(tiny_weights: Path) -> None:
     corners = [generator.uniform(0, 30, size=(count, 2)) for count in (7, 0, 5)]
     boxes = [np.concatenate([each, each + 25], axis=1).astype(np.float32) for each in corners]
     for mirror in (False, True):
-        classifiers = {}
-        for execution in EXECUTIONS:
-            with use_execution(execution):
-                classifiers[execution] = exact_ensemble([str(tiny_weights)] * 2, device="cuda", mirror=mirror)
-        expected = classifiers["plain"](images, boxes)
+        plain, fused = (
+            Cascade([load(tiny_weights, execution)] * 2, views=Views(mirror)) for execution in ("plain", "fused")
+        )
+        expected = score_regions(plain, images, boxes)
         for _ in range(3):
-            for scores, plain_scores in zip(classifiers["fused"](images, boxes), expected, strict=True):
+            for scores, plain_scores in zip(score_regions(fused, images, boxes), expected, strict=True):
                 np.testing.assert_allclose(scores.probabilities, plain_scores.probabilities, atol=5e-3)
-        assert classifiers["fused"](images[:1], [np.zeros((0, 4), np.float32)])[0].probabilities.shape[0] == 0
+        (nothing,) = score_regions(fused, images[:1], [np.zeros((0, 4), np.float32)])
+        assert len(nothing.probabilities) == 0

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,8 +25,8 @@ from classifier.scoring.execution import (
     find_execution,
     fuse,
     prepare,
-    use_execution,
 )
+from classifier.scoring.tensor_network import load_tensors
 
 CPU = torch.device("cpu")
 
@@ -67,11 +68,13 @@ def test_a_convolution_is_fused_unless_a_normalisation_follows() -> None:
     assert fuse(with_norm) is with_norm  # not folded
 
 
-def test_a_cpu_is_eager_unless_told_otherwise() -> None:
+def test_a_cpu_is_eager_unless_told_otherwise(tiny_weights: Path) -> None:
     assert find_execution(CPU) == "eager"
-    with use_execution("fused"):
-        assert find_execution(CPU) == "fused"
-    assert find_execution(CPU) == "eager"
+    default, fused = (
+        load_tensors(tiny_weights, "cpu", "float32", execution).network.modules() for execution in (None, "fused")
+    )
+    assert not any(isinstance(module, FusedConvolution) for module in default)
+    assert any(isinstance(module, FusedConvolution) for module in fused)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from classifier.googlenet import GoogLeNet
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.execution import use_execution
+from classifier.scoring.description import NetworkDescription
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.warp.crop import upload, warp_regions
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
@@ -150,6 +150,5 @@ def test_int8_is_the_default_on_a_cpu() -> None:
     assert RegionClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"
-    with use_execution("plain"):
-        network = LoadedNetwork(SHIPPED[1], device="cpu", precision=None, batch_size=None, tensors=True)
+    network = LoadedNetwork(SHIPPED[1], device="cpu", precision=None, batch_size=None, tensors=True, execution="plain")
     assert network.precision == "float32"

@@ -11,14 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from classifier.scoring.description import METADATA_KEY, SHIPPED
-from classifier.scoring.weights_file import (
-    NetworkDescription,
-    find_weights,
-    load_region_network,
-    load_weights,
-    save_weights,
-)
+from classifier.scoring.description import METADATA_KEY, SHIPPED, NetworkDescription, find_weights
+from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
 from detection.errors import InputError
 
 DESCRIPTION = NetworkDescription(

@@ -171,11 +171,12 @@ def test_training_step_does_not_wait_for_the_gpu() -> None:
 def test_loss_adds_the_auxiliary_heads_and_the_boxes() -> None:
     batch = batch_of(2)._replace(distortions=Distortions.join([no_distortions(2)]), labels=torch.tensor([1, 2]))
     module = training(box_classes=2, auxiliary=True, size=224, box_weight=0.5)
-    module.network.trunk.eval()  # without dropout in the auxiliary heads
+    trunk = module.network.trunk.eval()  # without dropout in the auxiliary heads
     loss, logits = module._loss(batch)
 
     inputs, labels = module.distorted_regions(batch), batch.labels
-    main, (first, second) = module.network.trunk.forward_with_auxiliary(inputs)  # type: ignore[operator]
+    _, (first, second) = trunk.features_with_auxiliary(inputs)  # type: ignore[operator]
+    main = trunk(inputs)
     entropies = [functional.cross_entropy(each, labels) for each in (main, first, second)]
     # The head for boxes starts at zero; smooth L1 of each coordinate of the target, over two regions.
     targets = encode_boxes(batch.boxes, batch.targets)

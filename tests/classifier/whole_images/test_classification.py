@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.scoring.weights_file import NetworkDescription, load_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_weights
 from classifier.warp.crop import warp_regions
 from classifier.whole_images import classification
 from classifier.whole_images.classification import (

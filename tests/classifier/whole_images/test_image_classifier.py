@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from classifier.scoring.weights_file import NetworkDescription, find_weights, load_weights, save_weights
+from classifier.scoring.description import NetworkDescription, find_weights
+from classifier.scoring.weights_file import load_weights, save_weights
 from classifier.whole_images import image_classifier
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError

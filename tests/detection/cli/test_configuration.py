@@ -12,7 +12,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from detection.cli import main
 from tests.detection.conftest import Detect, Settings, assert_one_line_each, names_in, write_config
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from detection.datasets.category_kinds import HEADER, Kinds, read_kinds, same_names
 from detection.errors import InputError
 

@@ -12,8 +12,8 @@ from detection.errors import InputError
 from detection.formats.detections import read_detections
 from detection.formats.run_results import (
     NAME,
-    ImageResult,
     ResultsWriter,
+    StoredResult,
     read_results,
     require_settings,
     select_results,
@@ -25,12 +25,12 @@ NAMES = ("cat", "dog")
 SETTINGS = {"detector": {"score_threshold": 0.1, "scales": (1, 2)}, "split": "val"}
 
 
-def result(image_id: str, count: int = 2) -> ImageResult:
+def result(image_id: str, count: int = 2) -> StoredResult:
     generator = np.random.default_rng(count)
     corners = generator.uniform(0, 50, (count, 2))
     boxes = np.hstack([corners, corners + generator.uniform(1, 40, (count, 2))]).astype(np.float32)
     labels = generator.integers(2, size=count)
-    return ImageResult(
+    return StoredResult(
         image_id, (48, 64), 100 + count, Detections(boxes, generator.random(count).astype(np.float32), labels, NAMES)
     )
 
@@ -42,7 +42,7 @@ def truth(*image_ids: str) -> SplitObjects:
     return SplitObjects(index, nothing, nothing, np.zeros((0, 4)), flags, flags, np.zeros(0))
 
 
-def write(path: Path, *results: ImageResult, settings: dict[str, Any] = SETTINGS) -> None:
+def write(path: Path, *results: StoredResult, settings: dict[str, Any] = SETTINGS) -> None:
     with ResultsWriter(path, settings, NAMES) as writer:
         for item in results:
             writer.add(item)

@@ -11,8 +11,9 @@ import PIL.Image
 import pytest
 
 from detection import image as image_module
+from detection.errors import InputError
 from detection.image import read_image
-from detection.sources.files import find_images
+from detection.sources.files import expand
 from tests.detection.image.image_files import PIXELS, encode, refusal
 
 
@@ -37,6 +38,6 @@ def test_pipe_is_read_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_pipe_is_found_whatever_its_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "63")
-    assert find_images([str(tmp_path / "63")]) == ([tmp_path / "63"], [])
-    _, (error,) = find_images([os.devnull])
-    assert str(error).endswith("got a device")
+    assert expand(str(tmp_path / "63")) == [tmp_path / "63"]
+    with pytest.raises(InputError, match=r"got a device$"):
+        expand(os.devnull)

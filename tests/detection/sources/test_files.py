@@ -1,15 +1,14 @@
-"""`find_images` finds the images of files, folders and patterns."""
+"""`expand` finds the images of a file, a folder or a pattern."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from detection.errors import InputError
-from detection.sources.files import IMAGE_SUFFIXES, find_images, find_passed_over
+from detection.sources.files import IMAGE_SUFFIXES, expand, find_passed_over
 
 
 @pytest.fixture
@@ -35,10 +34,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def found_names(sources: Sequence[str]) -> list[str]:
-    paths, errors = find_images(sources)
-    assert errors == []
-    return [path.as_posix() for path in paths]
+def image_names(source: str) -> list[str]:
+    return [path.as_posix() for path in expand(source)]
 
 
 def test_suffixes_are_lower_case_and_sorted() -> None:
@@ -48,70 +45,65 @@ def test_suffixes_are_lower_case_and_sorted() -> None:
 
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
-    ("sources", "expected"),
+    ("source", "expected"),
     [
-        ([], []),
-        (["b.jpg"], ["b.jpg"]),
-        (["notes.txt", "noext"], ["notes.txt", "noext"]),  # named explicitly: read_image goes by content
-        (["."], ["[x].bmp", "a.PNG", "b.jpg", "c.JPEG"]),
-        (["sub", "b.jpg"], ["sub/d.webp", "b.jpg"]),
-        (["b.jpg", "sub"], ["b.jpg", "sub/d.webp"]),
-        (["*.jpg"], ["b.jpg"]),
-        (["[x].bmp"], ["[x].bmp"]),  # a name that is there is no pattern
-        (["[ab].*"], ["a.PNG", "b.jpg"]),
-        (["sub/*"], ["sub/d.webp"]),
-        (["sub/**"], ["sub/d.webp", "sub/deep/e.tif"]),
-        (["**/*.tif"], ["sub/deep/e.tif"]),
-        (["?.jpg", "b.jpg", "./b.jpg", "."], ["b.jpg", "[x].bmp", "a.PNG", "c.JPEG"]),
+        ("b.jpg", ["b.jpg"]),
+        ("./b.jpg", ["b.jpg"]),
+        ("notes.txt", ["notes.txt"]),  # named explicitly: read_image goes by content
+        ("noext", ["noext"]),
+        (".", ["[x].bmp", "a.PNG", "b.jpg", "c.JPEG"]),
+        ("sub", ["sub/d.webp"]),
+        ("*.jpg", ["b.jpg"]),
+        ("?.jpg", ["b.jpg"]),
+        ("[x].bmp", ["[x].bmp"]),  # a name that is there is no pattern
+        ("[ab].*", ["a.PNG", "b.jpg"]),
+        ("sub/*", ["sub/d.webp"]),
+        ("sub/**", ["sub/d.webp", "sub/deep/e.tif"]),
+        ("**/*.tif", ["sub/deep/e.tif"]),
     ],
 )
-def test_find_images(sources: list[str], expected: list[str]) -> None:
-    assert found_names(sources) == expected
+def test_images_of_a_source(source: str, expected: list[str]) -> None:
+    assert image_names(source) == expected
 
 
-def test_find_images_by_absolute_pattern_and_name(photos: Path) -> None:
-    assert found_names([f"{photos}/**/*.webp"]) == [(photos / "sub/d.webp").as_posix()]
-    assert found_names(["b.jpg", str(photos / "b.jpg")]) == ["b.jpg"]
+def test_absolute_pattern_and_name(photos: Path) -> None:
+    assert image_names(f"{photos}/**/*.webp") == [(photos / "sub/d.webp").as_posix()]
+    assert image_names(str(photos / "b.jpg")) == [(photos / "b.jpg").as_posix()]
 
 
 @pytest.mark.usefixtures("photos")
-def test_bad_sources_do_not_stop_the_others() -> None:
-    paths, errors = find_images(["missing.jpg", "b.jpg", "none", "*.gif", "", "sub"])
-
-    assert [path.as_posix() for path in paths] == ["b.jpg", "sub/d.webp"]
-    assert all(isinstance(error, InputError) and "\n" not in str(error) for error in errors)
-    messages = [str(error) for error in errors]
-    assert [message.split(": expected an image file")[0] for message in messages] == [
-        "missing.jpg",
-        "none",
-        "*.gif",
-        "''",
-    ]
-    assert [message.rsplit(", got ")[1] for message in messages] == [
-        "no such file",
-        "a folder without any",
-        "no such file",
-        "no such file",
-    ]
-    assert all(".bmp .jfif .jpe .jpeg .jpg .png .tif .tiff .webp" in message for message in messages)
+@pytest.mark.parametrize(
+    ("source", "name", "actual"),
+    [
+        ("missing.jpg", "missing.jpg", "no such file"),
+        ("none", "none", "a folder without any"),
+        ("*.gif", r"\*\.gif", "no such file"),
+        ("", "''", "no such file"),
+    ],
+)
+def test_source_without_images(source: str, name: str, actual: str) -> None:
+    suffixes = ".bmp .jfif .jpe .jpeg .jpg .png .tif .tiff .webp"
+    expected = rf"expected an image file, or a folder or pattern with some \({suffixes}\)"
+    with pytest.raises(InputError, match=f"^{name}: {expected}, got {actual}$"):
+        expand(source)
 
 
 def test_hidden_files_are_passed_over(photos: Path) -> None:
     for name in ("._b.jpg", ".hidden.png", "sub/._d.webp"):
         (photos / name).touch()
-    assert found_names(["."]) == found_names(["*"]) == ["[x].bmp", "a.PNG", "b.jpg", "c.JPEG"]
-    assert found_names(["**/*.webp"]) == ["sub/d.webp"]
-    assert found_names(["._b.jpg"]) == ["._b.jpg"]
+    assert image_names(".") == image_names("*") == ["[x].bmp", "a.PNG", "b.jpg", "c.JPEG"]
+    assert image_names("**/*.webp") == ["sub/d.webp"]
+    assert image_names("._b.jpg") == ["._b.jpg"]
 
 
 def test_brackets_stand_for_themselves_where_a_pattern_matches_nothing(photos: Path) -> None:
     (photos / "trip [1]").mkdir()
     for name in ("trip [1]/a [b].jpg", "trip [1]/c.jpg"):
         (photos / name).touch()
-    assert found_names(["trip [1]/*.jpg"]) == ["trip [1]/a [b].jpg", "trip [1]/c.jpg"]
-    assert found_names(["trip ?1?/*[b].*"]) == ["trip [1]/a [b].jpg"]
-    assert found_names(["[x].*"]) == ["[x].bmp"]
-    assert found_names(["[b].*"]) == ["b.jpg"]
+    assert image_names("trip [1]/*.jpg") == ["trip [1]/a [b].jpg", "trip [1]/c.jpg"]
+    assert image_names("trip ?1?/*[b].*") == ["trip [1]/a [b].jpg"]
+    assert image_names("[x].*") == ["[x].bmp"]
+    assert image_names("[b].*") == ["b.jpg"]
 
 
 def test_kinds_that_are_passed_over(photos: Path) -> None:
@@ -125,9 +117,8 @@ def test_kinds_that_are_passed_over(photos: Path) -> None:
     assert find_passed_over("b.jpg") == find_passed_over("missing.jpg") == find_passed_over("sub/**/*.tif") == ""
     assert find_passed_over("*.heic") == ".heic (1)"
     assert find_passed_over("*.mp4") == ""  # such a pattern takes them
-    paths, (error,) = find_images(["c.*g*f"])
-    assert paths == []
-    assert str(error).endswith("got only .gif (1)")
+    with pytest.raises(InputError, match=r"got only \.gif \(1\)$"):
+        expand("c.*g*f")
 
 
 def test_folder_that_cannot_be_listed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,9 +127,5 @@ def test_folder_that_cannot_be_listed(photos: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Path, "iterdir", refuse)
 
-    paths, errors = find_images([str(photos), "b.jpg"])
-
-    assert paths == [Path("b.jpg")]
-    assert [str(error) for error in errors] == [
-        f"{photos}: expected an image file, a folder or a pattern, got: Permission denied"
-    ]
+    with pytest.raises(InputError, match=f"^{photos}: expected an image file, a folder or a pattern, got: Permission"):
+        expand(str(photos))

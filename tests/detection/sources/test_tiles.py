@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from detection.sources.tiles import TiledProposer, tile_windows
-from detection.structures.arrays import Image
-from detection.structures.boxes import as_boxes
+from detection.sources import tiles
+from detection.sources.tiles import DUPLICATE_IOU, TiledProposer, is_cut_off, tile_windows
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import as_boxes, box_iou
 from detection.structures.contracts import Proposals
 
 
@@ -57,6 +58,39 @@ def test_the_best_boxes_of_all_tiles_come_first() -> None:
     boxes = TiledProposer(lambda _: found, 100, 0)(picture(width=200, height=100)).boxes
     # The whole picture, whose boxes the first tile repeats, and the second tile, which begins at column 100.
     np.testing.assert_array_equal(boxes, [(5, 5, 20, 20), (105, 5, 120, 20), (50, 5, 70, 20), (150, 5, 170, 20)])
+
+
+def test_naive_comparison_with_all_earlier_boxes() -> None:
+    """Boxes of a coarse grid, of which many are equal; some lie outside of the picture."""
+    generator = np.random.default_rng(0)
+    corners = generator.integers(-2, 6, (12, 40, 2)) * 20
+    drawn = [as_boxes([]), *map(as_boxes, np.concatenate([corners, corners + 20], axis=2))]
+    coming = (Proposals(part, np.ones(len(part), np.float32)) for part in drawn)
+    image = picture(width=300, height=200)
+    proposals = TiledProposer(lambda _: next(coming), 100, 0.2)(image)
+
+    kept = [drawn[0]]
+    for part, tile in zip(drawn[1:], tile_windows(300, 200, 100, 0.2), strict=True):
+        boxes = part + np.array([*tile[:2]] * 2, np.float32)
+        boxes = boxes[~is_cut_off(boxes, tile, (200, 300))]
+        kept.append(boxes[box_iou(boxes, np.concatenate(kept)).max(axis=1, initial=0) <= DUPLICATE_IOU])
+    expected = np.concatenate(kept)
+    assert 100 < len(expected) < 400
+    np.testing.assert_array_equal(np.unique(proposals.boxes, axis=0), np.unique(expected, axis=0))
+    assert len(proposals) == len(expected)
+
+
+def test_a_tile_is_compared_only_with_boxes_that_it_overlaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def counting(boxes: FloatArray, others: FloatArray) -> FloatArray:
+        compared.append(len(others))
+        return box_iou(boxes, others)
+
+    monkeypatch.setattr(tiles, "box_iou", counting)
+    inner = Proposals(as_boxes([(40, 40, 60, 60)]), np.ones(1, np.float32))
+    assert len(TiledProposer(lambda _: inner, 100, 0)(picture(width=300, height=200))) == 6
+    assert compared == [1, 0, 0, 0, 0, 0]  # the whole picture has the box of the first tile
 
 
 def test_boxes_that_a_tile_cuts_off_are_left_out() -> None:

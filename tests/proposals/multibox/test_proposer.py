@@ -18,10 +18,11 @@ from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import box_area, box_iou
 from proposals.multibox import MultiBoxProposer
+from proposals.multibox.description import METADATA_KEY, MultiBoxDescription
 from proposals.multibox.network import FIRST_CONFIDENCE, FixedPriors, MultiBox, as_input, prior_shapes, read_at_priors
 from proposals.multibox.proposer import resize, select_boxes
 from proposals.multibox.tensor_network import TensorMultiBox
-from proposals.multibox.weights_file import METADATA_KEY, MultiBoxDescription, load_multibox, save_multibox
+from proposals.multibox.weights_file import load_multibox, save_multibox
 
 TRUNK = {"batch_norm": True, "stem_stride": 4, "width_multiplier": 0.125}
 DESCRIPTION = MultiBoxDescription(
@@ -222,8 +223,7 @@ def test_size_exponent_ranks_larger_boxes_higher(
 
 
 def test_scale_of_the_image_does_not_matter(weights: Path) -> None:
-    image = noise(64, 128)
-    propose = MultiBoxProposer(str(weights), device="cpu")
+    propose, image = MultiBoxProposer(str(weights), device="cpu"), noise(64, 128)
     small, large = propose(image), propose(image.repeat(3, axis=0).repeat(3, axis=1))
     np.testing.assert_allclose(large.boxes, 3 * small.boxes, atol=1e-2)
     np.testing.assert_allclose(large.scores, small.scores, atol=1e-5)

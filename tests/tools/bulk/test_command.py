@@ -178,6 +178,12 @@ def test_settings_of_the_shipped_detector_have_a_checksum_of_each_network() -> N
         assert f"'{name} (CRC-32 " in settings
 
 
+def test_overrides_are_checked_like_the_file_of_a_detector(detector_config: Path) -> None:
+    assert DetectorChoice(str(detector_config), {"max_detections": 3}, "cpu").load().max_detections == 3
+    with pytest.raises(ValueError, match="max_detections must be at least 1, got 0"):
+        DetectorChoice(str(detector_config), {"max_detections": 0}, "cpu").load()
+
+
 def test_folder_of_others_stays(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
     for target, got in ((Path(photos), "one with files"), (Path(photos) / "0.png", "a file")):
         before = target.read_bytes() if target.is_file() else None

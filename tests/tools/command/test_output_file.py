@@ -9,7 +9,8 @@ import pytest
 from jsonargparse import ArgumentParser, Namespace
 from matplotlib.figure import Figure
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from detection.errors import InputError
 from detection.runtime.output_file import identify, made_by, named_files, require_replaceable
 from tools.command.output_file import (

@@ -10,7 +10,8 @@ import pytest
 import torch
 import yaml
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from proposals.multibox.weights_file import save_multibox
 from tests.proposals.multibox.test_proposer import DESCRIPTION as MULTIBOX
 from tests.proposals.multibox.test_proposer import random_priors

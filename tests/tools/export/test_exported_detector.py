@@ -13,8 +13,9 @@ import torch
 
 from classifier.ensemble import Ensemble
 from classifier.region_classifier import RegionClassifier
+from classifier.scoring.description import find_weights
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.weights_file import find_weights, load_region_network
+from classifier.scoring.weights_file import load_region_network
 from classifier.warp.crop import upload
 from detection.configuration import load_detector
 from detection.detector import Detector

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import save_weights
 from classifier.whole_images.classification import average_probabilities
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.datasets import TinyImageNet

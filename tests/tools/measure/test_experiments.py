@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from detection.datasets import TinyImageNet
 from detection.detector import Detector
 from detection.errors import InputError
-from detection.formats.run_results import ImageResult, ResultsWriter
+from detection.formats.run_results import ResultsWriter, StoredResult
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Proposals, RegionScores
@@ -140,11 +141,11 @@ def test_interrupted_goes_on(run: Callable[..., int], tmp_path: Path, monkeypatc
     added: list[str] = []
     original = ResultsWriter.add
 
-    def recording(self: ResultsWriter, result: ImageResult) -> None:
+    def recording(self: ResultsWriter, result: StoredResult) -> None:
         added.append(result.image_id)
         original(self, result)
 
-    def killed(self: ResultsWriter, result: ImageResult) -> None:
+    def killed(self: ResultsWriter, result: StoredResult) -> None:
         if len(added) == IMAGES + 5:  # in the second row
             raise KeyboardInterrupt
         recording(self, result)

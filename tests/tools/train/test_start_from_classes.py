@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from classifier.scoring.weights_file import NetworkDescription, load_weights, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_weights, save_weights
 from detection.configuration import find_config
 from detection.datasets.category_kinds import read_kinds_by_index
 from detection.errors import InputError

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from classifier.box_deltas import encode_boxes
 from classifier.region_classifier import RegionClassifier
-from classifier.scoring.weights_file import NetworkDescription, load_region_network, load_weights, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
 from classifier.training.rcnn_heads.linear_head import LinearHead
 from detection.structures.boxes import as_boxes
 from detection.structures.ground_truth import GroundTruth

@@ -9,7 +9,8 @@ import torch
 import yaml
 from numpy.random import Generator
 
-from classifier.scoring.weights_file import NetworkDescription, load_region_network, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_region_network, save_weights
 from detection.configuration import load_detector
 from tools.fuzz.inputs.mutations.byte_changes import change_bytes, pick
 from tools.fuzz.inputs.mutations.text_changes import change_text

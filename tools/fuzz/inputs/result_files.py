@@ -10,7 +10,7 @@ from numpy.random import Generator
 from detection.evaluation.scoring import score
 from detection.formats.detections import FORMATS, read_detections, write_detections
 from detection.formats.ground_truth import coco_ground_truth, read_coco_ground_truth
-from detection.formats.run_results import NAME, ImageResult, ResultsWriter
+from detection.formats.run_results import NAME, ResultsWriter, StoredResult
 from detection.runtime.file_fingerprint import FileFingerprint
 from detection.structures.contracts import Proposals
 from detection.structures.detections import Detections
@@ -93,7 +93,7 @@ class RunResults:
         detections = Detections(boxes, np.array([0.5], np.float32), np.array([1]), CLASSES)
         with ResultsWriter(self.path, {"split": "val", "detector": {"width": 500}}, CLASSES) as writer:
             for name in IMAGES:
-                writer.add(ImageResult(name, (100, 200), 7, detections, 1, FileFingerprint(1, 2, 3, 4)))
+                writer.add(StoredResult(name, (100, 200), 7, detections, 1, FileFingerprint(1, 2, 3, 4)))
         self.lines = [json.loads(line.partition(b" ")[2]) for line in self.path.read_bytes().splitlines()]
         self.whole = self.path.read_bytes()
 

@@ -30,8 +30,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from classifier.ensemble import Ensemble
 from classifier.layers.response_norm import ResponseNorm
-from classifier.scoring.execution import EXECUTIONS, Execution, use_execution
-from classifier.scoring.weights_file import NetworkDescription, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.execution import EXECUTIONS, Execution
+from classifier.scoring.loaded_network import LoadedNetwork
+from classifier.scoring.score import Cascade, score_regions
+from classifier.scoring.weights_file import save_weights
 from classifier.warp.crop import upload
 from detection.runtime.device import find_device, number_type
 from detection.runtime.weights_files.engine import Precision
@@ -40,7 +43,7 @@ from detection.structures.ranges import require_range
 from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import Count, Side, add_device_option, real, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.baselines.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_ensemble
+from tools.measure.benchmark.baselines.onnx_engines import ONNX_ENGINES, export_networks, load_onnx_networks
 from tools.measure.benchmark.timing import HEADER, counting_processor_time, format_row, now, time_run, time_runs
 from tools.report.json_values import write_json
 
@@ -200,9 +203,9 @@ class Regions(NamedTuple):
     image: Image
     boxes: FloatArray
 
-    def score(self, ensemble: Ensemble) -> FloatArray:
-        """Return the probabilities [N, C + 1]."""
-        (scores,) = ensemble([self.image], [self.boxes])
+    def score(self, networks: Sequence[LoadedNetwork]) -> FloatArray:
+        """Return the mean probabilities [N, C + 1] of the networks."""
+        (scores,) = score_regions(Cascade(networks), [self.image], [self.boxes])
         return scores.probabilities
 
 
@@ -221,24 +224,24 @@ def time_engines(
 
     If an engine fails, the others are still timed, and `failed` receives its error.
     """
-    ensembles: dict[str, Ensemble] = {}
+    loaded: dict[str, Sequence[LoadedNetwork]] = {}
     runs: dict[str, EngineRuns] = {}
     for engine in dict.fromkeys(engines):
         with noting_failure(engine, failed):
             own_files = export_networks(files, options.precision) if engine in ONNX_ENGINES else files
-            first, (ensemble, scores) = time_run(partial(score_first, engine, own_files, regions, options))
+            first, (networks, scores) = time_run(partial(score_first, engine, own_files, regions, options))
             for _ in range(WARM_UP_RUNS - 1):
-                regions.score(ensemble)
-            ensembles[engine], runs[engine] = ensemble, EngineRuns([], first, scores)
+                regions.score(networks)
+            loaded[engine], runs[engine] = networks, EngineRuns([], first, scores)
         torch.cuda.empty_cache()
     for _ in range(options.repeat):
-        for engine, ensemble in ensembles.items():
+        for engine, networks in loaded.items():
             with noting_failure(engine, failed):
-                device = ensemble.networks[0].device
-                runs[engine].seconds.append(time_run(partial(regions.score, ensemble), device)[0])
+                device = networks[0].device
+                runs[engine].seconds.append(time_run(partial(regions.score, networks), device)[0])
     if options.profile:
-        for ensemble in ensembles.values():
-            print(profile_kernels(partial(regions.score, ensemble), ensemble.networks[0].device), flush=True)
+        for networks in loaded.values():
+            print(profile_kernels(partial(regions.score, networks), networks[0].device), flush=True)
     return {engine: run for engine, run in runs.items() if (engine or "default") not in failed}
 
 
@@ -251,28 +254,30 @@ def noting_failure(engine: str, failed: dict[str, str]) -> Iterator[None]:
         failed[engine or "default"] = f"{type(error).__name__}: {str(error)[:500]}"
 
 
-def score_first(engine: str, files: list[str], regions: Regions, options: Namespace) -> tuple[Ensemble, FloatArray]:
+def score_first(
+    engine: str, files: list[str], regions: Regions, options: Namespace
+) -> tuple[Sequence[LoadedNetwork], FloatArray]:
     """Load the networks of an engine, and return them with their first scores."""
-    ensemble = build_ensemble(engine, files, options)
-    return ensemble, regions.score(ensemble)
+    networks = load_networks(engine, files, options)
+    return networks, regions.score(networks)
 
 
-def build_ensemble(engine: str, files: list[str], options: Namespace) -> Ensemble:
-    """Return the networks as an ensemble that the engine computes."""
+def load_networks(engine: str, files: list[str], options: Namespace) -> Sequence[LoadedNetwork]:
+    """Return the networks of files, which the engine computes."""
     batch_size = PLAIN_BATCH_SIZE if engine == "plain" else options.batch_size
     precision = "float32" if engine == "plain" and options.precision == "int8" else options.precision
     settings = {"device": options.device, "precision": precision, "batch_size": batch_size}
     if not engine:
-        return Ensemble(files, **settings)
+        return Ensemble(files, **settings).networks
     if engine in ONNX_ENGINES:
-        return load_onnx_ensemble(engine, files, **settings)
-    with use_execution(cast(Execution, engine)):
-        return Ensemble(files, **settings)
+        return load_onnx_networks(engine, files, **settings)
+    execution = cast(Execution, engine)
+    return [LoadedNetwork(file, tensors=True, execution=execution, **settings) for file in files]
 
 
 def time_warp(files: list[str], image: Image, boxes: FloatArray, options: Namespace) -> list[float]:
     """Return the seconds of each run that copies an image to the device and warps its regions for the networks."""
-    network = build_ensemble("", files[:1], options).networks[0]
+    network = load_networks("", files[:1], options)[0]
     device = network.device
     return time_runs(
         lambda: network.input_format.warp([upload(image, boxes, device)]), options.repeat, device, warm_up=WARM_UP_RUNS

@@ -20,7 +20,7 @@ from detection.datasets.annotated_images import require_stated_sizes
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.formats.ground_truth import coco_ground_truth
-from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ImageResult, ResultsWriter
+from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ResultsWriter, StoredResult
 from detection.runtime.atomic_write import write_atomically
 from detection.structures.ground_truth import GroundTruth
 from proposals.coverage import covered_count
@@ -106,7 +106,7 @@ def missing_records(writer: ResultsWriter, records: Sequence[GroundTruth]) -> li
     return missing
 
 
-def _is_of_another_file(record: GroundTruth, result: ImageResult) -> bool:
+def _is_of_another_file(record: GroundTruth, result: StoredResult) -> bool:
     """Return True if a result is certainly of another file than the image has now; older results only have a size."""
     if result.file is not None:
         return not result.file.matches(record.path)
@@ -136,11 +136,11 @@ def add_results(
 
 def detect_each(
     detector: Detector, records: Sequence[GroundTruth], proposals: ImageProposals, *, workers: int
-) -> Iterator[ImageResult]:
+) -> Iterator[StoredResult]:
     """Yield the result of each image in order, while `workers` threads read and propose the next images."""
     for group in propose_ahead(records, proposals, threads=workers):
         group_detections = detector.score([item.image for item in group], [item.proposals for item in group])
         for (record, image, proposed, file), detections in zip(group, group_detections, strict=True):
             covered = covered_count(proposed.boxes, record.boxes[~record.ignored])
             size = (image.shape[0], image.shape[1])
-            yield ImageResult(record.image_id, size, len(proposed), detections, covered, file)
+            yield StoredResult(record.image_id, size, len(proposed), detections, covered, file)

@@ -26,7 +26,8 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import Namespace
 
-from classifier.scoring.weights_file import find_weights, save_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import save_weights
 from classifier.training.initial_weights.class_start import start_for_classes
 from detection.configuration import read_yaml
 from detection.datasets import LabelledFolder

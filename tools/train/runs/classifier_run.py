@@ -9,7 +9,8 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from classifier.region_network import RegionNetwork
-from classifier.scoring.weights_file import NetworkDescription, find_weights, load_region_network, save_weights
+from classifier.scoring.description import NetworkDescription, find_weights
+from classifier.scoring.weights_file import load_region_network, save_weights
 from classifier.training.module import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.training.samples.region_batch import RegionCollation, uncounted
 from detection.errors import InputError

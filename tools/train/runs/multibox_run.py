@@ -12,7 +12,8 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
-from classifier.scoring.weights_file import find_weights, load_weights
+from classifier.scoring.description import find_weights
+from classifier.scoring.weights_file import load_weights
 from detection.datasets.annotated_images import require_stated_sizes
 from detection.errors import InputError
 from detection.runtime.weights_files.engine import find_file
@@ -20,19 +21,14 @@ from detection.runtime.weights_files.tensor_file import metadata_keys
 from detection.structures.ground_truth import GroundTruth
 from detection.training.data_module import TrainingData
 from detection.training.decoded_images import open_or_decode
+from proposals.multibox.description import METADATA_KEY, SHIPPED, MultiBoxDescription
 from proposals.multibox.network import MultiBox
 from proposals.multibox.training.batch import MosaicCollation
 from proposals.multibox.training.layout import Layout
 from proposals.multibox.training.module import MultiBoxTraining
 from proposals.multibox.training.mosaics import MeasuredMosaics, Mosaics, as_filler
 from proposals.multibox.training.priors import kmeans_priors
-from proposals.multibox.weights_file import (
-    METADATA_KEY,
-    SHIPPED,
-    MultiBoxDescription,
-    load_multibox,
-    save_multibox,
-)
+from proposals.multibox.weights_file import load_multibox, save_multibox
 from tools.command.experiment import add_run_options, training_options
 from tools.command.options import Count, Side
 from tools.train.runs.training_run import TrainingRun, require_no_difference

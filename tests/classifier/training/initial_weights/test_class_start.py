@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from classifier.scoring.weights_file import NetworkDescription, load_region_network, save_weights
+from classifier.scoring.description import NetworkDescription
+from classifier.scoring.weights_file import load_region_network, save_weights
 from classifier.training.initial_weights.class_start import start_for_classes
 from detection.errors import InputError
 

@@ -1,5 +1,6 @@
 """Tests of regions in which all objects of a photograph come equally often, however many proposals they have."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from classifier.training.samples.region_pools import (
     build_pool,
 )
 from classifier.training.samples.sampled_boxes import FOREGROUND_IOU
-from detection.structures.arrays import FloatArray
+from detection.structures.arrays import FloatArray, Image
 from detection.structures.boxes import box_iou
 from detection.structures.ground_truth import GroundTruth
 from detection.training.sample_order import SampleKey
@@ -109,18 +110,35 @@ def test_nothing_to_draw_from() -> None:
         build_pool(photograph([CROWD], [0], [True]), np.array([CROWD], np.float32))
 
 
-def test_samples_of_a_batch_are_those_one_by_one(record: GroundTruth, proposals: FloatArray) -> None:
-    """The proposals are cut at the borders of the image, and each foreground region has the object as its target."""
-    outside = np.array([[-50, 0, 200, 100]], np.float32)
+def even_samples(records: list[GroundTruth], proposals: FloatArray) -> EvenSamples:
     samples = EvenSamples(
-        [record, record],
+        records,
         per_image=20,
         foreground_fraction=0.5,
-        proposals=known(np.concatenate([proposals, outside]), "1"),
+        proposals=known(proposals, "1"),
         augmentation=Augmentation(),
         seed=3,
     )
-    samples.read_by(lambda _: np.zeros((400, 500, 3), np.uint8))
+    samples.read_by(black_image)
+    return samples
+
+
+def black_image(_: Path) -> Image:
+    return np.zeros((400, 500, 3), np.uint8)
+
+
+def test_nothing_of_an_image_is_kept(record: GroundTruth, proposals: FloatArray) -> None:
+    """The memory of a loader process must not grow with the number of images."""
+    samples = even_samples([record], proposals)
+    before = pickle.dumps(samples)
+    samples[SampleKey(0, 4, 0)]
+    assert pickle.dumps(samples) == before
+
+
+def test_samples_of_a_batch_are_those_one_by_one(record: GroundTruth, proposals: FloatArray) -> None:
+    """The proposals are cut at the borders of the image, and each foreground region has the object as its target."""
+    outside = np.array([[-50, 0, 200, 100]], np.float32)
+    samples = even_samples([record, record], np.concatenate([proposals, outside]))
     keys = [SampleKey(0, 4, 0), SampleKey(1, 9, 1)]
     for sample, key in zip(samples.__getitems__(keys), keys, strict=True):
         for part, expected in zip(sample.regions, samples[key].regions, strict=True):

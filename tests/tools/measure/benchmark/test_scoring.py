@@ -48,14 +48,14 @@ def test_scoring_by_engines_against_the_baseline(tmp_path: Path, capsys: pytest.
 def test_an_engine_that_fails_is_named_and_the_others_are_timed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = benchmark_scoring.build_ensemble
+    original = benchmark_scoring.load_networks
 
     def failing(engine: str, *arguments: Any) -> Any:
         if engine == "fused":
             raise RuntimeError("no such kernel")
         return original(engine, *arguments)
 
-    monkeypatch.setattr(benchmark_scoring, "build_ensemble", failing)
+    monkeypatch.setattr(benchmark_scoring, "load_networks", failing)
     assert benchmark.main([*SCORING, "--engines", "fused", "eager"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[3:6]] == ["plain", "fused", "eager"]
@@ -96,9 +96,9 @@ def test_engines_of_onnx_files_give_the_same_scores(engine: str, networks: Netwo
     pytest.importorskip(engine)
     options, files, exported = networks
     regions = benchmark_scoring.Regions(*benchmark_scoring.random_image(5))
-    expected = regions.score(benchmark_scoring.build_ensemble("eager", files, options))
+    expected = regions.score(benchmark_scoring.load_networks("eager", files, options))
     np.testing.assert_allclose(
-        regions.score(benchmark_scoring.build_ensemble(engine, exported, options)), expected, atol=1e-5
+        regions.score(benchmark_scoring.load_networks(engine, exported, options)), expected, atol=1e-5
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detection.formats.run_results import NAME, ImageResult, ResultsWriter, read_results
+from detection.formats.run_results import NAME, ResultsWriter, StoredResult, read_results
 from tests.tools.measure.evaluate.conftest import KilledError, report_of
 from tools.measure.evaluate import command as evaluate
 from tools.measure.evaluate import run as evaluate_run
@@ -90,7 +90,7 @@ def test_killed_run_goes_on(
     added: list[str] = []
     original = ResultsWriter.add
 
-    def killed(self: ResultsWriter, result: ImageResult) -> None:
+    def killed(self: ResultsWriter, result: StoredResult) -> None:
         if len(added) == killed_at:
             self._file.write(b"0badc0de {a line that was cut off")
             raise KilledError

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifier.ensemble import Ensemble
+from classifier.scoring.loaded_network import LoadedNetwork
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray
 from tools.export.onnx_writer import OnnxPrecision, open_network, write_onnx
@@ -42,17 +43,17 @@ def export_networks(files: Sequence[str], precision: str | None) -> list[str]:
     return [str(target) for target in targets]
 
 
-def load_onnx_ensemble(engine: str, files: list[str], **settings: Any) -> Ensemble:
-    """Return an ensemble of ONNX files that one of `ONNX_ENGINES` computes; the settings are those of `Ensemble`.
+def load_onnx_networks(engine: str, files: list[str], **settings: Any) -> list[LoadedNetwork]:
+    """Return the networks of ONNX files, which one of `ONNX_ENGINES` computes; the settings are those of `Ensemble`.
 
     Raises:
         InputError: if the engine is not installed.
     """
-    ensemble = Ensemble(files, **settings)
+    networks = Ensemble(files, **settings).networks
     if engine == "openvino":
-        for network in ensemble.networks:
+        for network in networks:
             network.network.network = OpenVinoNetwork(network.path, threads=torch.get_num_threads())
-    return ensemble
+    return networks
 
 
 class OpenVinoNetwork:

@@ -21,9 +21,9 @@ NEAR_IOU = 0.4
 """The least IoU of two boxes that may show the same object, in `neighbour_confidence` (our choice). With a lower value,
 more boxes are scored without a gain; with a higher one, objects are lost."""
 
-NMS_ROWS = 64
-"""The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's
-cache, and would compute more IoUs of boxes that turn out to be dropped."""
+ROWS_AT_ONCE = 64
+"""The number of boxes whose IoUs with all others are computed together. More would not fit into the processor's cache,
+and `nms` would compute more IoUs of boxes that turn out to be dropped."""
 
 
 def as_boxes(boxes: ArrayLike) -> FloatArray:
@@ -140,8 +140,8 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     alive = np.ones(len(ranked), np.bool_)
-    for start in range(0, len(ranked), NMS_ROWS):
-        rows = start + np.flatnonzero(alive[start : start + NMS_ROWS])
+    for start in range(0, len(ranked), ROWS_AT_ONCE):
+        rows = start + np.flatnonzero(alive[start : start + ROWS_AT_ONCE])
         overlapping = box_iou(ranked[rows], ranked[start:]) > float(iou_threshold)  # compared in float32, as the IoUs
         for row, dropped in zip(rows, overlapping, strict=True):
             if alive[row]:
@@ -200,6 +200,9 @@ def neighbour_confidence(boxes: FloatArray, scored: FloatArray, probabilities: F
         [N], 0-1: the largest product of a probability and the IoU with its box, of the boxes with an IoU of at least
         `NEAR_IOU`; 0 if there are none.
     """
-    overlaps = box_iou(boxes, scored)
-    products: FloatArray = np.where(overlaps >= NEAR_IOU, overlaps * probabilities, 0).max(axis=1, initial=0)
-    return products.astype(np.float32)
+    products = np.zeros(len(boxes), np.float32)
+    for start in range(0, len(boxes), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        overlaps = box_iou(boxes[rows], scored)
+        products[rows] = np.where(overlaps >= NEAR_IOU, overlaps * probabilities, 0).max(axis=1, initial=0)
+    return products

@@ -75,7 +75,7 @@ def test_first_of_equal_scores_is_best() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30, 64])
 def test_rows_computed_together_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(boxes_module, "NMS_ROWS", rows)
+    monkeypatch.setattr(boxes_module, "ROWS_AT_ONCE", rows)
     generator = np.random.default_rng(1)
     boxes = random_boxes(generator, 30)
     scores = (generator.integers(0, 12, 30) / 16).tolist()

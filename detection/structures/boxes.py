@@ -153,14 +153,15 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
 def drop_parts(boxes: FloatArray, share: float) -> IntArray:
     """Return the indices of the boxes [N, 4], xyxy and best first, that do not lie in a better and larger kept box.
 
-    A box lies in another if at least this `share` (0-1) of its area does. Suppression by IoU keeps such a box if it is
-    small: a face and the person whose face it is have a small IoU.
+    A box lies in another if at least this `share` (0-1) of its area does; a box without area lies in none. Suppression
+    by IoU keeps such a box if it is small: a face and the person whose face it is have a small IoU.
     """
     areas = box_area(boxes)
     kept: list[int] = []
     for index, box in enumerate(boxes):
         larger = [other for other in kept if areas[other] >= areas[index]]
-        if not (intersection(boxes[larger], box[None]) >= share * areas[index]).any():
+        shared = intersection(boxes[larger], box[None])
+        if not ((shared > 0) & (shared >= share * areas[index])).any():
             kept.append(index)
     return np.array(kept, np.int64)
 

@@ -169,7 +169,12 @@ def test_a_box_that_was_dropped_drops_none() -> None:
 
 def test_boxes_apart_and_no_boxes() -> None:
     assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30), (0, 20, 5, 25)], 0.1) == [0, 1, 2]
+    assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30)], 0) == [0, 1]
     assert whole_boxes([], 0.5) == []
+
+
+def test_a_box_without_area_is_no_part() -> None:
+    assert whole_boxes([(0, 0, 10, 10), (20, 0, 20, 10), (5, 5, 5, 5)], 0.7) == [0, 1, 2]
 
 
 def test_votes_of_near_boxes_move_a_box() -> None:

@@ -202,7 +202,7 @@ class Detector:
             These are all proposals if `coarse_share` is 1.
 
         Raises:
-            InputError: naming the classifier, if its result has another form than `Classifier` says, or has nan.
+            InputError: naming the classifier, if its result has another form or range than `Classifier` says.
         """
         if self.coarse_share == 1:
             return list(boxes), find_scores(self.classify, images, boxes)
@@ -226,7 +226,7 @@ class Detector:
             size: height and width of the image.
 
         Raises:
-            ValueError: if the scores have another number of regions or classes, or are not finite.
+            ValueError: if the scores have another number of regions or classes, or are out of range.
         """
         require_scores(scores, (len(boxes), len(self.class_names) + 1))
         class_scores = scores.probabilities[:, 1:]  # [N, C]

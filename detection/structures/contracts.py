@@ -152,7 +152,7 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
 
     Raises:
         InputError: naming the class of the classifier, if it returns anything but a list with the `RegionScores` of
-            each image, or if these do not fit the boxes and classes, or have numbers that are not finite.
+            each image, or if these do not fit the boxes and classes, or have numbers out of range.
     """
     with _naming_part(classify):
         scores = classify(images, boxes)
@@ -166,7 +166,7 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
 
 
 def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
-    """Check that the probabilities have the `shape` [N, C + 1], and that they and the refined boxes are finite.
+    """Check that probabilities have the `shape` [N, C + 1] and lie in 0-1, and that refined boxes are finite.
 
     Raises:
         ArrayError: saying what was expected and found.
@@ -178,6 +178,10 @@ def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
     arrays = [scores.probabilities] if scores.boxes is None else [scores.probabilities, scores.boxes]
     if not all(np.isfinite(array).all() for array in arrays):
         raise ArrayError("probabilities and boxes must be finite, got nan or infinity")
+    if not ((scores.probabilities >= 0) & (scores.probabilities <= 1)).all():
+        raise ArrayError(
+            f"probabilities must lie in 0-1, got {scores.probabilities.min()} to {scores.probabilities.max()}"
+        )
 
 
 class Calibration(Protocol):

@@ -51,7 +51,7 @@ class ColourClassifier:
         probabilities = np.zeros((len(boxes), 3), np.float32)
         for row, (x1, y1, x2, y2) in zip(probabilities, boxes.astype(int), strict=True):
             row[1:] = image[y1:y2, x1:x2, :2].mean(axis=(0, 1)) / 255
-            row[0] = 1 - row[1:].sum()
+            row[0] = max(0, 1 - row[1:].sum())
         return probabilities
 
 

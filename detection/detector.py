@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from itertools import chain, islice
 from typing import Literal, cast, overload
 
@@ -141,7 +141,7 @@ class Detector:
             return [result.detections for result in self.stream(pictures)]
         pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))
         (detections,) = self.score([pixels], [find_proposals(self.propose, pixels)])
-        return replace(detections, picture=lasting_picture(image, pixels))
+        return detections.in_picture(lasting_picture(image, pixels))
 
     def stream(
         self, sources: Sources, *, batch: int = BATCH, every: int = 1, errors: Literal["raise", "return"] = "raise"

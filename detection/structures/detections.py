@@ -28,8 +28,9 @@ SUMMARISED = 5
 class Detections:
     """The objects that a detector found in an image, best first.
 
-    Indexing with a mask, a slice, indices or one index returns `Detections`, and an iteration yields `Detections` of
-    one box each. Two `Detections` are equal only if they are the same object, so they can be keys of a dictionary.
+    Indexing with a mask, a slice, indices or one index returns `Detections` without guesses, and an iteration yields
+    such `Detections` of one box each. Two `Detections` are equal only if they are the same object, so they can be keys
+    of a dictionary.
 
     The methods that return pictures read `picture`. It is a reference: the pixels of a file are read again, and an
     array that is changed later changes the pictures. A pickle and a deep copy keep the path of a file, but no pixels.
@@ -79,6 +80,11 @@ class Detections:
             index = [int(index)]
         boxes, scores, labels = self.boxes[index], self.scores[index], self.labels[index]
         return Detections(boxes, scores, labels, self.class_names, picture=self.picture)
+
+    def in_picture(self, picture: Any) -> Detections:
+        """Return the same detections and guesses as those of this `picture`."""
+        guesses = None if self.guesses is None else self.guesses.in_picture(picture)
+        return replace(self, picture=picture, guesses=guesses)
 
     def __getstate__(self) -> dict[str, Any]:
         is_path = isinstance(self.picture, str | os.PathLike)

@@ -273,3 +273,10 @@ def test_results_of_many_images_hold_no_pixels() -> None:
     detector = Detector(Proposer(THREE), ColourClassifier())
     (detections,) = detector.score([IMAGE], [detector.propose(IMAGE)])
     assert detections.picture is None
+
+
+def test_guesses_refer_to_the_picture_too() -> None:
+    detector = Detector(Proposer(THREE[1:2]), ColourClassifier(), score_threshold=0.75)
+    for detections in (detector(IMAGE), *detector([IMAGE])):
+        assert detections.guesses is not None
+        assert len(detections.guesses.crops()) == 2

@@ -138,7 +138,10 @@ class CachedProposals(Protocol):
 
 
 class Classifier(Protocol):
-    """Scores regions of images. The regions of all images of a call share batches."""
+    """Scores regions of images. The regions of all images of a call share batches.
+
+    Several threads may call it at the same time.
+    """
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -188,7 +191,8 @@ class Calibration(Protocol):
     """Turns scores in 0-1 into the probabilities that the detections are right, of the same shape.
 
     `areas` are the areas of the boxes as shares of the image, 0-1, in a shape that can be broadcast to that of the
-    scores. Among boxes of the same area, a higher score must not get a lower probability.
+    scores. Among boxes of the same area, a higher score must not get a lower probability. Several threads may call it
+    at the same time.
     """
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray: ...

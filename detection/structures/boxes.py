@@ -45,6 +45,18 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
     return array
 
 
+def as_labels(labels: ArrayLike) -> IntArray:
+    """Return `labels` as an int64 array.
+
+    Raises:
+        ArrayError: if they are not integers.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" and array.size:
+        raise ArrayError(f"labels must be integers, got {array.dtype}")
+    return array.astype(np.int64, copy=False)
+
+
 def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
     """Raise an `ArrayError` that names the first column without exactly one value for each of `count` boxes."""
     for name, column in columns.items():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from detection.structures.boxes import as_boxes, check_one_a_box
+from detection.structures.boxes import as_boxes, as_labels, check_one_a_box
 from detection.structures.class_choice import find_labels
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class Detections:
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float32))
-        if np.asarray(self.labels).dtype.kind not in "iu" and len(self.labels):
-            raise ValueError(f"labels must be integers, got {np.asarray(self.labels).dtype}")
-        object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
+        object.__setattr__(self, "labels", as_labels(self.labels))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         check_one_a_box(len(self), scores=self.scores, labels=self.labels)
         if not ((self.scores >= 0) & (self.scores <= 1)).all():

@@ -120,7 +120,7 @@ def test_device_overrides_the_file(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "abacus", ""])
+@pytest.mark.parametrize("device", ["cuda:99", "cpu:0", "abacus", ""])
 def test_device_that_is_not_there(tmp_path: Path, detector_settings: Settings, device: str) -> None:
     assert_refused(lambda: load_detector(written(tmp_path, detector_settings), device), f"device {device}", "expected")
 

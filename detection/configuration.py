@@ -177,8 +177,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
     try:
         parsed = parser.parse_object({"detector": settings})
         if device is not None:
-            parsed["detector.classify.init_args.device"] = device
-            _set_device(parsed.detector.propose, device)
+            _set_device(parsed.detector, device)
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
@@ -213,7 +212,7 @@ def require_opencv() -> None:
 
 
 def _set_device(settings: Any, device: str) -> None:
-    """Set every `device` in the settings of a proposer."""
+    """Set every `device` in the settings of a detector, also within a part of a part."""
     from jsonargparse import Namespace  # noqa: PLC0415
 
     if isinstance(settings, list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from itertools import chain, islice
 from typing import Literal, cast, overload
 
@@ -141,7 +141,7 @@ class Detector:
             return [result.detections for result in self.stream(pictures)]
         pixels = named_picture(image).read() if isinstance(image, str) else as_image(cast("ImageInput", image))
         (detections,) = self.score([pixels], [find_proposals(self.propose, pixels)])
-        return replace(detections, picture=lasting_picture(image, pixels))
+        return detections.in_picture(lasting_picture(image, pixels))
 
     def stream(
         self, sources: Sources, *, batch: int = BATCH, every: int = 1, errors: Literal["raise", "return"] = "raise"
@@ -202,7 +202,7 @@ class Detector:
             These are all proposals if `coarse_share` is 1.
 
         Raises:
-            InputError: naming the classifier, if its result has another form than `Classifier` says, or has nan.
+            InputError: naming the classifier, if its result has another form or range than `Classifier` says.
         """
         if self.coarse_share == 1:
             return list(boxes), find_scores(self.classify, images, boxes)
@@ -226,10 +226,10 @@ class Detector:
             size: height and width of the image.
 
         Raises:
-            ValueError: if the scores have another number of regions or classes, or are not finite.
+            ValueError: if the scores have another number of regions or classes, or are out of range.
         """
         require_scores(scores, (len(boxes), len(self.class_names) + 1))
-        class_scores = scores.probabilities[:, 1:]  # [N, C]
+        class_scores = scores.probabilities[:, 1:].clip(0, 1)  # [N, C]
         class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
         if self.calibrate is not None:
             areas = box_area(class_boxes) / (size[0] * size[1])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detection.structures.arrays import FloatArray, Image, IntArray
-from detection.structures.boxes import box_area, box_iou
+from detection.structures.boxes import ROWS_AT_ONCE, box_area, box_iou
 from detection.structures.contracts import NO_SOURCE, Proposals, Proposer, find_proposals
 
 DUPLICATE_IOU = 0.95
@@ -30,9 +30,6 @@ LEVELS = (0.6, 0.7, 0.8, 0.9)
 """A box whose IoU with another is at least the first of these covers it by one quarter, at least the second by two
 quarters, and so on. If an object overlaps the covered box well, a box that covers it by a quarter or two finds the
 object at an IoU of 0.5; the higher levels prefer boxes that fit better."""
-
-ROWS_AT_ONCE = 64
-"""The number of boxes whose overlaps are computed together; few enough for the processor's cache."""
 
 
 class MergedProposer:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -55,6 +56,11 @@ class _Memory:
 _memories: WeakValueDictionary[torch.device, _Memory] = WeakValueDictionary()
 
 
+_lock = Lock()
+"""Held while a graph is captured, or replayed and its outputs copied: graphs share inputs, and only one thread of a
+process may capture."""
+
+
 class _Captured(NamedTuple):
     memory: _Memory
     graph: torch.cuda.CUDAGraph
@@ -66,7 +72,8 @@ class BatchGraphs:
     """The graphs of one network, which share memory with those of all other networks on the device.
 
     The first batch of a shape is computed eagerly, which also chooses the kernels; the second is captured, and all
-    later ones replay the graph. If capturing fails, everything is computed eagerly from then on.
+    later ones replay the graph. If capturing fails, everything is computed eagerly from then on. Several threads may
+    compute batches at the same time.
     """
 
     def __init__(self) -> None:
@@ -80,19 +87,21 @@ class BatchGraphs:
 
     def clear(self) -> None:
         """Release all graphs and their memory."""
-        self.captured.clear()
+        with _lock:
+            self.captured.clear()
 
     def __call__(self, name: str, function: Callable[[Tensor], Output], batch: Tensor) -> Output:
         """Return the outputs of `function`, which is known by `name`, for a batch [n, C, H, W]."""
         key = (name, batch.shape)
-        if self.usable and key in self.captured:
-            captured = self.captured[key] = self.captured[key] or self._capture(function, batch)
-            if captured is not None:
-                captured.inputs.copy_(batch)
-                captured.graph.replay()
-                # The next replay overwrites the outputs, so the caller gets a copy.
-                return tree_map_only(Tensor, torch.clone, captured.outputs)  # type: ignore[no-any-return]
-        self.captured.setdefault(key, None)
+        with _lock:
+            if self.usable and key in self.captured:
+                captured = self.captured[key] = self.captured[key] or self._capture(function, batch)
+                if captured is not None:
+                    captured.inputs.copy_(batch)
+                    captured.graph.replay()
+                    # The next replay overwrites the outputs, so the caller gets a copy.
+                    return tree_map_only(Tensor, torch.clone, captured.outputs)  # type: ignore[no-any-return]
+            self.captured.setdefault(key, None)
         return function(batch)
 
     def _capture(self, function: Callable[[Tensor], Any], like: Tensor) -> _Captured | None:

@@ -248,14 +248,14 @@ def _score(network: LoadedNetwork, inputs: Sequence[AnyArray], group: Sequence[I
 
 
 def _mean(parts: Sequence[Scores], weights: Sequence[float] | None = None) -> Scores:
-    """Return the means of all probabilities, and of the boxes where there are any.
+    """Return the means of all probabilities, in 0-1 in spite of rounding, and of the boxes where there are any.
 
     There may be more weights than parts; then the first weights are used. Without weights, all parts have the same.
     """
     weighted = list(zip(parts, weights or [1.0] * len(parts), strict=False))
     refined = [(scores.boxes, weight) for scores, weight in weighted if scores.boxes is not None]
     probabilities = _weighted_mean([(scores.probabilities, weight) for scores, weight in weighted])
-    return Scores(probabilities, _weighted_mean(refined) if refined else None)
+    return Scores(probabilities.clip(0, 1), _weighted_mean(refined) if refined else None)
 
 
 def _weighted_mean(parts: Sequence[tuple[AnyArray, float]]) -> AnyArray:

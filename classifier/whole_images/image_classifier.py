@@ -8,7 +8,6 @@ from torch import Tensor
 
 from classifier.scoring.description import find_weights
 from classifier.scoring.weights_file import load_weights
-from detection.errors import InputError
 from detection.runtime.device import find_device, find_precision, naming_failed_device, number_type, to_device
 from detection.runtime.int8 import can_quantise
 from detection.runtime.pixels import SCALE
@@ -55,21 +54,19 @@ class ImageClassifier(Portable):
 
     @torch.inference_mode()
     def probabilities(self, crops: Tensor) -> Tensor:
-        """Return the class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C]."""
+        """Return the class probabilities of crops: RGB minus mean [N, 3, S, S] -> float32 [N, C].
+
+        Those of a network with SVMs have the order of its margins, but are not calibrated.
+        """
         with naming_failed_device(self.device):
             logits = [self.network(batch).float() for batch in self._batches(crops)]
-        return torch.cat(logits)[:, int(self.description.background) :].softmax(dim=1)
+        return torch.cat(logits)[:, -len(self.class_names) :].softmax(dim=1)
 
     @torch.inference_mode()
     def features(self, crops: Tensor) -> Tensor:
-        """Return the last hidden layer, from which the class layer computes logits: [N, 3, S, S] -> float32 [N, F].
-
-        Raises:
-            InputError: if the network has no method `features`.
-        """
-        if not callable(getattr(self.network, "features", None)):
-            raise InputError(f"{self.path}: expected a network with features(), got {self.description.class_path}")
-        return torch.cat([self.network.features(batch).float() for batch in self._batches(crops)])
+        """Return the last hidden layer, from which the class layer computes logits: [N, 3, S, S] -> float32 [N, F]."""
+        with naming_failed_device(self.device):
+            return torch.cat([self.network.features(batch).float() for batch in self._batches(crops)])
 
     def _batches(self, crops: Tensor) -> Iterator[Tensor]:
         for batch in crops.split(self.batch_size):

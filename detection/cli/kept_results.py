@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -156,5 +155,5 @@ def _restore(picture: Picture, writer: ResultsWriter) -> ImageResult:
         image = picture.read()
     except InputError as error:
         return ImageResult(picture, error)
-    detections = replace(writer.images[picture.name].detections, picture=lasting_picture(picture.path or image, image))
+    detections = writer.images[picture.name].detections.in_picture(lasting_picture(picture.path or image, image))
     return ImageResult(picture, (image, detections), time.perf_counter() - start)

@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from detection.datasets.files.text_file import is_file
 from detection.image import decode_image, from_pillow, read_image
 from detection.structures.arrays import Image
 
@@ -105,5 +106,5 @@ def lasting_picture(image: object, pixels: Image) -> object:
     """
     if isinstance(image, str | os.PathLike):
         path = Path(image).absolute()
-        return path if path.is_file() else pixels
+        return path if is_file(path) else pixels
     return image if isinstance(image, np.ndarray | PIL.Image.Image) else pixels

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -54,8 +55,14 @@ class Picture:
 
 def file_picture(path: Path) -> Picture:
     """Return the picture of an image file or a pipe."""
-    folder = Path() if path.is_fifo() else path.parent  # a pipe lies in a folder of the system
+    folder = Path() if _is_pipe(path) else path.parent  # a pipe lies in a folder of the system
     return Picture(str(path), partial(read_image, path), path.stem, folder, path)
+
+
+def _is_pipe(path: Path) -> bool:
+    with suppress(OSError):  # of a name that no file can have, or of a folder that may not be entered
+        return path.is_fifo()
+    return False
 
 
 def encoded_picture(name: str, content: bytes, *, stem: str, folder: Path = Path()) -> Picture:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote
 
-from detection.datasets.files.text_file import read_lines
+from detection.datasets.files.text_file import is_file, read_lines
 from detection.errors import InputError
 from detection.image import decode_image
 from detection.sources.conversion import ImageInput, as_image, is_single
@@ -120,7 +120,7 @@ def sources_of_text(text: str, *, every: int = 1) -> tuple[list[Source], list[In
         every: the step from a frame of a video to the next one that is taken.
     """
     path = Path(text)
-    if path.suffix.lower() == LIST_SUFFIX and path.is_file():
+    if path.suffix.lower() == LIST_SUFFIX and is_file(path):
         return _find_listed(path, every)
     try:
         return _find(text, every), []
@@ -144,7 +144,7 @@ def _file_source(path: Path, every: int) -> Source:
     name = path.name.lower()
     if name.endswith((*ZIP_SUFFIXES, *TAR_SUFFIXES)):
         return Collection(str(path), path, partial(_archive_pictures, path))
-    if name.endswith(LIST_SUFFIX) and path.is_file():
+    if name.endswith(LIST_SUFFIX) and is_file(path):
         raise InputError(f"{path}: expected an image, an archive or a video, got a list within a list")
     if name.endswith(VIDEO_SUFFIXES):
         return Collection(str(path), path, partial(video_pictures, path, every=every))
@@ -166,8 +166,9 @@ def _find_listed(path: Path, every: int) -> tuple[list[Source], list[InputError]
         if not (text := line.strip()) or text.startswith("#"):
             continue
         beside = path.parent / text
+        is_beside = not is_address(text) and os.path.exists(beside)  # noqa: PTH110  answers for names that no file can have
         try:
-            sources += _find(str(beside) if not is_address(text) and beside.exists() else text, every)
+            sources += _find(str(beside) if is_beside else text, every)
         except InputError as error:
             errors.append(InputError(f"{path}:{number}: {error}"))
     if not sources and not errors:

@@ -21,9 +21,9 @@ NEAR_IOU = 0.4
 """The least IoU of two boxes that may show the same object, in `neighbour_confidence` (our choice). With a lower value,
 more boxes are scored without a gain; with a higher one, objects are lost."""
 
-NMS_ROWS = 64
-"""The number of boxes whose IoU with all later boxes `nms` computes together. More would not fit into the processor's
-cache, and would compute more IoUs of boxes that turn out to be dropped."""
+ROWS_AT_ONCE = 64
+"""The number of boxes whose IoUs with all others are computed together. More would not fit into the processor's cache,
+and `nms` would compute more IoUs of boxes that turn out to be dropped."""
 
 
 def as_boxes(boxes: ArrayLike) -> FloatArray:
@@ -43,6 +43,18 @@ def as_boxes(boxes: ArrayLike) -> FloatArray:
     if turned.size:
         raise ArrayError(f"boxes must have x1 <= x2 and y1 <= y2, got {array[turned[0]].tolist()} at {turned[0]}")
     return array
+
+
+def as_labels(labels: ArrayLike) -> IntArray:
+    """Return `labels` as an int64 array.
+
+    Raises:
+        ArrayError: if they are not integers.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" and array.size:
+        raise ArrayError(f"labels must be integers, got {array.dtype}")
+    return array.astype(np.int64, copy=False)
 
 
 def check_one_a_box(count: int, **columns: NDArray[Any]) -> None:
@@ -140,8 +152,8 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
     alive = np.ones(len(ranked), np.bool_)
-    for start in range(0, len(ranked), NMS_ROWS):
-        rows = start + np.flatnonzero(alive[start : start + NMS_ROWS])
+    for start in range(0, len(ranked), ROWS_AT_ONCE):
+        rows = start + np.flatnonzero(alive[start : start + ROWS_AT_ONCE])
         overlapping = box_iou(ranked[rows], ranked[start:]) > float(iou_threshold)  # compared in float32, as the IoUs
         for row, dropped in zip(rows, overlapping, strict=True):
             if alive[row]:
@@ -153,14 +165,15 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float = NMS_IOU_TH
 def drop_parts(boxes: FloatArray, share: float) -> IntArray:
     """Return the indices of the boxes [N, 4], xyxy and best first, that do not lie in a better and larger kept box.
 
-    A box lies in another if at least this `share` (0-1) of its area does. Suppression by IoU keeps such a box if it is
-    small: a face and the person whose face it is have a small IoU.
+    A box lies in another if at least this `share` (0-1) of its area does; a box without area lies in none. Suppression
+    by IoU keeps such a box if it is small: a face and the person whose face it is have a small IoU.
     """
     areas = box_area(boxes)
     kept: list[int] = []
     for index, box in enumerate(boxes):
         larger = [other for other in kept if areas[other] >= areas[index]]
-        if not (intersection(boxes[larger], box[None]) >= share * areas[index]).any():
+        shared = intersection(boxes[larger], box[None])
+        if not ((shared > 0) & (shared >= share * areas[index])).any():
             kept.append(index)
     return np.array(kept, np.int64)
 
@@ -200,6 +213,9 @@ def neighbour_confidence(boxes: FloatArray, scored: FloatArray, probabilities: F
         [N], 0-1: the largest product of a probability and the IoU with its box, of the boxes with an IoU of at least
         `NEAR_IOU`; 0 if there are none.
     """
-    overlaps = box_iou(boxes, scored)
-    products: FloatArray = np.where(overlaps >= NEAR_IOU, overlaps * probabilities, 0).max(axis=1, initial=0)
-    return products.astype(np.float32)
+    products = np.zeros(len(boxes), np.float32)
+    for start in range(0, len(boxes), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        overlaps = box_iou(boxes[rows], scored)
+        products[rows] = np.where(overlaps >= NEAR_IOU, overlaps * probabilities, 0).max(axis=1, initial=0)
+    return products

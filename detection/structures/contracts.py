@@ -20,6 +20,9 @@ from detection.structures.ground_truth import GroundTruth
 NO_SOURCE = 255
 """The byte that is stored in place of a missing source; it is no valid source."""
 
+ROUNDING = 1e-5
+"""How far outside of 0-1 a probability may be because it was rounded."""
+
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
@@ -138,7 +141,10 @@ class CachedProposals(Protocol):
 
 
 class Classifier(Protocol):
-    """Scores regions of images. The regions of all images of a call share batches."""
+    """Scores regions of images. The regions of all images of a call share batches.
+
+    Several threads may call it at the same time.
+    """
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -152,7 +158,7 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
 
     Raises:
         InputError: naming the class of the classifier, if it returns anything but a list with the `RegionScores` of
-            each image, or if these do not fit the boxes and classes, or have numbers that are not finite.
+            each image, or if these do not fit the boxes and classes, or have numbers out of range.
     """
     with _naming_part(classify):
         scores = classify(images, boxes)
@@ -166,7 +172,9 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
 
 
 def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
-    """Check that the probabilities have the `shape` [N, C + 1], and that they and the refined boxes are finite.
+    """Check that probabilities have the `shape` [N, C + 1] and lie in 0-1, and that refined boxes are finite.
+
+    A probability may be outside of 0-1 by rounding.
 
     Raises:
         ArrayError: saying what was expected and found.
@@ -178,13 +186,19 @@ def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
     arrays = [scores.probabilities] if scores.boxes is None else [scores.probabilities, scores.boxes]
     if not all(np.isfinite(array).all() for array in arrays):
         raise ArrayError("probabilities and boxes must be finite, got nan or infinity")
+    low, high = -ROUNDING, 1 + ROUNDING
+    if not ((scores.probabilities >= low) & (scores.probabilities <= high)).all():
+        raise ArrayError(
+            f"probabilities must lie in 0-1, got {scores.probabilities.min()} to {scores.probabilities.max()}"
+        )
 
 
 class Calibration(Protocol):
     """Turns scores in 0-1 into the probabilities that the detections are right, of the same shape.
 
     `areas` are the areas of the boxes as shares of the image, 0-1, in a shape that can be broadcast to that of the
-    scores. Among boxes of the same area, a higher score must not get a lower probability.
+    scores. Among boxes of the same area, a higher score must not get a lower probability. Several threads may call it
+    at the same time.
     """
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray: ...

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from detection.structures.boxes import as_boxes, check_one_a_box
+from detection.structures.boxes import as_boxes, as_labels, check_one_a_box
 from detection.structures.class_choice import find_labels
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ SUMMARISED = 5
 class Detections:
     """The objects that a detector found in an image, best first.
 
-    Indexing with a mask, a slice, indices or one index returns `Detections`, and an iteration yields `Detections` of
-    one box each. Two `Detections` are equal only if they are the same object, so they can be keys of a dictionary.
+    Indexing with a mask, a slice, indices or one index returns `Detections` without guesses, and an iteration yields
+    such `Detections` of one box each. Two `Detections` are equal only if they are the same object, so they can be keys
+    of a dictionary.
 
     The methods that return pictures read `picture`. It is a reference: the pixels of a file are read again, and an
     array that is changed later changes the pictures. A pickle and a deep copy keep the path of a file, but no pixels.
@@ -58,9 +59,7 @@ class Detections:
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float32))
-        if np.asarray(self.labels).dtype.kind not in "iu" and len(self.labels):
-            raise ValueError(f"labels must be integers, got {np.asarray(self.labels).dtype}")
-        object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
+        object.__setattr__(self, "labels", as_labels(self.labels))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         check_one_a_box(len(self), scores=self.scores, labels=self.labels)
         if not ((self.scores >= 0) & (self.scores <= 1)).all():
@@ -79,6 +78,11 @@ class Detections:
             index = [int(index)]
         boxes, scores, labels = self.boxes[index], self.scores[index], self.labels[index]
         return Detections(boxes, scores, labels, self.class_names, picture=self.picture)
+
+    def in_picture(self, picture: Any) -> Detections:
+        """Return the same detections and guesses as those of this `picture`."""
+        guesses = None if self.guesses is None else self.guesses.in_picture(picture)
+        return replace(self, picture=picture, guesses=guesses)
 
     def __getstate__(self) -> dict[str, Any]:
         is_path = isinstance(self.picture, str | os.PathLike)

@@ -11,7 +11,7 @@ import numpy as np
 
 from detection.errors import InputError
 from detection.structures.arrays import BoolArray, FloatArray, IntArray
-from detection.structures.boxes import as_boxes, check_one_a_box
+from detection.structures.boxes import as_boxes, as_labels, check_one_a_box
 
 NOTHING_IGNORED: BoolArray = np.zeros(0, np.bool_)
 """The default of `GroundTruth.ignored`, which stands for False for every object."""
@@ -39,8 +39,8 @@ class GroundTruth:
         stated_size: the size of the image by its annotation, or None if the annotation does not tell.
 
     Raises:
-        ValueError: naming the image, if the lengths differ, a box is malformed, a label is negative, or `ignored` is
-            not of type bool.
+        ValueError: naming the image, if the lengths differ, a box is malformed, a label is no integer or negative, or
+            `ignored` is not of type bool.
     """
 
     image_id: str
@@ -58,7 +58,7 @@ class GroundTruth:
 
     def _check(self) -> None:
         object.__setattr__(self, "boxes", as_boxes(self.boxes))
-        object.__setattr__(self, "labels", np.asarray(self.labels, np.int64))
+        object.__setattr__(self, "labels", as_labels(self.labels))
         if self.ignored is NOTHING_IGNORED:
             object.__setattr__(self, "ignored", np.zeros(len(self), np.bool_))
         check_one_a_box(len(self), labels=self.labels, ignored=self.ignored)

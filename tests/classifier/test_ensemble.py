@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from classifier.ensemble import Ensemble
 from classifier.scoring import score
 from classifier.scoring.input_format import InputFormat
+from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.warp import crop
 from classifier.warp.crop import ImageRegions
 from detection.errors import InputError
@@ -200,6 +202,12 @@ def test_members_count_by_their_weights(mixed: list[str]) -> None:
         )
         np.testing.assert_allclose(scores.probabilities, probabilities, atol=1e-5)
         np.testing.assert_allclose(refined(scores), boxes, atol=1e-3)
+
+
+def test_the_mean_of_ones_is_not_above_one(mixed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoadedNetwork, "probabilities", lambda _, logits: torch.ones_like(logits))
+    (scores,) = exact_ensemble(mixed[:2], member_weights=[0.4, 0.3])([image()], [BOXES])  # in float32 1.0000001
+    np.testing.assert_array_equal(scores.probabilities, 1)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], []])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from detection.structures.arrays import FloatArray, IntArray
-from detection.structures.boxes import as_boxes, box_iou
-from proposals.merge import LEVELS, ROWS_AT_ONCE, near_pairs, rank_boxes
+from detection.structures.boxes import ROWS_AT_ONCE, as_boxes, box_iou
+from proposals.merge import LEVELS, near_pairs, rank_boxes
 
 
 def crowded_boxes(seed: int, count: int) -> FloatArray:

@@ -1,6 +1,6 @@
 """The detected objects as pictures, in a folder for each class."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from detection.formats.exports.export import DetectedImage, FolderExport
 from detection.formats.exports.picture_copies import UniqueNames, png_file
@@ -15,7 +15,7 @@ class CropsFolder(FolderExport):
 
     def add(self, item: DetectedImage) -> None:
         stem = self._image_names.take(item.name)
-        detections = replace(item.visible, picture=item.image)
+        detections = item.visible.in_picture(item.image)
         for number, (name, crop) in enumerate(zip(detections.names, detections.crops(), strict=True), start=1):
             self._write_files({self.target / safe_name(name) / f"{stem}_{number}.png": png_file(crop)})
 

@@ -7,7 +7,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -223,4 +223,4 @@ def score_batch(detector: Stages, batch: Sequence[ProposedPicture | ImageResult]
 
 def _with_picture(detections: Detections, item: ProposedPicture) -> Detections:
     """Return detections that remember the file of their image, or the image itself if it is not a file."""
-    return replace(detections, picture=lasting_picture(item.picture.path or item.image, item.image))
+    return detections.in_picture(lasting_picture(item.picture.path or item.image, item.image))

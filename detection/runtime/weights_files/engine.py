@@ -112,7 +112,7 @@ def may_have_gpu() -> bool:
 
 def is_device_name(name: str) -> bool:
     """Return True if a name is one of `DEVICE_NAMES`; PyTorch knows more, on which no network was tested."""
-    return re.fullmatch(r"cpu(:0)?|cuda(:[0-9]{1,3})?", name) is not None
+    return re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name) is not None
 
 
 def find_onnx_device(name: str | None, precision: Precision | None, *, stored: Precision, source: object) -> Cpu:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from classifier.scoring.cuda_graphs import next_size
+from classifier.scoring.cuda_graphs import BatchGraphs, next_size
 from classifier.scoring.execution import EXECUTIONS, Execution
 from classifier.scoring.loaded_network import LoadedNetwork, default_batch_size
 from classifier.scoring.score import Cascade, Views, score_regions
@@ -52,6 +56,21 @@ def test_batches_suit_the_device() -> None:
     assert [default_batch_size(cpu, "float32", side) for side in (64, 112, 224)] == [64, 32, 8]
     assert [default_batch_size(cpu, "int8", side) for side in (64, 112, 224, 2000)] == [98, 32, 8, 1]
     assert [default_batch_size(gpu, "bfloat16", side) for side in (224, 64, 2000)] == [704, 8624, 64]
+
+
+def test_each_thread_gets_the_outputs_of_its_batch() -> None:
+    inputs, outputs = torch.zeros(1), torch.zeros(1)
+
+    def replay() -> None:
+        time.sleep(0.001)
+        outputs.copy_(inputs)
+
+    graphs = BatchGraphs()
+    captured: Any = SimpleNamespace(graph=SimpleNamespace(replay=replay), inputs=inputs, outputs=outputs)
+    graphs.captured["outputs", inputs.shape] = captured
+    with ThreadPoolExecutor(4) as threads:
+        results = threads.map(lambda number: graphs("outputs", torch.neg, torch.tensor([float(number)])), range(40))
+    assert [result.item() for result in results] == [*range(40)]
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

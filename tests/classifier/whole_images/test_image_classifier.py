@@ -12,18 +12,19 @@ from torch import nn
 
 from classifier.scoring.description import NetworkDescription, find_weights
 from classifier.scoring.weights_file import load_weights, save_weights
-from classifier.whole_images import image_classifier
 from classifier.whole_images.image_classifier import ImageClassifier
 from detection.errors import InputError
 from detection.runtime.pixels import SCALE
 from detection.structures.class_choice import require_same_classes
 
 
-class Featureless(nn.Module):
-    """A network that keeps its last hidden layer to itself."""
+class Large(nn.Module):
+    """A network that does not fit into the memory."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean(dim=(2, 3))
+        raise torch.OutOfMemoryError(f"{len(images)} are too many")
+
+    features = forward
 
 
 def exact(path: Path, batch_size: int = 64) -> ImageClassifier:
@@ -73,15 +74,24 @@ def test_features_are_what_the_linear_layer_reads(tiny_weights: Path, crops: tor
         torch.testing.assert_close(network.linear(features), logits, atol=1e-4, rtol=1e-4)  # type: ignore[operator]
 
 
-def test_network_without_features(
-    whole_image_weights: Path, crops: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+def test_margins_of_svms_have_no_background(
+    tmp_path: Path, tiny_description: NetworkDescription, crops: torch.Tensor
 ) -> None:
-    _, description = load_weights(whole_image_weights)
-    monkeypatch.setattr(image_classifier, "load_weights", lambda _: (Featureless().eval(), description))
-    classify = exact(whole_image_weights)
-    assert classify.probabilities(crops).shape == (5, 3)
-    with pytest.raises(InputError, match=r"whole\.safetensors: expected a network with features\(\)"):
-        classify.features(crops)
+    description = dataclasses.replace(tiny_description, head="svm")
+    save_weights(tmp_path / "svm.safetensors", description.build(), description)
+    network, _ = load_weights(tmp_path / "svm.safetensors")
+    with torch.inference_mode():
+        expected = network(crops * SCALE).softmax(1)
+    probabilities = exact(tmp_path / "svm.safetensors").probabilities(crops)
+    torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_full_memory_names_the_device(tiny_weights: Path, crops: torch.Tensor) -> None:
+    classify = exact(tiny_weights)
+    classify.network = Large()
+    for compute in (classify.probabilities, classify.features):
+        with pytest.raises(InputError, match=r"^device cpu: expected enough memory, got: 5 are too many$"):
+            compute(crops)
 
 
 def test_no_crops(tiny_weights: Path) -> None:

@@ -26,7 +26,7 @@ from detection.configuration import (
 from detection.detector import MAX_DETECTIONS
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
-from detection.structures.contracts import RegionScores
+from detection.structures.contracts import Classifier, RegionScores
 from proposals.merge import MergedProposer
 from proposals.multibox import MultiBoxProposer
 from proposals.selective_search import SelectiveSearch
@@ -120,7 +120,7 @@ def test_device_overrides_the_file(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "abacus", ""])
+@pytest.mark.parametrize("device", ["cuda:99", "cpu:0", "abacus", ""])
 def test_device_that_is_not_there(tmp_path: Path, detector_settings: Settings, device: str) -> None:
     assert_refused(lambda: load_detector(written(tmp_path, detector_settings), device), f"device {device}", "expected")
 
@@ -195,14 +195,26 @@ def test_stage_left_out(tmp_path: Path, detector_settings: Settings, stage: str)
 def test_device_for_a_classifier_without_one(tmp_path: Path, detector_settings: Settings) -> None:
     detector_settings["classify"] = {"class_path": f"{__name__}.Deviceless"}
     path = written(tmp_path, detector_settings)
-    assert load_detector(path).class_names == ("cat",)
-    assert_refused(lambda: load_detector(path, device="cpu"), f"{path}: expected", "Deviceless")
+    assert load_detector(path, device="cpu").class_names == ("cat",)
+
+
+def test_device_for_a_classifier_within_another(tmp_path: Path, detector_settings: Settings) -> None:
+    inner = detector_settings["classify"]
+    inner["init_args"]["device"] = "cuda:99"
+    detector_settings["classify"] = {"class_path": f"{__name__}.Deviceless", "init_args": {"inner": inner}}
+    classify = load_detector(written(tmp_path, detector_settings), device="cpu").classify
+    assert isinstance(classify, Deviceless)
+    assert isinstance(classify.inner, RegionClassifier)
+    assert str(classify.inner.device) == "cpu"
 
 
 class Deviceless:
-    """Looks like a classifier, but its constructor has no arguments."""
+    """Looks like a classifier, but its constructor has no argument `device`."""
 
     class_names = ("cat",)
+
+    def __init__(self, inner: Classifier | None = None) -> None:
+        self.inner = inner
 
     def __call__(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:  # noqa: ARG002
         return []

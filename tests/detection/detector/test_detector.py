@@ -51,7 +51,7 @@ class ColourClassifier:
         probabilities = np.zeros((len(boxes), 3), np.float32)
         for row, (x1, y1, x2, y2) in zip(probabilities, boxes.astype(int), strict=True):
             row[1:] = image[y1:y2, x1:x2, :2].mean(axis=(0, 1)) / 255
-            row[0] = 1 - row[1:].sum()
+            row[0] = max(0, 1 - row[1:].sum())
         return probabilities
 
 
@@ -96,6 +96,12 @@ def test_score_threshold_is_passed_on() -> None:
     just_above = float(np.nextafter(np.float32(0.5), np.float32(1)))
     assert detect([(4, 0, 12, 8)], score_threshold=0.5) == [("red", 0.5, 4), ("green", 0.5, 4)]
     assert detect([(4, 0, 12, 8)], score_threshold=just_above) == []
+
+
+def test_probabilities_may_be_rounded_to_a_little_above_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = RegionScores(np.array([[-1e-7, np.nextafter(np.float32(1), np.float32(2)), 0]], np.float32))
+    monkeypatch.setattr(ColourClassifier, "__call__", lambda *_: [rounded])
+    assert detect([(0, 0, 8, 8)]) == [("red", 1, 0)]
 
 
 def test_limit_is_passed_on() -> None:
@@ -273,3 +279,10 @@ def test_results_of_many_images_hold_no_pixels() -> None:
     detector = Detector(Proposer(THREE), ColourClassifier())
     (detections,) = detector.score([IMAGE], [detector.propose(IMAGE)])
     assert detections.picture is None
+
+
+def test_guesses_refer_to_the_picture_too() -> None:
+    detector = Detector(Proposer(THREE[1:2]), ColourClassifier(), score_threshold=0.75)
+    for detections in (detector(IMAGE), *detector([IMAGE])):
+        assert detections.guesses is not None
+        assert len(detections.guesses.crops()) == 2

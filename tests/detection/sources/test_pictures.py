@@ -18,6 +18,7 @@ import torch
 
 import detection
 from detection.errors import InputError
+from detection.sources.conversion import lasting_picture
 from detection.sources.picture import encoded_picture, safe_name
 from detection.sources.pictures import find_pictures, named_picture, sources_of_text
 from detection.structures.arrays import Image
@@ -137,6 +138,19 @@ def test_missing_sources_come_in_their_place() -> None:
     for picture in pictures[1:4]:
         with pytest.raises(InputError, match=r"expected an image file, or a folder or pattern .*, got no such file"):
             picture.read()
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_name_that_no_file_can_have_does_not_stop_others() -> None:
+    """Its folder may also be one that may not be entered, which a test as root cannot show."""
+    long = f"{'a' * 300}.txt"
+    Path("names.txt").write_text(f"{long}\nb.png\n")
+    pictures = list(find_pictures([long, Path(long), "names.txt", "a.png"]))
+    assert [picture.name for picture in pictures] == [long, long, "names.txt", "b.png", "a.png"]
+    for picture in (*pictures[:3], named_picture(long)):
+        with pytest.raises(InputError, match="File name too long"):
+            picture.read()
+    assert lasting_picture(long, PIXELS) is PIXELS
 
 
 def test_lines_of_a_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -185,3 +187,12 @@ def test_neighbour_confidence_without_boxes() -> None:
     nothing, box = as_boxes([]), as_boxes([(0, 0, 1, 1)])
     assert neighbour_confidence(nothing, box, np.ones(1, np.float32)).tolist() == []
     assert neighbour_confidence(box, nothing, np.ones(0, np.float32)).tolist() == [0]
+
+
+def test_neighbour_confidence_of_many_boxes_needs_little_memory() -> None:
+    boxes, scored = as_boxes(np.zeros((20_000, 4))), as_boxes(np.zeros((100, 4)))
+    tracemalloc.start()
+    neighbour_confidence(boxes, scored, np.ones(100, np.float32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(boxes) * len(scored)  # a quarter of the bytes of all IoUs

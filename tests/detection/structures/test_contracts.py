@@ -159,6 +159,8 @@ def test_other_errors_of_a_proposer_are_left_as_they_are() -> None:
     [
         (lambda: [RegionScores(zeros(1, 3) + np.nan)], "probabilities and boxes must be finite, got nan or infinity"),
         (lambda: [RegionScores(zeros(1, 3), zeros(1, 2, 4) + np.inf)], "probabilities and boxes must be finite,"),
+        (lambda: [RegionScores(zeros(1, 3) + 5)], "probabilities must lie in 0-1, got 5.0 to 5.0"),
+        (lambda: [RegionScores(zeros(1, 3) - 1)], "probabilities must lie in 0-1, got -1.0 to -1.0"),
         (lambda: [RegionScores(zeros(1, 2))], r"probabilities must have shape \[1, 3\], got \[1, 2\]"),
         (lambda: [RegionScores(zeros(3))], r"probabilities must have shape \[N, C \+ 1\], got \[3\]"),
         (lambda: [zeros(1, 3)], "expected RegionScores, got ndarray"),

@@ -31,6 +31,11 @@ def test_ignored_objects_are_kept_through_replace() -> None:
         replace(truth, boxes=BOXES[:1], labels=np.array([0]))
 
 
+def test_fractional_labels() -> None:
+    with pytest.raises(ValueError, match=r"^ground truth of image a: labels must be integers, got float64$"):
+        GroundTruth("a", Path("a.jpg"), BOXES, [0, 1.5])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("ignored", [np.zeros(0, np.bool_), np.zeros(3, np.bool_), np.zeros((2, 1), np.bool_)])
 def test_ignored_of_another_shape(ignored: BoolArray) -> None:
     with pytest.raises(ValueError, match=r"^ground truth of image a: ignored must have shape \[2\], one for each"):

@@ -75,7 +75,7 @@ def test_first_of_equal_scores_is_best() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30, 64])
 def test_rows_computed_together_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(boxes_module, "NMS_ROWS", rows)
+    monkeypatch.setattr(boxes_module, "ROWS_AT_ONCE", rows)
     generator = np.random.default_rng(1)
     boxes = random_boxes(generator, 30)
     scores = (generator.integers(0, 12, 30) / 16).tolist()
@@ -169,7 +169,12 @@ def test_a_box_that_was_dropped_drops_none() -> None:
 
 def test_boxes_apart_and_no_boxes() -> None:
     assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30), (0, 20, 5, 25)], 0.1) == [0, 1, 2]
+    assert whole_boxes([(0, 0, 10, 10), (20, 20, 30, 30)], 0) == [0, 1]
     assert whole_boxes([], 0.5) == []
+
+
+def test_a_box_without_area_is_no_part() -> None:
+    assert whole_boxes([(0, 0, 10, 10), (20, 0, 20, 10), (5, 5, 5, 5)], 0.7) == [0, 1, 2]
 
 
 def test_votes_of_near_boxes_move_a_box() -> None:

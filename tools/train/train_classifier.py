@@ -28,9 +28,8 @@ MODULE = "tools.train.train_classifier"
 
 @command("detect-train")
 def main(arguments: Sequence[str]) -> None:
-    """Run the action that the arguments name, or else train a detector of own classes."""
-    names_folder = bool(arguments) and not arguments[0].startswith("-") and arguments[0] not in ACTIONS
-    if names_folder or set(ACTIONS).isdisjoint(arguments):
+    """Run the action that the first argument names, or else train a detector of own classes."""
+    if not arguments or arguments[0] not in ACTIONS:
         train_own_classes(arguments, fit_module=MODULE)
         return
     parser = build_parser()

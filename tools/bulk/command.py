@@ -32,7 +32,7 @@ from tools.bulk.plan import DetectorChoice, Plan
 from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster, require_ray
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, add_engine_options, real, whole
+from tools.command.options import Count, add_detector_options, add_engine_options, real, whole
 from tools.command.output_file import add_overwrite_option, read_files
 
 OVERRIDES = ("score_threshold", "max_detections")
@@ -47,8 +47,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--input", type=str, nargs="+", required=True, help=INPUT_HELP)
     parser.add_argument("--output", type=str, required=True, help="folder for the parquet files and their manifest")
     add_engine_options(parser, "where to compute: this machine, or Ray")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--score-threshold", type=ClosedUnitInterval | None, help="keep detections from this score on")
     parser.add_argument("--max-detections", type=whole(1, 100_000) | None, help="keep at most this many for each image")
     parser.add_argument("--partition-size", type=Count, default=1000, help="images in a parquet file")

@@ -68,6 +68,18 @@ def add_config_option(parser: ArgumentParser) -> None:
     parser.add_argument("--config", action=ConfigFile, help="YAML file of options, or the name of a shipped one")
 
 
+def add_detector_option(parser: ArgumentParser) -> None:
+    """Add `--config`, a detector that `load_detector` reads."""
+    text = "YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml"
+    parser.add_argument("--config", type=str | None, help=text)
+
+
+def add_detector_options(parser: ArgumentParser) -> None:
+    """Add `--config`, a detector that `load_detector` reads, and `--device`."""
+    add_detector_option(parser)
+    add_device_option(parser)
+
+
 def add_dataset_options(parser: ArgumentParser) -> None:
     """Add `--data`, the folder of a data set, and `--dataset`, its reader."""
     parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")

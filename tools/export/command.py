@@ -29,6 +29,7 @@ from detection.runtime.weights_files.engine import ONNX_SUFFIX
 from tools.command.entry_point import command
 from tools.command.image_proposals import SHIPPED_WEIGHTS
 from tools.command.option_parser import OptionParser
+from tools.command.options import add_detector_option
 from tools.command.output_file import add_overwrite_option
 from tools.export.detector_networks import NetworkUse, find_networks, with_onnx_files
 from tools.export.onnx_writer import OnnxPrecision, open_network, require_exporter, write_onnx
@@ -46,9 +47,7 @@ BEGINNING = 200
 def build_parser() -> OptionParser:
     """Return the parser of the command."""
     parser = OptionParser(prog="detect-export", description="Write the networks of a detector as ONNX files.")
-    parser.add_argument(
-        "--config", type=str | None, help="YAML file or folder of a detector; default: the shipped detector"
-    )
+    add_detector_option(parser)
     parser.add_argument("--output", type=str | None, help="folder to write the files to")
     parser.add_argument(
         "--beside",

@@ -28,7 +28,7 @@ from detection.structures.arrays import Image
 from tools.command.entry_point import command
 from tools.command.missing_package import PACKAGE
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option
+from tools.command.options import add_detector_options
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import time_run
 from tools.report.json_values import write_json
@@ -44,8 +44,7 @@ SIZE = (480, 640)
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-env", description="Show the installation, and how fast it detects.")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--repeat", type=NonNegativeInt, default=3, help="measured runs of the speed check; 0 for none")
     add_output_options(parser, "json")
     return parser

@@ -26,7 +26,7 @@ from detection.errors import InputError
 from detection.image import MAX_PIXELS
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option, real, whole
+from tools.command.options import add_detector_options, real, whole
 from tools.serve.detection_queue import BATCH
 from tools.serve.limits import Limits
 
@@ -41,8 +41,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     usual = Limits()
     parser = OptionParser(prog=NAME, description="Serve detections to programs and browsers on this machine.")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument(
         "--host", type=str, default="127.0.0.1", help="address to listen at; 0.0.0.0: all of the machine"
     )

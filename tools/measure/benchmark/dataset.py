@@ -31,7 +31,7 @@ from tools.bulk.plan import DetectorChoice, Plan
 from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster
 from tools.bulk.stages import result_row
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, evenly_spaced, whole
+from tools.command.options import Count, add_detector_options, evenly_spaced, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import now
 from tools.report.json_values import write_json
@@ -44,8 +44,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark dataset", description="Time the engines of detect-dataset.")
     parser.add_argument("--input", type=str, nargs="+", required=True, help="what detect-dataset takes")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--limit", type=Count, default=200, help="take at most this many images, evenly spaced")
     workers = "numbers of workers of each kind for the engine on Ray; none for no such run"
     parser.add_argument("--workers", nargs="*", type=whole(1, 10_000), default=[1, 2], help=workers)

@@ -26,7 +26,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.structures.arrays import Image
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, whole
+from tools.command.options import Count, add_detector_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.proposals import read_images
 from tools.measure.benchmark.timing import time_run
@@ -41,8 +41,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark service", description="Time the service with and without batches.")
     parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--clients", type=whole(1, 256), default=8, help="requests that are sent at the same time")
     parser.add_argument("--requests", type=Count, default=32, help="requests of each run")
     parser.add_argument(

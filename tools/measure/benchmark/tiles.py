@@ -28,7 +28,7 @@ from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_detections, split_index, split_objects
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, Seed, Side, add_device_option, add_split_options, real
+from tools.command.options import Count, Seed, Side, add_detector_options, add_split_options, real
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.report.json_values import write_json
 from tools.report.text_table import format_number, format_table
@@ -51,8 +51,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark tiles", description="Measure what tiles find in large pictures.")
     add_split_options(parser)
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--pictures", type=Count, default=40, help="pictures of four photographs each")
     parser.add_argument("--tile", type=Side, default=640, help="side of a tile in pixels")
     parser.add_argument("--overlap", type=real(0, 0.99), default=TILE_OVERLAP, help="share of a tile in its neighbour")

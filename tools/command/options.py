@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from detection.configuration import find_config, read_yaml
 from detection.datasets import DataSet
 from detection.errors import InputError
+from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
 
 Item = TypeVar("Item")
 
@@ -141,7 +143,14 @@ def add_rule_option(parser: ArgumentParser) -> None:
 
 def add_device_option(parser: ArgumentParser) -> None:
     """Add `--device`, on which the networks run."""
-    parser.add_argument("--device", type=str | None, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+
+
+def device_name(text: str) -> str:
+    """Return the value of `--device`, if it is the name of a device that may exist."""
+    if not is_device_name(text):
+        raise ArgumentTypeError(f"expected {DEVICE_NAMES}, got '{text}'")
+    return text
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

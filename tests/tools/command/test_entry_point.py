@@ -149,7 +149,7 @@ def test_arguments_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 ACTIONS = {"score": "tools.measure.evaluate.score", "growth": "tools.measure.benchmark.growth"}
 
 
-@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["unknown"], 2), (["--help"], 0), (["-h"], 0)])
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0), (["-h"], 0)])
 def test_usage_of_actions(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_action("detect-nothing", ACTIONS, arguments) == status
     output = capsys.readouterr()
@@ -157,6 +157,11 @@ def test_usage_of_actions(arguments: list[str], status: int, capsys: pytest.Capt
         "usage: detect-nothing {score,growth} ...; each of them has a --help\n"
     )
     assert bool(output.err) == bool(status)
+
+
+def test_unknown_actions_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_action("detect-nothing", ACTIONS, ["scoer", "--rule", "voc"]) == 2
+    assert capsys.readouterr().err == "detect-nothing: expected an action: score, growth, got 'scoer'\n"
 
 
 def test_help_has_a_line_about_each_action(capsys: pytest.CaptureFixture[str]) -> None:

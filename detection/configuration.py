@@ -177,14 +177,19 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
     try:
         parsed = parser.parse_object({"detector": settings})
         if device is not None:
-            parsed["detector.classify.init_args.device"] = device
-            _set_device(parsed.detector.propose, device)
+            set_device(parsed.detector, device)
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
         reason = unknown_module(reason) or f"expected the settings of a detector: {reason}{missing_annotations(reason)}"
         raise InputError(f"{source}: {reason}") from None
     return detector
+
+
+def set_device(settings: Any, device: str) -> None:
+    """Set the device of all networks in the parsed settings of a detector, a `Namespace` of jsonargparse."""
+    settings["classify.init_args.device"] = device
+    _set_device(settings.propose, device)
 
 
 def deny_dangerous_imports() -> None:

@@ -53,8 +53,8 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
         parser.add_argument(f"--detector.{name}", type=stages[name] | None, help=f"the stage `{name}` of the detector")
 
 
-def read_detector(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the settings of a detector in place of the file or folder behind `--detector`.
+def parse_experiment(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Return the options of a command with `add_experiment_options`, whose `--detector` may be a file or folder.
 
     Like `load_detector`, this finds shipped files by their names, and weights beside the file that names them.
 
@@ -65,7 +65,9 @@ def read_detector(arguments: Sequence[str]) -> list[str]:
     whole = list(arguments)
     for place in [place for place, word in enumerate(whole[:-1]) if word == option][::-1]:
         whole[place : place + 2] = [f"{option}={whole[place + 1]}"]
-    return [_with_settings(word) if word.startswith(f"{option}=") else word for word in whole]
+    words = [_with_settings(word) if word.startswith(f"{option}=") else word for word in whole]
+    settings: Namespace = parser.parse_args(words)
+    return settings
 
 
 def _with_settings(word: str) -> str:

@@ -24,7 +24,7 @@ from detection.training.progress import show_progress
 from proposals.cache.writer import CacheWriter
 from tools.bulk.ray_engine import require_ray
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_experiment_options, parse_experiment
 from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_engine_options, add_limit_option, evenly_spaced
@@ -46,7 +46,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> int:
     """Fill the cache `--output`, and return the exit status: 1 if an image was left out."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     if settings.engine == "ray":
         require_ray()
     faults = fill_cache(settings, parser)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from tools.command.entry_point import command
+from tools.command.experiment import parse_experiment
 from tools.train.own_classes.command import train_own_classes
 from tools.train.runs.classifier_run import ACTIONS, ClassifierRun, build_parser
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
         train_own_classes(arguments, fit_module=MODULE)
         return
     parser = build_parser()
-    ClassifierRun(parser, parser.parse_args(arguments)).act()
+    ClassifierRun(parser, parse_experiment(parser, arguments)).act()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from detection.structures.boxes import box_iou
 from detection.structures.class_choice import require_same_classes
 from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_experiment_options, parse_experiment
 from tools.command.image_proposals import ImageProposals, open_cache
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_limit_option, evenly_spaced
@@ -88,7 +88,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> None:
     """Fit the heads and write the file."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     if not (settings.svm or settings.ridge):
         raise InputError("expected --svm true or --ridge true, got neither")
     set_weights(settings)

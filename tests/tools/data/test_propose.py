@@ -59,6 +59,15 @@ def test_cache_has_the_proposals_of_the_detector(filled: Path, tiny_images: Path
     }
 
 
+def test_the_proposer_of_another_detector(
+    search_options: list[str], detector_config: Path, filled: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "val.proposals"
+    assert fill(search_options, path, "--detector", str(detector_config), "--limit", "1") == 0
+    assert ProposalCache(path).settings["propose"]["init_args"]["width"] == 128
+    assert ProposalCache(filled).settings["propose"]["init_args"]["width"] == SEARCHED_WIDTH != 128
+
+
 def test_done_run_does_nothing(search_options: list[str], filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, times = contents(filled), filled.stat().st_mtime_ns
     assert fill(search_options, filled) == 0

@@ -24,7 +24,7 @@ from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
 from detection.structures.split_columns import split_detections
-from tools.command.experiment import read_detector
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser
 from tools.command.options import Resamples, add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = build_parser()
     require_no_ignored_detector(arguments)
-    settings = parser.parse_args(read_detector(arguments))
+    settings = parse_experiment(parser, arguments)
     if settings.device is not None:
         set_device(settings.detector, settings.device)
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")

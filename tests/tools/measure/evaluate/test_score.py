@@ -108,6 +108,18 @@ def test_score_is_the_same_from_every_format(
     assert found["AP"] == expected["AP"]
 
 
+def test_converting_again(truth: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the format of `detect --json` shows who wrote it."""
+    for file_format, status in (("detect", 0), ("coco", 1)):
+        output = tmp_path / f"{file_format}.json"
+        options = ["--ground-truth", truth, "--detections", results, "--to", file_format, "--output", output]
+        assert run("convert", *options) == 0
+        capsys.readouterr()
+        assert run("convert", *options) == status
+    expected = f"{output}: expected a new file, but this file exists; choose another name or use --overwrite"
+    assert expected in capsys.readouterr().err
+
+
 def test_folder_of_a_data_set(
     tmp_path: Path, write_xml: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
@@ -93,6 +95,17 @@ def test_coco_has_its_rule_by_default(
     output = capsys.readouterr()
     assert "mAP (coco): 0.41" in output.out
     assert output.err == "detect-evaluate: warning: classes without objects are left out of the mean, 1 of them: owl\n"
+
+
+@pytest.mark.parametrize(("options", "started"), [([], 1), (["--rule", "coco"], 1), (["--rule", "voc"], 0)])
+def test_a_second_process_imports_the_loops_of_cocos_rule(
+    options: list[str], started: int, truth: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Mock(return_value=nullcontext())
+    monkeypatch.setattr(evaluate_score, "available_cores", lambda: 2)
+    monkeypatch.setattr(evaluate_score, "compiled_process", process)
+    assert run("score", "--ground-truth", truth, "--detections", results, *options) == 0
+    assert process.call_count == started
 
 
 @pytest.mark.parametrize("file_format", ["ilsvrc", "coco", "voc", "detect"])

@@ -32,7 +32,7 @@ from tools.bulk.plan import DetectorChoice, Plan
 from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster, require_ray
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_detector_options, add_engine_options, real, whole
+from tools.command.options import Count, add_detector_options, add_engine_options, real, require_cluster, whole
 from tools.command.output_file import add_overwrite_option, read_files
 
 OVERRIDES = ("score_threshold", "max_detections")
@@ -73,6 +73,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> int:
     """Detect in all images that are missing in the output; the exit status is 1 if an image could not be read."""
     settings = build_parser().parse_args(arguments)
+    require_cluster(settings, "address", "workers", "memory")
     import_parquet()
     if settings.engine == "ray":
         require_ray()

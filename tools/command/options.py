@@ -136,6 +136,17 @@ def add_engine_options(parser: ArgumentParser, help_text: str) -> None:
     parser.add_argument("--address", type=str | None, help="address of a Ray cluster; default: one that starts here")
 
 
+def require_cluster(settings: Namespace, *names: str) -> None:
+    """Check that the options `names`, which only a Ray cluster uses, are not given with another engine.
+
+    Raises:
+        InputError: naming the first one that is.
+    """
+    for name in names:
+        if settings.engine != "ray" and settings[name] is not None:
+            raise InputError(f"--{name}: expected --engine ray, got {settings.engine}")
+
+
 def add_rule_option(parser: ArgumentParser) -> None:
     """Add `--rule`, by which detections are scored."""
     parser.add_argument("--rule", type=RuleName | None, help="scoring rule; default: the rule of the data set")

@@ -27,7 +27,7 @@ from tools.command.entry_point import command
 from tools.command.experiment import add_experiment_options, parse_experiment
 from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_engine_options, add_limit_option, evenly_spaced
+from tools.command.options import add_engine_options, add_limit_option, evenly_spaced, require_cluster
 from tools.data.propose_on_cluster import propose_on_cluster
 from tools.data.proposed_split import ProposedImage, ProposedSplit
 
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     """Fill the cache `--output`, and return the exit status: 1 if an image was left out."""
     parser = build_parser()
     settings = parse_experiment(parser, arguments)
+    require_cluster(settings, "address")
     if settings.engine == "ray":
         require_ray()
     faults = fill_cache(settings, parser)

@@ -10,8 +10,10 @@ from jsonargparse import ArgumentParser
 from detection.configuration import build_detector
 from detection.datasets import DataSet
 from detection.errors import InputError
+from tools.bulk import command as bulk
 from tools.command.option_parser import OptionParser, wrong_value
 from tools.command.options import add_config_option, evenly_spaced
+from tools.data import propose
 from tools.measure.evaluate import run as evaluate_run
 from tools.train import train_classifier
 
@@ -121,3 +123,16 @@ def test_weights_beside_a_configuration(tmp_path: Path) -> None:
         ["--config", "tiny_imagenet.yaml", "--config", str(path), "--data", "anywhere"]
     )
     assert settings.detector.classify.init_args.weights == str(tmp_path / "everyday.safetensors")
+
+
+def test_options_of_a_cluster_are_refused_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = str(tmp_path / "val.proposals")
+    experiment = ["--config", "tiny_imagenet.yaml", "--data", "missing", "--output", output]
+    dataset = ["--input", "missing", "--output", output]
+    runs = [
+        (propose.main, experiment, "address"),
+        *((bulk.main, dataset, name) for name in ("address", "workers", "memory")),
+    ]
+    for main, arguments, name in runs:
+        assert main([*arguments, f"--{name}", "3"]) == 1
+        assert f"--{name}: expected --engine ray, got local" in capsys.readouterr().err

@@ -139,7 +139,3 @@ def report(output: OutputFolder) -> int:
         first = output.first_error()
         print(f"{COMMAND}: {errors} of them have an error in place of detections; the first: {first}", file=sys.stderr)
     return 1 if errors else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

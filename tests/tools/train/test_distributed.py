@@ -54,7 +54,7 @@ def start(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def run(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
     """Run a training as a command, and return the rows of its log."""
-    done = start(["-m", "tools.train_classifier", "fit", *options, "--output", str(output), *more])
+    done = start(["-m", "tools.train.train_classifier", "fit", *options, "--output", str(output), *more])
     assert done.returncode == 0, done.stderr[-3000:]
     return log(output)
 
@@ -119,7 +119,9 @@ def test_two_processes_go_on_with_what_one_began(options: list[str], tmp_path: P
     assert len(column(shared, "train_loss")) == 6
     assert column(shared, "val_loss") == pytest.approx(column(alone, "val_loss")[2:], rel=1e-4)
     assert read_checkpoint(tmp_path / "shared" / "last.ckpt")["global_step"] == 12
-    refused = start(["-m", "tools.train_classifier", "fit", *constant, "--batch_size", "4", *TWO_PROCESSES, *last])
+    refused = start(
+        ["-m", "tools.train.train_classifier", "fit", *constant, "--batch_size", "4", *TWO_PROCESSES, *last]
+    )
     assert refused.returncode == 1
     line = refused.stderr.strip().splitlines()[-1]
     assert line.startswith(f"detect-train: {last[1]}: expected world_size 1 as in the run that wrote it, got 2; ")

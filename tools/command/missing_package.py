@@ -9,7 +9,13 @@ from types import TracebackType
 
 PACKAGE = "inception-rcnn"
 
-DISTRIBUTIONS = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-contrib-python",
+    "onnx_ir": "onnx-ir",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 """The names of packages in the metadata, by those of their modules where these differ."""
 
 

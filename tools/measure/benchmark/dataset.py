@@ -34,7 +34,6 @@ from tools.bulk.stages import result_row
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count, add_detector_options, evenly_spaced, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.timing import now
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
@@ -113,12 +112,13 @@ def time_stages(plan: Plan, detector: Detector) -> dict[str, float]:
         (proposed,) = propose_boxes(detector, [picture])  # which reads it again
         done = time.perf_counter()
         (result,) = score_batch(detector, [proposed])
+        scored = time.perf_counter()
         if result.error is not None:
             raise InputError(f"{picture.name}: {result.error}")
         rows.append(result_row(picture.name, result))
         seconds["read"] += read - start
         seconds["propose"] += done - read - (read - start)
-        seconds["score"] += now() - done
+        seconds["score"] += scored - done
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         write_partition(Path(folder), 0, rows, plan.choice.versions)

@@ -137,5 +137,6 @@ def report(output: OutputFolder) -> int:
     print(f"{output.path}: {counted(images, 'image')} in {counted(len(parts), 'partition')}")
     if errors:
         first = output.first_error()
-        print(f"{COMMAND}: {errors} of them have an error in place of detections; the first: {first}", file=sys.stderr)
+        have = f"{counted(errors, 'image')} {'has' if errors == 1 else 'have'}"
+        print(f"{COMMAND}: {have} an error in place of detections; the first: {first}", file=sys.stderr)
     return 1 if errors else 0

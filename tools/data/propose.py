@@ -29,7 +29,7 @@ from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_engine_options, add_limit_option, evenly_spaced, require_cluster
 from tools.data.propose_on_cluster import propose_on_cluster
-from tools.data.proposed_split import ProposedImage, ProposedSplit
+from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 
 
 def build_parser() -> OptionParser:
@@ -74,7 +74,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     if writer.finished and not missing:
         print(f"{path}: has the proposals of all {len(records)} images already")
         return []
-    images: Generator[ProposedImage, None, None]
+    images: Generator[ProposalOutcome, None, None]
     if settings.engine == "ray":
         images = propose_on_cluster(missing, settings.detector.propose.as_dict(), settings.address)
     else:
@@ -86,7 +86,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     return faults
 
 
-def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: int, total: int) -> list[InputError]:
+def add_all(writer: CacheWriter, images: Iterable[ProposalOutcome], *, missing: int, total: int) -> list[InputError]:
     """Add images to the cache in their order, and return the errors of those that were left out.
 
     Args:
@@ -106,7 +106,7 @@ def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: in
     return faults
 
 
-def add_image(writer: CacheWriter, image: ProposedImage) -> InputError | None:
+def add_image(writer: CacheWriter, image: ProposalOutcome) -> InputError | None:
     """Add the proposals of an image; returns the error if there are no proposals, or they do not fit the image."""
     if isinstance(image.proposals, InputError):
         return image.proposals

@@ -47,7 +47,7 @@ def build_parser() -> OptionParser:
     )
     parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen at; 0: any free one")
     parser.add_argument(
-        "--batch", type=whole(1, 256), default=MAX_BATCH, help="photos that are scored together at most"
+        "--batch", type=whole(1, 256), default=MAX_BATCH, help="largest number of photos scored together"
     )
     parser.add_argument(
         "--max-megabytes", type=real(0.001, 1000), default=usual.body_bytes / MEGABYTE, help="largest body of a request"

@@ -26,7 +26,7 @@ from proposals.selective_search import SelectiveSearch
 from tests.tools.conftest import SEARCHED_WIDTH, fill, message
 from tools.command.image_proposals import cache_settings, open_cache, weights_checksums
 from tools.data import propose
-from tools.data.proposed_split import ProposedImage, ProposedSplit
+from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 
 
 def contents(path: Path) -> tuple[bytes, bytes]:
@@ -236,7 +236,7 @@ def test_proposer_that_fails_on_an_image(
 def test_killed_process(
     search_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def killed(self: ProposedSplit, index: int) -> ProposedImage:  # noqa: ARG001
+    def killed(self: ProposedSplit, index: int) -> ProposalOutcome:  # noqa: ARG001
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
 
     monkeypatch.setattr(ProposedSplit, "__getitem__", killed)

@@ -57,7 +57,7 @@ WARP = "of it warp"
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark photos", description="Time a detector on photos.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="photos to detect in")
     add_detector_options(parser)
     parser.add_argument(
         "--against",
@@ -68,7 +68,8 @@ def build_parser() -> OptionParser:
     )
     parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
     parser.add_argument("--busy", action="store_true", help="also time photos while a program runs on each core")
-    parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
+    baselines = "other detectors to time on the same photos"
+    parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES), help=baselines)
     parser.add_argument("--sampled", type=Count, default=50, help="number of regions that the plain loop times")
     parser.add_argument(
         "--folder", type=whole(0, 1_000_000), default=8, help="number of photos in the folder, 0 for no folder"

@@ -37,7 +37,7 @@ from tools.serve.limits import Limits
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark service", description="Time the service with and without batches.")
-    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
+    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="photos to send; default: four of scikit-image")
     add_detector_options(parser)
     parser.add_argument("--clients", type=whole(1, 256), default=8, help="requests that are sent at the same time")
     parser.add_argument("--requests", type=Count, default=32, help="requests of each run")
@@ -46,7 +46,7 @@ def build_parser() -> OptionParser:
         nargs="+",
         type=whole(1, 256),
         default=[1, MAX_BATCH],
-        help="photos that are scored together at most",
+        help="largest numbers of photos scored together",
     )
     parser.add_argument("--repeat", type=Count, default=3, help="rounds, in each of which every size has a turn")
     add_output_options(parser, "json")

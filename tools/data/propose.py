@@ -24,7 +24,7 @@ from detection.training.progress import show_progress
 from proposals.cache.writer import CacheWriter
 from tools.bulk.ray_engine import require_ray
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options, parse_experiment
+from tools.command.experiment import add_detector_experiment_options, parse_experiment
 from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_engine_options, add_limit_option, evenly_spaced, require_cluster
@@ -35,7 +35,7 @@ from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-propose", description="Make the proposals of a split.")
-    add_experiment_options(parser, detector_required=False)
+    add_detector_experiment_options(parser, detector_required=False)
     parser.add_argument("--split", type=str, default="train", help="name of the split: train, val, ...")
     add_limit_option(parser)
     add_engine_options(parser, "where to compute: --workers of this machine, or Ray with a worker for each core")

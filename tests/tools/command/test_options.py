@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from detection.configuration import build_detector
 from detection.datasets import DataSet
 from detection.errors import InputError
 from tools.bulk import command as bulk
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser, wrong_value
 from tools.command.options import add_config_option, evenly_spaced
 from tools.data import propose
@@ -24,6 +27,15 @@ from tools.train import train_classifier
 )
 def test_items_are_evenly_spaced(limit: int | None, expected: list[int]) -> None:
     assert evenly_spaced(list(range(12)), limit) == expected
+
+
+@pytest.mark.parametrize("build_parser", [propose.build_parser, evaluate_run.build_parser])
+def test_commands_without_training_need_and_show_no_options_of_training(
+    build_parser: Callable[[], OptionParser],
+) -> None:
+    parser = build_parser()
+    assert parse_experiment(parser, ["--data", "anywhere", "--detector", "detector.yaml"]).task is None
+    assert not re.search(r"--(trainer|learning_rate|task|input_size)\b", parser.format_help())
 
 
 def test_shipped_configurations_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

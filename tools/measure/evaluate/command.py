@@ -85,16 +85,11 @@ def experiment_of(file: Path) -> dict[str, object]:
     """Return the options of `run` that say how to read the data for a detector, and where to keep its detections.
 
     `detect-train` writes a file of them beside its detectors. For another detector, boxes of classes that it does not
-    know are left out, and the options of training that `run` requires have no effect.
+    know are left out.
     """
     training = file.with_name("training.yaml")
     if file.name == DETECTOR_FILE and training.is_file():
         return {"config": training, "output": file.parent / "work"}
     class_names = {"class_names": list(read_class_names(file) or load_detector(file).class_names)}
     dataset = {"class_path": "detection.datasets.LabelledFolder", "init_args": class_names}
-    return {
-        "task": "classifier.training.tasks.Regions",
-        "input_size": 64,
-        "dataset": json.dumps(dataset),
-        "output": "runs",
-    }
+    return {"dataset": json.dumps(dataset), "output": "runs"}

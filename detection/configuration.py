@@ -177,13 +177,28 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
     try:
         parsed = parser.parse_object({"detector": settings})
         if device is not None:
-            _set_device(parsed.detector, device)
+            set_device(parsed.detector, device)
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).replace("detector.", "").split())
         reason = unknown_module(reason) or f"expected the settings of a detector: {reason}{missing_annotations(reason)}"
         raise InputError(f"{source}: {reason}") from None
     return detector
+
+
+def set_device(settings: Any, device: str) -> None:
+    """Set every `device` in the settings of a detector, a `Namespace` of jsonargparse, also within a part of a part."""
+    from jsonargparse import Namespace  # noqa: PLC0415
+
+    if isinstance(settings, list):
+        for part in settings:
+            set_device(part, device)
+    elif isinstance(settings, Namespace):
+        for key, value in vars(settings).items():
+            if key == "device":
+                settings[key] = device
+            else:
+                set_device(value, device)
 
 
 def deny_dangerous_imports() -> None:
@@ -209,18 +224,3 @@ def require_opencv() -> None:
         reason = " ".join(str(error).split())
     if reason:
         raise InputError(f"cv2: expected OpenCV, got: {reason}; pip install --force-reinstall opencv-python-headless")
-
-
-def _set_device(settings: Any, device: str) -> None:
-    """Set every `device` in the settings of a detector, also within a part of a part."""
-    from jsonargparse import Namespace  # noqa: PLC0415
-
-    if isinstance(settings, list):
-        for part in settings:
-            _set_device(part, device)
-    elif isinstance(settings, Namespace):
-        for key, value in vars(settings).items():
-            if key == "device":
-                settings[key] = device
-            else:
-                _set_device(value, device)

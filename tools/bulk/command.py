@@ -32,7 +32,7 @@ from tools.bulk.plan import DetectorChoice, Plan
 from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster, require_ray
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, add_engine_options, real, whole
+from tools.command.options import Count, add_detector_options, add_engine_options, real, require_cluster, whole
 from tools.command.output_file import add_overwrite_option, read_files
 
 OVERRIDES = ("score_threshold", "max_detections")
@@ -47,8 +47,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--input", type=str, nargs="+", required=True, help=INPUT_HELP)
     parser.add_argument("--output", type=str, required=True, help="folder for the parquet files and their manifest")
     add_engine_options(parser, "where to compute: this machine, or Ray")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--score-threshold", type=ClosedUnitInterval | None, help="keep detections from this score on")
     parser.add_argument("--max-detections", type=whole(1, 100_000) | None, help="keep at most this many for each image")
     parser.add_argument("--partition-size", type=Count, default=1000, help="images in a parquet file")
@@ -74,6 +73,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> int:
     """Detect in all images that are missing in the output; the exit status is 1 if an image could not be read."""
     settings = build_parser().parse_args(arguments)
+    require_cluster(settings, "address", "workers", "memory")
     import_parquet()
     if settings.engine == "ray":
         require_ray()
@@ -137,9 +137,6 @@ def report(output: OutputFolder) -> int:
     print(f"{output.path}: {counted(images, 'image')} in {counted(len(parts), 'partition')}")
     if errors:
         first = output.first_error()
-        print(f"{COMMAND}: {errors} of them have an error in place of detections; the first: {first}", file=sys.stderr)
+        have = f"{counted(errors, 'image')} {'has' if errors == 1 else 'have'}"
+        print(f"{COMMAND}: {have} an error in place of detections; the first: {first}", file=sys.stderr)
     return 1 if errors else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

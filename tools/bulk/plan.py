@@ -13,12 +13,9 @@ from detection import __version__
 from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
 from detection.detector import Detector
 from detection.formats.dataset_results.manifest import Manifest
+from detection.runtime.parallel.many_images import MAX_BATCH
 from tools.bulk.inputs.item import Columns, Item
 from tools.command.image_proposals import relevant_settings
-
-GROUP = 4
-"""The number of images whose regions share batches, as in the command `detect` on a CPU. The groups of a partition are
-the same at each run and with each engine, because the last bits of a score may depend on the batch."""
 
 
 class DetectorChoice(NamedTuple):
@@ -84,10 +81,14 @@ class Plan:
         return self.items[number * self.partition_size : (number + 1) * self.partition_size]
 
     def groups(self, number: int) -> Iterator[tuple[int, Sequence[Item]]]:
-        """Yield the place of the first image, and the images, of each group of a partition."""
+        """Yield the place of the first image, and the images, of each group of a partition.
+
+        The groups are the same at each run and with each engine, because the last bits of a score may depend on which
+        images share a batch.
+        """
         items = self.partition(number)
-        for first in range(0, len(items), GROUP):
-            yield first, items[first : first + GROUP]
+        for first in range(0, len(items), MAX_BATCH):
+            yield first, items[first : first + MAX_BATCH]
 
     def manifest(self, class_names: Sequence[str] = ()) -> Manifest:
         """Return the manifest of a run that begins, which has no finished partitions."""

@@ -59,12 +59,12 @@ class Stage(NamedTuple):
     needs: Mapping[str, float]
 
 
-def require_ray() -> Any:
-    """Return the package ray; raises an `InputError` with the command that installs it."""
+def require_ray(option: str = "--engine ray") -> Any:
+    """Return the package ray, which an option needs; raises an `InputError` with the command that installs it."""
     try:
         import ray.data  # noqa: PLC0415  optional
     except ModuleNotFoundError:
-        raise InputError("--engine ray: expected the package ray; pip install 'inception-rcnn[ray]'") from None
+        raise InputError(f"{option}: expected the package ray; pip install 'inception-rcnn[ray]'") from None
     return ray
 
 

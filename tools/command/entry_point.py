@@ -64,14 +64,18 @@ def run_action(name: str, modules: Mapping[str, str], arguments: Sequence[str], 
     """Run the action of the command `name` that the first argument names; return its exit status.
 
     `modules` has the import path of each action's module, whose `main` gets the other arguments. Only the module of
-    the action that runs is imported. Without the name of an action the usage is printed, with `more` at its end, and
-    the status is 2. `--help` also prints a line about each action, which is the first one of its module's docstring.
+    the action that runs is imported. Without arguments the usage is printed, with `more` at its end, and the status is
+    2, as for an unknown action. `--help` also prints a line about each action, which is the first one of its module's
+    docstring.
     """
     action, *options = arguments or [""]
     if action in modules:
         status: int | None = importlib.import_module(modules[action]).main(options)
         return status
     asked = action in ("-h", "--help")
+    if action and not asked:
+        print(f"{name}: expected an action: {', '.join(modules)}, got '{action}'", file=sys.stderr)
+        return 2
     usage = f"usage: {name} {{{','.join(modules)}}} ...; each of them has a --help{more}"
     print(usage, file=sys.stdout if asked else sys.stderr)
     if asked:

@@ -6,6 +6,7 @@ One file describes how weights are made and how they are measured, so training a
 from __future__ import annotations
 
 import json
+from argparse import SUPPRESS
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Literal
@@ -27,6 +28,9 @@ from tools.command.options import Count, Seed, Workers, add_config_option, add_d
 
 SET_BY_THE_TOOL = {"network", "options", "class_names", "background", "label_sets", "seed"}
 """Arguments of `ClassifierTraining` that follow from other options."""
+
+OF_A_DETECTOR = {"help", "config", "print_config", "data", "dataset", "detector", "proposals", "workers", "output"}
+"""The options of an experiment that commands without training use."""
 
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
@@ -53,8 +57,22 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
         parser.add_argument(f"--detector.{name}", type=stages[name] | None, help=f"the stage `{name}` of the detector")
 
 
-def read_detector(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the settings of a detector in place of the file or folder behind `--detector`.
+def add_detector_experiment_options(
+    parser: ArgumentParser, *, detector_required: bool, keep: Collection[str] = ()
+) -> None:
+    """Add `add_experiment_options` for a command that does not train.
+
+    It reads the same files, so it has the same options. But those that it has no use for may be missing, and are not in
+    its help: all but `OF_A_DETECTOR` and `keep`.
+    """
+    add_experiment_options(parser, detector_required=detector_required)
+    for action in parser._actions:
+        if action.dest.partition(".")[0] not in {*OF_A_DETECTOR, *keep}:
+            action.required, action.help = False, SUPPRESS
+
+
+def parse_experiment(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Return the options of a command with `add_experiment_options`, whose `--detector` may be a file or folder.
 
     Like `load_detector`, this finds shipped files by their names, and weights beside the file that names them.
 
@@ -65,7 +83,9 @@ def read_detector(arguments: Sequence[str]) -> list[str]:
     whole = list(arguments)
     for place in [place for place, word in enumerate(whole[:-1]) if word == option][::-1]:
         whole[place : place + 2] = [f"{option}={whole[place + 1]}"]
-    return [_with_settings(word) if word.startswith(f"{option}=") else word for word in whole]
+    words = [_with_settings(word) if word.startswith(f"{option}=") else word for word in whole]
+    settings: Namespace = parser.parse_args(words)
+    return settings
 
 
 def _with_settings(word: str) -> str:

@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 SHIPPED_WEIGHTS = (region_networks.SHIPPED, multibox.SHIPPED)
 """The folders in which a weights file is looked for by its bare name."""
 
-MAKES_NO_DIFFERENCE = {"device", "batch_size"}
+EXECUTION_SETTINGS = {"device", "batch_size"}
 """Settings of a detector that may change in the middle of a run, and differ between its machines."""
 
 IMAGES_AT_ONCE = 16
@@ -158,7 +158,7 @@ def relevant_settings(settings: Any, *, folders: bool = True) -> Any:
     Without `folders`, only the last part of a file's name is returned, because machines have files in other folders.
     """
     if isinstance(settings, dict):
-        kept = {key: value for key, value in settings.items() if key not in MAKES_NO_DIFFERENCE}
+        kept = {key: value for key, value in settings.items() if key not in EXECUTION_SETTINGS}
         return {key: relevant_settings(value, folders=folders) for key, value in kept.items()}
     if isinstance(settings, list):
         return [relevant_settings(value, folders=folders) for value in settings]

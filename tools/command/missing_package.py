@@ -9,7 +9,16 @@ from types import TracebackType
 
 PACKAGE = "inception-rcnn"
 
-DISTRIBUTIONS = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
+"""A line of a package's metadata, such as `pandas>=2.2; extra == "results"`."""
+
+DISTRIBUTIONS = {
+    "cv2": "opencv-contrib-python",
+    "onnx_ir": "onnx-ir",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 """The names of packages in the metadata, by those of their modules where these differ."""
 
 
@@ -28,14 +37,18 @@ def report_missing_package(kind: type[BaseException], error: BaseException, trac
     print(line, file=sys.stderr)
 
 
-def _requirement(name: str) -> str | None:
-    """Return what pip has to install so that a package is there, such as "inception-rcnn[train]"; None for others."""
+def requirements() -> list[tuple[str, str | None]]:
+    """Return the name of each package that this one needs, and the extra that it belongs to or None."""
     try:
         lines = importlib.metadata.requires(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:  # the source is on the path without being installed
-        return None
-    for line in lines:
-        if name and re.match(rf"{re.escape(name)}(?![\w.-])", line, re.IGNORECASE):
-            extra = re.search(r"extra == ['\"]([\w-]+)", line)
-            return f"{PACKAGE}[{extra[1]}]" if extra else PACKAGE
+        return []
+    return [(match["name"], match["extra"]) for match in map(REQUIREMENT.match, lines) if match]
+
+
+def _requirement(name: str) -> str | None:
+    """Return what pip has to install so that a package is there, such as "inception-rcnn[train]"; None for others."""
+    for needed, extra in requirements():
+        if needed.lower() == name.lower():
+            return f"{PACKAGE}[{extra}]" if extra else PACKAGE
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from detection.configuration import find_config, read_yaml
 from detection.datasets import DataSet
 from detection.errors import InputError
+from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
 
 Item = TypeVar("Item")
 
@@ -68,6 +70,18 @@ def add_config_option(parser: ArgumentParser) -> None:
     parser.add_argument("--config", action=ConfigFile, help="YAML file of options, or the name of a shipped one")
 
 
+def add_detector_option(parser: ArgumentParser) -> None:
+    """Add `--config`, a detector that `load_detector` reads."""
+    text = "YAML file or folder of a detector, or the name of a shipped file; default: detector.yaml"
+    parser.add_argument("--config", type=str | None, help=text)
+
+
+def add_detector_options(parser: ArgumentParser) -> None:
+    """Add `--config`, a detector that `load_detector` reads, and `--device`."""
+    add_detector_option(parser)
+    add_device_option(parser)
+
+
 def add_dataset_options(parser: ArgumentParser) -> None:
     """Add `--data`, the folder of a data set, and `--dataset`, its reader."""
     parser.add_argument("--data", type=str, required=True, help="folder that holds the data set")
@@ -122,6 +136,17 @@ def add_engine_options(parser: ArgumentParser, help_text: str) -> None:
     parser.add_argument("--address", type=str | None, help="address of a Ray cluster; default: one that starts here")
 
 
+def require_cluster(settings: Namespace, *names: str) -> None:
+    """Check that the options `names`, which only a Ray cluster uses, are not given with another engine.
+
+    Raises:
+        InputError: naming the first one that is.
+    """
+    for name in names:
+        if settings.engine != "ray" and settings[name] is not None:
+            raise InputError(f"--{name}: expected --engine ray, got {settings.engine}")
+
+
 def add_rule_option(parser: ArgumentParser) -> None:
     """Add `--rule`, by which detections are scored."""
     parser.add_argument("--rule", type=RuleName | None, help="scoring rule; default: the rule of the data set")
@@ -129,7 +154,14 @@ def add_rule_option(parser: ArgumentParser) -> None:
 
 def add_device_option(parser: ArgumentParser) -> None:
     """Add `--device`, on which the networks run."""
-    parser.add_argument("--device", type=str | None, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1, ...; default: a GPU if there is one")
+
+
+def device_name(text: str) -> str:
+    """Return the value of `--device`, if it is the name of a device that may exist."""
+    if not is_device_name(text):
+        raise ArgumentTypeError(f"expected {DEVICE_NAMES}, got '{text}'")
+    return text
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

@@ -37,9 +37,12 @@ class IsWrittenBy(Protocol):
 
 
 class Kind(NamedTuple):
-    """A kind of output file: how a command recognises its own files, their suffix, and the help of the option."""
+    """A kind of output file: how a command recognises its own files, their suffix, and the help of the option.
 
-    recognise: IsWrittenBy
+    `recognise` is None for a format that has no place for the name of the command.
+    """
+
+    recognise: IsWrittenBy | None
     suffix: str = ""
     help: str = ""
 
@@ -127,7 +130,8 @@ def _checked(path: Path, kind: Kind, command: str, *, inputs: Inputs, overwrite:
         raise InputError(f"{path}: expected matplotlib to draw it with; install inception-rcnn[train]")
     if not path.name.lower().endswith(kind.suffix):
         raise InputError(f"{path}: expected a name that ends in {kind.suffix}")
-    require_replaceable(path, partial(kind.recognise, command=command), inputs=inputs, overwrite=overwrite)
+    recognise = None if kind.recognise is None else partial(kind.recognise, command=command)
+    require_replaceable(path, recognise, inputs=inputs, overwrite=overwrite)
     require_writable(path)
     return path
 
@@ -139,10 +143,6 @@ def _is_marked_json(beginning: bytes, command: str) -> bool:
 def _has_columns(beginning: bytes, command: str, columns: Sequence[str] = ()) -> bool:  # noqa: ARG001
     """Return True for a table that begins with `columns`; a table has no place for the name of the command."""
     return beginning.partition(b"\n")[0].rstrip() == ",".join(columns).encode()
-
-
-def _is_never_known(beginning: bytes, command: str) -> bool:  # noqa: ARG001
-    return False
 
 
 KINDS = {
@@ -162,5 +162,5 @@ def table_kind(columns: Sequence[str]) -> Kind:
 
 PICTURE, WEIGHTS = KINDS["sheet"], Kind(are_marked_weights)
 
-TEXT = Kind(_is_never_known)
-"""Lists and files of detections, whose formats have no place for the name of the command."""
+TEXT = Kind(None)
+"""Files of detections in other formats, which have no place for the name of the command."""

@@ -45,7 +45,8 @@ def build_parser() -> OptionParser:
     parser.add_argument(
         "--split",
         type=str | None,
-        help="name of the split; default: all of a recognised folder, val of other data sets",
+        help="name of the split, for a recognised folder only with --images; default: all splits of a recognised "
+        "folder, val of other data sets",
     )
     parser.add_argument(
         "--images", action="store_true", help="also decode every image, and compare its size with the annotation"
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     choose_layout(settings)
     dataset = parser.instantiate(settings).dataset
     checked = (
-        check_folder(dataset, settings.split)
+        check_folder(dataset, settings.split, decode=settings.images)
         if isinstance(dataset, LabelledFolder)
         else check_split(dataset, settings.split or "val")
     )
@@ -81,9 +82,17 @@ def check_split(dataset: DataSet, split: str) -> Checked:
     return Checked(check.entries, [str(fault) for fault in check.faults], summary)
 
 
-def check_folder(dataset: LabelledFolder, split: str | None) -> Checked:
-    """Return the images of a split or of all splits of a recognised folder, and what was left out of it."""
-    entries = [entry for name in dataset.splits if split in (None, name) for entry in dataset.read_entries(name)]
+def check_folder(dataset: LabelledFolder, split: str | None, *, decode: bool) -> Checked:
+    """Return the images of a split or of all splits of a recognised folder, and what was left out of the folder.
+
+    Raises:
+        InputError: if there is no such split; or if the images are not to be decoded, because what was left out does
+            not belong to a split.
+    """
+    if split is not None and not decode:
+        raise InputError(f"--split: expected --images, since {dataset.root} is checked as a whole, got '{split}' alone")
+    names = dataset.splits if split is None else [split]
+    entries = [entry for name in names for entry in dataset.read_entries(name)]
     summary = replace(summarise(dataset), left_out=())  # they are listed before it
     return Checked(entries, dataset.left_out, "\n".join(summary.lines(max_lines=sys.maxsize)))
 

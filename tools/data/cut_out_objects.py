@@ -16,6 +16,7 @@ The output is a folder with images and annotations in COCO's layout, which all c
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,26 +62,39 @@ def main(arguments: Sequence[str]) -> None:
     require_empty(output)
     dataset = parser.instantiate(settings).dataset
     records = dataset.read(settings.split)
+    choice = {name: settings[name] for name in ("min_side", "margin", "max_others")}
+    try:
+        content = cut_out(records, output / IMAGES, **choice)
+        if not content["images"]:
+            expected = f"expected objects that stand alone in split '{settings.split}'"
+            raise InputError(f"{settings.data}: {expected}, found none")
+        categories = [{"id": label + 1, "name": name} for label, name in enumerate(dataset.class_names)]
+        write_atomically(output / ANNOTATIONS, json.dumps(content | {"categories": categories}).encode())
+    except BaseException:
+        shutil.rmtree(output / IMAGES, ignore_errors=True)  # `require_empty` would refuse the folder the next time
+        raise
+    print(f"{output}: {len(content['images'])} pictures of single objects, out of {len(records)} photographs")
+
+
+def cut_out(
+    records: Sequence[GroundTruth], folder: Path, *, min_side: int, margin: float, max_others: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Write the pictures into a folder, and return their images and annotations as COCO's files have them."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for record in tqdm(records, desc="cutting out", disable=None):
         pixels = read_image(record.path)
-        windows = find_windows(record, pixels.shape[:2], margin=settings.margin)
-        for row in choose_objects(record, windows, min_side=settings.min_side, max_others=settings.max_others):
+        windows = find_windows(record, pixels.shape[:2], margin=margin)
+        for row in choose_objects(record, windows, min_side=min_side, max_others=max_others):
             left, top, right, bottom = windows[row].astype(int).tolist()
             number = len(images) + 1
             name = f"{number:06d}.png"
-            write_picture(output / IMAGES / name, pixels[top:bottom, left:right])
+            write_picture(folder / name, pixels[top:bottom, left:right])
             images.append({"id": number, "file_name": name, "width": right - left, "height": bottom - top})
             x1, y1, x2, y2 = (record.boxes[row] - [left, top, left, top]).tolist()
             box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
             annotations.append({"id": number, "image_id": number, "category_id": int(record.labels[row]) + 1, **box})
-    if not images:
-        raise InputError(f"{settings.data}: expected objects that stand alone in split '{settings.split}', found none")
-    categories = [{"id": label + 1, "name": name} for label, name in enumerate(dataset.class_names)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    write_atomically(output / ANNOTATIONS, json.dumps(content).encode())
-    print(f"{output}: {len(images)} pictures of single objects, out of {len(records)} photographs")
+    return {"images": images, "annotations": annotations}
 
 
 def require_empty(folder: Path) -> None:

@@ -24,18 +24,18 @@ from detection.training.progress import show_progress
 from proposals.cache.writer import CacheWriter
 from tools.bulk.ray_engine import require_ray
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_detector_experiment_options, parse_experiment
 from tools.command.image_proposals import cache_settings, one_by_one
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_engine_options, add_limit_option, evenly_spaced
+from tools.command.options import add_engine_options, add_limit_option, evenly_spaced, require_cluster
 from tools.data.propose_on_cluster import propose_on_cluster
-from tools.data.proposed_split import ProposedImage, ProposedSplit
+from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 
 
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-propose", description="Make the proposals of a split.")
-    add_experiment_options(parser, detector_required=False)
+    add_detector_experiment_options(parser, detector_required=False)
     parser.add_argument("--split", type=str, default="train", help="name of the split: train, val, ...")
     add_limit_option(parser)
     add_engine_options(parser, "where to compute: --workers of this machine, or Ray with a worker for each core")
@@ -46,7 +46,8 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> int:
     """Fill the cache `--output`, and return the exit status: 1 if an image was left out."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
+    require_cluster(settings, "address")
     if settings.engine == "ray":
         require_ray()
     faults = fill_cache(settings, parser)
@@ -73,7 +74,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     if writer.finished and not missing:
         print(f"{path}: has the proposals of all {len(records)} images already")
         return []
-    images: Generator[ProposedImage, None, None]
+    images: Generator[ProposalOutcome, None, None]
     if settings.engine == "ray":
         images = propose_on_cluster(missing, settings.detector.propose.as_dict(), settings.address)
     else:
@@ -85,7 +86,7 @@ def fill_cache(settings: Namespace, parser: ArgumentParser) -> list[InputError]:
     return faults
 
 
-def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: int, total: int) -> list[InputError]:
+def add_all(writer: CacheWriter, images: Iterable[ProposalOutcome], *, missing: int, total: int) -> list[InputError]:
     """Add images to the cache in their order, and return the errors of those that were left out.
 
     Args:
@@ -105,7 +106,7 @@ def add_all(writer: CacheWriter, images: Iterable[ProposedImage], *, missing: in
     return faults
 
 
-def add_image(writer: CacheWriter, image: ProposedImage) -> InputError | None:
+def add_image(writer: CacheWriter, image: ProposalOutcome) -> InputError | None:
     """Add the proposals of an image; returns the error if there are no proposals, or they do not fit the image."""
     if isinstance(image.proposals, InputError):
         return image.proposals

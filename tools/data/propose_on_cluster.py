@@ -12,7 +12,7 @@ from tools.bulk.plan import software_versions
 from tools.bulk.ray_engine import ClusterOptions, Stage, cluster_cores, connected, naming_failures, require_ray, staged
 from tools.bulk.ray_workers import enter_folder, require_versions, with_payloads
 from tools.command.image_proposals import use_one_thread, weights_checksums
-from tools.data.proposed_split import ProposedImage, ProposedSplit
+from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 from tools.measure.coverage.sources import build_proposer
 
 IMAGES_PER_TASK = 16
@@ -52,14 +52,14 @@ class SplitWorker:
         self._propose = build_proposer(setup.propose)
 
     def __call__(self, table: Any) -> Any:
-        """Return a table with lists of `ProposedImage` in place of the records."""
+        """Return a table with lists of `ProposalOutcome` in place of the records."""
         splits = (ProposedSplit(pickle.loads(payload.as_py()), self._propose) for payload in table["payload"])
         return with_payloads(table, [[split[index] for index in range(len(split))] for split in splits])
 
 
 def propose_on_cluster(
     records: Sequence[GroundTruth], propose: dict[str, Any], address: str | None
-) -> Generator[ProposedImage, None, None]:
+) -> Generator[ProposalOutcome, None, None]:
     """Yield the proposals of each record, in order.
 
     Args:

@@ -14,7 +14,7 @@ from detection.structures.ground_truth import GroundTruth
 from tools.command.image_proposals import propose_file
 
 
-class ProposedImage(NamedTuple):
+class ProposalOutcome(NamedTuple):
     """The proposals of an image of `size` (height, width) from a `file`, or the error that prevented them."""
 
     record: GroundTruth
@@ -23,7 +23,7 @@ class ProposedImage(NamedTuple):
     file: FileFingerprint | None = None
 
 
-class ProposedSplit(Dataset[ProposedImage]):
+class ProposedSplit(Dataset[ProposalOutcome]):
     """The images of a split; reading an item computes its proposals, in a process of the loader or of a cluster."""
 
     def __init__(self, records: Sequence[GroundTruth], propose: Proposer) -> None:
@@ -33,10 +33,10 @@ class ProposedSplit(Dataset[ProposedImage]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> ProposedImage:
+    def __getitem__(self, index: int) -> ProposalOutcome:
         record = self.records[index]
         try:
             file = fingerprint_file(record.path)
-            return ProposedImage(record, *propose_file(record, self.propose), file)
+            return ProposalOutcome(record, *propose_file(record, self.propose), file)
         except InputError as error:
-            return ProposedImage(record, (0, 0), error)
+            return ProposalOutcome(record, (0, 0), error)

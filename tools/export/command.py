@@ -13,11 +13,8 @@ shipped one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
@@ -29,6 +26,7 @@ from detection.runtime.weights_files.engine import ONNX_SUFFIX
 from tools.command.entry_point import command
 from tools.command.image_proposals import SHIPPED_WEIGHTS
 from tools.command.option_parser import OptionParser
+from tools.command.options import add_detector_option
 from tools.command.output_file import add_overwrite_option
 from tools.export.detector_networks import NetworkUse, find_networks, with_onnx_files
 from tools.export.onnx_writer import OnnxPrecision, open_network, require_exporter, write_onnx
@@ -46,16 +44,13 @@ BEGINNING = 200
 def build_parser() -> OptionParser:
     """Return the parser of the command."""
     parser = OptionParser(prog="detect-export", description="Write the networks of a detector as ONNX files.")
-    parser.add_argument(
-        "--config", type=str | None, help="YAML file or folder of a detector; default: the shipped detector"
-    )
+    add_detector_option(parser)
     parser.add_argument("--output", type=str | None, help="folder to write the files to")
     parser.add_argument(
         "--beside",
         action="store_true",
         help="write small files beside the weights files, so that the detector works without PyTorch",
     )
-    parser.add_argument("--format", type=Literal["onnx"], default="onnx", help="format of the networks")
     parser.add_argument(
         "--precision",
         type=OnnxPrecision | None,
@@ -87,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
         detector_file = Path(options.output) / DETECTOR_FILE
         content = yaml.safe_dump(with_onnx_files(settings, files), sort_keys=False, allow_unicode=True)
         text = (HEADER.format(made_by=maker) + content).encode()
-        require_same_text(detector_file, text, inputs=inputs, overwrite=options.overwrite)
+        require_unchanged_detector_file(detector_file, text, inputs=inputs, overwrite=options.overwrite)
     build_detector(settings, source=str(config))  # tells what is wrong with it
     for use, target in targets.items():
         network = open_network(use.path, precision=options.precision or use.precision, input_size=use.input_size)
@@ -97,8 +92,7 @@ def main(arguments: Sequence[str]) -> None:
         print(f"detect --config {options.config or DEFAULT_CONFIG.name} photo.jpg  # also works without PyTorch now")
         return
     write_atomically(detector_file, text)
-    if find_spec("onnxruntime") is not None:
-        load_detector(options.output)
+    load_detector(options.output)
     print(f"detect --config {options.output} photo.jpg")
 
 
@@ -132,7 +126,7 @@ def check_targets(targets: Iterable[Path], *, maker: str, inputs: Inputs, overwr
         require_writable(target)
 
 
-def require_same_text(path: Path, text: bytes, *, inputs: Inputs, overwrite: bool) -> None:
+def require_unchanged_detector_file(path: Path, text: bytes, *, inputs: Inputs, overwrite: bool) -> None:
     """Check that a detector.yaml of this text may be written.
 
     One that the command wrote is replaced only if it still has the same text, since somebody may have changed it.
@@ -142,7 +136,3 @@ def require_same_text(path: Path, text: bytes, *, inputs: Inputs, overwrite: boo
     """
     require_replaceable(path, lambda beginning: beginning == text, inputs=inputs, overwrite=overwrite)
     require_writable(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,10 +6,11 @@ python -m tools.fuzz endurance    detects in many pictures in one process
 python -m tools.fuzz environments tries the package with its oldest and newest dependencies
 """
 
-import sys
 from collections.abc import Sequence
 
-from tools.command.entry_point import run_action
+from tools.command.entry_point import command, run_action
+
+NAME = "python -m tools.fuzz"
 
 ACTIONS = {
     "inputs": "tools.fuzz.inputs.command",
@@ -19,6 +20,7 @@ ACTIONS = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int | None:
+@command(NAME)
+def main(arguments: Sequence[str]) -> int | None:
     """Run the action that the first argument names; return its exit status."""
-    return run_action("python -m tools.fuzz", ACTIONS, sys.argv[1:] if arguments is None else arguments)
+    return run_action(NAME, ACTIONS, arguments)

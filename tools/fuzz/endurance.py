@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -166,23 +165,15 @@ def _stream(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
 def _service(detector: Detector, images: Iterator[Image]) -> Iterator[int]:
     """Send the pictures to the service over HTTP, one after the other, each in a connection of its own."""
     from tools.serve.limits import Limits  # noqa: PLC0415
-    from tools.serve.server import build_service, listen  # noqa: PLC0415  optional packages
+    from tools.serve.server import build_service, running  # noqa: PLC0415  optional packages
 
-    service = build_service(detector, Limits())
-    with listen("127.0.0.1", 0) as listening:
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}/detect?threshold=0"
-        thread = threading.Thread(target=service.server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            for image in images:
-                file = io.BytesIO()
-                PIL.Image.fromarray(image).save(file, "PNG")
-                with urllib.request.urlopen(urllib.request.Request(address, data=file.getvalue())) as answer:
-                    yield len(json.load(answer)["detections"])
-        finally:
-            service.server.should_exit = True
-            thread.join()
-            service.queue.close()
+    with running(build_service(detector, Limits())) as port:
+        for image in images:
+            file = io.BytesIO()
+            PIL.Image.fromarray(image).save(file, "PNG")
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/detect?threshold=0", data=file.getvalue())
+            with urllib.request.urlopen(request) as answer:
+                yield len(json.load(answer)["detections"])
 
 
 WAYS: dict[str, Way] = {"detector": _one_by_one, "stream": _stream, "service": _service}

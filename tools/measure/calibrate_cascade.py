@@ -24,6 +24,7 @@ from classifier.scoring.cascade import last_within
 from detection.errors import InputError
 from detection.structures.detections import Detections
 from tools.command.entry_point import command
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.measured_split import Measured, add_measured_split, open_measured
@@ -50,7 +51,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> None:
     """Score, try all thresholds, print them, and write them."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     (json_file,) = prepare_outputs(parser, settings, "json")
     report = try_thresholds(open_measured(parser, settings), threads=settings.workers, max_loss=settings.max_loss)
     print(format_report(report))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -26,16 +25,13 @@ from detection.detector import Detector
 from detection.runtime.int8 import runs_int8
 from detection.structures.arrays import Image
 from tools.command.entry_point import command
-from tools.command.missing_package import PACKAGE
+from tools.command.missing_package import PACKAGE, requirements
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option
+from tools.command.options import add_detector_options
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.timing import time_run
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
-
-REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)[^;]*(?:;.*extra == ['\"](?P<extra>[\w-]+)['\"])?")
-"""A line of a package's metadata, such as `pandas>=2.2; extra == "results"`."""
 
 SIZE = (480, 640)
 """Height and width of the picture of the speed check."""
@@ -44,8 +40,7 @@ SIZE = (480, 640)
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-env", description="Show the installation, and how fast it detects.")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--repeat", type=NonNegativeInt, default=3, help="measured runs of the speed check; 0 for none")
     add_output_options(parser, "json")
     return parser
@@ -91,13 +86,6 @@ def find_missing() -> dict[str, list[str]]:
         if extra is not None and name != PACKAGE and find_version(name) is None:
             missing.setdefault(extra, []).append(name)
     return missing
-
-
-def requirements() -> Iterator[tuple[str, str | None]]:
-    """Yield the name of each package that this one needs, and the extra that it belongs to or None."""
-    for line in importlib.metadata.requires(PACKAGE) or ():
-        if found := REQUIREMENT.match(line):
-            yield found["name"], found["extra"]
 
 
 def describe_machine() -> dict[str, str]:

@@ -32,6 +32,7 @@ from detection.evaluation.uncertainty.bootstrap import (
 from detection.structures.contracts import RegionScores
 from detection.structures.detections import Detections
 from tools.command.entry_point import command
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser
 from tools.command.options import whole
 from tools.command.output_file import add_output_options, prepare_outputs
@@ -61,7 +62,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> None:
     """Score with each member, print the table, and write it."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     (json_file,) = prepare_outputs(parser, settings, "json")
     members = measure(open_measured(parser, settings), threads=settings.workers)
     report = build_report(members, resamples=settings.resamples)

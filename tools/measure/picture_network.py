@@ -70,7 +70,7 @@ def build_parser() -> OptionParser:
         add_overwrite_option(subparser)
         if subparser is not filters:
             add_device_option(subparser)
-        pictures.add_subcommand(name, subparser)
+        pictures.add_subcommand(name, subparser, help=subparser.description)
     return parser
 
 

@@ -24,7 +24,7 @@ def write_page(file: OutputFile, report: dict[str, Any], metrics: DetectionMetri
     """
     gallery = build_gallery(metrics, report, find_image)
     for warning in gallery.warnings:
-        print(f"detect-evaluate: warning: {warning}", file=sys.stderr)
+        print(f"{file.command.split()[0]}: warning: {warning}", file=sys.stderr)
     write_atomically(file.path, page(report, gallery, made_by=file.made_by).encode("utf-8"))
 
 

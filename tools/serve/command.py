@@ -24,10 +24,10 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.image import MAX_PIXELS
+from detection.runtime.parallel.many_images import MAX_BATCH
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_device_option, real, whole
-from tools.serve.detection_queue import BATCH
+from tools.command.options import add_detector_options, real, whole
 from tools.serve.limits import Limits
 
 NAME = "detect-serve"
@@ -41,13 +41,14 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     usual = Limits()
     parser = OptionParser(prog=NAME, description="Serve detections to programs and browsers on this machine.")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument(
         "--host", type=str, default="127.0.0.1", help="address to listen at; 0.0.0.0: all of the machine"
     )
     parser.add_argument("--port", type=whole(0, 65535), default=8000, help="port to listen at; 0: any free one")
-    parser.add_argument("--batch", type=whole(1, 256), default=BATCH, help="photos that are scored together at most")
+    parser.add_argument(
+        "--batch", type=whole(1, 256), default=MAX_BATCH, help="largest number of photos scored together"
+    )
     parser.add_argument(
         "--max-megabytes", type=real(0.001, 1000), default=usual.body_bytes / MEGABYTE, help="largest body of a request"
     )
@@ -73,9 +74,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> int:
     """Load the detector, serve until a signal arrives, and return the exit status."""
     options = build_parser().parse_args(arguments)
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"{NAME}: expected the library {missing[0]}; pip install 'inception-rcnn[serve]' adds it")
+    require_libraries()
     from tools.serve.server import listen  # noqa: PLC0415  uvicorn is optional, and not needed for --help
 
     listening = listen(options.host, int(options.port))
@@ -84,6 +83,13 @@ def main(arguments: Sequence[str]) -> int:
         # The first photo would take much longer, because loops are compiled and libraries loaded.
         detector(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
         return serve(detector, listening, limits_of(options), batch=options.batch)
+
+
+def require_libraries() -> None:
+    """Check that the optional libraries of the service are installed; raises an `InputError` that names one."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"expected the library {missing[0]}; pip install 'inception-rcnn[serve]' adds it")
 
 
 def limits_of(options: Namespace) -> Limits:

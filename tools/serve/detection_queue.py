@@ -18,13 +18,11 @@ from threading import Thread
 from detection.detector import Detector
 from detection.errors import DeviceError
 from detection.image import MAX_PIXELS, decode_image
+from detection.runtime.parallel.many_images import MAX_BATCH
 from detection.runtime.parallel.ordered_map import available_cores
 from detection.structures.arrays import Image
 from detection.structures.contracts import Proposals, find_proposals
 from detection.structures.detections import Detections
-
-BATCH = 4
-"""The largest number of photos that are scored together, as in `detection.runtime.parallel.many_images`."""
 
 MAX_THREADS = 4
 """The largest number of threads that read photos and propose boxes."""
@@ -80,7 +78,7 @@ class DetectionQueue:
         self,
         detector: Detector,
         *,
-        batch: int = BATCH,
+        batch: int = MAX_BATCH,
         max_pixels: int = MAX_PIXELS,
         on_batch: Callable[[int], object] = lambda _: None,
         on_failure: Callable[[], object] = lambda: None,

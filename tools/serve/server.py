@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -18,8 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.runtime.command_end import ENDING
+from detection.runtime.parallel.many_images import MAX_BATCH
 from tools.serve.app import build_app
-from tools.serve.detection_queue import BATCH, DetectionQueue
+from tools.serve.detection_queue import DetectionQueue
 from tools.serve.limits import Limits
 from tools.serve.metrics import Metrics
 
@@ -109,7 +110,7 @@ class Service(NamedTuple):
     queue: DetectionQueue
 
 
-def build_service(detector: Detector, limits: Limits, *, batch: int = BATCH, local_only: bool = True) -> Service:
+def build_service(detector: Detector, limits: Limits, *, batch: int = MAX_BATCH, local_only: bool = True) -> Service:
     """Return the service of a detector; `server.run(sockets=[...])` serves until it is stopped.
 
     `batch` is the largest number of photos that are scored together; `build_app` describes the other arguments. The
@@ -139,3 +140,17 @@ def build_service(detector: Detector, limits: Limits, *, batch: int = BATCH, loc
     )
     server = Server(config)
     return Service(server, queue)
+
+
+@contextmanager
+def running(service: Service) -> Iterator[int]:
+    """Run a service in a thread for the time of the block, stop it as a signal would, and yield its port."""
+    with listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=service.server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            service.server.should_exit = True
+            thread.join()
+            service.queue.close()

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from tools.command.entry_point import command
+from tools.command.experiment import parse_experiment
 from tools.train.own_classes.command import train_own_classes
 from tools.train.runs.classifier_run import ACTIONS, ClassifierRun, build_parser
 
@@ -28,13 +29,12 @@ MODULE = "tools.train.train_classifier"
 
 @command("detect-train")
 def main(arguments: Sequence[str]) -> None:
-    """Run the action that the arguments name, or else train a detector of own classes."""
-    names_folder = bool(arguments) and not arguments[0].startswith("-") and arguments[0] not in ACTIONS
-    if names_folder or set(ACTIONS).isdisjoint(arguments):
+    """Run the action that the first argument names, or else train a detector of own classes."""
+    if not arguments or arguments[0] not in ACTIONS:
         train_own_classes(arguments, fit_module=MODULE)
         return
     parser = build_parser()
-    ClassifierRun(parser, parser.parse_args(arguments)).act()
+    ClassifierRun(parser, parse_experiment(parser, arguments)).act()
 
 
 if __name__ == "__main__":

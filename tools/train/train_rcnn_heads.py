@@ -35,7 +35,7 @@ from detection.structures.boxes import box_iou
 from detection.structures.class_choice import require_same_classes
 from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_detector_experiment_options, parse_experiment
 from tools.command.image_proposals import ImageProposals, open_cache
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_limit_option, evenly_spaced
@@ -75,7 +75,7 @@ class RegionFeatures:
 def build_parser() -> OptionParser:
     """Return the parser of the command."""
     parser = OptionParser(prog="detect-train-rcnn-heads", description="Fit SVMs and box regression.")
-    add_experiment_options(parser, detector_required=True)
+    add_detector_experiment_options(parser, detector_required=True, keep=("seed", "train_split"))
     parser.add_argument("--weights", type=str, required=True, help="safetensors file of the trained network")
     parser.add_argument("--save", type=str, required=True, help="safetensors file to write, with the new heads")
     parser.add_argument("--svm", type=bool, default=True, help="replace the class layer of the network by SVMs")
@@ -89,7 +89,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> None:
     """Fit the heads and write the file."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     if not (settings.svm or settings.ridge):
         raise InputError("expected --svm true or --ridge true, got neither")
     set_weights(settings)

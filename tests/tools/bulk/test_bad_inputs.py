@@ -38,7 +38,7 @@ def test_half_written_copy_of_an_archive(
     assert last.key == "b.tar"
     assert last.error is not None
     assert last.error.startswith(f"{half}: expected a whole zip or tar archive, got: ")
-    assert f"{len(found) - 7} of them have an error in place of detections" in capsys.readouterr().err
+    assert f"{len(found) - 7} images have an error in place of detections" in capsys.readouterr().err
     assert command.main([*options, str(whole), str(half)]) == 1  # the list is the same at the next run
     assert len(rows_of(tmp_path / "found")) == len(found)
 

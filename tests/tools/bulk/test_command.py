@@ -75,7 +75,7 @@ def test_bad_image_is_a_row_and_a_status(
         out, err = capsys.readouterr()
         assert out == f"{tmp_path}/found: 8 images in 3 partitions\n"
         last = err.splitlines()[-1]
-        assert last.startswith("detect-dataset: 1 of them have an error in place of detections; the first: ")
+        assert last.startswith("detect-dataset: 1 image has an error in place of detections; the first: ")
         assert last.count(f"{photos}/4b.jpg: expected a readable image") == 1
     (bad,) = (row for row in rows_of(tmp_path / "found") if row.error is not None)
     assert (bad.key, bad.size, len(bad.boxes)) == ("4b.jpg", None, 0)

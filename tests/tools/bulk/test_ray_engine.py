@@ -137,5 +137,5 @@ def test_two_nodes_of_which_one_is_killed_and_a_driver_too(
         cluster.replace_node()
         _, err = second.communicate()
     assert second.returncode == 1
-    assert "1 of them have an error" in err
+    assert "1 image has an error" in err
     assert same_files(tmp_path / "local", tmp_path / "ray")

@@ -94,7 +94,7 @@ def required(name: str, data: Path) -> list[str]:
         "detect-benchmark growth": ["--config", missing],
         "detect-benchmark service": ["--config", missing],
         "detect-benchmark tiles": ["--data", missing],
-        "detect-benchmark scoring": ["--device", "missing"],
+        "detect-benchmark scoring": ["--device", "cuda:999"],
         "detect-benchmark training": ["--config", "tiny_imagenet.yaml", "--data", missing],
         "detect-benchmark own-classes": [missing],
         "detect-benchmark evaluation": ["--images", "2", "--classes", "2", "--resamples", "2"],

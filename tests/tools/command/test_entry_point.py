@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-import tools
 from detection.errors import DeviceError, InputError
 from detection.runtime.command_end import Stopped
 from tools.command.entry_point import Main, command, run_action
@@ -23,13 +22,6 @@ from tools.command.entry_point import Main, command, run_action
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMMANDS = {name: target.partition(":")[0] for name, target in SCRIPTS.items() if name != "detect"}
-
-
-def module_name(target: str) -> str:
-    """Return the name that `python -m` takes for the module of a command."""
-    parts = target.removesuffix(".command").split(".")
-    assert parts[1] in tools.GROUPS or len(parts) == 2
-    return f"tools.{parts[-1]}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -47,7 +39,7 @@ def test_help_names_the_script(name: str, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.filterwarnings("ignore:'tools:RuntimeWarning")  # the other test has imported the module already
 @pytest.mark.parametrize("name", COMMANDS)
 def test_python_runs_the_module(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    module = module_name(COMMANDS[name])
+    module = COMMANDS[name].removesuffix(".command")  # a package has a `__main__`
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -55,15 +47,15 @@ def test_python_runs_the_module(name: str, capsys: pytest.CaptureFixture[str], m
     assert capsys.readouterr().out.startswith(f"usage: {name} ")
 
 
-STEP = "tools.train.own_classes.step"
-"""The module that `detect-train` runs in a process of its own, and no user."""
+WITHOUT_A_SCRIPT = {"tools.train.own_classes.step", "tools.fuzz.command"}
+"""The modules that `detect-train` runs in a process of its own, and that developers run by `python -m`."""
 
 
 def test_every_module_with_a_command_is_a_script() -> None:
     files = (ROOT / "tools").rglob("*.py")
     decorated = [path for path in files if "\n@command(" in path.read_text()]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in decorated}
-    assert names == {STEP, *COMMANDS.values()}
+    assert names == {*WITHOUT_A_SCRIPT, *COMMANDS.values()}
 
 
 def test_scripts_are_installed() -> None:
@@ -149,7 +141,7 @@ def test_arguments_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 ACTIONS = {"score": "tools.measure.evaluate.score", "growth": "tools.measure.benchmark.growth"}
 
 
-@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["unknown"], 2), (["--help"], 0), (["-h"], 0)])
+@pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0), (["-h"], 0)])
 def test_usage_of_actions(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_action("detect-nothing", ACTIONS, arguments) == status
     output = capsys.readouterr()
@@ -157,6 +149,11 @@ def test_usage_of_actions(arguments: list[str], status: int, capsys: pytest.Capt
         "usage: detect-nothing {score,growth} ...; each of them has a --help\n"
     )
     assert bool(output.err) == bool(status)
+
+
+def test_unknown_actions_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_action("detect-nothing", ACTIONS, ["scoer", "--rule", "voc"]) == 2
+    assert capsys.readouterr().err == "detect-nothing: expected an action: score, growth, got 'scoer'\n"
 
 
 def test_help_has_a_line_about_each_action(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from tools.command.missing_package import report_missing_package
 @pytest.fixture(name="metadata", autouse=True)
 def metadata_of_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["torch>=2", "scikit-image>=0.25", "scikit-learn>=1.5; extra == 'train'", 'ray[data]>=2; extra == "ray"']
+    lines += ["pyyaml>=6", 'onnx>=1; extra == "onnx"', 'onnx-ir>=0.1; extra == "onnx"']
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: lines)
     monkeypatch.setattr(sys, "argv", ["/usr/bin/detect-something"])
 
@@ -28,6 +29,8 @@ def report(error: BaseException) -> None:
         ("skimage", "skimage", "inception-rcnn"),
         ("sklearn.svm", "sklearn", "inception-rcnn[train]"),
         ("ray", "ray", "inception-rcnn[ray]"),
+        ("yaml", "yaml", "inception-rcnn"),
+        ("onnx_ir.passes", "onnx_ir", "inception-rcnn[onnx]"),
     ],
 )
 def test_package_of_this_one(module: str, name: str, requirement: str, capsys: pytest.CaptureFixture[str]) -> None:

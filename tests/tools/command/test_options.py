@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ from jsonargparse import ArgumentParser
 from detection.configuration import build_detector
 from detection.datasets import DataSet
 from detection.errors import InputError
+from tools.bulk import command as bulk
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser, wrong_value
 from tools.command.options import add_config_option, evenly_spaced
+from tools.data import propose
 from tools.measure.evaluate import run as evaluate_run
 from tools.train import train_classifier
 
@@ -22,6 +27,15 @@ from tools.train import train_classifier
 )
 def test_items_are_evenly_spaced(limit: int | None, expected: list[int]) -> None:
     assert evenly_spaced(list(range(12)), limit) == expected
+
+
+@pytest.mark.parametrize("build_parser", [propose.build_parser, evaluate_run.build_parser])
+def test_commands_without_training_need_and_show_no_options_of_training(
+    build_parser: Callable[[], OptionParser],
+) -> None:
+    parser = build_parser()
+    assert parse_experiment(parser, ["--data", "anywhere", "--detector", "detector.yaml"]).task is None
+    assert not re.search(r"--(trainer|learning_rate|task|input_size)\b", parser.format_help())
 
 
 def test_shipped_configurations_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,3 +135,16 @@ def test_weights_beside_a_configuration(tmp_path: Path) -> None:
         ["--config", "tiny_imagenet.yaml", "--config", str(path), "--data", "anywhere"]
     )
     assert settings.detector.classify.init_args.weights == str(tmp_path / "everyday.safetensors")
+
+
+def test_options_of_a_cluster_are_refused_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = str(tmp_path / "val.proposals")
+    experiment = ["--config", "tiny_imagenet.yaml", "--data", "missing", "--output", output]
+    dataset = ["--input", "missing", "--output", output]
+    runs = [
+        (propose.main, experiment, "address"),
+        *((bulk.main, dataset, name) for name in ("address", "workers", "memory")),
+    ]
+    for main, arguments, name in runs:
+        assert main([*arguments, f"--{name}", "3"]) == 1
+        assert f"--{name}: expected --engine ray, got local" in capsys.readouterr().err

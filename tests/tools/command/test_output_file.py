@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import PIL.Image
@@ -31,9 +32,7 @@ NAME = "detect-evaluate score"
 
 
 def prepare(path: Path, kind: Kind, command: str = NAME, *, read: Path | None = None, overwrite: bool = False) -> None:
-    def recognise(beginning: bytes) -> bool:
-        return kind.recognise(beginning, command)
-
+    recognise = None if kind.recognise is None else partial(kind.recognise, command=command)
     require_replaceable(path, recognise, inputs=identify([read] if read else []), overwrite=overwrite)
 
 
@@ -92,7 +91,7 @@ def test_text_is_never_known(tmp_path: Path) -> None:
     path.touch()
     prepare(path, TEXT)
     path.write_text("a")
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="but this file exists; choose another name or use --overwrite"):
         prepare(path, TEXT)
 
 

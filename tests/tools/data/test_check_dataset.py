@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 from PIL.ExifTags import Base as ExifTag
 
+from detection.datasets import LabelledFolder
 from tests.detection.datasets.layouts import drawn_folders
 from tools.data import check_dataset
 
@@ -132,6 +133,23 @@ def test_faults_of_a_recognised_folder(tmp_path: Path, capsys: pytest.CaptureFix
         f"{tmp_path}: PASCAL VOC (4 XML files in annotations/, lists train.txt, val.txt)",
         "1 fault",
     )
+
+
+def test_a_split_of_a_recognised_folder(tmp_path: Path) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    dataset = LabelledFolder(tmp_path)
+    for split, names in (("train", "abc"), ("val", "d"), ("all", "abcd"), (None, "abcd")):
+        checked = check_dataset.check_folder(dataset, split, decode=True)
+        assert [entry.record.path.stem for entry in checked.entries] == list(names)
+
+
+def test_a_split_that_a_recognised_folder_cannot_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn_folders.voc_lists(tmp_path)
+    assert check_dataset.main([str(tmp_path), "--images", "--split", "trian"]) == 1
+    assert f"{tmp_path}: expected one of the splits train, val, got 'trian'" in capsys.readouterr().err
+    assert check_dataset.main([str(tmp_path), "--split", "train"]) == 1
+    expected = f"--split: expected --images, since {tmp_path} is checked as a whole, got 'train' alone"
+    assert expected in capsys.readouterr().err
 
 
 def test_layout_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

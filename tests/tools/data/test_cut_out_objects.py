@@ -91,3 +91,14 @@ def test_a_folder_with_files_is_left_as_it_is(data: Path, tmp_path: Path, capsys
 def test_no_object_stands_alone(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(data, tmp_path / "single", "--min_side", "200") == 1
     assert f"{data}: expected objects that stand alone in split 'val', found none" in capsys.readouterr().err
+
+
+def test_a_failure_leaves_no_pictures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = data / "images" / "3.png"
+    content = photo.read_bytes()
+    photo.write_bytes(content[:500])
+    options = ("--min_side", "40", "--max_others", "0.05")
+    assert run(data, tmp_path / "single", *options) == 1
+    assert f"{photo}: expected a readable image" in capsys.readouterr().err
+    photo.write_bytes(content)
+    assert run(data, tmp_path / "single", *options) == 0

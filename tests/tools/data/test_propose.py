@@ -26,7 +26,7 @@ from proposals.selective_search import SelectiveSearch
 from tests.tools.conftest import SEARCHED_WIDTH, fill, message
 from tools.command.image_proposals import cache_settings, open_cache, weights_checksums
 from tools.data import propose
-from tools.data.proposed_split import ProposedImage, ProposedSplit
+from tools.data.proposed_split import ProposalOutcome, ProposedSplit
 
 
 def contents(path: Path) -> tuple[bytes, bytes]:
@@ -57,6 +57,15 @@ def test_cache_has_the_proposals_of_the_detector(filled: Path, tiny_images: Path
         "dataset": {"class_path": "detection.datasets.TinyImageNet", "init_args": {}},
         "split": "val",
     }
+
+
+def test_the_proposer_of_another_detector(
+    search_options: list[str], detector_config: Path, filled: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "val.proposals"
+    assert fill(search_options, path, "--detector", str(detector_config), "--limit", "1") == 0
+    assert ProposalCache(path).settings["propose"]["init_args"]["width"] == 128
+    assert ProposalCache(filled).settings["propose"]["init_args"]["width"] == SEARCHED_WIDTH != 128
 
 
 def test_done_run_does_nothing(search_options: list[str], filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +236,7 @@ def test_proposer_that_fails_on_an_image(
 def test_killed_process(
     search_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def killed(self: ProposedSplit, index: int) -> ProposedImage:  # noqa: ARG001
+    def killed(self: ProposedSplit, index: int) -> ProposalOutcome:  # noqa: ARG001
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
 
     monkeypatch.setattr(ProposedSplit, "__getitem__", killed)

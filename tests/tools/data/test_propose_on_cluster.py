@@ -20,7 +20,7 @@ from tests.tools.bulk.cluster_runs import ENVIRONMENT, ROOT
 from tests.tools.conftest import fill, message
 from tools.data import propose, propose_on_cluster
 from tools.data.propose_on_cluster import ProposerSetup, SplitWorker, record_tables
-from tools.data.proposed_split import ProposedImage
+from tools.data.proposed_split import ProposalOutcome
 
 SEARCH = {"class_path": "proposals.selective_search.SelectiveSearch", "init_args": {"width": 100}}
 
@@ -29,7 +29,7 @@ def contents(path: Path) -> tuple[bytes, bytes]:
     return path.read_bytes(), index_path(path).read_bytes()
 
 
-def propose_here(records: Sequence[GroundTruth], settings: dict[str, Any], _: str | None) -> Iterator[ProposedImage]:
+def propose_here(records: Sequence[GroundTruth], settings: dict[str, Any], _: str | None) -> Iterator[ProposalOutcome]:
     """Yield what a worker makes of the records, in this process."""
     worker = SplitWorker(ProposerSetup.on_this_machine(settings))
     for table in record_tables(records):
@@ -54,7 +54,7 @@ def test_workers_make_the_same_file(ray_options: list[str], filled: Path, tmp_pa
 def test_interrupted_run_goes_on(
     ray_options: list[str], filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*arguments: Any) -> Iterator[ProposedImage]:
+    def lost(*arguments: Any) -> Iterator[ProposalOutcome]:
         for number, image in enumerate(propose_here(*arguments)):
             if number == 7:
                 raise InputError("cluster: expected it to do the work, got: lost")

@@ -12,6 +12,7 @@ from detection.detector import Detector
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import Proposals, RegionScores
 from tools.fuzz import endurance
+from tools.fuzz.command import main as fuzz
 
 PICTURES = 300
 
@@ -85,3 +86,10 @@ def test_pictures_are_always_the_same() -> None:
     first, second = (list(endurance.pictures(6)) for _ in range(2))
     assert all((picture == same_picture).all() for picture, same_picture in zip(first, second, strict=True))
     assert {image.shape[:2] for image in first} == set(endurance.SIZES)
+
+
+def test_a_detector_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuzz(["endurance", "--detector", "nowhere.yaml"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("python -m tools.fuzz: nowhere.yaml: expected a YAML file")
+    assert error.count("\n") == 1

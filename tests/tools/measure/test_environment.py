@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools.command.missing_package import requirements
 from tools.measure import environment
 
 
@@ -33,7 +34,7 @@ def test_missing_packages_are_named_with_their_extra(
 ) -> None:
     lines = ["numpy>=1.26", "nowhere-to-be-found>=2; extra == 'results'", 'inception-rcnn[results]; extra == "test"']
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: lines)
-    assert list(environment.requirements()) == [
+    assert requirements() == [
         ("numpy", None), ("nowhere-to-be-found", "results"), ("inception-rcnn", "test"),
     ]  # fmt: skip
     assert environment.main(["--repeat", "0"]) == 0

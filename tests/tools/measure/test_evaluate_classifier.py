@@ -165,7 +165,7 @@ def test_classes_that_are_not_the_data_sets(
         (["--json", "."], ".: expected a file to write, got a folder"),
         (["--json", f"{__file__}/report.json"], f"{__file__}/report.json: expected a place to write to"),
         (["--split", "test"], "expected split 'train' or 'val', got 'test'"),
-        (["--device", "nonsense"], "device nonsense: expected cpu"),
+        (["--device", "cuda:999"], "device cuda:999: expected"),
         (["--weights", "none.safetensors"], "none.safetensors: no such weights file"),
     ],
 )
@@ -179,7 +179,9 @@ def test_bad_input(
     assert "\n" not in error
 
 
-@pytest.mark.parametrize("arguments", [["--crops", "12"], ["--batch_size", "0"], ["--limit", "0"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["--crops", "12"], ["--batch_size", "0"], ["--limit", "0"], ["--device", "gpu"], ["--nonsense"]]
+)
 def test_bad_options(arguments: list[str], run: Run, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         run("--weights", str(tiny_weights), *arguments)

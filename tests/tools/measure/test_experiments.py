@@ -182,7 +182,7 @@ def test_missing_parts_are_left_out(
         "no cache": CATS | {"proposals": "nowhere.proposals"},
         "all": ALL,
     }
-    assert run(variants, "--json", str(tmp_path / "a.json")) == 0
+    assert run(variants, "--json", str(tmp_path / "a.json")) == 1
     report = json.loads((tmp_path / "a.json").read_text())
     assert [row["variant"] for row in report["rows"]] == ["cats", "all"]
     assert report["rows"][1]["difference"] is not None  # to the row that is above it

@@ -8,9 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from detection.evaluation import DetectionMetrics
 from tests.tools.report.report_examples import CLASSES, IMAGES
+from tools.command.output_file import OutputFile
 from tools.report.gallery import Gallery
-from tools.report.page import page
+from tools.report.page import page, write_page
 
 
 class Elements(HTMLParser):
@@ -46,6 +50,16 @@ def test_hostile_names_stay_data(page_file: Path, full_report: dict[str, Any]) -
     assert list(data["report"]["AP"]) == list(CLASSES)
     assert set(data["pictures"]) == set(IMAGES)
     assert data["report"]["AP"] == full_report["AP"]
+
+
+def test_warnings_name_the_command(
+    hostile_metrics: DetectionMetrics, full_report: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, name in (("detect-train", "detect-train"), ("detect-evaluate score", "detect-evaluate")):
+        write_page(
+            OutputFile(tmp_path / "a.html", command), full_report, hostile_metrics, lambda _: Path("missing.jpg")
+        )
+        assert capsys.readouterr().err.startswith(f"{name}: warning: missing.jpg")
 
 
 def test_missing_picture_is_a_warning(page_file: Path) -> None:

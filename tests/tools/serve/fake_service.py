@@ -14,11 +14,12 @@ import PIL.Image
 
 from detection.detector import Detector
 from detection.errors import DeviceError
+from detection.runtime.parallel.many_images import MAX_BATCH
 from detection.structures.arrays import FloatArray, Image
 from detection.structures.contracts import Proposals, RegionScores
-from tools.serve.detection_queue import BATCH, DetectionQueue
+from tools.serve.detection_queue import DetectionQueue
 from tools.serve.limits import Limits
-from tools.serve.server import Server, build_service, listen
+from tools.serve.server import Server, build_service, running
 
 CLASS_NAMES = ("cat", "<b>dog</b>")
 
@@ -91,23 +92,15 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running_service(limits: Limits | None = None, *, batch: int = BATCH) -> Iterator[Running]:
+def running_service(limits: Limits | None = None, *, batch: int = MAX_BATCH) -> Iterator[Running]:
     """Run a service in a thread for the time of the block, and stop it as a signal would."""
     stages = FakeStages()
-    server, queue = build_service(fake_detector(stages), limits or Limits(), batch=batch)
-    with listen("127.0.0.1", 0) as listening:
-        port = listening.getsockname()[1]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+    service = build_service(fake_detector(stages), limits or Limits(), batch=batch)
+    with running(service) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                yield Running(client, port, stages, server, queue)
+            yield Running(client, port, stages, service.server, service.queue)
         finally:
             stages.gate.set()
-            server.should_exit = True
-            thread.join(60)
-            queue.close()
-    assert not thread.is_alive()
 
 
 def error_of(response: httpx.Response) -> str:

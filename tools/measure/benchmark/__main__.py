@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.benchmark`."""
+"""Run the command as `python -m tools.measure.benchmark`."""
 
 import sys
 

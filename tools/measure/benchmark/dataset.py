@@ -2,9 +2,10 @@
 
 detect-benchmark dataset --input photos/ --limit 200 --workers 1 2
 
-The engine on Ray is measured for each number of `--workers` of each kind, if ray is installed. Its first images wait
-for the start of the workers, which a long run does not notice; so the speed is that of the images after the first group
-of results. A group has up to 16 images for each worker, so that a hundred images and more give a useful figure.
+The engine on Ray is measured for each number of `--workers` of each kind, by default if ray is installed. Its first
+images wait for the start of the workers, which a long run does not notice; so the speed is that of the images after the
+first group of results. A group has up to 16 images for each worker, so that a hundred images and more give a useful
+figure.
 """
 
 from __future__ import annotations
@@ -28,12 +29,11 @@ from tools.bulk.inputs.listing import list_items
 from tools.bulk.inputs.pictures import item_pictures
 from tools.bulk.local_engine import detect_locally
 from tools.bulk.plan import DetectorChoice, Plan
-from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster
+from tools.bulk.ray_engine import ClusterOptions, detect_on_cluster, require_ray
 from tools.bulk.stages import result_row
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, evenly_spaced, whole
+from tools.command.options import Count, add_detector_options, evenly_spaced, whole
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.benchmark.timing import now
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
 
@@ -44,11 +44,10 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark dataset", description="Time the engines of detect-dataset.")
     parser.add_argument("--input", type=str, nargs="+", required=True, help="what detect-dataset takes")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--limit", type=Count, default=200, help="take at most this many images, evenly spaced")
-    workers = "numbers of workers of each kind for the engine on Ray; none for no such run"
-    parser.add_argument("--workers", nargs="*", type=whole(1, 10_000), default=[1, 2], help=workers)
+    workers = "numbers of workers of each kind for the engine on Ray; default: 1 2 if ray is installed"
+    parser.add_argument("--workers", nargs="*", type=whole(1, 10_000), help=workers)
     parser.add_argument("--address", type=str | None, help="of a Ray cluster; default: start one on this machine")
     add_output_options(parser, "json")
     return parser
@@ -58,6 +57,11 @@ def main(arguments: Sequence[str]) -> None:
     """Measure, and print a table of the stages and one of the engines."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    for option in ("workers", "address"):
+        if options[option]:
+            require_ray(f"--{option}")
+    if options.workers is None:
+        options.workers = [1, 2] if find_spec("ray") else []
     (json_file,) = prepare_outputs(parser, options, "json")
     write_json(json_file, measure(options))
 
@@ -83,7 +87,7 @@ def measure(options: Namespace) -> dict[str, Any]:
         "detect": measure_speed(lambda: detector.stream(item_pictures(chosen, columns))),
         "local": measure_speed(lambda: detect_locally(plan, [0], detector)),
     }
-    for workers in options.workers if find_spec("ray") else ():
+    for workers in options.workers:
         cluster = ClusterOptions(options.address, workers, None)
         runs[f"ray, {workers} of each"] = measure_speed(lambda: detect_on_cluster(plan, [0], cluster))  # noqa: B023
     print(format_table([["engine", "images/s", "s to the first", "s in all"], *map(table_row, runs, runs.values())]))
@@ -108,12 +112,13 @@ def time_stages(plan: Plan, detector: Detector) -> dict[str, float]:
         (proposed,) = propose_boxes(detector, [picture])  # which reads it again
         done = time.perf_counter()
         (result,) = score_batch(detector, [proposed])
+        scored = time.perf_counter()
         if result.error is not None:
             raise InputError(f"{picture.name}: {result.error}")
         rows.append(result_row(picture.name, result))
         seconds["read"] += read - start
         seconds["propose"] += done - read - (read - start)
-        seconds["score"] += now() - done
+        seconds["score"] += scored - done
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         write_partition(Path(folder), 0, rows, plan.choice.versions)

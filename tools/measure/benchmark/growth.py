@@ -25,7 +25,7 @@ from detection.configuration import load_detector
 from detection.detector import Detector
 from detection.errors import InputError
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, Side, add_device_option, whole
+from tools.command.options import Count, Side, add_detector_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.photos import describe_machine, networks_of
 from tools.measure.benchmark.proposals import mosaic
@@ -56,8 +56,7 @@ Growth = list[dict[str, Any]]
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark growth", description="Time a detector as its work grows.")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     sides = "sides of square images, in pixels"
     parser.add_argument("--sides", nargs="*", type=Side, default=[250, 500, 1000, 2000], help=sides)
     parser.add_argument("--regions", nargs="*", type=Count, default=[125, 250, 500, 1000], help="numbers of regions")

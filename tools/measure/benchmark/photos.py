@@ -36,7 +36,7 @@ from detection.runtime.weights_files.engine import Cpu
 from detection.sources.picture import file_picture
 from detection.structures.arrays import AnyArray
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, whole
+from tools.command.options import Count, add_detector_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.baselines.detectors import BASELINES, build_baseline
 from tools.measure.benchmark.timing import HEADER, format_row, time_run, time_runs
@@ -57,8 +57,8 @@ WARP = "of it warp"
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark photos", description="Time a detector on photos.")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="photos to detect in")
+    add_detector_options(parser)
     parser.add_argument(
         "--against",
         nargs="*",
@@ -66,10 +66,10 @@ def build_parser() -> OptionParser:
         metavar="CONFIG",
         help="other detectors, such as folders of detect-export, which are timed in turn with the first",
     )
-    add_device_option(parser)
     parser.add_argument("--repeat", type=Count, default=5, help="measured runs of each image, after a warm-up run")
     parser.add_argument("--busy", action="store_true", help="also time photos while a program runs on each core")
-    parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES))
+    baselines = "other detectors to time on the same photos"
+    parser.add_argument("--baselines", nargs="*", choices=BASELINES, default=list(BASELINES), help=baselines)
     parser.add_argument("--sampled", type=Count, default=50, help="number of regions that the plain loop times")
     parser.add_argument(
         "--folder", type=whole(0, 1_000_000), default=8, help="number of photos in the folder, 0 for no folder"

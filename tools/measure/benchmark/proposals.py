@@ -40,7 +40,7 @@ TILE = 300, 427
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark proposals", description="Time the engines of selective search.")
-    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
+    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="photos to search; default: four of scikit-image")
     parser.add_argument("--width", type=Side, default=500, help="width at which the images are searched")
     parser.add_argument(
         "--sizes", nargs="*", type=Side, default=[1500], help="sides of square images made of photos side by side"

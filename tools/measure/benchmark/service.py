@@ -9,44 +9,44 @@ different sizes of batches share one detector and take turns.
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import io
 import statistics
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from itertools import cycle, islice
 
 import PIL.Image
 
 from detection.configuration import load_detector
-from detection.detector import Detector
 from detection.errors import InputError
+from detection.runtime.parallel.many_images import MAX_BATCH
 from detection.structures.arrays import Image
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, add_device_option, whole
+from tools.command.options import Count, add_detector_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.benchmark.proposals import read_images
 from tools.measure.benchmark.timing import time_run
 from tools.report.json_values import write_json
 from tools.report.text_table import format_table
-from tools.serve.command import LIBRARIES
-from tools.serve.detection_queue import BATCH
+from tools.serve.command import require_libraries
 from tools.serve.limits import Limits
 
 
 def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark service", description="Time the service with and without batches.")
-    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="default: four photos of scikit-image")
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    parser.add_argument("--images", nargs="*", metavar="IMAGE", help="photos to send; default: four of scikit-image")
+    add_detector_options(parser)
     parser.add_argument("--clients", type=whole(1, 256), default=8, help="requests that are sent at the same time")
     parser.add_argument("--requests", type=Count, default=32, help="requests of each run")
     parser.add_argument(
-        "--batches", nargs="+", type=whole(1, 256), default=[1, BATCH], help="photos that are scored together at most"
+        "--batches",
+        nargs="+",
+        type=whole(1, 256),
+        default=[1, MAX_BATCH],
+        help="largest numbers of photos scored together",
     )
     parser.add_argument("--repeat", type=Count, default=3, help="rounds, in each of which every size has a turn")
     add_output_options(parser, "json")
@@ -62,16 +62,17 @@ def main(arguments: Sequence[str]) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     (json_file,) = prepare_outputs(parser, options, "json")
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"expected the library {missing[0]}; pip install 'inception-rcnn[serve]' adds it")
+    require_libraries()
+    from tools.serve.server import build_service, running  # noqa: PLC0415  FastAPI is optional
+
     photos = [encode(image) for image in read_images(options.images).values()]
     detector = load_detector(options.config, options.device)
+    limits = Limits(waiting=options.clients, answer_seconds=3600)
     seconds: dict[int, list[float]] = {batch: [] for batch in options.batches}
     with ThreadPoolExecutor(options.clients) as clients:
         for turn in range(options.repeat + 1):
             for batch, times in seconds.items():
-                with running_service(detector, batch, options.clients) as port:
+                with running(build_service(detector, limits, batch=batch)) as port:
                     sent = islice(cycle(photos), options.requests)
                     run, _ = time_run(partial(list, clients.map(partial(ask, port), sent)))
                 if turn:  # the first one compiles code and loads libraries
@@ -86,23 +87,6 @@ def encode(image: Image) -> bytes:
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "JPEG", quality=95)
     return file.getvalue()
-
-
-@contextmanager
-def running_service(detector: Detector, batch: int, clients: int) -> Iterator[int]:
-    """Run a service in a thread for the time of the block, and yield its port."""
-    from tools.serve.server import build_service, listen  # noqa: PLC0415  FastAPI is optional
-
-    server, queue = build_service(detector, Limits(waiting=clients, answer_seconds=3600), batch=batch)
-    with listen("127.0.0.1", 0) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-            queue.close()
 
 
 def ask(port: int, photo: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,12 @@ from detection.evaluation import score
 from detection.image import read_image
 from detection.sources.tiles import TiledProposer
 from detection.structures.arrays import Image
+from detection.structures.class_choice import require_same_classes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_detections, split_index, split_objects
 from tools.command.option_parser import OptionParser
-from tools.command.options import Count, Seed, Side, add_device_option, add_split_options, real
+from tools.command.options import Count, Seed, Side, add_detector_options, add_split_options, real
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.report.json_values import write_json
 from tools.report.text_table import format_number, format_table
@@ -51,8 +53,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the options."""
     parser = OptionParser(prog="detect-benchmark tiles", description="Measure what tiles find in large pictures.")
     add_split_options(parser)
-    parser.add_argument("--config", type=str | None, help="YAML file or folder of a detector; default: the shipped one")
-    add_device_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--pictures", type=Count, default=40, help="pictures of four photographs each")
     parser.add_argument("--tile", type=Side, default=640, help="side of a tile in pixels")
     parser.add_argument("--overlap", type=real(0, 0.99), default=TILE_OVERLAP, help="share of a tile in its neighbour")
@@ -76,8 +77,7 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"--pictures: expected at most {len(records) // 4}, a quarter of the split")
     detector = load_detector(options.config, options.device)
     detector.score_threshold = LOWEST_SCORE
-    if detector.class_names != dataset.class_names:
-        raise InputError(f"{options.data}: expected the classes of the detector, got others")
+    require_same_classes(options.data, dataset.class_names, "the detector", detector.class_names)
     report = measure(detector, records, options)
     print(format_report(report))
     write_json(json_file, {"tile": options.tile, "overlap": options.overlap, **report})
@@ -85,17 +85,18 @@ def main(arguments: Sequence[str]) -> None:
 
 def measure(detector: Detector, records: Sequence[GroundTruth], options: Namespace) -> dict[str, Any]:
     """Return the average precision by size and the median seconds of a picture, as a whole and with tiles."""
-    proposers = {"whole": detector.propose, "tiles": TiledProposer(detector.propose, options.tile, options.overlap)}
-    found: dict[str, dict[str, Detections]] = {name: {} for name in proposers}
-    seconds: dict[str, list[float]] = {name: [] for name in proposers}
+    tiled = TiledProposer(detector.propose, options.tile, options.overlap)
+    detectors = {"whole": detector, "tiles": replace(detector, propose=tiled)}
+    found: dict[str, dict[str, Detections]] = {name: {} for name in detectors}
+    seconds: dict[str, list[float]] = {name: [] for name in detectors}
     all_objects = []
     chosen = np.random.default_rng(options.seed).permutation(len(records))[: 4 * options.pictures]
     for number, four in enumerate(chosen.reshape(-1, 4).tolist()):
         image, objects = mosaic(str(number), [records[place] for place in four])
         all_objects.append(objects)
-        for name, detector.propose in proposers.items():
+        for name, measured in detectors.items():
             start = time.perf_counter()
-            found[name][objects.image_id] = detector(image)
+            found[name][objects.image_id] = measured(image)
             seconds[name].append(time.perf_counter() - start)
     index = split_index([objects.image_id for objects in all_objects], detector.class_names)
     truth = split_objects(index, all_objects)

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.nn import functional
 
 from classifier.training.samples.region_batch import RegionBatch
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_experiment_options, parse_experiment
 from tools.command.option_parser import OptionParser
 from tools.command.options import Count
 from tools.measure.benchmark.timing import now
@@ -71,7 +71,7 @@ def build_parser() -> OptionParser:
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = build_parser()
-    settings = parser.parse_args(arguments)
+    settings = parse_experiment(parser, arguments)
     settings.action, settings.ckpt_path = "fit", None
     print(format_rounds(measure(ClassifierRun(parser, settings))))
 

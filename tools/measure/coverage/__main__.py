@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.coverage`."""
+"""Run the command as `python -m tools.measure.coverage`."""
 
 import sys
 

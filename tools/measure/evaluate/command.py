@@ -18,17 +18,24 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from detection.configuration import DETECTOR_FILE, find_config, load_detector, read_class_names, read_yaml
+from detection.configuration import (
+    DEFAULT_CONFIG,
+    DETECTOR_FILE,
+    find_config,
+    load_detector,
+    read_class_names,
+    read_yaml,
+)
 from detection.errors import InputError
 from tools.command.entry_point import command, run_action
 from tools.command.option_parser import OptionParser
-from tools.command.options import add_limit_option
+from tools.command.options import Workers, add_detector_options, add_layout_option, add_limit_option
 from tools.command.output_file import add_output_options
 
 SMALLEST_SCORE = 0.001
 """Detections with a lower score do not change average precision, and there are very many of them."""
 
-OWN_DATA = "; or: detect-evaluate DATA --config DETECTOR, for a folder of data in any usual layout"
+OWN_DATA = "; or: detect-evaluate DATA [--config DETECTOR], for a folder of data in any usual layout"
 
 ACTIONS = {action: f"tools.measure.evaluate.{action}" for action in ("run", "score", "compare", "convert")}
 
@@ -49,25 +56,27 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     """
     parser = OptionParser(prog="detect-evaluate", description="Measure a detector on a folder of pictures with boxes.")
     parser.add_argument("data", type=str, help="folder of pictures with boxes, in any usual layout")
-    parser.add_argument(
-        "--config", type=str, required=True, help="folder or YAML file of a detector, or the name of a shipped one"
-    )
+    add_layout_option(parser)
+    add_detector_options(parser)
     parser.add_argument("--split", type=str, default="val", help="split to measure on: train, val, test or all")
     add_limit_option(parser)
+    parser.add_argument("--workers", type=Workers | None, help="threads that read images and propose; default: 1")
     add_output_options(parser, "json", "html")
     is_word = not arguments[0].startswith("-") and {"-h", "--help"}.isdisjoint(arguments)
     if is_word and not Path(arguments[0]).is_dir():
         raise InputError(f"{arguments[0]}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
     settings = parser.parse_args(arguments)
-    file = find_config(settings.config, DETECTOR_FILE)
+    file = find_config(settings.config or DEFAULT_CONFIG, DETECTOR_FILE)
     named = experiment_of(file) | {
         "detector": json.dumps(read_yaml(file)),
         # Average precision takes all detections into account, also those below the score from which on they are shown.
         "detector.score_threshold": SMALLEST_SCORE,
         "rule": "voc",
     }
-    names = ("data", "split", "limit", "json", "html")
+    names = ("data", "split", "limit", "workers", "device", "json", "html")
     passed_on = {name: settings[name] for name in names if settings[name] is not None}
+    if settings.layout is not None:
+        passed_on["dataset.layout"] = settings.layout
     overwrite = ["--overwrite"] if settings.overwrite else []
     return [f"--{name}={value}" for name, value in (named | passed_on).items()] + overwrite
 
@@ -76,16 +85,11 @@ def experiment_of(file: Path) -> dict[str, object]:
     """Return the options of `run` that say how to read the data for a detector, and where to keep its detections.
 
     `detect-train` writes a file of them beside its detectors. For another detector, boxes of classes that it does not
-    know are left out, and the options of training that `run` requires have no effect.
+    know are left out.
     """
     training = file.with_name("training.yaml")
     if file.name == DETECTOR_FILE and training.is_file():
         return {"config": training, "output": file.parent / "work"}
     class_names = {"class_names": list(read_class_names(file) or load_detector(file).class_names)}
     dataset = {"class_path": "detection.datasets.LabelledFolder", "init_args": class_names}
-    return {
-        "task": "classifier.training.tasks.Regions",
-        "input_size": 64,
-        "dataset": json.dumps(dataset),
-        "output": "runs",
-    }
+    return {"dataset": json.dumps(dataset), "output": "runs"}

@@ -19,6 +19,7 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import ClosedUnitInterval
 
+from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.agreement import Agreement, agreement
@@ -32,9 +33,6 @@ from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import add_ground_truth_options, parse, print_warnings
 from tools.measure.evaluate.score import score_settings
 from tools.report.json_values import json_interval, json_number, write_json
-
-CERTAIN = 0.17
-"""The least score of the detections that are compared with each other, as in the shipped detector."""
 
 SHOWN = 10
 """The largest number of classes that are printed as certainly better, and as certainly worse."""
@@ -51,7 +49,7 @@ def build_parser() -> OptionParser:
     parser.add_argument(
         "--least-score",
         type=ClosedUnitInterval,
-        default=CERTAIN,
+        default=read_yaml(DEFAULT_CONFIG)["score_threshold"],
         help="detections of one result from this score on are sought in the other",
     )
     return parser

@@ -12,13 +12,17 @@ from typing import Literal
 
 from jsonargparse import Namespace
 
+from detection.cli.records import are_records
 from detection.formats.detections import read_detections, write_detections
 from detection.formats.voc_results import PREFIX
 from tools.command.option_parser import OptionParser
-from tools.command.output_file import TEXT, add_overwrite_option, prepare_output
+from tools.command.output_file import TEXT, Kind, add_overwrite_option, prepare_output
 from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
 
 Format = Literal["ilsvrc", "coco", "voc", "detect"]
+
+RECORDS = Kind(lambda beginning, command: are_records(beginning))  # noqa: ARG005
+"""Detections as `detect --json` writes them, which `detect` replaces too."""
 
 
 def build_parser() -> OptionParser:
@@ -54,4 +58,4 @@ def prepare_conversion(settings: Namespace, command: str) -> None:
     for file in files:
         own = settings.clone()
         own.output = str(file)
-        prepare_output(own, "output", TEXT, command)
+        prepare_output(own, "output", RECORDS if settings.to == "detect" else TEXT, command)

@@ -67,6 +67,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
     return parser.parse_args([*arguments, "--dataset", f"detection.datasets.{READERS[settings.rule]}"])
 
 
+def default_rule(dataset: DataSet | None) -> str:
+    """Return the rule to score by if the user names none; without a reader, the file is COCO's."""
+    return "coco" if dataset is None else dataset.scoring_rule
+
+
 def read_ground_truth(settings: Namespace, dataset: DataSet | None) -> SplitTruth:
     """Read the ground truth with the reader `dataset`, or as a file in the format of COCO if there is none.
 
@@ -79,8 +84,9 @@ def read_ground_truth(settings: Namespace, dataset: DataSet | None) -> SplitTrut
         objects = read_data_set(dataset, settings.split)
     if not objects.index.image_ids:
         raise InputError(f"{settings.ground_truth}: expected images, got none")
-    rule = settings.rule or (dataset.scoring_rule if dataset is not None else "coco")
-    return SplitTruth(objects, rule, _read_blacklist(settings.blacklist, objects, dataset))
+    return SplitTruth(
+        objects, settings.rule or default_rule(dataset), _read_blacklist(settings.blacklist, objects, dataset)
+    )
 
 
 def _read_blacklist(file: str | None, objects: SplitObjects, dataset: DataSet | None) -> dict[str, set[int]]:

@@ -24,7 +24,7 @@ from detection.structures.class_choice import require_same_classes
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import SplitObjects, select_images, split_detections
-from tools.command.experiment import add_experiment_options
+from tools.command.experiment import add_detector_experiment_options
 from tools.command.image_proposals import ImageProposals, ProposedImage, open_cache, propose_ahead
 from tools.command.options import add_limit_option, add_rule_option, evenly_spaced
 
@@ -72,7 +72,7 @@ class Measured(NamedTuple):
 
 def add_measured_split(parser: ArgumentParser) -> None:
     """Add the options of an experiment with a detector, the images to measure it on, and the scoring rule."""
-    add_experiment_options(parser, detector_required=True)
+    add_detector_experiment_options(parser, detector_required=True)
     parser.add_argument("--split", type=str, default="val", help="split to measure on: train, val, ...")
     add_limit_option(parser)
     add_rule_option(parser)

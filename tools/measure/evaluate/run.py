@@ -17,16 +17,16 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from detection.configuration import DETECTOR_FILE
+from detection.configuration import DETECTOR_FILE, set_device
 from detection.datasets.files.text_file import is_file
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
 from detection.formats.run_results import ResultsWriter
 from detection.structures.split_columns import split_detections
-from tools.command.experiment import read_detector
+from tools.command.experiment import parse_experiment
 from tools.command.option_parser import OptionParser
-from tools.command.options import Resamples
+from tools.command.options import Resamples, add_device_option
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.input import print_warnings
 from tools.measure.evaluate.kept_results import complete_results
@@ -41,6 +41,7 @@ def build_parser() -> OptionParser:
     """Return the parser of the action's options."""
     parser = OptionParser(prog="detect-evaluate run", description="Measure a detector on a split.")
     add_measured_split(parser)
+    add_device_option(parser)
     parser.add_argument("--results", type=str | None, help="folder to keep the detections in; default: below --output")
     add_output_options(parser, "json", "html")
     parser.add_argument("--resamples", type=Resamples, default=RESAMPLES, help="bootstrap resamples; 0 for none")
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str]) -> None:
     """
     parser = build_parser()
     require_no_ignored_detector(arguments)
-    settings = parser.parse_args(read_detector(arguments))
+    settings = parse_experiment(parser, arguments)
+    if settings.device is not None:
+        set_device(settings.detector, settings.device)
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     split = read_split(settings, build_dataset(parser, settings))
     writer = complete_results(settings, split, lambda: build_detector(parser, settings, split.dataset))

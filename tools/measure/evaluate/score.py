@@ -23,7 +23,7 @@ from detection.structures.split_columns import select_images
 from tools.command.option_parser import OptionParser
 from tools.command.options import Resamples, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.evaluate.input import add_scored_options, parse, print_warnings, read_ground_truth
+from tools.measure.evaluate.input import add_scored_options, default_rule, parse, print_warnings, read_ground_truth
 from tools.report.gallery import image_finder
 from tools.report.json_values import write_json
 from tools.report.page import write_page
@@ -52,10 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")
     if settings.images is not None and not Path(settings.images).is_dir():
         raise InputError(f"{settings.images}: expected a folder of images")
-    # Numba takes as long to import, with its machine code, as the files take to read.
-    second = compiled_process([LOOPS]) if settings.rule == "coco" and available_cores() > 1 else nullcontext()
-    with second:
-        metrics, warnings = score_settings(parser, settings)
+    metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
     report["source"] = {name: str(Path(settings[name]).absolute()) for name in ("ground_truth", "detections")}
     print(format_report(report))
@@ -78,10 +75,14 @@ def score_settings(
     Raises:
         InputError: naming the file and line of the input that cannot be scored.
     """
-    truth = read_ground_truth(settings, parser.instantiate(settings).dataset)
-    objects = truth.objects
-    if limit is not None:
-        objects = select_images(objects, np.array(evenly_spaced(range(len(objects.index.image_ids)), limit)))
-    detections = read_detections(Path(settings.detections), objects, any_score=settings.any_score)
-    warnings = print_warnings(name, objects, detections)
-    return score(objects, detections, truth.rule, blacklist=truth.blacklist), warnings
+    dataset = parser.instantiate(settings).dataset
+    is_coco = (settings.rule or default_rule(dataset)) == "coco"
+    # Numba takes as long to import, with its machine code, as the files take to read.
+    with compiled_process([LOOPS]) if is_coco and available_cores() > 1 else nullcontext():
+        truth = read_ground_truth(settings, dataset)
+        objects = truth.objects
+        if limit is not None:
+            objects = select_images(objects, np.array(evenly_spaced(range(len(objects.index.image_ids)), limit)))
+        detections = read_detections(Path(settings.detections), objects, any_score=settings.any_score)
+        warnings = print_warnings(name, objects, detections)
+        return score(objects, detections, truth.rule, blacklist=truth.blacklist), warnings

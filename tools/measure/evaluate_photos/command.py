@@ -44,7 +44,7 @@ from detection.structures.ground_truth import GroundTruth
 from tools.command.entry_point import command
 from tools.command.image_proposals import ImageProposals, cache_settings, relevant_settings
 from tools.command.option_parser import OptionParser
-from tools.command.options import Workers, add_device_option, add_limit_option, add_split_options, whole
+from tools.command.options import Workers, add_detector_options, add_limit_option, add_split_options, whole
 from tools.command.output_file import add_output_options, prepare_outputs
 from tools.measure.evaluate.kept_results import add_results, missing_records, named_folder
 from tools.measure.evaluate.measured_split import Split, read_split
@@ -61,8 +61,7 @@ them would take seconds for each photo. The best detections do not depend on it.
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog="detect-evaluate-photos", description="Measure how often a photo's content is named.")
-    parser.add_argument("--config", type=str, default=str(DEFAULT_CONFIG), help="YAML file or folder of a detector")
-    add_device_option(parser)
+    add_detector_options(parser)
     add_split_options(parser)
     add_limit_option(parser)
     parser.add_argument("--every", type=PositiveInt, default=1, help="take every N-th photo")
@@ -151,7 +150,7 @@ def detect(
         "dataset": cache_settings(settings, None)["dataset"],
         "split": settings.split,
         "ground_truth_crc32": zlib.crc32(coco_ground_truth(split.objects)),
-        "detector": relevant_settings(read_yaml(find_config(settings.config, DETECTOR_FILE))),
+        "detector": relevant_settings(read_yaml(find_config(settings.config or DEFAULT_CONFIG, DETECTOR_FILE))),
         "score_threshold": detector.score_threshold,
         "max_detections": detector.max_detections,
     }

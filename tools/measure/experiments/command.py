@@ -68,8 +68,8 @@ def build_parser() -> OptionParser:
 
 
 @command("detect-experiments")
-def main(arguments: Sequence[str]) -> None:
-    """Measure, print the table, and write it; variants that have to be left out are no failure."""
+def main(arguments: Sequence[str]) -> int:
+    """Measure, print the table, and write it; return the exit status, 1 if a variant was left out."""
     parser = build_parser()
     settings = parser.parse_args(arguments)
     csv_file, json_file = prepare_outputs(parser, settings, "csv", "json", columns=COLUMNS)
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     if csv_file is not None:
         write_csv(table, csv_file.path)
     write_json(json_file, as_json(table))
+    return 1 if table.left_out else 0
 
 
 def measure(described: dict[str, Any], settings: Namespace, split: Split) -> ExperimentTable:

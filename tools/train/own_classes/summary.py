@@ -26,6 +26,7 @@ from tools.report.text_table import format_interval, format_number
 from tools.train.own_classes.choice import calibration_warnings
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.own_classes.scored_split import ScoredSplit, all_detections
+from tools.train.plot_training.command import SMOOTHING
 from tools.train.plot_training.training_log import read_run
 
 COMMAND = "detect-train"
@@ -33,9 +34,6 @@ COMMAND = "detect-train"
 CELL = (480, 360)
 """The width and height of the space for a picture on the sheet, in pixels."""
 COLUMNS, ROWS = 4, 3
-
-SMOOTHING = 0.8
-"""Weight of the next value in the average of a loss, as in detect-plot-training."""
 
 
 class SplitResult(NamedTuple):

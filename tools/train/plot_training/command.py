@@ -20,6 +20,9 @@ from tools.train.plot_training.training_log import RunLog, read_run
 
 Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
 
+SMOOTHING = 0.8
+"""Weight of the next value in the average of a loss."""
+
 
 def build_parser() -> OptionParser:
     """Return the parser of the command."""
@@ -28,7 +31,7 @@ def build_parser() -> OptionParser:
     parser.add_argument("--save", type=str, required=True, help="PNG file to draw")
     smoothing = "weight of the next value in the average of a loss, 0 to below 1"
     add_overwrite_option(parser)
-    parser.add_argument("--smoothing", type=Smoothing, default=0.8, help=smoothing)
+    parser.add_argument("--smoothing", type=Smoothing, default=SMOOTHING, help=smoothing)
     return parser
 
 

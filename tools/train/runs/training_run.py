@@ -32,7 +32,7 @@ from tools.train.runs.trainer import build_trainer, naming_lightnings_errors
 
 def add_action_options(parser: ArgumentParser, *actions: str) -> None:
     """Add the name of the action to run, and the files that the actions read and write."""
-    parser.add_argument("action", choices=actions)
+    parser.add_argument("action", choices=actions, help="what to do with the experiment")
     parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to resume, measure or export")
     parser.add_argument("--weights", type=str | None, default=None, help="safetensors file that export writes")
     add_overwrite_option(parser)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from tools.measure.benchmark import command as benchmark
 from tools.measure.benchmark.dataset import speed_after_start, table_row
 
 
@@ -17,6 +20,15 @@ from tools.measure.benchmark.dataset import speed_after_start, table_row
 )
 def test_speed_does_not_count_the_first_group(times: list[float], expected: float) -> None:
     assert speed_after_start(times) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("option", ["--workers", "--address"])
+def test_options_of_ray_need_ray(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert benchmark.main(["dataset", "--input", "missing", option, "1"]) == 1
+    assert f"detect-benchmark: {option}: expected the package ray" in capsys.readouterr().err
 
 
 def test_row_without_a_speed() -> None:

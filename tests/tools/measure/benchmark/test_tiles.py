@@ -87,7 +87,7 @@ def test_too_few_photos_and_other_classes(
     stages.class_names = ("circle",)
     monkeypatch.setattr(tiles, "load_detector", lambda *_: Detector(stages.propose, stages))
     assert run(data, "--pictures", "1") == 1
-    assert f"{data}: expected the classes of the detector" in capsys.readouterr().err
+    assert f"{data}: expected the classes of the detector, class 0 is 'square', not 'circle'" in capsys.readouterr().err
 
 
 def test_objects_move_with_their_photos(data: Path) -> None:

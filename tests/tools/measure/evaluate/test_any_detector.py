@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 import yaml
 
+from tools.measure.evaluate import command
 from tools.measure.evaluate.command import main as evaluate
 
 
@@ -53,6 +54,27 @@ def test_a_file_or_folder_of_a_detector(
         assert "left out 1 boxes, pictures or files" in caplog.text
     report = json.loads(Path("report.json").read_text())
     assert report["objects_by_class"] == {"cat": 3, "cup": 0, "rocket": 3}
+
+
+def test_options_of_the_data_and_of_the_shipped_detector(
+    pictures: Path,
+    detector_settings: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shipped = tmp_path / "shipped.yaml"
+    shipped.write_text(
+        yaml.safe_dump(detector_settings | {"propose": {"class_path": "proposals.whole_image.WholeImage"}})
+    )
+    monkeypatch.setattr(command, "DEFAULT_CONFIG", shipped)
+    (pictures / "all.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n1.png,64,48,cat,4,4,44,34\n")
+    assert evaluate([str(pictures)]) == 1
+    assert "choose with --layout coco or --layout csv" in capsys.readouterr().err
+    assert evaluate([str(pictures), "--layout", "coco", "--device", "cuda:999"]) == 1
+    assert "cuda:999" in capsys.readouterr().err
+    assert evaluate([str(pictures), "--layout", "coco", "--device", "cpu", "--workers", "2"]) == 0
+    assert "3 images, 6 objects" in capsys.readouterr().out
 
 
 def test_what_is_no_detector(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

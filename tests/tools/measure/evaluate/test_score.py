@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import PIL.Image
@@ -95,6 +97,17 @@ def test_coco_has_its_rule_by_default(
     assert output.err == "detect-evaluate: warning: classes without objects are left out of the mean, 1 of them: owl\n"
 
 
+@pytest.mark.parametrize(("options", "started"), [([], 1), (["--rule", "coco"], 1), (["--rule", "voc"], 0)])
+def test_a_second_process_imports_the_loops_of_cocos_rule(
+    options: list[str], started: int, truth: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Mock(return_value=nullcontext())
+    monkeypatch.setattr(evaluate_score, "available_cores", lambda: 2)
+    monkeypatch.setattr(evaluate_score, "compiled_process", process)
+    assert run("score", "--ground-truth", truth, "--detections", results, *options) == 0
+    assert process.call_count == started
+
+
 @pytest.mark.parametrize("file_format", ["ilsvrc", "coco", "voc", "detect"])
 @pytest.mark.parametrize("rule", RULES)
 def test_score_is_the_same_from_every_format(
@@ -106,6 +119,18 @@ def test_score_is_the_same_from_every_format(
     expected = score_json(tmp_path / "a.json", "--rule", rule, *given, results)
     found = score_json(tmp_path / "b.json", "--rule", rule, *given, converted)
     assert found["AP"] == expected["AP"]
+
+
+def test_converting_again(truth: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the format of `detect --json` shows who wrote it."""
+    for file_format, status in (("detect", 0), ("coco", 1)):
+        output = tmp_path / f"{file_format}.json"
+        options = ["--ground-truth", truth, "--detections", results, "--to", file_format, "--output", output]
+        assert run("convert", *options) == 0
+        capsys.readouterr()
+        assert run("convert", *options) == status
+    expected = f"{output}: expected a new file, but this file exists; choose another name or use --overwrite"
+    assert expected in capsys.readouterr().err
 
 
 def test_folder_of_a_data_set(

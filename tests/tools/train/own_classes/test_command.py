@@ -99,6 +99,12 @@ def test_other_options_are_refused(
     assert expected in capsys.readouterr().err
 
 
+def test_values_of_options_are_no_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the first argument names an action: here `export` is the folder of the detector."""
+    assert main(["--output", "export", str(tmp_path / "nothing"), "--dry-run"]) == 1
+    assert capsys.readouterr().err.startswith(f"detect-train: {tmp_path / 'nothing'}: expected a folder")
+
+
 def test_a_time_that_is_too_short_is_told(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

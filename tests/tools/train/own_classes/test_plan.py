@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from tools.train.own_classes.command import START
 from tools.train.own_classes.plan import (
     FEWEST_STEPS,
     FIXED_SECONDS,
@@ -53,6 +54,12 @@ def test_settings_keep_their_comments() -> None:
     assert content["detector"]["propose"]["init_args"]["proposers"][0]["init_args"]["input_size"] == 320
     assert content["dataset"]["init_args"]["class_names"] == ["cat", "hot dog"]
     assert "# chosen for the time that --time gives" in text
+
+
+def test_the_template_alone_names_the_weights_of_its_frozen_layers() -> None:
+    content = yaml.safe_load(settings_text({}))
+    assert content["frozen"]
+    assert content["initial_weights"] == START
 
 
 def test_unknown_setting() -> None:

@@ -110,7 +110,10 @@ def required(name: str, data: Path) -> list[str]:
         "detect-evaluate-photos": [*dataset, "--config", missing],
         "detect-experiments": [*dataset, "--variants.missing", "{}"],
         "detect-export": ["--config", missing, "--output", str(data / "exported")],
-        "detect-fold-response-norm": ["--images", missing, "--weights", str(data / "made.safetensors")],
+        "detect-fold-response-norm": [
+            *("--images", str(data / "tiny-imagenet-200" / "val" / "images")),
+            *("--source", missing, "--weights", str(data / "made.safetensors")),
+        ],
         "detect-import-caffe": ["--source", missing, "--weights", str(data / "made.safetensors")],
         "detect-import-torchvision": ["--source", missing, "--weights", str(data / "made.safetensors")],
         "detect-picture-network filters": ["--weights", missing, "--output", str(data / "made.png")],

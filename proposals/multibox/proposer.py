@@ -1,7 +1,7 @@
 """MultiBox as a proposer, for a whole image in one pass (arXiv 1312.2249, 1412.1441). `network.py` is the network."""
 
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,13 +93,10 @@ class MultiBoxProposer(Portable):
         self.max_boxes = max_boxes
         self.nms_iou_threshold = nms_iou_threshold
         path = find_file(weights, SHIPPED)
-        load_onnx: Callable[..., LoadedMultiBox] = OnnxMultiBox
-        self.network = load_by_engine(path, device, precision, onnx=load_onnx, tensors=_load_tensors)
+        load_onnx = partial(_load_onnx, input_size)
+        self.network: LoadedMultiBox = load_by_engine(path, device, precision, onnx=load_onnx, tensors=_load_tensors)
         self.device, self.precision = self.network.device, self.network.precision
-        side = self.network.input_size
-        self.input_size = input_size or side or self.network.description.input_size
-        if side not in (None, self.input_size):
-            raise InputError(f"{path}: expected input_size {side}, with which detect-export wrote it, got {input_size}")
+        self.input_size = input_size or self.network.input_size or self.network.description.input_size
 
     def __call__(self, image: Image) -> Proposals:
         """Return the proposals of an image, best first."""
@@ -114,6 +111,17 @@ class MultiBoxProposer(Portable):
     def predict(self, image: Image) -> tuple[FloatArray, FloatArray]:
         """Return all boxes [K, 4] of an image, normalised, and their confidences [K]."""
         return self.network.predict(resize(image, (self.input_size, self.input_size)))
+
+
+def _load_onnx(input_size: int | None, path: Path, device: str | None, precision: Precision | None) -> LoadedMultiBox:
+    """Load MultiBox with ONNX Runtime; it must have been written for the `input_size`, if there is one."""
+    network = OnnxMultiBox(path, device, precision)
+    if input_size not in (None, network.input_size):
+        raise InputError(
+            f"{path}: expected input_size {network.input_size}, with which detect-export wrote it, got {input_size}; "
+            "another one needs PyTorch and the safetensors file"
+        )
+    return network
 
 
 def _load_tensors(path: Path, device: str | None, precision: Precision | None) -> LoadedMultiBox:

@@ -58,7 +58,7 @@ def load_detector(
         device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
         tile: also look for boxes in tiles of this side in pixels, which finds smaller objects in large pictures; see
             `detection.sources.tiles.TiledProposer`. None looks at the whole picture only.
-        overlap: the share of a tile that its neighbour shows too, at least 0 and less than 1.
+        overlap: the share of a tile that its neighbour shows too, at least 0 and at most 0.9.
 
     Raises:
         InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if

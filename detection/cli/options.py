@@ -10,6 +10,7 @@ from detection.cli.clip import CODECS
 from detection.configuration import DEFAULT_CONFIG, TILE_OVERLAP, read_yaml
 from detection.runtime.output_file import OVERWRITE_HELP
 from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
+from detection.sources.tiles import MAX_OVERLAP
 
 NAME = "detect"
 
@@ -164,7 +165,7 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         "--overlap",
         type=_share_of_tile,
         default=TILE_OVERLAP,
-        metavar="0-1",
+        metavar=f"0-{MAX_OVERLAP}",
         help=f"the share of a tile that its neighbour shows too; default: {TILE_OVERLAP}",
     )
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="find objects of these classes only")
@@ -203,8 +204,8 @@ def _share(text: str) -> float:
 
 
 def _share_of_tile(text: str) -> float:
-    if (value := _share(text)) == 1:
-        raise argparse.ArgumentTypeError(f"expected a number below 1, got {text!r}")
+    if (value := _share(text)) > MAX_OVERLAP:
+        raise argparse.ArgumentTypeError(f"expected a number in 0-{MAX_OVERLAP}, got {text!r}")
     return value
 
 

@@ -23,6 +23,9 @@ picture shows the object in full."""
 DUPLICATE_IOU = 0.9
 """If boxes of the whole picture and a tile, or of two tiles, have a higher IoU, only the first of them is kept."""
 
+MAX_OVERLAP = 0.9
+"""The largest overlap. With more, a picture would have thousands of tiles."""
+
 
 class TiledProposer:
     """Returns the boxes of a proposer in the whole picture and in overlapping tiles of it.
@@ -30,17 +33,15 @@ class TiledProposer:
     Args:
         propose: finds boxes in the picture and in each tile.
         tile: the side of a tile in pixels. A picture that is no larger has no tiles.
-        overlap: the share of a tile that its neighbour shows too, at least 0 and less than 1.
+        overlap: the share of a tile that its neighbour shows too, at least 0 and at most `MAX_OVERLAP`.
 
     Raises:
         ValueError: for arguments out of range.
     """
 
     def __init__(self, propose: Proposer, tile: int, overlap: float) -> None:
-        if tile < 1 or not 0 <= overlap < 1:
-            raise ValueError(
-                f"expected a tile above 0 and an overlap of at least 0 and below 1, got {tile=}, {overlap=}"
-            )
+        if tile < 1 or not 0 <= overlap <= MAX_OVERLAP:
+            raise ValueError(f"expected a tile above 0 and an overlap in 0-{MAX_OVERLAP}, got {tile=}, {overlap=}")
         self.propose = propose
         self.tile = tile
         self.overlap = overlap
@@ -79,7 +80,8 @@ def _starts(length: int, tile: int, overlap: float) -> list[int]:
     """Return the first pixels of tiles that cover an axis of `length` pixels."""
     if length <= tile:
         return [0]
-    count = 1 + int(np.ceil((length - tile) / (tile * (1 - overlap))))
+    step = max(1.0, tile * (1 - overlap))  # a smaller step would repeat tiles
+    count = 1 + int(np.ceil((length - tile) / step))
     return [round(start) for start in np.linspace(0, length - tile, count).tolist()]
 
 

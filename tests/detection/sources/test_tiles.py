@@ -127,7 +127,12 @@ def test_tiles_cover_the_picture_and_overlap(width: int, height: int, tile: int,
     assert all(after - before <= tile * (1 - overlap) + 1 for before, after in pairwise(lefts))
 
 
-@pytest.mark.parametrize(("tile", "overlap"), [(0, 0.2), (100, 1.0), (100, -0.1), (100, float("nan"))])
+def test_no_tile_is_repeated() -> None:
+    windows = list(tile_windows(20, 1, 4, 0.9))
+    assert windows == [(left, 0, left + 4, 1) for left in range(17)]
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(0, 0.2), (100, 0.91), (100, -0.1), (100, float("nan"))])
 def test_arguments_out_of_range(tile: int, overlap: float) -> None:
     with pytest.raises(ValueError, match="expected a tile above 0"):
         TiledProposer(Bright(), tile, overlap)

@@ -23,7 +23,7 @@ from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import score
 from detection.image import read_image
-from detection.sources.tiles import TiledProposer
+from detection.sources.tiles import MAX_OVERLAP, TiledProposer
 from detection.structures.arrays import Image
 from detection.structures.class_choice import require_same_classes
 from detection.structures.detections import Detections
@@ -56,7 +56,9 @@ def build_parser() -> OptionParser:
     add_detector_options(parser)
     parser.add_argument("--pictures", type=Count, default=40, help="pictures of four photographs each")
     parser.add_argument("--tile", type=Side, default=640, help="side of a tile in pixels")
-    parser.add_argument("--overlap", type=real(0, 0.99), default=TILE_OVERLAP, help="share of a tile in its neighbour")
+    parser.add_argument(
+        "--overlap", type=real(0, MAX_OVERLAP), default=TILE_OVERLAP, help="share of a tile in its neighbour"
+    )
     parser.add_argument("--seed", type=Seed, default=0, help="seed of the choice of photographs")
     add_output_options(parser, "json")
     return parser

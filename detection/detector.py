@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 from itertools import chain, islice
+from numbers import Integral, Real
 from typing import Literal, cast, overload
 
 import numpy as np
@@ -95,21 +96,15 @@ class Detector:
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            "score_threshold",
-            "nms_iou_threshold",
-            "part_share",
-            "voting_iou",
-            "coarse_share",
-            "fine_threshold",
-        ):
+        shares = ("score_threshold", "nms_iou_threshold", "coarse_share", "fine_threshold")
+        for name in (*shares, *(name for name in ("part_share", "voting_iou") if getattr(self, name) is not None)):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
+            if not isinstance(value, Real) or not 0 <= float(value) <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
         if self.coarse_share == 0:
             raise ValueError("coarse_share must be above 0, got 0; without a first pass no box is scored")
-        if self.max_detections < 1:
-            raise ValueError(f"max_detections must be at least 1, got {self.max_detections}")
+        if not isinstance(self.max_detections, Integral) or self.max_detections < 1:
+            raise ValueError(f"max_detections must be a whole number of at least 1, got {self.max_detections}")
         if self.classes is not None:
             find_labels(self.classes, self.class_names)  # raises an error for a wrong name
 

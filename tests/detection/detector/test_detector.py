@@ -207,17 +207,17 @@ def test_class_names_are_those_of_the_classifier() -> None:
     assert Detector(Proposer(THREE), ColourClassifier()).class_names == ("red", "green")
 
 
-@pytest.mark.parametrize("name", ["score_threshold", "nms_iou_threshold"])
-@pytest.mark.parametrize("value", [-0.001, 1.001, np.nan])
-def test_thresholds_outside_0_to_1_are_refused(name: str, value: float) -> None:
+@pytest.mark.parametrize("name", ["score_threshold", "nms_iou_threshold", "coarse_share", "fine_threshold"])
+@pytest.mark.parametrize("value", [-0.001, 1.001, np.nan, None, "0"])
+def test_thresholds_outside_0_to_1_are_refused(name: str, value: Any) -> None:
     thresholds: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=f"{name} must lie in 0-1, got {value}"):
         Detector(Proposer(THREE), ColourClassifier(), **thresholds)
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_limit_below_1_is_refused(limit: int) -> None:
-    with pytest.raises(ValueError, match=f"max_detections must be at least 1, got {limit}"):
+@pytest.mark.parametrize("limit", [0, -1, 2.5, None])
+def test_limit_that_is_no_count_is_refused(limit: Any) -> None:
+    with pytest.raises(ValueError, match=f"max_detections must be a whole number of at least 1, got {limit}"):
         Detector(Proposer(THREE), ColourClassifier(), max_detections=limit)
 
 

@@ -180,7 +180,7 @@ def test_settings_of_the_shipped_detector_have_a_checksum_of_each_network() -> N
 
 def test_overrides_are_checked_like_the_file_of_a_detector(detector_config: Path) -> None:
     assert DetectorChoice(str(detector_config), {"max_detections": 3}, "cpu").load().max_detections == 3
-    with pytest.raises(ValueError, match="max_detections must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="max_detections must be a whole number of at least 1, got 0"):
         DetectorChoice(str(detector_config), {"max_detections": 0}, "cpu").load()
 
 

@@ -100,6 +100,13 @@ def _line(error: BaseException) -> str | None:
     return None
 
 
+def replace_closed_streams() -> None:
+    """Let what is printed go nowhere if the process was started with a closed output, as by `>&-` in a shell."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  until the process ends
+
+
 def drop_output() -> None:
     """Drop what could not be printed. Otherwise Python would try again at its end, and report an error of its own."""
     for stream in (sys.stdout, sys.stderr):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from detection.cli import main
 from detection.cli.image_sources import SAMPLE
 from detection.image import read_image
+from detection.runtime.child_process import child_environment
 from tests.detection.conftest import Detect, images_done, names_in
 
 
@@ -41,3 +44,12 @@ def test_the_message_without_images_names_it(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main([])
     assert "--sample" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_changes_neither_the_work_nor_the_status(closed: str) -> None:
+    code = "import sys; from detection.cli import run; sys.argv = ['detect', '--list-classes']; run()"
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-P", "-c", code]
+    done = subprocess.run(shell, env=child_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("cat" in done.stdout) == (closed != ">&-")

@@ -15,7 +15,7 @@ import yaml
 from detection.datasets.files.text_file import is_file, read_text
 from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
-from detection.errors import InputError, missing_annotations, unknown_module
+from detection.errors import InputError, missing_annotations, shorten, unknown_module
 from detection.runtime.weights_files.engine import DEVICE_NAMES, has_torch, is_device_name
 
 DETECTOR_FILE = "detector.yaml"
@@ -145,7 +145,7 @@ def _find_beside(content: Any, folder: Path, *, arguments: bool = False) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that names the line of every error, and refuses whole numbers that 64 bits cannot hold."""
+    """A loader that names the line of every error, and refuses repeated keys and numbers that 64 bits cannot hold."""
 
     def get_single_data(self) -> Any:
         """Return the content of the file."""
@@ -154,6 +154,17 @@ class _Loader(yaml.SafeLoader):
         except RecursionError:
             reason = "expected values that are nested less deeply"
             raise yaml.composer.ComposerError(None, None, reason, self.get_mark()) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping; without this check, the last of several equal keys would count."""
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in keys:
+                    reason = f"expected each key once, got {shorten(key.value)} again"
+                    raise yaml.constructor.ConstructorError(None, None, reason, key.start_mark)
+                keys.add(key.value)
+        return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Return the value of a node."""

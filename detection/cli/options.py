@@ -112,6 +112,10 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
             taken = " ".join(options.classes)
             parser.error(f"expected images before --classes, got none; --classes takes all words behind it: {taken}")
         parser.error("expected IMAGE, one or more image files, folders or patterns, or --sample, got none")
+    if options.overlap is None:
+        options.overlap = TILE_OVERLAP
+    elif options.tile is None:
+        parser.error("argument --overlap: expected --tile too, because only tiles overlap")
     return options
 
 
@@ -164,7 +168,6 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlap",
         type=_share_of_tile,
-        default=TILE_OVERLAP,
         metavar=f"0-{MAX_OVERLAP}",
         help=f"the share of a tile that its neighbour shows too; default: {TILE_OVERLAP}",
     )

@@ -82,10 +82,10 @@ def expand(source: str, *, several: bool = False) -> list[Path]:
         actual = _describe_failure(source, matches)
     except OSError as error:
         raise InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}") from None
-    raise InputError(
-        f"{source or repr(source)}: expected an image file, or a folder or pattern with some "
-        f"({' '.join(IMAGE_SUFFIXES)}), got {actual}"
-    )
+    wanted = f"an image file, or a folder or pattern with some ({' '.join(IMAGE_SUFFIXES)})"
+    if several and (suffix := "".join(suffixes_of(source)[:1])):
+        wanted = f"a file with the suffix {suffix}"
+    raise InputError(f"{source or repr(source)}: expected {wanted}, got {actual}")
 
 
 def _describe_failure(source: str, matches: Sequence[Path]) -> str:

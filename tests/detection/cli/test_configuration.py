@@ -148,3 +148,9 @@ def test_wrong_tiles(options: list[str], capsys: pytest.CaptureFixture[str]) -> 
         main(["photo.jpg", *options])
     assert ended.value.code == 2
     assert f"argument {options[0]}: expected a" in capsys.readouterr().err
+
+
+def test_overlap_without_tiles(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["photo.jpg", "--overlap", "0.5"])
+    assert "argument --overlap: expected --tile too" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from detection.errors import InputError
             "a: 1\nb: " + "9" * 5000,
             "value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit at line 2",
         ),
+        ("a: 1\nb: 2\na: 3", "expected each key once, got a again at line 3, column 1"),
         ("a: 1\nb: 2001-02-30", "day is out of range for month at line 2, column 4"),
         ("a: 1\nb: \0", "unacceptable character #x0000"),
         ("a: 1\n? [b]\n: 1", "found unhashable key at line 2, column 3"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -51,6 +52,7 @@ def build_parser() -> OptionParser:
         action="store_true",
         help="write small files beside the weights files, so that the detector works without PyTorch",
     )
+    parser.add_argument("--format", type=Literal["onnx"], default="onnx", help="format of the networks")
     parser.add_argument(
         "--precision",
         type=OnnxPrecision | None,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import tools
 from detection.errors import DeviceError, InputError
 from detection.runtime.command_end import Stopped
 from tools.command.entry_point import Main, command, run_action
@@ -22,6 +23,13 @@ from tools.command.entry_point import Main, command, run_action
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMMANDS = {name: target.partition(":")[0] for name, target in SCRIPTS.items() if name != "detect"}
+
+
+def module_name(target: str) -> str:
+    """Return the name that `python -m` takes for the module of a command."""
+    parts = target.removesuffix(".command").split(".")
+    assert parts[1] in tools.GROUPS or len(parts) == 2
+    return f"tools.{parts[-1]}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -39,7 +47,7 @@ def test_help_names_the_script(name: str, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.filterwarnings("ignore:'tools:RuntimeWarning")  # the other test has imported the module already
 @pytest.mark.parametrize("name", COMMANDS)
 def test_python_runs_the_module(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    module = COMMANDS[name].removesuffix(".command")  # a package has a `__main__`
+    module = module_name(COMMANDS[name])
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

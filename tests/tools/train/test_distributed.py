@@ -48,7 +48,7 @@ def small_experiment(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory
 
 def run_command(options: list[str], output: Path, *more: str) -> list[dict[str, str]]:
     """Run a training as a command, and return the rows of its log."""
-    command = module_command("tools.train.train_classifier", "fit", *options, "--output", str(output), *more)
+    command = module_command("tools.train_classifier", "fit", *options, "--output", str(output), *more)
     environment = child_environment() | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

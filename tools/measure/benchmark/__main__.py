@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.measure.benchmark`."""
+"""Run the command as `python -m tools.benchmark`."""
 
 import sys
 

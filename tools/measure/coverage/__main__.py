@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.measure.coverage`."""
+"""Run the command as `python -m tools.coverage`."""
 
 import sys
 

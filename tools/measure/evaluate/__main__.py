@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.measure.evaluate`."""
+"""Run the command as `python -m tools.evaluate`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.measure.evaluate_photos`."""
+"""Run the command as `python -m tools.evaluate_photos`."""
 
 import sys
 

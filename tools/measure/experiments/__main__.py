@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.measure.experiments`."""
+"""Run the command as `python -m tools.experiments`."""
 
 import sys
 

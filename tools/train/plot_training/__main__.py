@@ -1,4 +1,4 @@
-"""Run the command as `python -m tools.train.plot_training`."""
+"""Run the command as `python -m tools.plot_training`."""
 
 import sys
 

@@ -21,7 +21,7 @@ NO_SOURCE = 255
 """The byte that is stored in place of a missing source; it is no valid source."""
 
 ROUNDING = 1e-5
-"""How far outside of 0-1 a probability may be because it was rounded."""
+"""The largest distance from 0-1 that a probability may have through rounding."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,8 +96,8 @@ class Detector:
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        shares = ("score_threshold", "nms_iou_threshold", "coarse_share", "fine_threshold")
-        for name in (*shares, *(name for name in ("part_share", "voting_iou") if getattr(self, name) is not None)):
+        given = [name for name in ("part_share", "voting_iou") if getattr(self, name) is not None]
+        for name in ("score_threshold", "nms_iou_threshold", "coarse_share", "fine_threshold", *given):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")

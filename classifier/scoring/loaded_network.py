@@ -57,7 +57,7 @@ class LoadedNetwork(Portable):
         batch_size: regions that pass through the network at once; None is a size that suits the device.
         refine: refine boxes, if the network can.
         tensors: compute with PyTorch also on a CPU, where ONNX Runtime may compute otherwise.
-        execution: how PyTorch computes, for tests and benchmarks; None is the fastest way. It needs `tensors`.
+        execution: how PyTorch computes, for tests and benchmarks, which implies `tensors`; None is the fastest way.
 
     Attributes:
         path: the weights file.
@@ -86,7 +86,7 @@ class LoadedNetwork(Portable):
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         self.path = find_weights(weights)
-        load = partial(_load_tensors, execution=execution) if tensors else _load
+        load = partial(_load_tensors, execution=execution) if tensors or execution else _load
         prepared = load(self.path, device, precision)
         if not prepared.description.background:
             raise InputError(

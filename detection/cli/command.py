@@ -47,7 +47,7 @@ from detection.formats.exports.export import DetectedImage, Export
 from detection.formats.exports.voc_folder import VocFolder
 from detection.formats.exports.yolo_folder import YoloFolder
 from detection.runtime.atomic_write import atomic_path
-from detection.runtime.command_end import drop_output, end_of_command, holding_signals, raising_stopped
+from detection.runtime.command_end import drop_output, end_of_command, holding_signals, open_streams, raising_stopped
 from detection.runtime.output_file import (
     Inputs,
     identify,
@@ -92,6 +92,7 @@ SLOW_START = "still at work; other programs seem to keep the processor busy"
 
 def run() -> None:
     """Run the command as a process of its own."""
+    open_streams()
     gc.disable()  # until the first image is done: imports create half a million objects, and nearly all of them stay
     status = main(second_process=True)
     sys.stdout.flush()
@@ -104,8 +105,7 @@ def run() -> None:
 def main(arguments: Sequence[str] | None = None, *, second_process: bool = False) -> int:
     """Run the command; return the exit status: 0, 1 if anything failed, or 130 (128 + signal) if interrupted.
 
-    A wrong option ends the process with the status 2.
-    With `second_process`, a single image is done sooner; see `detection.runtime.second_process`.
+    A wrong option ends the process with status 2. `second_process` is faster: see `detection.runtime.second_process`.
     """
     options = parse_options(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -30,10 +30,8 @@ class Stopped(KeyboardInterrupt):
 def raising_stopped() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `Stopped` in the block; after the first one, further ones are ignored.
 
-    A signal that is ignored or handled already, as SIGHUP is below `nohup`, stays so. What is printed goes nowhere from
-    then on if the process was started with a closed output, as by `>&-` in a shell.
+    A signal that is ignored or handled already, as SIGHUP is below `nohup`, stays so.
     """
-    _replace_closed_streams()
     chosen = [number for number in ENDING if _in_main_thread() and signal.getsignal(number) == signal.SIG_DFL]
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -102,8 +100,8 @@ def _line(error: BaseException) -> str | None:
     return None
 
 
-def _replace_closed_streams() -> None:
-    """Replace the streams that Python has set to None because they were closed."""
+def open_streams() -> None:
+    """Let what is printed go nowhere if the process was started with a closed output, as by `>&-` in a shell."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  until the process ends

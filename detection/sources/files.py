@@ -75,17 +75,17 @@ def expand(source: str, *, several: bool = False) -> list[Path]:
         if source and _is_single(path):
             return [path]
         matches = _matches(source)
-        suffixes = (*IMAGE_SUFFIXES, *(suffixes_of(source) if several else ()))
-        files = sorted(match for match in matches if match.name.lower().endswith(suffixes) and match.is_file())
+        suffixes = suffixes_of(source) if several else ()
+        wanted = (*IMAGE_SUFFIXES, *suffixes)
+        files = sorted(match for match in matches if match.name.lower().endswith(wanted) and match.is_file())
         if files:
             return files
         actual = _describe_failure(source, matches)
     except OSError as error:
         raise InputError(f"{source}: expected an image file, a folder or a pattern, got: {error.strerror}") from None
-    wanted = f"an image file, or a folder or pattern with some ({' '.join(IMAGE_SUFFIXES)})"
-    if several and (suffix := "".join(suffixes_of(source)[:1])):
-        wanted = f"a file with the suffix {suffix}"
-    raise InputError(f"{source or repr(source)}: expected {wanted}, got {actual}")
+    images = f"an image file, or a folder or pattern with some ({' '.join(IMAGE_SUFFIXES)})"
+    expected = f"a file with the suffix {suffixes[0]}" if suffixes else images
+    raise InputError(f"{source or repr(source)}: expected {expected}, got {actual}")
 
 
 def _describe_failure(source: str, matches: Sequence[Path]) -> str:

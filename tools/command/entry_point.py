@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from detection.runtime.command_end import drop_output, end_of_command, raising_stopped
+from detection.runtime.command_end import drop_output, end_of_command, open_streams, raising_stopped
 
 
 class Main(Protocol):
@@ -36,6 +36,7 @@ def command(name: str) -> Callable[[Callable[[Sequence[str]], int | None]], Main
     def decorate(run: Callable[[Sequence[str]], int | None]) -> Main:
         @functools.wraps(run)
         def main(arguments: Sequence[str] | None = None) -> int:
+            open_streams()
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be printable
             try:

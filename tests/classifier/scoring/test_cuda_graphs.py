@@ -77,9 +77,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 
 def load(weights: Path, execution: Execution = "fused") -> LoadedNetwork:
-    return LoadedNetwork(
-        str(weights), device="cuda", precision="float32", batch_size=8, tensors=True, execution=execution
-    )
+    return LoadedNetwork(str(weights), device="cuda", precision="float32", batch_size=8, execution=execution)
 
 
 def random_regions(count: int) -> torch.Tensor:

@@ -150,5 +150,5 @@ def test_int8_is_the_default_on_a_cpu() -> None:
     assert RegionClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert ImageClassifier(SHIPPED[1], device="cpu").precision == "int8"
     assert MultiBoxProposer("multibox.safetensors", device="cpu").precision == "int8"
-    network = LoadedNetwork(SHIPPED[1], device="cpu", precision=None, batch_size=None, tensors=True, execution="plain")
+    network = LoadedNetwork(SHIPPED[1], device="cpu", precision=None, batch_size=None, execution="plain")
     assert network.precision == "float32"

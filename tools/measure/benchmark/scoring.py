@@ -272,7 +272,7 @@ def load_networks(engine: str, files: list[str], options: Namespace) -> Sequence
     if engine in ONNX_ENGINES:
         return load_onnx_networks(engine, files, **settings)
     execution = cast(Execution, engine)
-    return [LoadedNetwork(file, tensors=True, execution=execution, **settings) for file in files]
+    return [LoadedNetwork(file, execution=execution, **settings) for file in files]
 
 
 def time_warp(files: list[str], image: Image, boxes: FloatArray, options: Namespace) -> list[float]:

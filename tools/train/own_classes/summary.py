@@ -26,8 +26,7 @@ from tools.report.text_table import format_interval, format_number
 from tools.train.own_classes.choice import calibration_warnings
 from tools.train.own_classes.folder import DetectorFolder
 from tools.train.own_classes.scored_split import ScoredSplit, all_detections
-from tools.train.plot_training.command import SMOOTHING
-from tools.train.plot_training.training_log import read_run
+from tools.train.plot_training.training_log import SMOOTHING, read_run
 
 COMMAND = "detect-train"
 

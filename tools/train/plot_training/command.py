@@ -16,12 +16,9 @@ from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.output_file import KINDS, add_overwrite_option, prepare_output
 from tools.command.picture_file import save_figure
-from tools.train.plot_training.training_log import RunLog, read_run
+from tools.train.plot_training.training_log import SMOOTHING, RunLog, read_run
 
 Smoothing = restricted_number_type("Smoothing", float, [(">=", 0), ("<", 1)])
-
-SMOOTHING = 0.8
-"""Weight of the next value in the average of a loss."""
 
 
 def build_parser() -> OptionParser:

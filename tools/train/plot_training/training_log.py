@@ -16,6 +16,9 @@ from detection.errors import InputError, short_repr
 
 LOSS, ACCURACY = "train_loss", "val_top1"
 
+SMOOTHING = 0.8
+"""Weight of the next value in the average of a loss, by default."""
+
 Curve = list[tuple[int, float]]
 """Pairs of the number of steps done and a value, in order."""
 

@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -17,6 +17,9 @@ from detection.datasets.files.yaml_size import require_few_values
 from detection.detector import Detector
 from detection.errors import InputError, missing_annotations, shorten, unknown_module
 from detection.runtime.weights_files.engine import DEVICE_NAMES, has_torch, is_device_name
+
+if TYPE_CHECKING:
+    import torch
 
 DETECTOR_FILE = "detector.yaml"
 """The file that describes a detector in the folder that `detect-train DATA` writes."""
@@ -45,7 +48,7 @@ def find_config(name: str | os.PathLike[str], file_in_folder: str = "") -> Path:
 
 def load_detector(
     config: str | os.PathLike[str] | None = None,
-    device: str | None = None,
+    device: "str | torch.device | None" = None,
     *,
     tile: int | None = None,
     overlap: float = TILE_OVERLAP,
@@ -55,7 +58,8 @@ def load_detector(
     Args:
         config: a file such as `configs/detector.yaml`, the folder of a detector, such as `detect-train DATA` writes, or
             the name of a shipped file, such as "ensemble.yaml".
-        device: "cpu", "cuda", ...; replaces the devices that the file names for its networks.
+        device: "cpu", "cuda", ... or such a device of PyTorch; replaces the devices that the file names for its
+            networks.
         tile: also look for boxes in tiles of this side in pixels, which finds smaller objects in large pictures; see
             `detection.sources.tiles.TiledProposer`. None looks at the whole picture only.
         overlap: the share of a tile that its neighbour shows too, at least 0 and at most 0.9.
@@ -69,6 +73,7 @@ def load_detector(
     if tile is not None and "propose" in settings:
         tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
         settings |= {"propose": {"class_path": "detection.sources.tiles.TiledProposer", "init_args": tiled}}
+    device = None if device is None else str(device)
     if device not in (None, "cpu"):
         if not is_device_name(device):
             raise InputError(f"device {device}: expected {DEVICE_NAMES}")

@@ -114,7 +114,7 @@ def test_device_overrides_the_file(
     tmp_path: Path, detector_settings: Settings, capsys: pytest.CaptureFixture[str], in_file: str | None
 ) -> None:
     detector_settings["classify"]["init_args"]["device"] = in_file
-    detector = load_detector(written(tmp_path, detector_settings), device="cpu")
+    detector = load_detector(written(tmp_path, detector_settings), device=torch.device("cpu"))
     assert isinstance(detector.classify, RegionClassifier)
     assert detector.classify.device == torch.device("cpu")
     assert capsys.readouterr() == ("", "")

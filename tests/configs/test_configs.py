@@ -20,7 +20,7 @@ from tools.train import train_classifier, train_multibox
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PATHS = {path.name: path for path in sorted(CONFIGS.rglob("*.yaml"))}
 MEMBER, BACKGROUNDS, OBJECTS = "tiny_imagenet_member.yaml", "photograph_backgrounds.yaml", "photograph_objects.yaml"
-DETECTORS = {"detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
+DETECTORS = {"detector.yaml", "thorough_detector.yaml", "tiny_imagenet_detector.yaml", "ensemble.yaml"}
 OTHERS = {*DETECTORS, "coverage.yaml", "section8.yaml", "section8_photographs.yaml", BACKGROUNDS, OBJECTS}
 MERGING = {MEMBER, "photographs.yaml", "own_classes.yaml"}
 """Experiments whose detector also sees the boxes of MultiBox."""
@@ -69,6 +69,17 @@ def test_header_has_the_command(name: str) -> None:
     header = PATHS[name].read_text().split("\nseed:")[0]
     assert header.startswith("# ")
     assert f"--config {name}" in header
+
+
+def test_the_thorough_detector_only_looks_at_more_boxes() -> None:
+    names = "detector.yaml", "thorough_detector.yaml"
+    default, thorough = (yaml.safe_load(PATHS[name].read_text()) for name in names)
+    budgets = [settings["propose"]["init_args"].pop("budget") for settings in (default, thorough)]
+    assert budgets[1] > budgets[0]
+    assert default.keys() == thorough.keys()
+    changed = {key for key in default if default[key] != thorough[key]}
+    assert changed == {"calibrate", "coarse_share", "fine_threshold"}
+    assert len(load_detector("thorough_detector.yaml").class_names) == 80
 
 
 def test_ensemble_is_a_detector() -> None:

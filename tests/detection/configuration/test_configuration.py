@@ -43,7 +43,7 @@ def test_default_is_the_detector_of_everyday_objects(photo_pixels: Image) -> Non
     assert len(detector.class_names) == 80
     detections = detector(photo_pixels)
     assert detections.class_names == detector.class_names
-    assert len(detector.propose(photo_pixels)) <= 700
+    assert len(detector.propose(photo_pixels)) <= 360
 
 
 @pytest.mark.parametrize(("photo_name", "expected"), [("chelsea", "cat"), ("astronaut", "person"), ("coffee", "cup")])

@@ -63,7 +63,7 @@ def test_growth_and_open_files_are_seen() -> None:
 
     def keep_pixels(_: Detector, images: Iterator[Image]) -> Iterator[int]:
         for image in images:
-            kept.append(np.ones(500_000) * image[0, 0, 0])
+            kept.append(np.ones(1_500_000) * image[0, 0, 0])  # more than the tests before it may have left free
             yield 1
 
     def keep_files(_: Detector, images: Iterator[Image]) -> Iterator[int]:

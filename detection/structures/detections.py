@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
 from detection.structures.boxes import as_boxes, as_labels, check_one_a_box
 from detection.structures.class_choice import find_labels
+from detection.structures.ranges import require_range
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -128,13 +129,14 @@ class Detections:
             region: xyxy in pixels; keeps objects whose centre lies in this box, on its left and top border too.
 
         Raises:
-            ValueError: if the detector has no such class, in which case the message has similar names; or if the region
-                is no box.
+            ValueError: if the detector has no such class, in which case the message has similar names; if `min_score`
+                is out of range; or if the region is no box.
         """
         kept = np.ones(len(self), np.bool_)
         if classes is not None:
             kept &= np.isin(self.labels, find_labels(classes, self.class_names))
         if min_score is not None:
+            require_range(0, 1, min_score=min_score)
             kept &= self.scores >= np.float32(min_score)
         if region is not None:
             if len(region) != 4:

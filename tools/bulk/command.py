@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval
 from tqdm import tqdm
 
+from detection.errors import InputError
 from detection.formats.dataset_results.manifest import COMMAND
 from detection.formats.dataset_results.partition import ImageRow, import_parquet
 from detection.formats.exports.coco_file import CocoFile
@@ -58,8 +59,8 @@ def build_parser() -> OptionParser:
     add_overwrite_option(parser)
     dry = parser.add_argument_group("estimate")
     dry.add_argument("--dry-run", action="store_true", help="count the images, estimate the time and cost, and end")
-    dry.add_argument("--sample", type=Count, default=8, help="images that the estimate times")
-    dry.add_argument("--machines", type=Count, default=1, help="machines like this one that the estimate is for")
+    dry.add_argument("--sample", type=Count | None, help="images that the estimate times; default: 8")
+    dry.add_argument("--machines", type=Count | None, help="machines like this one in the estimate; default: 1")
     dry.add_argument("--price", type=real(0, 1e6) | None, help="price of an hour of such a machine")
     cluster = parser.add_argument_group("cluster")
     cluster.add_argument("--workers", type=Count | None, help="workers of each kind on CPUs; default: one on each core")
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str]) -> int:
     """Detect in all images that are missing in the output; the exit status is 1 if an image could not be read."""
     settings = build_parser().parse_args(arguments)
     require_cluster(settings, "address", "workers", "memory")
+    for name in ("sample", "machines", "price"):
+        if settings[name] is not None and not settings.dry_run:
+            raise InputError(f"--{name}: expected --dry-run too, because only the estimate uses it")
     import_parquet()
     if settings.engine == "ray":
         require_ray()
@@ -86,8 +90,8 @@ def main(arguments: Sequence[str]) -> int:
     output = OutputFolder(Path(settings.output), plan.manifest())
     missing = output.missing(redo_errors=settings.redo_errors)
     if settings.dry_run:
-        figures = estimate(plan, missing, plan.choice.load(), sample=settings.sample)
-        print(format_estimate(figures, machines=settings.machines, price=settings.price))
+        figures = estimate(plan, missing, plan.choice.load(), sample=settings.sample or 8)
+        print(format_estimate(figures, machines=settings.machines or 1, price=settings.price))
         return 0
     if missing:
         require_writable(output.path / "file")

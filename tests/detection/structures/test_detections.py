@@ -230,6 +230,7 @@ def test_filter(conditions: dict[str, Any], expected: list[int]) -> None:
     [
         ({"classes": "caat"}, "expected a class of the detector, such as 'cat', got 'caat'"),
         ({"classes": "zebra"}, "expected a class of the detector, got 'zebra'"),
+        ({"min_score": 50}, "min_score must lie in 0-1, got 50"),
         ({"region": (5, 5, 1, 1)}, "boxes must have x1 <= x2"),
         ({"region": (5, 5)}, "region must be x1, y1, x2, y2, got 2 numbers"),
     ],

@@ -240,6 +240,15 @@ def test_dry_run_writes_nothing(run: Run, photos: str, tmp_path: Path, capsys: p
     assert not (tmp_path / "found").exists()
 
 
+@pytest.mark.parametrize("option", ["sample", "machines", "price"])
+def test_options_of_the_estimate_need_it(
+    run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert run(photos, tmp_path / "found", f"--{option}", 2) == 1
+    assert capsys.readouterr().err.startswith(f"detect-dataset: --{option}: expected --dry-run too")
+    assert not (tmp_path / "found").exists()
+
+
 def test_a_single_image_is_counted_as_one(
     run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

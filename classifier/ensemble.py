@@ -3,6 +3,7 @@
 The loop over the networks is in `classifier.scoring.score`.
 """
 
+import math
 from collections.abc import Sequence
 
 from classifier.scoring.cascade import StageScores, stage_regions
@@ -67,8 +68,10 @@ class Ensemble:
         self.views = Views(mirror, scales)
         self.follow_boxes = follow_boxes
         self.member_weights = member_weights
-        if member_weights is not None and [weight > 0 for weight in member_weights] != [True] * len(members):
-            raise ValueError(f"member_weights must be {len(members)} numbers above 0, got {member_weights}")
+        if member_weights is not None and (
+            len(member_weights) != len(members) or not all(0 < weight < math.inf for weight in member_weights)
+        ):
+            raise ValueError(f"member_weights must be {len(members)} finite numbers above 0, got {member_weights}")
         if not members:
             raise ValueError("members must name at least one weights file, got none")
         self.cascade_thresholds = tuple(cascade_thresholds or ())

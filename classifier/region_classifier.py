@@ -55,12 +55,13 @@ class RegionClassifier(LoadedNetwork):
 
     def region_features(self, image: Image, boxes: FloatArray) -> AnyArray:
         """Return the features [N, F] in float32 from which the network scores the regions [N, 4] of an image."""
-        network = self._with_features
-        return network.features(network.input_format.warp([upload(image, boxes, network.device)]))
+        # ONNX Runtime's files hold no features, so PyTorch computes them.
+        with_features = self.path.suffix == ONNX_SUFFIX or not isinstance(self.device, Cpu)
+        network = self if with_features else self._in_pytorch
+        with network.session():
+            return network.features(network.input_format.warp([upload(image, boxes, network.device)]))
 
     @cached_property
-    def _with_features(self) -> LoadedNetwork:
-        """The network itself, or the same in PyTorch if ONNX Runtime computes it, whose files hold no features."""
-        if self.path.suffix == ONNX_SUFFIX or not isinstance(self.device, Cpu):
-            return self
+    def _in_pytorch(self) -> LoadedNetwork:
+        """The same network in PyTorch."""
         return LoadedNetwork(str(self.path), device="cpu", precision=None, batch_size=self.batch_size, tensors=True)

@@ -196,7 +196,7 @@ def build_detector(settings: dict[str, Any], *, source: str, device: str | None 
             set_device(parsed.detector, device)
         detector: Detector = parser.instantiate(parsed).detector
     except (ArgumentError, TypeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).replace("detector.", "").split())
+        reason = " ".join(re.sub(r"(?<![\w.])detector\.", "", str(error)).split())
         reason = unknown_module(reason) or f"expected the settings of a detector: {reason}{missing_annotations(reason)}"
         raise InputError(f"{source}: {reason}") from None
     return detector

@@ -106,6 +106,7 @@ class Detector:
         if not isinstance(self.max_detections, Integral) or self.max_detections < 1:
             raise ValueError(f"max_detections must be a whole number of at least 1, got {self.max_detections}")
         if self.classes is not None:
+            self.classes = self.classes if isinstance(self.classes, str) else tuple(self.classes)
             find_labels(self.classes, self.class_names)  # raises an error for a wrong name
 
     @property
@@ -159,8 +160,8 @@ class Detector:
             DeviceError: if the GPU stopped responding.
             ValueError: if an argument is out of range.
         """
-        if batch < 1 or every < 1:
-            raise ValueError(f"batch and every must be at least 1, got {batch} and {every}")
+        if not all(isinstance(number, Integral) and number >= 1 for number in (batch, every)):
+            raise ValueError(f"batch and every must be whole numbers of at least 1, got {batch} and {every}")
         if errors not in ("raise", "return"):
             raise ValueError(f"errors must be 'raise' or 'return', got {errors!r}")
         return self._stream(sources, batch=batch, every=every, raises=errors == "raise")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from detection.errors import is_out_of_memory
+from detection.errors import is_out_of_memory, reason_of
 
 Output = TypeVar("Output")
 
@@ -116,7 +116,7 @@ class BatchGraphs:
             if is_out_of_memory(error):
                 raise
             self.usable = False
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error).splitlines()[0]
             warnings.warn(f"no CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
             return None
         return _Captured(memory, graph, inputs, outputs)

@@ -1,8 +1,8 @@
 """The options `--classes` and `--list-classes`: the classes of a detector are known before its networks are loaded."""
 
 import argparse
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from detection.configuration import load_detector, read_class_names
 from detection.errors import InputError
@@ -30,5 +30,5 @@ def check_classes(chosen: Sequence[str], class_names: Sequence[str]) -> None:
     try:
         find_labels(chosen, class_names)
     except ValueError as error:
-        hint = "; write images before --classes" if any(Path(name).exists() for name in chosen) else ""
+        hint = "; write images before --classes" if any(map(os.path.exists, chosen)) else ""
         raise InputError(f"--classes: {error}; detect --list-classes prints all names{hint}") from None

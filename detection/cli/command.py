@@ -28,7 +28,7 @@ from detection.cli.image_sources import find_sources, prepare_clip, read_early, 
 from detection.cli.kept_results import keeping_results, kept_path
 from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
-from detection.cli.records import Record, are_records, format_table, write_records
+from detection.cli.records import Record, format_table, require_records_file, write_records
 from detection.configuration import (
     DEFAULT_CONFIG,
     DETECTOR_FILE,
@@ -55,7 +55,6 @@ from detection.runtime.output_file import (
     named_files,
     png_mark,
     require_replaceable,
-    require_writable,
 )
 from detection.runtime.parallel.many_images import ImageResult
 from detection.runtime.parallel.ordered_map import available_cores
@@ -248,14 +247,13 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
     for name, target in chosen.items():
         if target == Path("-"):
             raise InputError(f"--{name}: expected a file or folder; only --json writes to standard output")
-        if (other := options_of_targets.setdefault(target.resolve(), name)) != name:
+        if (other := options_of_targets.setdefault(Path(os.path.realpath(target)), name)) != name:
             raise InputError(f"{target}: expected another target for --{name} than for --{other}")
     config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         inputs = {**inputs, **identify([config, *named_files(read_yaml(config))])}
     if (records_file := chosen.pop("json", None)) is not None:
-        require_replaceable(records_file, are_records, inputs=inputs, overwrite=options.overwrite)
-        require_writable(records_file)
+        require_records_file(records_file, inputs=inputs, overwrite=options.overwrite)
     resumes = bool(chosen) and (kept := kept_path(options)) is not None and kept.exists()
     rules = {"inputs": inputs, "overwrite": options.overwrite, "resumes": resumes}
     return [EXPORTS[name](target, **rules) for name, target in chosen.items()]

@@ -171,7 +171,9 @@ def _add_detector_options(parser: argparse.ArgumentParser) -> None:
         metavar=f"0-{MAX_OVERLAP}",
         help=f"the share of a tile that its neighbour shows too; default: {TILE_OVERLAP}",
     )
-    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="find objects of these classes only")
+    parser.add_argument(
+        "--classes", nargs="+", action="extend", metavar="CLASS", help="find objects of these classes only"
+    )
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:

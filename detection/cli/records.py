@@ -6,8 +6,10 @@ from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
-from detection.errors import printable
+from detection.errors import InputError, printable
 from detection.runtime.atomic_write import write_atomically
+from detection.runtime.output_file import Inputs, require_replaceable, require_writable
+from detection.sources.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from detection.structures.detections import Detections
 
 Record = dict[str, Any]
@@ -25,6 +27,19 @@ _FIRST_RECORD = re.compile(
 def are_records(beginning: bytes) -> bool:
     """Return True if a JSON file begins like one of `write_records`; annotations of other programs do not."""
     return _FIRST_RECORD.match(beginning) is not None
+
+
+def require_records_file(path: Path, *, inputs: Inputs, overwrite: bool) -> None:
+    """Check that `write_records` may write a file.
+
+    Raises:
+        InputError: naming the file, if it is one of `inputs`, is not to be replaced, cannot be written, or has the name
+            of an image or a video: it could then replace an annotated picture or a clip.
+    """
+    require_replaceable(path, are_records, inputs=inputs, overwrite=overwrite)
+    if path.name.lower().endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)):
+        raise InputError(f"{path}: expected another name than that of an image or a video")
+    require_writable(path)
 
 
 def write_records(target: str, records: list[Record]) -> None:

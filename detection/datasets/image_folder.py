@@ -59,6 +59,9 @@ class ImageFolder(DataSet):
             if not folder.is_dir():
                 faults.report(InputError(f"{folder}: expected a folder of a class, got a file"))
                 continue
+            if folder.name not in labels:
+                faults.report(InputError(f"{folder}: expected a class of the listed splits, got another"))
+                continue
             for path in _visible(folder):
                 if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.endswith(ANNOTATED_SUFFIX):
                     yield LabelledImage(path, labels[folder.name])

@@ -35,7 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         InputError: naming the file, if an `OSError` shows that it cannot be written.
     """
     with naming_target(path):
-        target = path.resolve()  # the file that a symbolic link points to, so that the link stays
+        target = Path(os.path.realpath(path))  # the file that a symbolic link points to, so that the link stays
         exists = target.is_file()
         replace = exists or not target.exists()
         temporary = target.with_name(_temporary_name(target.name)) if replace else target

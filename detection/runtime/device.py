@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from detection.errors import DeviceError, InputError
+from detection.errors import DeviceError, InputError, reason_of
 from detection.runtime.batch_norm_folding import fold_batch_norm
 from detection.runtime.int8 import Quantisable, runs_int8
 from detection.runtime.weights_files.engine import DEVICE_NAMES, Precision, is_device_name, raise_out_of_memory
@@ -37,7 +37,7 @@ def find_device(name: str | None) -> torch.device:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: expected a GPU that works, got: {str(error).splitlines()[0]}") from None
+        raise InputError(f"device {name}: expected a GPU that works, got: {reason_of(error).splitlines()[0]}") from None
     return device
 
 
@@ -90,7 +90,7 @@ def prepare_forked(device: torch.device) -> None:
     A fork has none of the threads that PyTorch started before, and would wait for them for ever. So it uses one thread.
 
     Raises:
-        InputError: if the device is a GPU, which a fork cannot use.
+        InputError: if the device is a GPU that the parent process has used: then a fork cannot use it.
     """
     if os.getpid() == _PROCESS:
         return
@@ -113,6 +113,6 @@ def naming_failed_device(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         raise_out_of_memory(error, device)
         if isinstance(error, torch.AcceleratorError):
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error).splitlines()[0]
             raise DeviceError(f"device {device}: the GPU stopped responding during the run: {reason}") from error
         raise

@@ -17,8 +17,8 @@ from detection.structures.boxes import box_iou
 from detection.structures.contracts import Proposals, Proposer, find_proposals
 
 BORDER = 1.0
-"""Boxes that come this near to a border within the picture, in pixels, are cut off there; the neighbour or the whole
-picture shows the object in full."""
+"""A box is dropped if it ends this near, in pixels, to a border of its tile within the picture, because the border
+probably cuts its object; the neighbouring tile or the whole picture shows the object in full."""
 
 DUPLICATE_IOU = 0.9
 """If boxes of the whole picture and a tile, or of two tiles, have a higher IoU, only the first of them is kept."""

@@ -230,7 +230,7 @@ class Detections:
             numbers = [int(category_ids[name]) for name in self.names]
         return [
             {
-                "image_id": image_id,
+                "image_id": int(image_id),
                 "category_id": number,
                 "bbox": [float(x1), float(y1), float(x2 - x1), float(y2 - y1)],
                 "score": float(score),

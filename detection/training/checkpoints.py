@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from detection.errors import InputError, is_killed_loader
+from detection.errors import InputError, is_killed_loader, reason_of
 from detection.runtime.atomic_write import atomic_path
 from detection.training.module import SupervisedTraining
 
@@ -93,7 +93,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises errors of nearly any type for a broken or foreign file
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise InputError(f"{path}: expected a checkpoint of a training run, cannot read it: {reason}") from None
     if not isinstance(content, dict) or not {"state_dict", "global_step", "loops"} <= content.keys():
         raise InputError(f"{path}: expected a checkpoint of a training run, found something else")

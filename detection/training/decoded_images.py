@@ -79,7 +79,7 @@ class DecodedImages:
         Raises:
             KeyError: if the file is not among the images; see `require`.
         """
-        entry = self._entries[os.path.abspath(path)]  # noqa: PTH100 several times as fast, for each sample
+        entry = self._entries[_key(path)]
         end = entry.start + entry.height * entry.width * 3
         return np.asarray(self._pixels)[entry.start : end].reshape(entry.height, entry.width, 3)
 
@@ -90,7 +90,7 @@ class DecodedImages:
             InputError: naming the first file that is missing or has changed.
         """
         for path in paths:
-            entry = self._entries.get(str(path.absolute()))
+            entry = self._entries.get(_key(path))
             if entry is None:
                 raise InputError(f"{self.path}: expected the pixels of {path}, found none; {REMEDY}")
             if not entry.file.matches(path):
@@ -139,10 +139,15 @@ def decode_images(path: Path, images: Sequence[Path], *, workers: int) -> None:
     ):
         for image, (file, pixels) in zip(images, progress, strict=True):
             height, width = pixels.shape[:2]
-            entries[str(image.absolute())] = _Entry(file, height, width, start)
+            entries[_key(image)] = _Entry(file, height, width, start)
             start += output.write(pixels.data)
         index = {"format": FORMAT, "bytes": start, "images": [(name, *entry) for name, entry in entries.items()]}
         write_atomically(_index_path(path), json.dumps(index).encode())
+
+
+def _key(path: Path) -> str:
+    """Return the name of a file in the index: its absolute path without ".."."""
+    return os.path.abspath(path)  # noqa: PTH100  several times as fast as Path.resolve, for each sample
 
 
 @contextmanager

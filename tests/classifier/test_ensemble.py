@@ -210,9 +210,9 @@ def test_the_mean_of_ones_is_not_above_one(mixed: list[str], monkeypatch: pytest
     np.testing.assert_array_equal(scores.probabilities, 1)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], []])
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], []])
 def test_weights_out_of_range(mixed: list[str], weights: list[float]) -> None:
-    with pytest.raises(ValueError, match="member_weights must be 2 numbers above 0"):
+    with pytest.raises(ValueError, match="member_weights must be 2 finite numbers above 0"):
         Ensemble(mixed[:2], member_weights=weights)
 
 

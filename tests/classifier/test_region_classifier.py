@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,8 @@ def test_features_are_what_the_heads_read(rcnn_weights: Path) -> None:
         expected = network.features(warped())
     torch.testing.assert_close(classify.region_features(image(), BOXES), expected, atol=1e-4, rtol=1e-4)
     assert classify.region_features(image(), BOXES[:0]).shape == (0, 128)
+    copy = pickle.loads(pickle.dumps(classify))  # also after it has computed features
+    torch.testing.assert_close(copy.region_features(image(), BOXES), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_huge_images_are_shrunk_with_their_boxes() -> None:

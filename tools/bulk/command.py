@@ -45,7 +45,7 @@ INPUT_HELP = "folders, files or patterns of pictures, tar or zip archives or par
 def build_parser() -> OptionParser:
     """Return the parser of the command's options."""
     parser = OptionParser(prog=COMMAND, description="Detect in a data set of any size.")
-    parser.add_argument("--input", type=str, nargs="+", required=True, help=INPUT_HELP)
+    parser.add_argument("--input", type=str, nargs="+", action="extend", required=True, help=INPUT_HELP)
     parser.add_argument("--output", type=str, required=True, help="folder for the parquet files and their manifest")
     add_engine_options(parser, "where to compute: this machine, or Ray")
     add_detector_options(parser)
@@ -78,6 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("sample", "machines", "price"):
         if settings[name] is not None and not settings.dry_run:
             raise InputError(f"--{name}: expected --dry-run too, because only the estimate uses it")
+    if "://" in settings.output:
+        raise InputError(f"--output: expected a folder of this machine, got the address {settings.output}")
     import_parquet()
     if settings.engine == "ray":
         require_ray()

@@ -57,7 +57,7 @@ def find_numbers(numbers: IntArray, known: IntArray) -> IntArray:
     if not len(numbers):
         return numbers
     order = np.argsort(known)
-    changes = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))  # there are few different numbers
+    changes = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))  # there are few different numbers
     indices: IntArray = order[np.searchsorted(known, numbers[changes], sorter=order).clip(max=len(known) - 1)]
     if (known[indices] != numbers[changes]).any():
         raise InputError("expected only known numbers")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from detection.errors import InputError, is_out_of_memory
+from detection.errors import InputError, is_out_of_memory, reason_of
 
 Loaded = TypeVar("Loaded")
 
@@ -147,5 +147,5 @@ def naming_full_memory(device: object) -> Iterator[None]:
 def raise_out_of_memory(error: RuntimeError, device: object) -> None:
     """Raise an `InputError` that names the device, if the error of an engine says that its memory ran out."""
     if is_out_of_memory(error):
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise InputError(f"device {device}: expected enough memory, got: {reason}") from error

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from detection.errors import InputError
+from detection.errors import InputError, reason_of
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.device import prepare_forked
 
@@ -89,7 +89,7 @@ def read_tensors(
     try:
         return build(json.loads(metadata), tensors)
     except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error).splitlines()[0]
         raise InputError(f"{path}: expected weights that fit their description: {reason}") from None
 
 

@@ -57,7 +57,10 @@ def save_picture(detections: DetectedObjects, path: str | os.PathLike[str], *, o
     require_replaceable(target, _is_own, inputs=inputs, overwrite=overwrite, permission="overwrite=True")
     annotated = plot(detections)
     with atomic_path(target) as temporary:
-        annotated.save(temporary, kind, pnginfo=png_mark(MAKER), comment=made_by(MAKER))
+        try:
+            annotated.save(temporary, kind, pnginfo=png_mark(MAKER), comment=made_by(MAKER))
+        except ValueError as error:  # the format does not allow this size
+            raise InputError(f"{target}: expected a picture that {target.suffix} can hold, got: {error}") from None
 
 
 def cut_out(detections: DetectedObjects) -> list[Image]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from detection.cli import main
+from detection.cli.options import parse_options
 from detection.cli.records import format_table
 from detection.configuration import DEFAULT_CONFIG, load_detector, read_class_names, read_yaml
 from detection.structures.detections import Detections
@@ -29,6 +30,10 @@ def test_chosen_classes(detect: Detect, photo: Path) -> None:
     assert record["detections"] == chosen
     (best,) = json.loads(detect(photo, "--no-image", "--json", "-", "--max-detections", 2, "--classes", "rocket").out)
     assert [record["class"] for record in best["detections"]] == ["rocket", "rocket"]
+
+
+def test_classes_may_be_given_one_by_one() -> None:
+    assert parse_options(["a.jpg", "--classes", "cat", "dog", "--classes", "cup"]).classes == ["cat", "dog", "cup"]
 
 
 def test_a_wrong_class_gets_a_suggestion(detect: Detect, photo: Path) -> None:

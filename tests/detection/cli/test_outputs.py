@@ -60,6 +60,15 @@ def test_a_json_file_of_an_earlier_run(detect: Detect, photo: Path, tmp_path: Pa
         assert len(read_json(target)) == 1
 
 
+@pytest.mark.parametrize("name", ["photo.detections.png", "clip.MP4"])
+def test_the_json_file_is_no_picture(detect: Detect, photo: Path, name: str) -> None:
+    """It would replace the annotated picture, or a clip."""
+    status, out, err = detect(photo, "--json", photo.with_name(name))
+    assert (status, out) == (1, "")
+    assert err == f"detect: {photo.with_name(name)}: expected another name than that of an image or a video\n"
+    assert list(photo.parent.iterdir()) == [photo]
+
+
 @pytest.mark.parametrize("kind", ["same", "symbolic", "hard", "other spelling"])
 def test_the_json_file_is_an_input(detect: Detect, photo: Path, tmp_path: Path, kind: str) -> None:
     before, target = photo.read_bytes(), tmp_path / "found.json"

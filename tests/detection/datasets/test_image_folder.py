@@ -100,6 +100,12 @@ def test_missing_folders_are_named(root: Path) -> None:
         ImageFolder(root / "train" / "dog")
 
 
+def test_class_of_another_split(root: Path) -> None:
+    (root / "other" / "yak").mkdir(parents=True)
+    with pytest.raises(InputError, match="yak: expected a class of the listed splits"):
+        ImageFolder(root, ["train", "val"]).read("other")
+
+
 def test_labels_fit_the_class_names(root: Path) -> None:
     labels = np.concatenate([record.labels for record in ImageFolder(root).read("val")])
     assert labels.max() < len(ImageFolder(root).class_names)

@@ -87,6 +87,12 @@ def test_detections_remember_the_file_or_the_pixels_of_their_image(detector: Det
     assert detector([path])[0].picture == path
 
 
+@pytest.mark.parametrize("numbers", [{"batch": 0}, {"batch": 1.5}, {"every": 0}, {"every": 2.5}])
+def test_numbers_that_are_not_whole(detector: Detector, numbers: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="batch and every must be whole numbers of at least 1"):
+        detector.stream([], **numbers)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16])
 def test_order_is_that_of_the_sources(detector: Detector, batch: int, tmp_path: Path) -> None:
     content = {number: encode(PIL.Image.fromarray(image_of(number)), "PNG") for number in range(6)}

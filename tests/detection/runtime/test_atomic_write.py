@@ -61,6 +61,12 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path, name: str, reason: st
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
+def test_a_link_to_itself_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    write_atomically(tmp_path / "loop", b"content")
+    assert (tmp_path / "loop").read_bytes() == b"content"
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     for content in (b"first", b"second"):

@@ -33,6 +33,14 @@ def test_pixels_are_those_of_the_files(tmp_path: Path, images: list[Path], worke
         assert np.array_equal(decoded(path), read_image(path))
 
 
+def test_paths_may_go_up_a_folder(tmp_path: Path, images: list[Path]) -> None:
+    (tmp_path / "below").mkdir()
+    indirect = [tmp_path / "below" / ".." / path.name for path in images]
+    decoded = open_or_decode(str(tmp_path / "d"), indirect, workers=0)
+    assert np.array_equal(decoded(indirect[0]), decoded(images[0]))
+    assert np.array_equal(decoded(images[0]), read_image(images[0]))
+
+
 def test_without_a_file_images_are_decoded_each_time(images: list[Path]) -> None:
     assert open_or_decode(None, images, workers=0) is read_image
 

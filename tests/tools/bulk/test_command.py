@@ -249,6 +249,12 @@ def test_options_of_the_estimate_need_it(
     assert not (tmp_path / "found").exists()
 
 
+def test_the_output_is_no_address(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(photos, "s3://bucket/found") == 1
+    expected = "--output: expected a folder of this machine, got the address s3://bucket/found"
+    assert capsys.readouterr().err == f"detect-dataset: {expected}\n"
+
+
 def test_a_single_image_is_counted_as_one(
     run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,7 +139,7 @@ def test_a_full_disk_stops_no_detection(
     page = tmp_path / "out.html"
     page.touch()
     monkeypatch.setattr("detection.formats.exports.export.require_writable", lambda _: None)
-    monkeypatch.setattr("detection.cli.command.require_writable", lambda _: None)
+    monkeypatch.setattr("detection.cli.records.require_writable", lambda _: None)
     status, _, err = detect(folder, "--gallery", page, "--no-image", "--json", tmp_path / "found.json")
     assert status == 1
     assert err.endswith(f"detect: {page}: expected a place to write to, got: No space left on device\n")

@@ -249,6 +249,11 @@ def test_options_of_the_estimate_need_it(
     assert not (tmp_path / "found").exists()
 
 
+def test_inputs_may_be_given_one_by_one() -> None:
+    arguments = ["--input", "a", "b", "--input", "c", "--output", "found"]
+    assert command.build_parser().parse_args(arguments).input == ["a", "b", "c"]
+
+
 def test_the_output_is_no_address(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(photos, "s3://bucket/found") == 1
     expected = "--output: expected a folder of this machine, got the address s3://bucket/found"

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from detection import __version__
 from detection.cli.clip import CODECS
 from detection.configuration import DEFAULT_CONFIG, TILE_OVERLAP, read_yaml
+from detection.runtime.command_end import drop_output, end_of_command
 from detection.runtime.output_file import OVERWRITE_HELP
 from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
 from detection.sources.tiles import MAX_OVERLAP
@@ -99,7 +100,12 @@ class PrintCompletion(argparse.Action):
                 action.complete = kind  # type: ignore[attr-defined]
         if isinstance(parser, Parser):
             parser.state_threshold()
-        print(shtab.complete(parser, shell=str(values)))
+        try:
+            print(shtab.complete(parser, shell=str(values)), flush=True)
+        except OSError as error:
+            status, problem = end_of_command(error)
+            drop_output()
+            parser.exit(status, problem and f"{parser.prog}: {problem}\n")
         parser.exit()
 
 

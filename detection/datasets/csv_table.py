@@ -1,6 +1,7 @@
 """Tables in text files: a line for each box, with its image and class."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -91,9 +92,8 @@ def read_rows(path: Path) -> list[Row]:
         InputError: naming the file, if it cannot be read or lacks one of `COLUMNS`.
     """
     text = read_text(path, expected="a table of boxes").removeprefix("\ufeff")
-    header, *_ = text.splitlines() or [""]
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(text.splitlines(), delimiter=separator)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)  # cells in quotes may have line breaks
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]

@@ -98,7 +98,10 @@ def has_machine_code(module: str) -> bool:
     if spec is None or spec.origin is None:
         return False
     source = Path(spec.origin)
-    folders = source.parent / "__pycache__", Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "numba")
+    folders = [source.parent / "__pycache__"]
+    with suppress(RuntimeError):  # there is no home folder
+        shared = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "numba"
+        folders.append(Path(os.environ.get("NUMBA_CACHE_DIR") or shared))
     stored = (file for folder in folders for file in folder.rglob(f"{source.stem}.*.nbi"))
     modified, digest = source.stat().st_mtime, hashlib.sha256(source.read_bytes()).digest()
     return any(file.stat().st_mtime >= modified or digest in file.read_bytes() for file in stored)

@@ -21,9 +21,8 @@ from tqdm import tqdm
 from detection.errors import InputError
 from detection.formats.dataset_results.manifest import COMMAND
 from detection.formats.dataset_results.partition import ImageRow, import_parquet
-from detection.formats.exports.coco_file import CocoFile
 from detection.runtime.output_file import require_writable
-from tools.bulk.coco import write_coco
+from tools.bulk.coco import DataSetFile
 from tools.bulk.estimate import counted, estimate, format_estimate
 from tools.bulk.inputs.item import Columns
 from tools.bulk.inputs.listing import list_items
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         require_ray()
     export = None
     if settings.coco is not None:
-        export = CocoFile(
+        export = DataSetFile(
             Path(settings.coco), inputs=read_files(settings, outputs=["coco"]), overwrite=settings.overwrite
         )
     plan = make_plan(settings)
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
         require_writable(output.path / "file")
         fill(output, plan, missing, settings)
     if export is not None:
-        write_coco(export, output.path, output.manifest)
+        export.write(output.path, output.manifest)
     return report(output)
 
 
@@ -112,7 +111,7 @@ def make_plan(settings: Namespace) -> Plan:
     columns = Columns(settings.key_column, settings.image_column)
     overrides = {name: settings[name] for name in OVERRIDES if settings[name] is not None}
     choice = DetectorChoice(settings.config, overrides, settings.device)
-    return Plan(list_items(settings.input, columns), columns, settings.partition_size, choice)
+    return Plan(list_items(settings.input, columns, Path(settings.output)), columns, settings.partition_size, choice)
 
 
 def fill(output: OutputFolder, plan: Plan, missing: Sequence[int], settings: Namespace) -> None:

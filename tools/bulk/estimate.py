@@ -58,6 +58,8 @@ def counted(count: int, noun: str) -> str:
 
 def format_estimate(estimate: Estimate, *, machines: int, price: float | None) -> str:
     """Return the lines that `--dry-run` prints; `price` is that of an hour of a machine."""
+    if not estimate.images:
+        return "to do: nothing, because all partitions are finished"
     hours = estimate.images * estimate.seconds / 3600
     lines = [
         f"to do: {counted(estimate.images, 'image')} in {counted(estimate.partitions, 'partition')}",

@@ -43,9 +43,11 @@ class OutputFolder:
         Args:
             redo_errors: also return those with an image that could not be read.
         """
-        finished = self.manifest.finished.items()
-        kept = {number for number, part in finished if _has_length(partition_path(self.path, number), part.bytes)}
-        kept -= {number for number, part in finished if redo_errors and part.errors}
+        kept = {
+            number
+            for number, part in self.manifest.finished.items()
+            if _has_length(partition_path(self.path, number), part.bytes) and not (redo_errors and part.errors)
+        }
         return [number for number in range(self.manifest.partitions) if number not in kept]
 
     def begin(self, class_names: Sequence[str]) -> None:
@@ -110,7 +112,7 @@ def _read_earlier(path: Path, expected: Manifest) -> Manifest | None:
     except OSError as error:
         raise InputError(f"{path}: expected a folder to write to, got: {error.strerror}") from None
     earlier = read_manifest(path)
-    for kind in ("versions", "settings"):
+    for kind in ("settings", "versions"):  # the versions have a checksum of the settings, which tells a user less
         difference = first_difference(dict(getattr(earlier, kind)), dict(getattr(expected, kind)))
         if difference is not None:
             name, wanted, stored = difference

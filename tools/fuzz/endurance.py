@@ -38,6 +38,9 @@ MAX_GROWTH = 0.05
 SIZES = ((120, 160), (160, 120), (96, 200), (150, 150))
 """Heights and widths of the pictures, one after the other, since code may keep something for each size."""
 
+CLOSING_TIME = 1.0
+"""The number of seconds that a process has to close the files of the last picture."""
+
 EXTRA_PICTURES = 50
 """The number of pictures that follow the measured ones in a folder, so that the command still runs at the last
 measurement."""
@@ -139,7 +142,7 @@ def watch(results: Iterator[int], count: int, process: int | str = "self") -> tu
         times.append(time.perf_counter())
         if number == first:
             before, files = memory("VmRSS", process), open_files(process)
-    after, more_files = memory("VmRSS", process), open_files(process) - files
+    after, more_files = memory("VmRSS", process), _additional_files(files, process)
     quarter = max(1, (count - first) // 4)
     early = (times[first + quarter] - times[first]) / quarter
     late = (times[-1] - times[-1 - quarter]) / quarter
@@ -150,6 +153,17 @@ def watch(results: Iterator[int], count: int, process: int | str = "self") -> tu
         f"{1000 * late:.1f} at last"
     )
     return line, growth <= MAX_GROWTH and more_files <= 0
+
+
+def _additional_files(before: int, process: int | str) -> int:
+    """Return how many more files are open than before, which is negative for fewer.
+
+    The service closes a connection in a thread of its own, so the last connection may still be open for a moment.
+    """
+    end = time.perf_counter() + CLOSING_TIME
+    while (more := open_files(process) - before) > 0 and time.perf_counter() < end:
+        time.sleep(0.01)
+    return more
 
 
 def _one_by_one(detector: Detector, images: Iterator[Image]) -> Iterator[int]:

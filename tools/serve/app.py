@@ -20,6 +20,7 @@ from detection import __version__
 from detection.cli.records import Record
 from detection.detector import Detector
 from detection.errors import DeviceError, InputError, short_repr
+from detection.structures.class_choice import find_labels
 from tools.serve.detection_queue import Answer, DetectionQueue
 from tools.serve.limits import Limits
 from tools.serve.metrics import DETECT_PATH, MeasuredRequests, Metrics
@@ -155,12 +156,14 @@ def build_app(
     )
     async def detect(request: Request, options: Annotated[Options, Query()]) -> JSONResponse:
         """Find objects in a photo."""
-        _require_known(options.classes, detector.class_names)
+        if len(request.query_params.getlist("threshold")) > 1:
+            raise HTTPException(422, "threshold: expected one value, got several")
+        class_names = _known_classes(options.classes, detector.class_names)
         with room.place():
-            photo = await read_photo(request, limits)
+            photo = await read_photo(request, limits, Options.model_fields)
             threshold = detector.score_threshold if options.threshold is None else options.threshold
             answer = await _answer(queue, photo, threshold, limits)
-        return JSONResponse(_record(photo.name, answer, options.classes, detector.max_detections))
+        return JSONResponse(_record(photo.name, answer, class_names, detector.max_detections))
 
     @app.get("/classes")
     async def classes() -> list[str]:
@@ -195,10 +198,12 @@ async def _require_local_name(request: Request) -> None:
         raise HTTPException(400, f"host: expected an address of this machine such as localhost, got {short_repr(name)}")
 
 
-def _require_known(names: list[str], class_names: tuple[str, ...]) -> None:
-    unknown = next((name for name in names if name not in class_names), None)
-    if unknown is not None:
-        raise HTTPException(422, f"classes: expected names that /classes lists, got {short_repr(unknown)}")
+def _known_classes(names: list[str], class_names: tuple[str, ...]) -> list[str]:
+    """Return the names as the detector spells them, or raise an `HTTPException`."""
+    try:
+        return [class_names[label] for label in find_labels(names, class_names)]
+    except ValueError as error:
+        raise HTTPException(422, f"classes: {error}; /classes lists all") from None
 
 
 async def _answer(queue: DetectionQueue, photo: SentPhoto, threshold: float, limits: Limits) -> Answer:

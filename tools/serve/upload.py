@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import NamedTuple
 
 from fastapi import HTTPException, Request
@@ -28,18 +28,23 @@ class SentPhoto(NamedTuple):
     name: str
 
 
-async def read_photo(request: Request, limits: Limits) -> SentPhoto:
+async def read_photo(request: Request, limits: Limits, options: Collection[str]) -> SentPhoto:
     """Return the photo in the body: a form of the type multipart/form-data with one file, or the bytes of the file.
 
+    Args:
+        request: the request.
+        limits: what it may need.
+        options: the names of the options. They belong into the address, and a form must not have fields of these names.
+
     Raises:
-        HTTPException: 408 if the body does not arrive in time, 413 if it is too large, 422 if it holds no photo or
-            several, 400 if the form is damaged or the client has gone.
+        HTTPException: 408 if the body does not arrive in time, 413 if it is too large, 422 if it holds no photo,
+            several, or an option, 400 if the form is damaged or the client has gone.
     """
     body = await _read_body(request, limits)
     content_type = request.headers.get("content-type", "")
     photo = SentPhoto(body, BODY_NAME)
     if content_type.lower().startswith("multipart/"):
-        photo = await _read_form(request, body)
+        photo = await _read_form(request, body, options)
     if not photo.content:
         raise HTTPException(422, f"{photo.name}: expected the bytes of a photo, got none")
     return photo
@@ -66,7 +71,7 @@ async def _read_body(request: Request, limits: Limits) -> bytes:
     return bytes(body)
 
 
-async def _read_form(request: Request, body: bytes) -> SentPhoto:
+async def _read_form(request: Request, body: bytes, options: Collection[str]) -> SentPhoto:
     async def chunks() -> AsyncGenerator[bytes, None]:
         yield body
         yield b""
@@ -79,6 +84,11 @@ async def _read_form(request: Request, body: bytes) -> SentPhoto:
         raise HTTPException(400, f"body: expected a form of the type multipart/form-data, got: {error}") from None
     try:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        if misplaced := next((name for name in form if name in options), None):
+            wanted = f"{request.url.path}?{misplaced}=..."
+            raise HTTPException(
+                422, f"{misplaced}: expected options in the address, as in {wanted}, got a field of a form"
+            )
         if len(files) != 1:
             raise HTTPException(422, f"body: expected a form with one file, got {len(files) or 'none'}")
         return SentPhoto(await files[0].read(), files[0].filename or BODY_NAME)

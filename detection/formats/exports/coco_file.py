@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from detection.formats.exports.export import DetectedImage, FileExport
 from detection.runtime.atomic_write import write_atomically
@@ -15,6 +15,9 @@ class CocoFile(FileExport):
 
     `file_name` is the path of the image from the folder of the file, so that both can be moved together.
     """
+
+    command: ClassVar[str] = "detect"
+    """The command that writes the file."""
 
     _images: list[dict[str, Any]] = field(default_factory=list, init=False)
     _annotations: list[dict[str, Any]] = field(default_factory=list, init=False)
@@ -34,7 +37,7 @@ class CocoFile(FileExport):
         if not self._images:
             return
         content = {
-            "info": {"description": made_by("detect")},
+            "info": {"description": made_by(self.command)},
             "images": self._images,
             "annotations": self._annotations,
             "categories": [{"id": number, "name": name} for number, name in enumerate(self._class_names, start=1)],

@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from detection.datasets.files.text_file import is_file
 from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import Inputs, require_replaceable, require_writable
@@ -113,7 +114,7 @@ class FileExport(Export):
 
     def _file_name(self, item: DetectedImage) -> str:
         """Return the path of an image from the folder of the target; other names than those of files as they are."""
-        if not Path(item.name).is_file():
+        if not is_file(item.name):
             return item.name
         try:
             return Path(relpath(item.name, self.target.parent)).as_posix()

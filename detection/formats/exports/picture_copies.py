@@ -5,6 +5,7 @@ from pathlib import Path, PurePath
 
 import PIL.Image
 
+from detection.datasets.files.text_file import is_file
 from detection.errors import InputError
 from detection.formats.exports.export import DetectedImage
 from detection.sources.files import ANNOTATED_SUFFIX, IMAGE_SUFFIXES
@@ -36,7 +37,7 @@ def picture_file(item: DetectedImage) -> tuple[str, bytes]:
         InputError: naming the picture, if its file cannot be read any more.
     """
     path = Path(item.name)
-    if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+    if path.suffix.lower() not in IMAGE_SUFFIXES or not is_file(path):
         return ".png", png_file(item.image)
     try:
         return path.suffix, path.read_bytes()

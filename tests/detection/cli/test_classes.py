@@ -169,6 +169,17 @@ complete_word pho
     assert output.splitlines() == ["--score-threshold", "photo.jpg"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is always full")
+def test_completion_onto_a_full_disk() -> None:
+    command = [sys.executable, "-c", "from detection.cli import run; run()", "--print-completion", "bash"]
+    with open("/dev/full", "w") as disk:  # noqa: PTH123
+        result = subprocess.run(command, stdout=disk, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (
+        1,
+        "detect: output: expected to read or write it, got: No space left on device\n",
+    )
+
+
 def test_completion_without_shtab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     with pytest.raises(SystemExit) as caught:

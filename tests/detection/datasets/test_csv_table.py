@@ -95,3 +95,12 @@ def test_sizes_that_are_no_numbers(root: Path, side: str) -> None:
         InputError, match=r"train\.csv:2: expected the size of the image in pixels, got width '.{1,150}$"
     ):
         CSVTable(root).read("train")
+
+
+def test_cells_in_quotes_have_line_breaks_and_rare_separators(root: Path) -> None:
+    """A file name may have both; U+2028 is a line break for Python's `splitlines`, but not for a table."""
+    names = ["a\nb.jpg", "a\u2028b.jpg"]
+    for name in names:
+        PIL.Image.new("RGB", (200, 100)).save(root / "images" / name)
+    write(root / "train.csv", HEADER + "".join(f'"{name}",200,100,dog,1,2,30,40\n' for name in names))
+    assert [record.image_id for record in CSVTable(root).read("train")] == names

@@ -147,6 +147,27 @@ def test_stored_machine_code_is_not_compiled_again(module: str, tmp_path: Path, 
     assert not (tmp_path / "loaded_by").exists()
 
 
+def test_machine_code_in_the_folder_of_the_user(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert not has_machine_code(module)
+    stored = tmp_path / "cache" / "numba" / "deep" / f"{module}.function-3.py311.nbi"
+    stored.parent.mkdir(parents=True)
+    stored.touch()
+    assert has_machine_code(module)
+
+
+def test_machine_code_without_a_home(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert not has_machine_code(module)
+
+
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_machine_code_of_numba_is_known_by_its_name(module: str, tmp_path: Path) -> None:
     code = f"""
 import numba

@@ -73,6 +73,7 @@ def test_form_with_a_photo(service: Running) -> None:
         ({"threshold": "1"}, ["cat"]),
         ({"threshold": "0", "classes": CLASS_NAMES[1]}, [CLASS_NAMES[1]]),
         ({"classes": list(CLASS_NAMES)}, ["cat", CLASS_NAMES[1]]),
+        ({"classes": "Cat"}, ["cat"]),
     ],
 )
 def test_options(service: Running, options: dict[str, str | list[str]], expected: list[str]) -> None:
@@ -86,7 +87,9 @@ def test_options(service: Running, options: dict[str, str | list[str]], expected
         ({"threshold": "1.01"}, "threshold: expected a valid value"),
         ({"threshold": "nan"}, "threshold: expected a valid value"),
         ({"threshold": "x"}, "threshold: expected a valid value"),
-        ({"classes": "unicorn"}, "classes: expected names that /classes lists, got 'unicorn'"),
+        ({"classes": "unicorn"}, "classes: expected a class of the detector, got 'unicorn'; /classes lists all"),
+        ({"classes": "catt"}, "classes: expected a class of the detector, such as 'cat', got 'catt'"),
+        ({"threshold": ["0.3", "0.5"]}, "threshold: expected one value, got several"),
         ({"treshold": "0.3"}, "treshold: expected one of the options threshold, classes"),
     ],
 )
@@ -123,6 +126,12 @@ def test_a_form_that_an_older_starlette_cannot_read(service: Running, monkeypatc
     response = service.client.post("/detect", content=b"no form", headers={"Content-Type": FORM})
     message = "body: expected a form of the type multipart/form-data, got: no boundary"
     assert (response.status_code, error_of(response)) == (400, message)
+
+
+def test_a_form_with_an_option(service: Running) -> None:
+    response = service.client.post("/detect", files={"photo": ("a.png", photo())}, data={"threshold": "0.3"})
+    message = "threshold: expected options in the address, as in /detect?threshold=..., got a field of a form"
+    assert (response.status_code, error_of(response)) == (422, message)
 
 
 def test_a_form_with_two_photos(service: Running) -> None:

@@ -54,6 +54,14 @@ def test_pattern(pictures: dict[str, bytes], tmp_path: Path) -> None:
     assert keys(list_items([f"{tmp_path}/a[1]", f"{tmp_path}/b/x/8.jpg"], COLUMNS))[-2:] == ["x/sub/6.png", "8.jpg"]
 
 
+def test_relative_pattern_in_a_folder_with_brackets(
+    pictures: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "a[1]" / "x", pictures)
+    monkeypatch.chdir(tmp_path / "a[1]")
+    assert keys(list_items(["x/*.png"], COLUMNS)) == [name for name in pictures if "/" not in name]
+
+
 def test_second_image_with_a_key_has_an_error(tmp_path: Path) -> None:
     shards = [write_tar(tmp_path / name, {"1.png": b"one", "2.png": b"two"}) for name in ("a.tar", "b.tar")]
     items = list_items([f"{tmp_path}/*.tar"], COLUMNS)

@@ -30,13 +30,15 @@ TILE_OVERLAP = 0.2
 DEFAULT_CONFIG = Path(__file__).parent.parent / "configs" / "detector.yaml"
 
 
-def find_config(name: str | os.PathLike[str], file_in_folder: str = "") -> Path:
+def find_config(name: str | os.PathLike[str] | None, file_in_folder: str = "") -> Path:
     """Return the path of a configuration file; the name of a shipped one is enough, from any folder.
 
-    If `name` is a file, its path is returned, and if it is a folder, that of `file_in_folder` in it. Otherwise, if
-    `name` is a name without folders, the file of that name in `configs/` or one of its folders is taken. If there is
-    none, the path is returned as it was given.
+    None stands for the shipped detector. If `name` is a file, its path is returned, and if it is a folder, that of
+    `file_in_folder` in it. Otherwise, if `name` is a name without folders, the file of that name in `configs/` or one
+    of its folders is taken. If there is none, the path is returned as it was given.
     """
+    if name is None:
+        return DEFAULT_CONFIG
     path = Path(name)
     # os.path also answers for names that no file can have.
     if os.path.isdir(path):  # noqa: PTH112
@@ -68,7 +70,7 @@ def load_detector(
         InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if
             weights or a device cannot be used.
     """
-    path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
+    path = find_config(config, DETECTOR_FILE)
     settings = read_yaml(path)
     if tile is not None and "propose" in settings:
         tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
@@ -91,7 +93,7 @@ def find_compiled_modules(config: str | os.PathLike[str] | None = None) -> list[
     A package lists them as `COMPILED_MODULES` in its `__init__.py`. For example, a stage whose `class_path` is
     `proposals.merge.MergedProposer` belongs to the package `proposals`.
     """
-    path = find_config(config or DEFAULT_CONFIG, DETECTOR_FILE)
+    path = find_config(config, DETECTOR_FILE)
     modules: list[str] = []
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         text = read_text(path, expected="a YAML file")
@@ -107,7 +109,7 @@ def read_class_names(config: str | os.PathLike[str] | None = None) -> tuple[str,
     The package of its classifier names a module with a function for it as `CLASS_NAMES_MODULE` in its `__init__.py`.
     """
     with suppress(Exception):  # any fault is reported when the detector is built
-        stage = read_yaml(find_config(config or DEFAULT_CONFIG, DETECTOR_FILE))["classify"]
+        stage = read_yaml(find_config(config, DETECTOR_FILE))["classify"]
         package = import_module(stage["class_path"].partition(".")[0])
         names: tuple[str, ...] | None = import_module(package.CLASS_NAMES_MODULE).read_class_names(stage["init_args"])
         return names

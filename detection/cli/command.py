@@ -30,7 +30,6 @@ from detection.cli.options import NAME, parse_options
 from detection.cli.picture_paths import PicturePaths
 from detection.cli.records import Record, format_table, require_records_file, write_records
 from detection.configuration import (
-    DEFAULT_CONFIG,
     DETECTOR_FILE,
     find_compiled_modules,
     find_config,
@@ -249,7 +248,7 @@ def _prepare_files(options: argparse.Namespace, inputs: Inputs) -> list[Export]:
             raise InputError(f"--{name}: expected a file or folder; only --json writes to standard output")
         if (other := options_of_targets.setdefault(Path(os.path.realpath(target)), name)) != name:
             raise InputError(f"{target}: expected another target for --{name} than for --{other}")
-    config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
+    config = find_config(options.config, DETECTOR_FILE)
     with suppress(InputError):  # a file that cannot be read is reported when the detector is built
         inputs = {**inputs, **identify([config, *named_files(read_yaml(config))])}
     if (records_file := chosen.pop("json", None)) is not None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from detection import __version__
 from detection.cli.image_sources import tell
 from detection.cli.options import NAME
-from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, read_yaml
+from detection.configuration import DETECTOR_FILE, find_config, read_yaml
 from detection.datasets.files.text_file import is_file
 from detection.detector import Detector
 from detection.errors import InputError
@@ -80,7 +80,7 @@ def _done(count: int) -> str:
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:
     """Return all that decides what is found in a picture, as values for JSON."""
-    detector = read_yaml(find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE))
+    detector = read_yaml(find_config(options.config, DETECTOR_FILE))
     chosen = ("device", "tile", "overlap", "score_threshold", "max_detections", "classes")
     return {
         "made_by": made_by(NAME),

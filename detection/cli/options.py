@@ -118,6 +118,8 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
             taken = " ".join(options.classes)
             parser.error(f"expected images before --classes, got none; --classes takes all words behind it: {taken}")
         parser.error("expected IMAGE, one or more image files, folders or patterns, or --sample, got none")
+    if options.output is not None and (options.no_image or options.video_output is not None):
+        parser.error("argument --output: expected no --no-image or --video-output too, which write no pictures")
     if options.overlap is None:
         options.overlap = TILE_OVERLAP
     elif options.tile is None:

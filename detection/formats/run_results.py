@@ -1,4 +1,4 @@
-"""The file of results of `detect-evaluate run`, to which each image adds a line as soon as it has been processed.
+"""The file in which `detect-evaluate run` and `detect --json` keep the results of each image as soon as it is done.
 
 A line is the CRC-32 of its JSON, a space, and the JSON. The first line has the settings and the class names. Each line
 is written in one piece, so that a run that was killed leaves at most its last line incomplete.
@@ -32,7 +32,8 @@ class StoredResult(NamedTuple):
     """The detections in an image, as a line of the file holds them.
 
     `size` is the height and width of the image. `covered` is the number of its objects that a proposal overlaps with an
-    IoU of 0.5 or more, and `file` identifies the file of the image; both are None in older files, which lack them.
+    IoU of 0.5 or more, and None if nobody has counted them. `file` identifies the file of the image, and is None in
+    older files, which lack it.
     """
 
     image_id: str

@@ -85,9 +85,9 @@ def to_device(network: nn.Module, device: torch.device, precision: Precision) ->
 
 
 def prepare_forked(device: torch.device) -> None:
-    """Let a network be used in a process that was forked; in other processes this does nothing.
+    """Set PyTorch to one thread if this process was forked from another one, so that a network can be used here.
 
-    A fork has none of the threads that PyTorch started before, and would wait for them for ever. So it uses one thread.
+    A forked process has none of the threads that PyTorch started before, and would wait for them for ever.
 
     Raises:
         InputError: if the device is a GPU that the parent process has used: then a fork cannot use it.

@@ -75,8 +75,11 @@ class Detections:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: BoolArray | slice | NDArray[np.integer[Any]] | list[int] | int) -> Detections:
-        if isinstance(index, int | np.integer):
-            index = [int(index)]
+        if not isinstance(index, slice | list):
+            rows = np.asarray(index)
+            if rows.ndim > 1 or (rows.ndim == 0 and rows.dtype.kind not in "iu"):
+                raise TypeError(f"expected an index, a slice, or an array of indices or booleans, got {index!r:.50}")
+            index = np.atleast_1d(rows)
         boxes, scores, labels = self.boxes[index], self.scores[index], self.labels[index]
         return Detections(boxes, scores, labels, self.class_names, picture=self.picture)
 

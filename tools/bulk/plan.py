@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from detection import __version__
-from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
+from detection.configuration import DETECTOR_FILE, find_config, load_detector, read_yaml
 from detection.detector import Detector
 from detection.formats.dataset_results.manifest import Manifest
 from detection.runtime.parallel.many_images import MAX_BATCH
@@ -38,7 +38,7 @@ class DetectorChoice(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """The content of the YAML file, with the CRC-32 of each file that it names, which decide what is found."""
-        content = read_yaml(find_config(self.config or DEFAULT_CONFIG, DETECTOR_FILE))
+        content = read_yaml(find_config(self.config, DETECTOR_FILE))
         described: dict[str, Any] = relevant_settings(content, folders=False)
         return described | dict(self.overrides)
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class TolerantStages:
-    """The stages of a detector, whose faults become `InputError`s; these are the results of single images.
+    """The stages of a detector. If a stage fails on an image, the image gets an `InputError` as its result.
 
     Errors that say nothing about the image are raised unchanged: a lost GPU, too little memory, a store or a disk.
     """

@@ -97,8 +97,17 @@ def as_input_errors(option: str = "") -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         start = f"{option}: " if option else ""
+        if refusal := _refusal(error):  # jsonargparse adds the types that it has tried
+            raise InputError(f"{start}{refusal}") from error
         reason = one_line(str(error)) or type(error).__name__
         raise InputError(f"{start}expected a valid value: {reason}") from error
+
+
+def _refusal(error: BaseException | None) -> str:
+    """Return the message of the first `InputError` that led to an error, or "" if there is none."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return "" if error is None else error.line
 
 
 def one_line(message: str) -> str:

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if (options.output is None) != options.beside:
         raise InputError("--output: expected either a folder to write to, or --beside")
-    config = find_config(options.config or DEFAULT_CONFIG, DETECTOR_FILE)
+    config = find_config(options.config, DETECTOR_FILE)
     require_exporter(config if options.beside else Path(options.output))
     settings = read_yaml(config)
     files = find_networks(settings, source=config)

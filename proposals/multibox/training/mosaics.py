@@ -22,7 +22,7 @@ from proposals.multibox.proposer import resize
 from proposals.multibox.training.layout import Layout, Placement, Rectangle
 
 VISIBLE = 0.6
-"""The least visible share of an object's area; how far less visible objects reach cannot be told."""
+"""The share of an object's area that has to be visible, since nobody can tell where a mostly hidden object ends."""
 
 MIN_SIDE = 6.0
 """The least side of an object, in pixels of the canvas; smaller ones are too small to learn from."""
@@ -113,7 +113,8 @@ class Mosaics(Dataset[Mosaic]):
         for index, (placement, size) in enumerate(zip(placements, sizes, strict=True)):
             record = self.records[placement.record]
             boxes, areas = self._mapped(record.boxes, placement, size)
-            visible = np.array([_visible_area(topmost == index, box) for box in boxes])
+            is_visible = topmost == index
+            visible = np.array([_visible_area(is_visible, box) for box in boxes])
             large = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
             counted = large & (visible >= VISIBLE * areas) & ~record.ignored
             objects.append(boxes[counted])

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from detection.structures.arrays import FloatArray, IntArray
+from detection.structures.boxes import box_area
 
 ITERATIONS = 30
 """The maximum number of steps of k-means (our choice)."""
@@ -24,8 +25,8 @@ ROWS_AT_ONCE = 4096
 def relative_distances(boxes: FloatArray, priors: FloatArray) -> FloatArray:
     """Return the squared distance of the corners of each pair, in units of the box's sides: [M, 4], [K, 4] -> [M, K].
 
-    The paper has the plain distance in the image. With that, small objects, which are off by little in the image and by
-    much of their own size, would get priors too far away to overlap with; hence our choice.
+    The paper has the plain distance in the image. Then a small object may get a prior that is near in the image, but
+    does not overlap with the object at all.
     """
     weights = _weights(boxes)
     squares = (weights * boxes**2).sum(axis=1, keepdims=True) + weights @ (priors**2).T
@@ -52,8 +53,7 @@ def kmeans_priors(boxes: FloatArray, count: int, *, seed: int) -> FloatArray:
         if np.array_equal(moved, priors):
             break
         priors = moved
-    areas = (priors[:, 2] - priors[:, 0]) * (priors[:, 3] - priors[:, 1])
-    return priors[np.argsort(-areas, kind="stable")].astype(np.float32)
+    return priors[np.argsort(-box_area(priors), kind="stable")].astype(np.float32)
 
 
 class Matches(NamedTuple):

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from classifier.scoring.description import NetworkDescription
 from classifier.scoring.weights_file import save_weights
 from detection.cli import main
+from detection.configuration import load_detector
+from detection.errors import InputError
 from tests.detection.conftest import Detect, Settings, assert_one_line_each, names_in, write_config
 
 
@@ -148,6 +150,19 @@ def test_wrong_tiles(options: list[str], capsys: pytest.CaptureFixture[str]) -> 
         main(["photo.jpg", *options])
     assert ended.value.code == 2
     assert f"argument {options[0]}: expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--no-image"], ["--video-output", "clip.mp4"]])
+def test_a_folder_for_pictures_that_are_not_written(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["photo.jpg", "--output", "found", *more])
+    assert "argument --output: expected no --no-image or --video-output too" in capsys.readouterr().err
+
+
+def test_an_empty_configuration_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"detector\.yaml: expected a YAML file"):
+        load_detector("")
 
 
 def test_overlap_without_tiles(capsys: pytest.CaptureFixture[str]) -> None:

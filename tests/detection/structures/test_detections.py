@@ -261,3 +261,13 @@ def test_equality_is_identity() -> None:
     assert detections == detections  # noqa: PLR0124
     assert detections != three()
     assert len({detections, detections, three()}) == 2
+
+
+def test_an_index_is_a_number() -> None:
+    detections = three()
+    assert len(detections[np.array(0)]) == len(detections[0]) == 1
+    assert len(detections[[]]) == len(detections[np.zeros(3, bool)]) == 0
+    wrong: list[Any] = [True, np.array(True), None, "0", np.zeros((1, 1), int)]
+    for index in wrong:
+        with pytest.raises(TypeError, match="expected an index, a slice, or an array of indices or booleans, got "):
+            detections[index]

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.configuration import (
-    DEFAULT_CONFIG,
     DETECTOR_FILE,
     find_config,
     load_detector,
@@ -66,7 +65,7 @@ def own_data_arguments(arguments: Sequence[str]) -> list[str]:
     if is_word and not Path(arguments[0]).is_dir():
         raise InputError(f"{arguments[0]}: expected a folder of data, or an action: {', '.join(ACTIONS)}")
     settings = parser.parse_args(arguments)
-    file = find_config(settings.config or DEFAULT_CONFIG, DETECTOR_FILE)
+    file = find_config(settings.config, DETECTOR_FILE)
     named = experiment_of(file) | {
         "detector": json.dumps(read_yaml(file)),
         # Average precision takes all detections into account, also those below the score from which on they are shown.

@@ -82,17 +82,20 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def read_result(path: Path, parser: ArgumentParser, settings: Namespace) -> DetectionMetrics:
-    """Score the run in a folder, or the detections in a file if the user gave the ground truth.
+    """Score a result by the ground truth that the user gave, or a run by that in its folder.
 
     Raises:
         InputError: naming the file or folder, if it cannot be scored.
     """
-    if (path / NAME).exists():
+    is_run = (path / NAME).exists()
+    if settings.ground_truth is None and is_run:
         return _score_run(path, settings.rule)
     if settings.ground_truth is None:
         raise InputError(f"{path}: expected the folder of a run; for files of detections give --ground-truth, got none")
     scored = settings.clone()
     scored.detections = str(path)
+    if is_run and settings.rule is None:
+        scored.rule = str(read_results(path / NAME).settings["rule"])
     return score_settings(parser, scored)[0]
 
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 
-from detection.configuration import DETECTOR_FILE, set_device
+from detection.configuration import DETECTOR_FILE, find_config, read_yaml, set_device
 from detection.datasets.files.text_file import is_file
 from detection.errors import InputError
 from detection.evaluation import DetectionMetrics, score
@@ -73,17 +72,20 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def require_no_ignored_detector(arguments: Sequence[str]) -> None:
-    """Check that `--config` is no folder of a detector, of which only training.yaml would be read.
+    """Check that `--config` is no detector: of its folder only training.yaml would be read, and of its file nothing.
 
     Raises:
-        InputError: naming the folder, unless `--detector` says what to measure.
+        InputError: naming the folder or file, unless `--detector` says what to measure.
     """
     words = [part for word in arguments for part in word.split("=", 1)]
     for option, value in pairwise(words):
-        if option == "--config" and "--detector" not in words and is_file(Path(value) / DETECTOR_FILE):
+        if option != "--config" or "--detector" in words:
+            continue
+        path = find_config(value, DETECTOR_FILE)
+        if is_file(path) and (path.name == DETECTOR_FILE or {"propose", "classify"} <= read_yaml(path).keys()):
             raise InputError(
-                f"{value}: expected a file of options, got the folder of a detector, which --config does not measure "
-                f"here; use `detect-evaluate DATA --config {value}`, or add `--detector {value}`"
+                f"{value}: expected a file of options, got a detector, which --config does not measure here; use "
+                f"`detect-evaluate DATA --config {value}`, or add `--detector {value}`"
             )
 
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from detection.configuration import DEFAULT_CONFIG, DETECTOR_FILE, find_config, load_detector, read_yaml
+from detection.configuration import DETECTOR_FILE, find_config, load_detector, read_yaml
 from detection.datasets.category_kinds import KindsByCategory, read_kinds, same_names
 from detection.detector import Detector
 from detection.errors import InputError
@@ -150,7 +150,7 @@ def detect(
         "dataset": cache_settings(settings, None)["dataset"],
         "split": settings.split,
         "ground_truth_crc32": zlib.crc32(coco_ground_truth(split.objects)),
-        "detector": relevant_settings(read_yaml(find_config(settings.config or DEFAULT_CONFIG, DETECTOR_FILE))),
+        "detector": relevant_settings(read_yaml(find_config(settings.config, DETECTOR_FILE))),
         "score_threshold": detector.score_threshold,
         "max_detections": detector.max_detections,
     }

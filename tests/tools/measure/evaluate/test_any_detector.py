@@ -10,7 +10,6 @@ import PIL.Image
 import pytest
 import yaml
 
-from tools.measure.evaluate import command
 from tools.measure.evaluate.command import main as evaluate
 
 
@@ -67,7 +66,7 @@ def test_options_of_the_data_and_of_the_shipped_detector(
     shipped.write_text(
         yaml.safe_dump(detector_settings | {"propose": {"class_path": "proposals.whole_image.WholeImage"}})
     )
-    monkeypatch.setattr(command, "DEFAULT_CONFIG", shipped)
+    monkeypatch.setattr("detection.configuration.DEFAULT_CONFIG", shipped)
     (pictures / "all.csv").write_text("filename,width,height,class,xmin,ymin,xmax,ymax\n1.png,64,48,cat,4,4,44,34\n")
     assert evaluate([str(pictures)]) == 1
     assert "choose with --layout coco or --layout csv" in capsys.readouterr().err

@@ -65,9 +65,19 @@ def test_the_detector_of_a_folder_is_not_ignored(
     options = ["run", *f"--config{joint}{tmp_path}".split(), "--data", str(tiny_images), "--resamples", "20"]
     assert evaluate.main(options) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"detect-evaluate: {tmp_path}: expected a file of options, got the folder of a detector")
+    assert error.startswith(f"detect-evaluate: {tmp_path}: expected a file of options, got a detector")
     assert f"`detect-evaluate DATA --config {tmp_path}`, or add `--detector {tmp_path}`" in error
     assert evaluate.main([*options, "--detector", str(tmp_path)]) == 0
+
+
+def test_the_file_of_a_detector_is_no_experiment(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(config.read_text())["detector"]))
+    for name in (str(path), "ensemble.yaml"):
+        assert evaluate.main(["run", "--config", name, "--data", str(tmp_path)]) == 1
+        assert f"{name}: expected a file of options, got a detector" in capsys.readouterr().err
 
 
 def test_done_needs_no_detector(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +208,15 @@ def test_runs_compare_without_their_data(options: list[str], copy: Path, tmp_pat
     comparison = json.loads((tmp_path / "x.json").read_text())
     assert comparison["mAP"] == [report["mAP"] for report in reports]
     assert comparison["rule"] == "voc"
+    # The file that the user names counts for a run too, and not the one in its folder.
+    truth = json.loads((tmp_path / "a" / "ground_truth.json").read_text())
+    truth["annotations"] = truth["annotations"][:5]
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    command += ["--ground-truth", str(tmp_path / "truth.json"), "--json", str(tmp_path / "y.json")]
+    assert evaluate.main(command) == 0
+    other = json.loads((tmp_path / "y.json").read_text())
+    assert other["rule"] == "voc"
+    assert other["mAP"] != comparison["mAP"]
 
 
 def test_partial_runs_compare_on_what_both_have(

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from tools.bulk import command
 from tools.bulk.inputs.item import Columns
 
 COLUMNS = Columns("key", "image")
@@ -124,3 +125,23 @@ def refusing(pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Ite
     yield RefusingStore
     for left in (RefusingStore.failures, RefusingStore.forbidden, RefusingStore.store):
         left.clear()
+
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def photos(pictures: dict[str, bytes], tmp_path: Path) -> str:
+    """A folder with seven pictures and one that cannot be read."""
+    return write_folder(tmp_path / "photos", pictures | {"4b.jpg": b"nonsense"})
+
+
+@pytest.fixture
+def run(detector_config: Path) -> Run:
+    """Return a function that runs the command on an input, with three images in a partition."""
+
+    def function(address: str, output: Path, *more: object) -> int:
+        options = ["--input", address, "--output", output, "--config", detector_config, "--partition-size", 3, *more]
+        return command.main([str(option) for option in options])
+
+    return function

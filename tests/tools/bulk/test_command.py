@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,10 @@ from detection.detector import Detector
 from detection.formats.dataset_results.manifest import read_manifest
 from detection.formats.dataset_results.partition import ImageRow, read_partition, table_rows
 from detection.structures.arrays import Image
-from tests.tools.bulk.conftest import WRITERS, RefusingStore, write_folder, write_parquet
+from tests.tools.bulk.conftest import WRITERS, RefusingStore, Run
 from tools.bulk import command
 from tools.bulk.output import OutputFolder
 from tools.bulk.plan import DetectorChoice
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def photos(pictures: dict[str, bytes], tmp_path: Path) -> str:
-    """A folder with seven pictures and one that cannot be read."""
-    return write_folder(tmp_path / "photos", pictures | {"4b.jpg": b"nonsense"})
-
-
-@pytest.fixture
-def run(detector_config: Path) -> Run:
-    """Return a function that runs the command on an input, with three images in a partition."""
-
-    def function(address: str, output: Path, *more: object) -> int:
-        options = ["--input", address, "--output", output, "--config", detector_config, "--partition-size", 3, *more]
-        return command.main([str(option) for option in options])
-
-    return function
 
 
 def rows_of(folder: Path) -> list[ImageRow]:
@@ -295,47 +275,3 @@ def test_rows_in_any_order_make_the_same_partitions(run: Run, photos: str, tmp_p
     output.begin(manifest.class_names)
     output.write_all(reversed(rows), lambda number: (3, 3, 2)[number], lambda _: None)
     assert files(tmp_path / "found") == files(tmp_path / "whole")
-
-
-def test_coco_file_has_keys_that_are_no_paths(
-    run: Run, pictures: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key may be the name of a file in the working folder, or longer than any name of a file."""
-    write_folder(tmp_path / "other", {"a": b"not of this data set"})
-    monkeypatch.chdir(tmp_path / "other")
-    keys = ["a", 300 * "k"]
-    table = write_parquet(tmp_path / "a.parquet", {}, key=keys, image=list(pictures.values())[:2])
-    assert run(table, tmp_path / "found", "--coco", tmp_path / "found.json") == 0
-    content = json.loads((tmp_path / "found.json").read_text())
-    assert [image["file_name"] for image in content["images"]] == keys
-    assert content["info"]["description"] == "inception-rcnn (detect-dataset)"
-
-
-def test_the_output_may_be_in_the_input(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
-    output = Path(photos) / "found"
-    run(photos, output)
-    first = files(output)
-    capsys.readouterr()
-    run(photos, output)
-    assert files(output) == first
-    assert capsys.readouterr().out == f"{output}: 8 images in 3 partitions\n"
-
-
-def test_another_option_is_named(run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(photos, tmp_path / "found")
-    capsys.readouterr()
-    assert run(photos, tmp_path / "found", "--max-detections", 7) == 1
-    assert "another run: detector.max_detections was none, and is 7 now" in capsys.readouterr().err
-
-
-def test_estimate_of_a_finished_run(run: Run, photos: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(photos, tmp_path / "found")
-    capsys.readouterr()
-    assert run(photos, tmp_path / "found", "--dry-run") == 0
-    assert capsys.readouterr().out == "to do: nothing, because all partitions are finished\n"
-
-
-def test_an_empty_input(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("", tmp_path / "found") == 1
-    expected = "--input: expected a path, a pattern or an address, got an empty text"
-    assert capsys.readouterr().err == f"detect-dataset: {expected}\n"

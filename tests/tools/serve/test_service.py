@@ -72,8 +72,7 @@ def test_form_with_a_photo(service: Running) -> None:
         ({"threshold": "0.9"}, ["cat"]),
         ({"threshold": "1"}, ["cat"]),
         ({"threshold": "0", "classes": CLASS_NAMES[1]}, [CLASS_NAMES[1]]),
-        ({"classes": list(CLASS_NAMES)}, ["cat", CLASS_NAMES[1]]),
-        ({"classes": "Cat"}, ["cat"]),
+        ({"classes": ["Cat", CLASS_NAMES[1]]}, ["cat", CLASS_NAMES[1]]),
     ],
 )
 def test_options(service: Running, options: dict[str, str | list[str]], expected: list[str]) -> None:
@@ -88,7 +87,6 @@ def test_options(service: Running, options: dict[str, str | list[str]], expected
         ({"threshold": "nan"}, "threshold: expected a valid value"),
         ({"threshold": "x"}, "threshold: expected a valid value"),
         ({"classes": "unicorn"}, "classes: expected a class of the detector, got 'unicorn'; /classes lists all"),
-        ({"classes": "catt"}, "classes: expected a class of the detector, such as 'cat', got 'catt'"),
         ({"threshold": ["0.3", "0.5"]}, "threshold: expected one value, got several"),
         ({"treshold": "0.3"}, "treshold: expected one of the options threshold, classes"),
     ],

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 import yaml
 
+from tools.measure.evaluate import command
 from tools.measure.evaluate.command import main as evaluate
 
 
@@ -79,3 +80,9 @@ def test_options_of_the_data_and_of_the_shipped_detector(
 def test_what_is_no_detector(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate([str(pictures), "--config", str(tmp_path)]) == 1
     assert f"{tmp_path / 'detector.yaml'}: expected a YAML file: No such file" in capsys.readouterr().err
+
+
+def test_a_folder_that_the_reader_of_the_rule_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["score", "--rule", "coco", "--ground-truth", str(tmp_path), "--detections", "found.json"]) == 1
+    expected = f"{tmp_path}/annotations/instances_{{split}}.json: expected a json file in the format of COCO, got none"
+    assert capsys.readouterr().err == f"detect-evaluate: {expected}\n"

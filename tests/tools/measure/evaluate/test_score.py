@@ -286,12 +286,6 @@ def test_compare_what_does_not_compare(results: Path, tmp_path: Path, capsys: py
         assert capsys.readouterr().err == f"detect-evaluate: {expected}\n"
 
 
-def test_a_folder_that_the_reader_of_the_rule_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("score", "--rule", "coco", "--ground-truth", tmp_path, "--detections", "found.json") == 1
-    expected = f"{tmp_path}/annotations/instances_{{split}}.json: expected a json file in the format of COCO, got none"
-    assert capsys.readouterr().err == f"detect-evaluate: {expected}\n"
-
-
 @pytest.mark.parametrize(("arguments", "status"), [([], 2), (["--help"], 0)])
 def test_names_the_actions(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(arguments) == status

@@ -24,6 +24,7 @@ from detection.structures.contracts import (
     Proposals,
     Proposer,
     RegionScores,
+    find_probabilities,
     find_proposals,
     find_scores,
     require_scores,
@@ -229,7 +230,7 @@ class Detector:
         class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
         if self.calibrate is not None:
             areas = box_area(class_boxes) / (size[0] * size[1])
-            class_scores = self.calibrate(class_scores, areas.astype(np.float32))
+            class_scores = find_probabilities(self.calibrate, class_scores, areas.astype(np.float32))
         class_boxes = np.broadcast_to(class_boxes, (*class_scores.shape, 4))
         if self.classes is not None:
             wanted = np.isin(np.arange(len(self.class_names)), find_labels(self.classes, self.class_names))

@@ -52,8 +52,10 @@ class OnnxRegionNetwork:
         )
 
 
-def load_onnx_network(path: Path, device_name: str | None, precision: Precision | None) -> PreparedNetwork:
-    """Load the network of an ONNX file.
+def load_onnx_network(
+    path: Path, device_name: str | None, precision: Precision | None, in_place_of: Path | None = None
+) -> PreparedNetwork:
+    """Load the network of an ONNX file, which the user named, or in the place of a safetensors file.
 
     Raises:
         InputError: naming the file, if it is missing, broken, unsupported, or no file of a region classifier; or if the
@@ -66,7 +68,9 @@ def load_onnx_network(path: Path, device_name: str | None, precision: Precision 
         return OnnxRegionNetwork(network, path, onnx_input), description
 
     # The batches of a photo are computed at the same time, with one thread each.
-    network, description = read_onnx(path, build, key=METADATA_KEY, content="a region classifier", threads=1)
+    network, description = read_onnx(
+        path, build, key=METADATA_KEY, content="a region classifier", threads=1, in_place_of=in_place_of
+    )
     onnx_input = network.onnx_input
     return PreparedNetwork(
         network=network,

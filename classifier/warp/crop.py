@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from detection.runtime.parallel.threads import thread_count
 from detection.runtime.pixels import MEAN_RGB
 from detection.runtime.second_process import call_compiled
-from detection.structures.arrays import AnyArray, BoolArray, Float64Array, FloatArray, Image
+from detection.structures.arrays import AnyArray, BoolArray, Float64Array, FloatArray, Image, require_image
 from detection.structures.boxes import scale_boxes
 
 if TYPE_CHECKING:
@@ -167,7 +167,12 @@ class ImageRegions:
 
 
 def upload(image: Image, boxes: FloatArray, device: Any) -> ImageRegions:
-    """Copy an image [H, W, 3] to the device of a network, for its regions [N, 4]; on a CPU there is nothing to copy."""
+    """Copy an image [H, W, 3] to the device of a network, for its regions [N, 4]; on a CPU there is nothing to copy.
+
+    Raises:
+        ArrayError: if the image is no array uint8 [H, W, 3].
+    """
+    require_image(image)
     smaller, windows = shrink_to(MAX_PIXELS, image, boxes)
     pixels: AnyArray = smaller
     if device.type != "cpu":

@@ -61,6 +61,15 @@ def is_single(value: object) -> bool:
     return _is_tensor(value) or hasattr(value, "read")
 
 
+def own_copy(image: ImageInput) -> ImageInput:
+    """Return an image whose values stay as they are if somebody writes into an array, tensor or buffer."""
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+    if isinstance(image, np.ndarray | PIL.Image.Image):
+        return image.copy()
+    return cast("Tensor", image).clone() if _is_tensor(image) else image
+
+
 def _is_tensor(image: object) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(image, torch.Tensor)

@@ -6,7 +6,7 @@ A text names a file, a folder, a pattern, a list, an address, an archive, a vide
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from detection.datasets.files.text_file import is_file, read_lines
 from detection.errors import InputError
 from detection.image import decode_image
-from detection.sources.conversion import ImageInput, as_image, is_single
+from detection.sources.conversion import ImageInput, as_image, is_single, own_copy
 from detection.sources.files import (
     ANNOTATED_SUFFIX,
     SEVERAL_SUFFIXES,
@@ -63,6 +63,8 @@ def find_pictures(sources: Sources, *, every: int = 1) -> Iterator[Picture]:
         every: the step from a frame of a video to the next one that is taken.
     """
     values = [sources] if is_single(sources) else cast(Iterable[Any], sources)
+    # Pictures are read ahead, and a generator may write each of them into the same array.
+    may_reuse = not isinstance(values, Sequence)
     for number, value in enumerate(values):
         if isinstance(value, Picture):
             yield value
@@ -72,7 +74,7 @@ def find_pictures(sources: Sources, *, every: int = 1) -> Iterator[Picture]:
             for source in text_sources:
                 yield from source_pictures(source)
         else:
-            yield value_picture(value, f"image {number}")
+            yield value_picture(own_copy(value) if may_reuse else value, f"image {number}")
 
 
 def source_pictures(source: Source) -> Iterator[Picture]:

@@ -26,6 +26,18 @@ class ArrayError(ValueError):
     """An array, or an object made of arrays, is not of the kind, shape or range that is expected."""
 
 
+def require_image(image: Image) -> None:
+    """Check that an image is an array uint8 [H, W, 3], which all stages of a detector expect.
+
+    Raises:
+        ArrayError: saying what was found.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ArrayError(f"an image must be an array uint8 [H, W, 3], got {type(image).__qualname__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ArrayError(f"an image must be an array uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+
+
 def namespace(array: AnyArray) -> Any:
     """Return the module whose functions take the array: `numpy`, or `torch` for a tensor."""
     return np if isinstance(array, np.ndarray) else importlib.import_module("torch")

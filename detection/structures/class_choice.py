@@ -16,10 +16,13 @@ def find_labels(names: str | Sequence[str], class_names: Sequence[str]) -> IntAr
 
     Raises:
         ValueError: if there is no class of a name; the message has the most similar names.
+        TypeError: if a name is no text, such as a label.
     """
     spellings = {_spelling(name): label for label, name in enumerate(class_names)}
     labels = set()
     for name in [names] if isinstance(names, str) else names:
+        if not isinstance(name, str):
+            raise TypeError(f"expected names of classes, got {name!r} of type {type(name).__qualname__}")
         if name in class_names:
             labels.add(class_names.index(name))
         elif _spelling(name) in spellings:

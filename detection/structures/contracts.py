@@ -172,7 +172,7 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
 
 
 def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
-    """Check that probabilities have the `shape` [N, C + 1] and lie in 0-1, and that refined boxes are finite.
+    """Check that probabilities have the `shape` [N, C + 1] and lie in 0-1, and that refined boxes are boxes.
 
     A probability may be outside of 0-1 by rounding.
 
@@ -186,11 +186,14 @@ def require_scores(scores: RegionScores, shape: tuple[int, int]) -> None:
     arrays = [scores.probabilities] if scores.boxes is None else [scores.probabilities, scores.boxes]
     if not all(np.isfinite(array).all() for array in arrays):
         raise ArrayError("probabilities and boxes must be finite, got nan or infinity")
-    low, high = -ROUNDING, 1 + ROUNDING
-    if not ((scores.probabilities >= low) & (scores.probabilities <= high)).all():
-        raise ArrayError(
-            f"probabilities must lie in 0-1, got {scores.probabilities.min()} to {scores.probabilities.max()}"
-        )
+    _require_probabilities(scores.probabilities)
+    if scores.boxes is not None:
+        as_boxes(scores.boxes.reshape(-1, 4))
+
+
+def _require_probabilities(values: FloatArray) -> None:
+    if not ((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all():  # also if a value is nan
+        raise ArrayError(f"probabilities must lie in 0-1, got {values.min()} to {values.max()}")
 
 
 class Calibration(Protocol):
@@ -202,3 +205,17 @@ class Calibration(Protocol):
     """
 
     def __call__(self, scores: NDArray[np.floating], areas: NDArray[np.floating]) -> FloatArray: ...
+
+
+def find_probabilities(calibrate: Calibration, scores: FloatArray, areas: FloatArray) -> FloatArray:
+    """Return the calibrated scores of boxes, and check what the calibration, maybe a user's own, returns.
+
+    Raises:
+        InputError: naming the class of the calibration, if it returns another shape or numbers out of range.
+    """
+    with _naming_part(calibrate):
+        probabilities = np.asarray(calibrate(scores, areas), np.float32)
+        if probabilities.shape != scores.shape:
+            raise ArrayError(f"probabilities must have shape {list(scores.shape)}, got {list(probabilities.shape)}")
+        _require_probabilities(probabilities)
+    return probabilities.clip(0, 1)

@@ -34,19 +34,20 @@ def store_boxes(proposals: Proposals, size: tuple[int, int]) -> NDArray[Any]:
     Scores are rounded to 11 bits and clipped to +-65,504, which keeps their order.
 
     Raises:
-        ValueError: if a box reaches out of the image by half a step or more, or a score is nan.
+        ValueError: if a box reaches out of the image by more than half a step, or a score is nan.
     """
     height, width = size
-    corners = np.rint(proposals.boxes.astype(np.float64) / grid_step(size))  # [N, 4]
+    corners = proposals.boxes.astype(np.float64) / grid_step(size)  # [N, 4], in steps
     limits = np.array([width, height, width, height]) / grid_step(size)
-    outside = np.flatnonzero(((corners < 0) | (corners > limits)).any(axis=1))
+    outside = np.flatnonzero(((corners < -0.5) | (corners > limits + 0.5)).any(axis=1))
     if outside.size:
         box = proposals.boxes[outside[0]].tolist()
         raise ValueError(f"boxes must lie within the image of {width}x{height} px, got {box} at {outside[0]}")
     if np.isnan(proposals.scores).any():
         raise ValueError("scores must be numbers, got nan")
     stored = np.empty(len(proposals), STORED_BOX)
-    stored["corners"] = corners
+    # The image's border may lie between two steps, of which only the first is in the image.
+    stored["corners"] = np.clip(np.rint(corners), 0, np.floor(limits))
     stored["score"] = np.clip(proposals.scores, -LARGEST_SCORE, LARGEST_SCORE)
     stored["source"] = NO_SOURCE if proposals.sources is None else proposals.sources
     return stored

@@ -22,6 +22,7 @@ class OnnxMultiBox:
         path: an ONNX file written by `detect-export`.
         device: "cpu" or None.
         precision: the number type of the file, or None.
+        in_place_of: the safetensors file in whose place the file is read; None if the user named the ONNX file.
 
     Attributes:
         description: the description in the file.
@@ -35,9 +36,11 @@ class OnnxMultiBox:
             another device than the CPU, or another precision than that of the file.
     """
 
-    def __init__(self, path: Path, device: str | None, precision: Precision | None) -> None:
+    def __init__(
+        self, path: Path, device: str | None, precision: Precision | None, in_place_of: Path | None = None
+    ) -> None:
         self.network, onnx_input, self.description = read_onnx(
-            path, _build, key=METADATA_KEY, content="MultiBox", threads=thread_count()
+            path, _build, key=METADATA_KEY, content="MultiBox", threads=thread_count(), in_place_of=in_place_of
         )
         self.precision: Precision = onnx_input.precision
         self.device = find_onnx_device(device, precision, stored=self.precision, source=path)

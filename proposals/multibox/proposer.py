@@ -11,7 +11,7 @@ import numpy as np
 from detection.errors import InputError
 from detection.runtime.portable import Portable
 from detection.runtime.weights_files.engine import Precision, find_file, load_by_engine
-from detection.structures.arrays import FloatArray, Image, IntArray
+from detection.structures.arrays import FloatArray, Image, IntArray, require_image
 from detection.structures.boxes import nms, snap_boxes
 from detection.structures.contracts import Proposals
 from proposals.multibox.description import SHIPPED, MultiBoxDescription
@@ -99,7 +99,12 @@ class MultiBoxProposer(Portable):
         self.input_size = input_size or self.network.input_size or self.network.description.input_size
 
     def __call__(self, image: Image) -> Proposals:
-        """Return the proposals of an image, best first."""
+        """Return the proposals of an image, best first.
+
+        Raises:
+            ArrayError: if the image is no array uint8 [H, W, 3].
+        """
+        require_image(image)
         height, width = image.shape[:2]
         boxes, confidences = self.predict(image)
         boxes = snap_boxes(boxes, STEPS)
@@ -113,9 +118,11 @@ class MultiBoxProposer(Portable):
         return self.network.predict(resize(image, (self.input_size, self.input_size)))
 
 
-def _load_onnx(input_size: int | None, path: Path, device: str | None, precision: Precision | None) -> LoadedMultiBox:
+def _load_onnx(
+    input_size: int | None, path: Path, device: str | None, precision: Precision | None, in_place_of: Path | None
+) -> LoadedMultiBox:
     """Load MultiBox with ONNX Runtime; it must have been written for the `input_size`, if there is one."""
-    network = OnnxMultiBox(path, device, precision)
+    network = OnnxMultiBox(path, device, precision, in_place_of)
     if input_size not in (None, network.input_size):
         raise InputError(
             f"{path}: expected input_size {network.input_size}, with which detect-export wrote it, got {input_size}; "

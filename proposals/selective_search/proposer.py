@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from detection.runtime.second_process import call_compiled
-from detection.structures.arrays import Image, IntArray
+from detection.structures.arrays import Image, IntArray, require_image
 from detection.structures.boxes import box_area, clip_boxes
 from detection.structures.contracts import Proposals
 from proposals.selective_search import opencv as opencv_search
@@ -73,6 +73,7 @@ class SelectiveSearch:
         The scores are the boxes' shares of the area of the image. OpenCV ranks its boxes at random; an order by size is
         stable, and has whole objects before their parts.
         """
+        require_image(image)
         height, width = image.shape[:2]
         searched = self._resize(image)
         sides = searched.shape[1], searched.shape[0]

@@ -27,8 +27,8 @@ import PIL.Image
 from jsonargparse.typing import ClosedUnitInterval
 from tqdm import tqdm
 
+from detection.datasets.annotated_images import read_annotated_image
 from detection.errors import InputError
-from detection.image import read_image
 from detection.runtime.atomic_write import atomic_path, write_atomically
 from detection.runtime.output_file import require_writable
 from detection.structures.arrays import FloatArray, Image
@@ -83,15 +83,16 @@ def cut_out(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for record in tqdm(records, desc="cutting out", disable=None):
-        pixels = read_image(record.path)
-        windows = find_windows(record, pixels.shape[:2], margin=margin)
+        pixels = read_annotated_image(record)
+        size = pixels.shape[0], pixels.shape[1]
+        boxes, windows = clip_boxes(record.boxes, size), find_windows(record, size, margin=margin)
         for row in choose_objects(record, windows, min_side=min_side, max_others=max_others):
             left, top, right, bottom = windows[row].astype(int).tolist()
             number = len(images) + 1
             name = f"{number:06d}.png"
             write_picture(folder / name, pixels[top:bottom, left:right])
             images.append({"id": number, "file_name": name, "width": right - left, "height": bottom - top})
-            x1, y1, x2, y2 = (record.boxes[row] - [left, top, left, top]).tolist()
+            x1, y1, x2, y2 = (boxes[row] - [left, top, left, top]).tolist()
             box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
             annotations.append({"id": number, "image_id": number, "category_id": int(record.labels[row]) + 1, **box})
     return {"images": images, "annotations": annotations}

@@ -24,7 +24,7 @@ from classifier.scoring.weights_file import load_weights, save_weights
 from detection.configuration import find_config
 from detection.datasets.category_kinds import read_kinds_by_index
 from tools.command.entry_point import command
-from tools.command.option_parser import OptionParser
+from tools.command.option_parser import OptionParser, as_input_errors
 from tools.command.options import add_dataset_options
 from tools.command.output_file import WEIGHTS, add_overwrite_option, prepare_output
 
@@ -57,18 +57,17 @@ def main(arguments: Sequence[str]) -> None:
     network, description = load_weights(find_weights(settings.source))
     kinds = read_kinds_by_index(find_config(settings.classes), class_names, outputs=description.num_outputs)
     replace_classes(network, kinds, count=len(class_names))
-    changed = replace(
-        description,
-        class_names=tuple(class_names),
-        background=True,
-        box_regression=False,
-        context=settings.context,
-        training={
-            **description.training,
-            "made_by": weights.made_by,
-            "classes_from": Path(settings.classes).name,
-        },
-    )
+    origin = {"made_by": weights.made_by, "classes_from": Path(settings.classes).name}
+    with as_input_errors("--context"):
+        changed = replace(
+            description,
+            class_names=tuple(class_names),
+            background=True,
+            box_regression=False,
+            head="softmax",
+            context=settings.context,
+            training=description.training | origin,
+        )
     save_weights(weights.path, network, changed)
     print(weights.summary)
 

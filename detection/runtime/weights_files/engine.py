@@ -55,33 +55,35 @@ def load_by_engine(
     device: str | None,
     precision: Precision | None,
     *,
-    onnx: Callable[[Path, str | None, Precision | None], Loaded],
+    onnx: Callable[[Path, str | None, Precision | None, Path | None], Loaded],
     tensors: Callable[[Path, str | None, Precision | None], Loaded],
 ) -> Loaded:
     """Load a network with the engine that suits the machine.
 
     On a CPU, ONNX Runtime computes a network as fast as PyTorch, and its import takes seconds less. So the ONNX file
     beside a safetensors file takes its place there, unless the user chose a precision. If it cannot be used, for
-    example because the weights have changed since it was written, PyTorch computes the safetensors file.
+    example because the weights have changed since it was written, or because it has weights of its own, PyTorch
+    computes the safetensors file.
 
     Args:
         path: a safetensors or an ONNX file.
         device: the device that the user chose, or None.
         precision: the number type that the user chose, or None.
-        onnx: loads an ONNX file; it is called with a path, a device and a precision.
+        onnx: loads an ONNX file; it is called with a path, a device, a precision, and the safetensors file in whose
+            place it is loaded, or None.
         tensors: loads a safetensors file by PyTorch.
 
     Raises:
         InputError: naming the file, if it cannot be used, or needs PyTorch, which is not installed.
     """
     if path.suffix == ONNX_SUFFIX:
-        return onnx(path, device, precision)
+        return onnx(path, device, precision, None)
     beside = path.with_suffix(ONNX_SUFFIX)
     on_cpu = device == "cpu" or (device is None and not may_have_gpu())
     suits = not has_torch() or (on_cpu and precision is None and has_onnx_runtime())
     if suits and os.path.isfile(beside):  # noqa: PTH113  also for names that no file can have
         try:
-            return onnx(beside, device, precision)
+            return onnx(beside, device, precision, path)
         except InputError:
             if not has_torch():
                 raise

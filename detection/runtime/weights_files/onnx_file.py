@@ -158,6 +158,7 @@ def read_onnx(
     key: str,
     content: str,
     threads: int,
+    in_place_of: Path | None = None,
 ) -> Built:
     """Read an ONNX file, and return what `build` makes of its description, its input and its network.
 
@@ -167,10 +168,12 @@ def read_onnx(
         key: the name of the description in the metadata.
         content: the expected kind of network for error messages, such as "a region classifier".
         threads: the number of threads that will compute the network.
+        in_place_of: the safetensors file that the user named, in whose place the ONNX file is read; None if the user
+            named the ONNX file.
 
     Raises:
         InputError: naming the file, if it is missing, broken, of another kind or unsupported, if `build` raised an
-            error, or if ONNX Runtime is not installed.
+            error, if ONNX Runtime is not installed, or if the file does not read the weights `in_place_of`.
     """
     if not os.path.isfile(path):  # noqa: PTH113  also for names that no file can have
         raise InputError(f"{path}: no such weights file; expected an ONNX file of {content}")
@@ -188,7 +191,7 @@ def read_onnx(
             "metadata"
         )
     try:
-        _require_weights(path, network.metadata.get(WEIGHTS_KEY))
+        _require_weights(path, network.metadata.get(WEIGHTS_KEY), in_place_of)
         description, settings = (json.loads(network.metadata[name]) for name in (key, INPUT_KEY))
         quantisation = settings.pop("quantisation")
         onnx_input = OnnxInput(**settings, quantisation=None if quantisation is None else tuple(quantisation))
@@ -198,9 +201,18 @@ def read_onnx(
         raise InputError(f"{path}: expected an ONNX file that fits its description: {reason}") from None
 
 
-def _require_weights(path: Path, described: str | None) -> None:
-    """Check that the safetensors file from which an ONNX file reads weights is still the one that it was made for."""
+def _require_weights(path: Path, described: str | None, in_place_of: Path | None) -> None:
+    """Check that the safetensors file from which an ONNX file reads weights is still the one that it was made for.
+
+    An ONNX file with weights of its own says nothing about the safetensors file beside it, which may have been trained
+    since then, so it cannot take its place.
+    """
     if described is None:
+        if in_place_of is not None:
+            raise InputError(
+                f"{path}: expected an ONNX file that reads the weights in {in_place_of.name}, got one with weights of "
+                "its own; name it in the configuration, or write it with detect-export --beside"
+            )
         return
     weights = json.loads(described)
     if not isinstance(weights["file"], str) or os.path.basename(weights["file"]) != weights["file"]:  # noqa: PTH119

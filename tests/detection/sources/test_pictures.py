@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 
 import detection
 from detection.errors import InputError
-from detection.sources.conversion import lasting_picture
+from detection.sources.conversion import as_image, lasting_picture
 from detection.sources.picture import encoded_picture, safe_name
 from detection.sources.pictures import find_pictures, named_picture, sources_of_text
 from detection.structures.arrays import Image
@@ -129,6 +129,31 @@ def test_an_endless_iterable_is_read_as_it_is_needed() -> None:
 
     assert [picture.name for picture in islice(find_pictures(camera()), 3)] == ["image 0", "image 1", "image 2"]
     assert taken == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy, PIL.Image.fromarray])
+def test_a_generator_may_fill_the_same_array_again(kind: Callable[[Any], Any]) -> None:
+    first = np.full((3, 4, 3) if kind is not torch.from_numpy else (3, 3, 4), 7, np.uint8)
+    buffer = first.copy()
+
+    def camera() -> Iterator[Any]:
+        yield kind(buffer)
+        buffer[:] = 0
+        yield kind(buffer)
+
+    picture, _ = find_pictures(camera())
+    np.testing.assert_array_equal(picture.read(), as_image(kind(first)))
+
+
+def test_a_generator_may_fill_the_same_bytes_again() -> None:
+    buffer = bytearray(CONTENT)
+
+    def camera() -> Iterator[Any]:
+        yield memoryview(buffer)
+        buffer[:] = bytes(len(buffer))
+
+    (picture,) = find_pictures(camera())
+    np.testing.assert_array_equal(picture.read(), PIXELS)
 
 
 @pytest.mark.usefixtures("folder")

@@ -32,3 +32,8 @@ def test_a_wrong_name(name: str, similar: str) -> None:
     with pytest.raises(ValueError, match="expected a class of the detector") as caught:
         find_labels(["person", name], NAMES)
     assert str(caught.value) == f"expected a class of the detector{similar}, got '{name}'"
+
+
+def test_a_label_is_no_name() -> None:
+    with pytest.raises(TypeError, match="expected names of classes, got 0 of type int"):
+        find_labels([0], NAMES)  # type: ignore[list-item]

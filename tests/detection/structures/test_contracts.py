@@ -9,7 +9,15 @@ import pytest
 from detection.errors import InputError
 from detection.structures.arrays import Image
 from detection.structures.boxes import as_boxes
-from detection.structures.contracts import Classifier, Proposals, RegionScores, find_proposals, find_scores
+from detection.structures.contracts import (
+    Calibration,
+    Classifier,
+    Proposals,
+    RegionScores,
+    find_probabilities,
+    find_proposals,
+    find_scores,
+)
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -159,6 +167,10 @@ def test_other_errors_of_a_proposer_are_left_as_they_are() -> None:
     [
         (lambda: [RegionScores(zeros(1, 3) + np.nan)], "probabilities and boxes must be finite, got nan or infinity"),
         (lambda: [RegionScores(zeros(1, 3), zeros(1, 2, 4) + np.inf)], "probabilities and boxes must be finite,"),
+        (
+            lambda: [RegionScores(zeros(1, 3), zeros(1, 2, 4) - [0, 0, 1, 1])],
+            r"boxes must have x1 <= x2 and y1 <= y2, got \[0.0, 0.0, -1.0, -1.0\] at 0",
+        ),
         (lambda: [RegionScores(zeros(1, 3) + 5)], "probabilities must lie in 0-1, got 5.0 to 5.0"),
         (lambda: [RegionScores(zeros(1, 3) - 1)], "probabilities must lie in 0-1, got -1.0 to -1.0"),
         (lambda: [RegionScores(zeros(1, 2))], r"probabilities must have shape \[1, 3\], got \[1, 2\]"),
@@ -180,3 +192,22 @@ def test_scores_that_fit_are_returned_as_they_are() -> None:
     scores = [RegionScores(zeros(1, 3)), RegionScores(zeros(0, 3))]
     classify = cast(Classifier, Returns(lambda: scores))
     assert find_scores(classify, [IMAGE] * 2, [as_boxes([(0, 0, 1, 1)]), as_boxes([])]) is scores
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        (zeros(2, 3) + 1.5, "probabilities must lie in 0-1, got 1.5 to 1.5"),
+        (zeros(2, 3) + np.nan, "probabilities must lie in 0-1, got nan to nan"),
+        (zeros(2), r"probabilities must have shape \[2, 3\], got \[2\]"),
+    ],
+)
+def test_wrong_result_of_a_calibration_names_its_class(probabilities: Any, message: str) -> None:
+    calibrate = cast(Calibration, Returns(lambda: probabilities))
+    with pytest.raises(InputError, match=rf"^{__name__}.Returns: {message}$"):
+        find_probabilities(calibrate, zeros(2, 3), zeros(2, 1))
+
+
+def test_rounding_of_a_calibration_is_cut_off() -> None:
+    calibrate = cast(Calibration, Returns(lambda: np.array([[-1e-6, 0.5, 1 + 1e-6]])))
+    assert find_probabilities(calibrate, zeros(1, 3), zeros(1, 1)).tolist() == [[0, 0.5, 1]]

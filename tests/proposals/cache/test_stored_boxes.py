@@ -115,6 +115,13 @@ def test_rounding_beyond_the_border_is_accepted() -> None:
     assert restore_boxes(store_boxes(proposals, (30, 40)), (30, 40)).boxes.tolist() == [[0, 0, 40, 30]]
 
 
+@pytest.mark.parametrize("width", [65_537, 70_001, 70_003, 140_002, 140_003, 140_005])
+def test_a_border_between_two_steps_stays_in_the_image(width: int) -> None:
+    proposals = Proposals(as_boxes([(0, 0, width, 9)]), np.zeros(1, np.float32))
+    (box,) = restore_boxes(store_boxes(proposals, (9, width)), (9, width)).boxes.tolist()
+    assert width - grid_step((9, width)) < box[2] <= width
+
+
 def test_score_that_is_nan() -> None:
     with pytest.raises(ValueError, match="scores must be numbers, got nan"):
         store_boxes(Proposals(as_boxes([(0, 0, 1, 1)]), np.array([np.nan], np.float32)), (9, 9))

@@ -102,3 +102,13 @@ def test_a_failure_leaves_no_pictures(data: Path, tmp_path: Path, capsys: pytest
     assert f"{photo}: expected a readable image" in capsys.readouterr().err
     photo.write_bytes(content)
     assert run(data, tmp_path / "single", *options) == 0
+
+
+def test_a_picture_of_another_size_than_its_annotation(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = data / "images" / "2.png"
+    PIL.Image.open(picture).resize((150, 120)).save(picture)
+    assert run(data, tmp_path / "single") == 1
+    assert f"{picture}: expected" in capsys.readouterr().err
+    assert not (tmp_path / "single" / "images").exists()

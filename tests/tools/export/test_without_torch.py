@@ -20,6 +20,7 @@ from classifier.ensemble import Ensemble
 from detection.configuration import find_config, load_detector, read_yaml
 from detection.errors import InputError
 from detection.runtime.int8 import runs_int8
+from detection.runtime.weights_files.engine import Cpu
 from detection.structures.detections import Detections
 from tests.tools.command.all_commands import SCRIPTS
 from tests.tools.export.conftest import MEMBERS
@@ -161,3 +162,14 @@ def test_other_weights_beside_an_onnx_file(beside: Path, tmp_path: Path) -> None
     first.unlink()
     with pytest.raises(InputError, match=r"first\.onnx: expected an ONNX file that ONNX Runtime can read, got: .*"):
         Ensemble([str(first.with_suffix(".onnx"))])
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "onnx"])
+def test_a_file_with_its_own_weights_is_computed_only_if_it_is_named(
+    config: Path, fast: Path, tmp_path: Path, suffix: str
+) -> None:
+    """The weights beside it may have been trained since it was written."""
+    for path in (config.with_name("first.safetensors"), fast / "first.onnx"):
+        shutil.copy(path, tmp_path)
+    (network,) = Ensemble([str(tmp_path / f"first.{suffix}")], device="cpu").networks
+    assert isinstance(network.device, Cpu) == (suffix == "onnx")

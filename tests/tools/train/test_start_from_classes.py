@@ -1,6 +1,7 @@
 """Tests of the command that makes the first weights of a region classifier from a network of other classes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ from tools.train.start_from_classes import BACKGROUND_BIAS, ROW_SCALE, mean_rows
 
 NAMES = ("person", "dog", "zebra")
 CONFIG = find_config("coco_to_imagenet.tsv")
+SOURCE = NetworkDescription(
+    "classifier.googlenet.GoogLeNet",
+    {"batch_norm": True, "width_multiplier": 0.125},
+    tuple("abcde"),
+    input_size=32,
+    context=0,
+    background=False,
+)
 
 
 @pytest.fixture(name="kinds_file")
@@ -60,27 +69,25 @@ def test_rows_are_means_less_that_of_all() -> None:
     assert mean_rows(rows, {1: [1, 2], 2: [0]}, count=3).tolist() == expected
 
 
-def test_writes_a_network_of_regions(kinds_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A class with one kind has the scaled score of this kind."""
-    description = NetworkDescription(
-        "classifier.googlenet.GoogLeNet",
-        {"batch_norm": True, "width_multiplier": 0.125},
-        tuple("abcde"),
-        input_size=32,
-        context=0,
-        background=False,
-    )
+@pytest.fixture(name="arguments")
+def arguments_for_a_small_source(kinds_file: Path, tmp_path: Path) -> list[str]:
+    """The arguments of the command, for a source of the classes a to e, and the classes of a data set."""
     torch.manual_seed(0)
-    save_weights(tmp_path / "source.safetensors", description.build(), description)
+    save_weights(tmp_path / "source.safetensors", SOURCE.build(), SOURCE)
     (tmp_path / "train.json").write_text(
         json.dumps(
             {"images": [], "annotations": [], "categories": [{"id": i, "name": name} for i, name in enumerate(NAMES)]}
         )
     )
-    target = tmp_path / "start.safetensors"
-    options = ["--source", str(tmp_path / "source.safetensors"), "--classes", str(kinds_file), "--weights", str(target)]
+    options = ["--source", str(tmp_path / "source.safetensors"), "--classes", str(kinds_file)]
     reader = ["--dataset", "detection.datasets.COCO", "--dataset.init_args.annotations", "{split}.json"]
-    assert start_from_classes.main([*options, *reader, "--data", str(tmp_path), "--context", "2"]) == 0
+    return [*options, *reader, "--data", str(tmp_path), "--weights", str(tmp_path / "start.safetensors")]
+
+
+def test_writes_a_network_of_regions(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class with one kind has the scaled score of this kind."""
+    target = tmp_path / "start.safetensors"
+    assert start_from_classes.main([*arguments, "--context", "2"]) == 0
     assert capsys.readouterr().out.startswith(f"{target}: ")
     network, written = load_weights(target)
     assert (written.class_names, written.background, written.context) == (NAMES, True, 2)
@@ -92,6 +99,19 @@ def test_writes_a_network_of_regions(kinds_file: Path, tmp_path: Path, capsys: p
     torch.testing.assert_close(after[:, 3], expected, atol=1e-2, rtol=0)
     assert after[:, 0].tolist() == [BACKGROUND_BIAS] * 2
     assert after[:, 1].tolist() == [0.0, 0.0]
+
+
+def test_a_source_with_svms(arguments: list[str], tmp_path: Path) -> None:
+    description = replace(SOURCE, background=True, head="svm")
+    save_weights(tmp_path / "source.safetensors", description.build(), description)
+    assert start_from_classes.main(arguments) == 0
+    assert load_weights(tmp_path / "start.safetensors")[1].head == "softmax"
+
+
+def test_context_without_room_for_a_box(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert start_from_classes.main([*arguments, "--context", "16"]) == 1
+    expected = "context must be at least 0 and less than half of input_size 32, got 16"
+    assert capsys.readouterr().err == f"detect-start-from-classes: --context: expected a valid value: {expected}\n"
 
 
 def test_shipped_file_lists_kinds_of_the_categories() -> None:

@@ -100,6 +100,34 @@ def test_class_without_objects(
     assert "expected objects of every class in split 'train', got none of blue square" in message
 
 
+@pytest.fixture(name="unmeasurable")
+def data_without_objects_to_measure_with(data: Path, tmp_path: Path) -> str:
+    copy = shutil.copytree(data, tmp_path / "data")
+    (copy / "tiny-imagenet-200" / "val" / "val_annotations.txt").write_text("")
+    return str(copy)
+
+
+NOTHING_MEASURED = "detect-train: validation_split: expected objects in split 'val', found none to measure with"
+
+
+def test_training_without_objects_to_measure_with(
+    three_epochs: Options, unmeasurable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*three_epochs(tmp_path / "run"), "--data", unmeasurable]
+    assert train_classifier.main(options) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == NOTHING_MEASURED
+    assert train_classifier.main([*options, "--trainer.limit_val_batches", "0", "--trainer.max_epochs", "1"]) == 0
+    assert (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_measuring_without_objects(
+    experiment: list[str], uninterrupted: Path, unmeasurable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["validate", *experiment, "--data", unmeasurable, "--ckpt_path", str(uninterrupted / "last.ckpt")]
+    assert train_classifier.main(options) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1] == NOTHING_MEASURED
+
+
 def test_detector_with_other_classes(
     trained: Path, config: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

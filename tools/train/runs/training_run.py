@@ -131,6 +131,7 @@ class TrainingRun(ABC):
             stored = {} if self.checkpoint is None else self.checkpoint.get(RUN_SETTINGS_KEY) or {}
             del self.checkpoint  # frees its memory; Lightning reads the file again
             data = self.data(module)
+            self._require_measured(data)
             trainer = build_trainer(settings, vars(self.built.trainer), metric=self.metric)
             if data.training is not None:
                 module.run_settings = settings_of_run(self.built, settings, trainer, data.training)
@@ -157,6 +158,17 @@ class TrainingRun(ABC):
         }
         self.save(module, replace(self.description, training=training))
         print(file.summary)
+
+    def _require_measured(self, data: TrainingData) -> None:
+        """Check that there are samples to measure with; Lightning would measure nothing, and say nothing about it.
+
+        Raises:
+            InputError: naming the option that names the split.
+        """
+        settings = self.settings
+        option = "test_split" if settings.action == "test" else "validation_split"
+        if len(data.measured) == 0 and vars(self.built.trainer).get("limit_val_batches") != 0:  # type: ignore[arg-type]
+            raise InputError(f"{option}: expected objects in split '{settings[option]}', found none to measure with")
 
     def _last_checkpoint(self) -> Path:
         return Path(self.settings.output) / LAST

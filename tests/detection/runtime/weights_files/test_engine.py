@@ -11,10 +11,12 @@ from detection.runtime.weights_files.engine import Precision, load_by_engine, ma
 WEIGHTS = "network.safetensors"
 
 
-def load_onnx(path: Path, device: str | None, precision: Precision | None) -> str:
+def load_onnx(path: Path, device: str | None, precision: Precision | None, in_place_of: Path | None) -> str:
+    assert in_place_of in (None, path.with_suffix(".safetensors"))
     if not path.read_bytes():
         raise InputError(f"{path}: expected an ONNX file")
-    return f"ONNX Runtime {path.name} {device} {precision}"
+    place = "" if in_place_of is None else f" for {in_place_of.name}"
+    return f"ONNX Runtime {path.name}{place} {device} {precision}"
 
 
 def load_tensors(path: Path, device: str | None, precision: Precision | None) -> str:
@@ -36,7 +38,7 @@ def fixture_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_the_file_beside_is_computed_on_a_cpu(weights: Path, device: str | None) -> None:
-    assert load(weights, device) == f"ONNX Runtime network.onnx {device} None"
+    assert load(weights, device) == f"ONNX Runtime network.onnx for {WEIGHTS} {device} None"
 
 
 def test_pytorch_computes_other_devices_and_chosen_precisions(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +46,7 @@ def test_pytorch_computes_other_devices_and_chosen_precisions(weights: Path, mon
     assert load(weights, "cpu", "float32") == f"PyTorch {WEIGHTS} cpu float32"
     monkeypatch.setattr(engine, "may_have_gpu", lambda: True)
     assert load(weights) == f"PyTorch {WEIGHTS} None None"
-    assert load(weights, "cpu") == "ONNX Runtime network.onnx cpu None"
+    assert load(weights, "cpu") == f"ONNX Runtime network.onnx for {WEIGHTS} cpu None"
 
 
 def test_pytorch_computes_what_onnx_runtime_cannot(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +69,7 @@ def test_a_named_onnx_file_is_computed_by_onnx_runtime_or_not_at_all(weights: Pa
 
 def test_without_pytorch(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "has_torch", lambda: False)
-    assert load(weights, None, "float32") == "ONNX Runtime network.onnx None float32"
+    assert load(weights, None, "float32") == f"ONNX Runtime network.onnx for {WEIGHTS} None float32"
     weights.with_suffix(".onnx").write_bytes(b"")
     with pytest.raises(InputError, match=r"network\.onnx: expected an ONNX file"):
         load(weights)

@@ -44,12 +44,12 @@ def write(path: Path, change: Change | None = None) -> Path:
     return path
 
 
-def read(path: Path) -> tuple[dict[str, Any], OnnxInput, OnnxNetwork]:
+def read(path: Path, in_place_of: Path | None = None) -> tuple[dict[str, Any], OnnxInput, OnnxNetwork]:
     def build(fields: dict[str, Any], read: OnnxInput, network: OnnxNetwork) -> Any:
         network.require(INTERFACE)
         return {"name": fields["name"]}, read, network
 
-    return read_onnx(path, build, key="network", content="sums", threads=1)  # type: ignore[no-any-return]
+    return read_onnx(path, build, key="network", content="sums", threads=1, in_place_of=in_place_of)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -133,6 +133,13 @@ def test_unusable_network(tmp_path: Path, change: Change, message: str) -> None:
         read(path)
     assert str(caught.value).startswith(f"{path}: expected an ONNX file ")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_of_its_own_do_not_replace_those_of_another_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "twice.onnx")
+    expected = r"twice\.onnx: expected an ONNX file that reads the weights in twice\.safetensors, got one with weights"
+    with pytest.raises(InputError, match=expected):
+        read(path, path.with_suffix(".safetensors"))
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])

@@ -129,7 +129,7 @@ def _call(function: str, *arguments: object) -> Any:
 def _sort_by_class(labels: IntArray, rows: IntArray, class_count: int) -> tuple[IntArray, IntArray]:
     """Sort rows [P] with labels [P] by class; also return the first place of each class and the number of all."""
     parts = split_by(labels, rows, class_count)
-    return np.concatenate(parts), np.cumsum([0, *map(len, parts)])
+    return np.concatenate([rows[:0], *parts]), np.cumsum([0, *map(len, parts)])
 
 
 def _outside(areas: Float64Array) -> Bits:

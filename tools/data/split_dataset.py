@@ -16,12 +16,15 @@ import numpy as np
 
 from detection.datasets.balanced_split import balanced_split, class_imbalance
 from detection.datasets.dataset import count_objects
+from detection.errors import InputError
 from detection.runtime.atomic_write import write_atomically
 from detection.runtime.output_file import identify, require_replaceable, require_writable
 from tools.command.entry_point import command
 from tools.command.option_parser import OptionParser
 from tools.command.options import Seed, add_split_options
 from tools.command.output_file import add_overwrite_option
+
+HALVES = 2
 
 
 def build_parser() -> OptionParser:
@@ -43,6 +46,10 @@ def main(arguments: Sequence[str]) -> None:
     require_new_lists(paths, overwrite=settings.overwrite)
     dataset = parser.instantiate(settings).dataset
     records = dataset.read(settings.split)
+    if len(records) < HALVES:
+        raise InputError(
+            f"{settings.data}: expected at least {HALVES} images in split '{settings.split}', got {len(records)}"
+        )
     class_count = len(dataset.class_names)
     counts = np.array([count_objects([record], class_count) for record in records]).reshape(-1, class_count)  # [N, C]
     first = balanced_split(counts, seed=settings.seed)

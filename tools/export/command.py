@@ -29,7 +29,7 @@ from tools.command.image_proposals import SHIPPED_WEIGHTS
 from tools.command.option_parser import OptionParser
 from tools.command.options import add_detector_option
 from tools.command.output_file import add_overwrite_option
-from tools.export.detector_networks import NetworkUse, find_networks, with_onnx_files
+from tools.export.detector_networks import NetworkUse, find_networks, require_no_onnx_file, with_onnx_files
 from tools.export.onnx_writer import OnnxPrecision, open_network, require_exporter, write_onnx
 
 HEADER = """\
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str]) -> None:
     require_exporter(config if options.beside else Path(options.output))
     settings = read_yaml(config)
     files = find_networks(settings, source=config)
+    if not options.beside:
+        require_no_onnx_file(settings, source=config)
     inputs = identify([config, *(use.path for use in files), *named_files(settings)])
     if options.beside:
         targets = targets_beside(files, config=config)

@@ -46,6 +46,20 @@ def find_networks(settings: Any, *, source: object) -> dict[NetworkUse, str]:
     return files
 
 
+def require_no_onnx_file(settings: Any, *, source: object) -> None:
+    """Check that settings name no ONNX file, which would stay where it is when the detector moves to a new folder.
+
+    Raises:
+        InputError: naming the `source` of the settings, and the file.
+    """
+    parts = settings.values() if isinstance(settings, dict) else settings if isinstance(settings, list) else []
+    for part in parts:
+        require_no_onnx_file(part, source=source)
+    if isinstance(settings, str) and settings.endswith(ONNX_SUFFIX):
+        expected = f"expected a detector whose networks are all safetensors files (*{TENSOR_SUFFIX})"
+        raise InputError(f"{source}: {expected}, got {settings}, which is an ONNX file already")
+
+
 def with_onnx_files(settings: Any, files: Mapping[NetworkUse, str]) -> Any:
     """Return settings that name the ONNX `files` of `find_networks` in place of the weights files."""
     return _replace(settings, lambda use: files[use])

@@ -111,6 +111,11 @@ def test_nothing_detected_and_nothing_annotated(rule: str) -> None:
         assert math.isnan(unknown.total_recall)
 
 
+@pytest.mark.parametrize("rule", list(RULES))
+def test_no_classes(rule: str) -> None:
+    assert math.isnan(evaluate([], {}, (), rule=rule).mean_average_precision)
+
+
 def test_equal_scores_rank_by_image_or_by_line() -> None:
     # The wrong box of image 1 comes first in the file, the right one of image 0 second, both at 0.5. ILSVRC's kit sorts
     # by image before it sorts by score, VOC's does not.

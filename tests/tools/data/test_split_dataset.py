@@ -79,3 +79,11 @@ def test_folder_that_cannot_be_written(root: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.startswith(
         f"detect-split-dataset: {output / 'val1.txt'}: expected a place to write to, got: "
     )
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_images(count: int, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "ImageSets" / "Main" / "val.txt").write_text("000\n" * count)
+    assert run(root, tmp_path / "lists") == 1
+    expected = f"{root}: expected at least 2 images in split 'val', got {count}"
+    assert capsys.readouterr().err == f"detect-split-dataset: {expected}\n"

@@ -128,6 +128,20 @@ def test_nothing_to_export(fast: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "detector.yaml: expected a detector that names weights files (*.safetensors), found none" in error
 
 
+def test_an_exported_network_among_others(
+    config: Path, fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would stay where it is, so the new folder could not be moved."""
+    mixed = shutil.copytree(config.parent, tmp_path / "mixed") / config.name
+    shutil.copy(fast / "second.onnx", mixed.parent)
+    mixed.write_text(mixed.read_text().replace("second.safetensors", "second.onnx"))
+    status, error = run(capsys, "--config", mixed, "--output", tmp_path / "exported")
+    assert (status, error.count("\n")) == (1, 1)
+    onnx = mixed.with_name("second.onnx")
+    assert f"networks are all safetensors files (*.safetensors), got {onnx}, which is an ONNX file already" in error
+    assert not (tmp_path / "exported").exists()
+
+
 def test_without_the_packages(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

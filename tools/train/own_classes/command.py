@@ -55,6 +55,9 @@ RULE = "voc"
 """The scoring rule of the figures: average precision as PASCAL VOC defines it, at an IoU of 0.5."""
 
 
+LONGEST_TIME = 365 * 24 * 3600
+"""The longest time of a training, in seconds."""
+
 DURATION = r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?"
 
 SizeName = Literal["small", "medium", "large"]
@@ -87,13 +90,15 @@ def seconds_of(text: str) -> float:
     """Return the seconds of "90s", "10m" or "1h30m"; a number alone is in seconds.
 
     Raises:
-        InputError: for another text, or if the time is not above 0.
+        InputError: for another text, or if the time is not above 0 and at most a year.
     """
     match = re.fullmatch(DURATION, text)
     parts = [float(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     if not seconds:
         raise InputError(f"--time: expected a time above 0, such as 90s, 10m or 1h30m, got '{text}'")
+    if seconds > LONGEST_TIME:
+        raise InputError(f"--time: expected at most a year ({LONGEST_TIME / 3600:.0f}h), got '{text}'")
     return seconds
 
 

@@ -204,3 +204,8 @@ def test_duration(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InputError, match="--time: expected a time above 0, such as 90s, 10m or 1h30m"):
         seconds_of(text)
+
+
+def test_a_time_beyond_a_year() -> None:
+    with pytest.raises(InputError, match=r"--time: expected at most a year \(8760h\), got '99999999999h'"):
+        seconds_of("99999999999h")

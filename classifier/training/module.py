@@ -4,19 +4,20 @@
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from classifier.googlenet import GoogLeNet
-from classifier.region_network import RegionNetwork
+from classifier.region_network import RegionNetwork, Trunk
 from classifier.training.augmentation import distort
 from classifier.training.box_loss import box_regression_loss
 from classifier.training.class_loss import ClassLoss
 from classifier.training.samples.region_batch import UNCOUNTED, RegionBatch
+from classifier.training.second_task import SecondTask
 from classifier.training.teacher import Teacher
 from classifier.warp.crop import warp_regions
 from detection.errors import InputError
@@ -51,6 +52,10 @@ class ClassifierTraining(SupervisedTraining):
         label_smoothing: share of the target that is spread over all classes, 0-1
         box_weight: weight of the loss of refined boxes, if the network has a head for them
         teacher: trained networks to imitate, or None
+        second_task: a network of other classes whose outputs are learned as well, or None
+
+    Attributes:
+        second_head: the linear layer of the second task, or None.
 
     Raises:
         InputError: if there is a teacher, but the network has no output for background.
@@ -71,6 +76,7 @@ class ClassifierTraining(SupervisedTraining):
         label_smoothing: float = 0.0,
         box_weight: float = 1.0,
         teacher: Teacher | None = None,
+        second_task: SecondTask | None = None,
     ) -> None:
         require_range(1, 10_000, input_size=input_size)
         require_range(0, (input_size - 1) // 2, context=context)
@@ -95,17 +101,22 @@ class ClassifierTraining(SupervisedTraining):
         )
         self.box_weight = box_weight
         self.teacher = teacher
+        self.second_task = second_task
+        features = cast(Trunk, network.trunk).linear.in_features
+        self.second_head = None if second_task is None else nn.Linear(features, second_task.outputs)
         self._totals: list[Tensor] = []
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        if self.teacher is not None:
-            self.teacher.load(self.device)
+        for task in (self.teacher, self.second_task):
+            if task is not None:
+                task.load(self.device)
 
     def on_fit_end(self) -> None:
         super().on_fit_end()
-        if self.teacher is not None:
-            self.teacher.unload()
+        for task in (self.teacher, self.second_task):
+            if task is not None:
+                task.unload()
 
     def on_train_batch_start(self, batch: RegionBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Make dropout a function of seed, batch and process, so that a resumed run drops the same units."""
@@ -128,6 +139,8 @@ class ClassifierTraining(SupervisedTraining):
         loss: Tensor = self.class_loss(logits, labels)
         if self.teacher is not None:
             loss = torch.lerp(loss, self.teacher.loss(logits, batch), self.teacher.share)
+        if self.second_task is not None:
+            loss = loss + self._second_loss(self.second_task, features, batch)
         for head_logits in auxiliary_logits:
             loss = loss + AUXILIARY_WEIGHT * self.class_loss(head_logits, labels)
         if deltas is not None:
@@ -136,6 +149,12 @@ class ClassifierTraining(SupervisedTraining):
                 deltas, self.class_loss.single(labels), regions, targets, weight=self.box_weight
             )
         return loss, logits
+
+    def _second_loss(self, task: SecondTask, features: Tensor, batch: RegionBatch) -> Tensor:
+        if self.global_step < task.head_steps:
+            features = features.detach()
+        logits = cast(nn.Linear, self.second_head)(features)
+        return task.loss(logits, self._distorted(batch, task.input_size))
 
     def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the features [N, F], and the logits of each auxiliary head of the trunk."""
@@ -150,10 +169,12 @@ class ClassifierTraining(SupervisedTraining):
 
     def distorted_regions(self, batch: RegionBatch) -> Tensor:
         """Return the network's input in training [N, 3, S, S], on the device of the batch and in full precision."""
+        return _as_input(self._distorted(batch, self.training_size(self.progress)))
+
+    def _distorted(self, batch: RegionBatch, size: int) -> Tensor:
+        """Return the distorted regions [N, 3, S, S] of a side in pixels, in pixel values less their mean."""
         with torch.autocast(batch.images.device.type, enabled=False):
-            size = self.training_size(self.progress)
-            regions = self._warp(batch, size, self.training_context(size))
-            return _as_input(distort(regions, batch.distortions))
+            return distort(self._warp(batch, size, self.training_context(size)), batch.distortions)
 
     def training_context(self, size: int) -> int:
         """Return the pixels of context on each side of a box, for an input of side `size` in training."""
@@ -163,6 +184,14 @@ class ClassifierTraining(SupervisedTraining):
         """Return the network's input when it is measured [N, 3, S, S]."""
         with torch.autocast(batch.images.device.type, enabled=False):
             return _as_input(self._warp(batch, self.input_size, self.context))
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of the network, and that of the second task's layer, which is new."""
+        groups = super()._parameter_groups()
+        if self.second_head is not None:
+            rate, decay = self.options.learning_rate * self.options.new_layer_factor, self.options.weight_decay
+            groups.append({"params": list(self.second_head.parameters()), "lr": rate, "weight_decay": decay})
+        return groups
 
     def _warp(self, batch: RegionBatch, size: int, context: int) -> Tensor:
         boxes, kinds = batch.boxes.unsqueeze(1), batch.distortions.interpolation[:, None]

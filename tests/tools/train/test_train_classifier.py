@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from classifier.region_classifier import RegionClassifier
 from classifier.region_network import RegionNetwork
-from classifier.scoring.weights_file import load_weights
+from classifier.scoring.weights_file import load_region_network, load_weights
 from classifier.training.module import ClassifierTraining
 from classifier.training.samples.region_batch import RegionBatch
 from detection.configuration import load_detector
 from detection.datasets import TinyImageNet
 from detection.image import read_image
 from detection.structures.boxes import box_iou
+from detection.training.checkpoints import read_checkpoint
 from detection.training.memory_use import STATM
 from tests.tools.conftest import Logged, Options
 from tools.measure.evaluate import command as evaluate
@@ -63,6 +65,37 @@ def test_learns_from_a_teacher(
     other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert train_classifier.main([*taught_by(other), "--ckpt_path", str(last)]) == 1
     assert "last.ckpt: expected teacher.init_args.members" in capsys.readouterr().err
+
+
+def dark_and_light() -> nn.Module:
+    """Return a network of 2 classes, whose first logit is the mean of a picture; it stands for a trained one."""
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    nn.init.constant_(network[2].weight, 1)
+    return network
+
+
+def test_learns_a_second_task(three_epochs: Options, trained: Path, tmp_path: Path) -> None:
+    options = ["--second_task", "classifier.training.second_task.SecondTask"]
+    options += ["--second_task.network", f"{__name__}.dark_and_light", "--second_task.input_size", "16"]
+    arguments = [*three_epochs(tmp_path), *options]
+    assert train_classifier.main(arguments) == 0
+    last, target = tmp_path / "last.ckpt", tmp_path / "own.safetensors"
+    assert train_classifier.main([*arguments, "--ckpt_path", str(last)]) == 0
+    state = read_checkpoint(last)["state_dict"]
+    assert state["second_head.weight"].shape[0] == 2
+    export = ["export", *arguments[1:], "--ckpt_path", str(last), "--weights", str(target)]
+    assert train_classifier.main(export) == 0
+    network, description = load_region_network(target)
+    assert network.state_dict().keys() == load_region_network(trained)[0].state_dict().keys()
+    assert description.training["second_task"] == f"{__name__}.dark_and_light"
+
+
+def test_a_second_task_without_logits(
+    three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--second_task", "classifier.training.second_task.SecondTask", "--second_task.network"]
+    assert train_classifier.main([*three_epochs(tmp_path), *options, "torch.nn.Identity"]) == 1
+    assert "expected a network that returns logits [2, K] for two pictures" in capsys.readouterr().err
 
 
 def test_a_teacher_of_other_classes(three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

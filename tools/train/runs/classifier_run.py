@@ -122,8 +122,10 @@ class ClassifierRun(TrainingRun):
         return description
 
     def origin(self) -> dict[str, Any]:
-        teacher = self.built.teacher
-        return {"task": self.settings.task.class_path} | ({} if teacher is None else {"teacher": list(teacher.members)})
+        teacher, second_task = self.built.teacher, self.settings.second_task
+        origin: dict[str, Any] = {"task": self.settings.task.class_path}
+        origin |= {} if teacher is None else {"teacher": list(teacher.members)}
+        return origin | ({} if second_task is None else {"second_task": second_task.init_args.network.class_path})
 
     def save(self, module: ClassifierTraining, description: NetworkDescription) -> None:
         network = description.build_region_network()

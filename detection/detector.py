@@ -250,10 +250,7 @@ class Detector:
         for label in np.flatnonzero(candidates.any(axis=0)):
             rows = np.flatnonzero(candidates[:, label])
             rows = rows[np.argsort(-scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
-            kept_rows = rows[nms(boxes[rows, label], scores[rows, label], self.nms_iou_threshold)]
-            if self.part_share is not None:
-                kept_rows = kept_rows[drop_parts(boxes[kept_rows, label], self.part_share)]
-            kept[kept_rows, label] = True
+            kept[rows[self._suppress_class(boxes[rows, label], scores[rows, label])], label] = True
         labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
         best = np.argsort(-scores[rows, labels], kind="stable")[: self.max_detections]
         return rows[best], labels[best]
@@ -263,16 +260,21 @@ class Detector:
     ) -> tuple[FloatArray, BoolArray]:
         """Return the boxes [D, 4] that the regions vote for, and which of the D detections to keep [D].
 
-        Voting can move two boxes towards each other, so that they overlap more than suppression allows. All regions
-        vote, also those below the score threshold, so that another threshold does not move boxes.
+        Voting can move two boxes towards each other, so suppression is repeated after it. All regions vote, also those
+        below the score threshold, so that another threshold does not move boxes.
         """
         voted = boxes[rows, labels]
         kept = np.zeros(len(rows), np.bool_)
         for label in np.unique(labels):
             places = np.flatnonzero(labels == label)
             voted[places] = vote_boxes(voted[places], boxes[:, label], scores[:, label], iou)
-            kept[places[nms(voted[places], scores[rows[places], label], self.nms_iou_threshold)]] = True
+            kept[places[self._suppress_class(voted[places], scores[rows[places], label])]] = True
         return voted, kept
+
+    def _suppress_class(self, boxes: FloatArray, scores: FloatArray) -> IntArray:
+        """Return the indices of the boxes [N, 4] of a class that no better one suppresses, best first."""
+        kept = nms(boxes, scores, self.nms_iou_threshold)
+        return kept if self.part_share is None else kept[drop_parts(boxes[kept], self.part_share)]
 
     def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:
         """Return the best region of each of the best `GUESSES` classes; None if no score reaches `MIN_GUESS`."""

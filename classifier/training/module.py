@@ -186,11 +186,12 @@ class ClassifierTraining(SupervisedTraining):
             return _as_input(self._warp(batch, self.input_size, self.context))
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the groups of the network, and that of the second task's layer, which is new."""
+        """Return the groups of the network, and those of the second task's layer, which is new."""
         groups = super()._parameter_groups()
         if self.second_head is not None:
             rate, decay = self.options.learning_rate * self.options.new_layer_factor, self.options.weight_decay
-            groups.append({"params": list(self.second_head.parameters()), "lr": rate, "weight_decay": decay})
+            groups.append({"params": [self.second_head.weight], "lr": rate, "weight_decay": decay})
+            groups.append({"params": [self.second_head.bias], "lr": rate, "weight_decay": 0.0})
         return groups
 
     def _warp(self, batch: RegionBatch, size: int, context: int) -> Tensor:

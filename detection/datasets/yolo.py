@@ -111,7 +111,9 @@ class YOLO(DataSet):
         candidates += [settings_folder.joinpath(*parts[start:]) for start in range(len(parts))]
         for path in candidates:
             if os.path.exists(path):  # noqa: PTH110  answers for names that no file can have, too
-                return Path(os.path.normpath(path))
+                # Below a symbolic link, ".." leads to another folder than in the text of the path.
+                normal = Path(os.path.normpath(path))
+                return normal if os.path.exists(normal) else Path(os.path.realpath(path))  # noqa: PTH110
         raise InputError(f"expected a folder or file '{source}', got none at {candidates[0]}")
 
     def _objects(self, path: Path, size: tuple[int, int], faults: Faults) -> Iterator[AnnotatedObject]:

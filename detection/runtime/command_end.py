@@ -95,7 +95,14 @@ def _line(error: BaseException) -> str | None:
         return f"{error.filename or 'output'}: expected to read or write it, got: {error.strerror or error}"
     if is_out_of_memory(error):
         return "expected less work at once, such as smaller sizes or numbers, got: out of memory"
-    if isinstance(error, ValueError) and "embedded null" in str(error):
+    return _line_about_name(error) if isinstance(error, ValueError) else None
+
+
+def _line_about_name(error: ValueError) -> str | None:
+    """Return the line about a name that no file can have, or that is no text; None for another error."""
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return f"{error.object[:200]!r}: expected names in UTF-8, got others; rename the files or folders"
+    if "embedded null" in str(error):
         return "expected names of files without a null character, got one with it"
     return None
 

@@ -25,6 +25,7 @@ from detection.sources.files import (
     VIDEO_SUFFIXES,
     ZIP_SUFFIXES,
     expand,
+    suffixes_of,
 )
 from detection.sources.picture import Picture, failed_picture, file_picture, safe_name
 from detection.sources.videos import video_pictures
@@ -189,7 +190,9 @@ def _downloaded_pictures(address: str, every: int) -> Iterator[Picture]:
     from detection.sources.download import download  # noqa: PLC0415  takes time, and is seldom needed
 
     with TemporaryDirectory(prefix="detect-") as folder:
-        file = Path(folder) / safe_name(name_at(address))
+        name = name_at(address)
+        suffix = max(suffixes_of(name), key=len, default="")  # by which the file is recognised, also if its name is cut
+        file = Path(folder) / f"{safe_name(name[: len(name) - len(suffix)])}{suffix}"
         try:
             file.write_bytes(download(address, expected="an archive or a video"))
         except InputError as error:

@@ -166,4 +166,6 @@ def device_name(text: str) -> str:
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     """Return at most `limit` of the items, evenly spaced, or all of them if `limit` is None."""
-    return items if limit is None else items[:: max(1, len(items) // limit)][:limit]
+    if limit is None or limit >= len(items):
+        return items
+    return [items[place * len(items) // limit] for place in range(limit)]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from PIL import ImageOps
 
 from detection.runtime.atomic_write import atomic_path
 from detection.runtime.output_file import png_mark
@@ -21,7 +20,9 @@ DOTS_PER_INCH = 150
 
 def draw_fitted(image: Image, detections: Detections, size: tuple[int, int]) -> Image:
     """Fit an image into `size` (width, height), then draw detections, so that all pictures have text of one size."""
-    fitted = np.array(ImageOps.contain(PIL.Image.fromarray(image), size))
+    factor = min(size[0] / image.shape[1], size[1] / image.shape[0])
+    width, height = (max(1, round(side * factor)) for side in (image.shape[1], image.shape[0]))
+    fitted = np.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.Resampling.BICUBIC))
     scale = np.array([fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2, np.float32)
     moved = Detections(detections.boxes * scale, detections.scores, detections.labels, detections.class_names)
     return draw_detections(fitted, moved)

@@ -14,6 +14,7 @@ values and compare the mAP that is printed.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -134,7 +135,8 @@ def format_report(report: dict[str, Any]) -> str:
     f1, precision, recall = (format_number(best[name]) for name in ("f1", "precision", "recall"))
     quality = f"best F1: {f1}, precision {precision}, recall {recall}"
     lines += ["", "calibrate:", "  class_path: detection.calibration.BetaCalibration", f"  init_args: {{{numbers}}}"]
-    return "\n".join([*lines, f"score_threshold: {best['score_threshold']:.3g}    # {quality}"])
+    threshold = math.floor(best["score_threshold"] * 1e4) / 1e4  # rounded down, so that the last detection is shown
+    return "\n".join([*lines, f"score_threshold: {threshold:g}    # {quality}"])
 
 
 def _for_json(measured: Reliability) -> dict[str, Any]:

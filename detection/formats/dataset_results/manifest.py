@@ -71,6 +71,10 @@ def read_manifest(folder: Path) -> Manifest:
             raise InputError(f"{path}: expected version {VERSION} of the format, got {content['version']}")
         finished = {part.pop("partition"): FinishedPartition(**part) for part in content["finished"]}
         names = tuple(content["class_names"])
+        if type(content["partitions"]) is not int or content["partitions"] < 0:
+            raise ValueError("a wrong number of partitions")
+        if not all(isinstance(content[key], dict) for key in ("versions", "settings")):
+            raise ValueError("no settings")
         return Manifest(content["versions"], content["settings"], names, content["partitions"], finished)
     except OSError as error:
         raise InputError(f"{path}: expected the manifest of {COMMAND}: {error.strerror}") from None

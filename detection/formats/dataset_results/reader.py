@@ -42,6 +42,9 @@ def read_dataset_results(folder: Path, index: SplitIndex, *, any_score: bool = F
     return join_rows(index, parts)
 
 
+COLUMNS = ["key", "boxes", "scores", "labels", "error"]
+
+
 class _Reader:
     """Reads partitions, and keeps which images it has `seen`, and the `errors` of images by their position."""
 
@@ -57,11 +60,17 @@ class _Reader:
     def read(self, folder: Path, number: int) -> Rows:
         """Return the detections of a partition; rows with an error have none."""
         path = partition_path(folder, number)
-        table = read_partition(folder, number, ["key", "boxes", "scores", "labels", "error"]).combine_chunks()
+        table = read_partition(folder, number, COLUMNS).combine_chunks()
+        if set(table.column_names) < set(COLUMNS):
+            raise InputError(f"{path}: expected a partition of {COMMAND}, got one without some of its columns")
         images = self._find_images(path, table["key"].to_pylist(), table["error"].to_pylist())
         counts = table["labels"].combine_chunks().value_lengths().to_numpy()  # [R]
         rows = np.repeat(np.arange(len(images)), counts)  # [N]
         boxes, scores, labels = (_flat(table[name]) for name in ("boxes", "scores", "labels"))
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self._labels):
+            raise InputError(
+                f"{path}: expected labels of {len(self._labels)} classes, got {labels.min()}-{labels.max()}"
+            )
         classes = self._labels[labels]
         place = f"{path}: row {{}}".format
         if (classes < 0).any():

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from os.path import relpath
+from os.path import realpath, relpath
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -117,7 +117,9 @@ class FileExport(Export):
         if not is_file(item.name):
             return item.name
         try:
-            return Path(relpath(item.name, self.target.parent)).as_posix()
+            # Without linked folders, because the system follows links before it resolves "..".
+            folder, file = Path(realpath(Path(item.name).parent)), Path(item.name).name
+            return Path(relpath(folder / file, realpath(self.target.parent))).as_posix()
         except ValueError:  # another drive of Windows
             return Path(item.name).absolute().as_posix()
 

@@ -72,9 +72,10 @@ def test_first_only_the_layer_learns_and_then_the_features(head_steps: int) -> N
 def test_the_layer_learns_as_fast_as_new_layers() -> None:
     module = training(second_task=SecondTask(MeanColour(), input_size=32))
     assert module.second_head is not None
-    *others, group = module._parameter_groups()
-    assert group["params"] == list(module.second_head.parameters())
-    assert group["lr"] == module.options.learning_rate * module.options.new_layer_factor
+    *others, weights, biases = module._parameter_groups()
+    assert (weights["params"], biases["params"]) == ([module.second_head.weight], [module.second_head.bias])
+    assert weights["lr"] == biases["lr"] == module.options.learning_rate * module.options.new_layer_factor
+    assert (weights["weight_decay"], biases["weight_decay"]) == (module.options.weight_decay, 0)
     assert sum(len(other["params"]) for other in others) == len(list(module.network.parameters()))
 
 

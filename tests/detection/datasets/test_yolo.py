@@ -172,3 +172,17 @@ def test_aliases_that_stand_for_billions_of_values(root: Path) -> None:
     write(root / "data.yaml", "\n".join(["a: &a [x]", *lines, "names: *i", "train: *i"]))
     with pytest.raises(InputError, match=r"data\.yaml: expected at most 100000 values"):
         YOLO(root)
+
+
+def test_a_parent_folder_below_a_link(root: Path, tmp_path: Path) -> None:
+    """The system follows the link before it resolves ".."."""
+    real = tmp_path / "real" / "set"
+    real.mkdir(parents=True)
+    for name in ("images", "labels"):
+        (root / name).rename(real.parent / name)
+    write(real / "data.yaml", "train: ../images\nnames: [cat, dog]\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "set").symlink_to(real)
+    (record,) = YOLO(tmp_path / "home" / "set").read("train")
+    assert record.path.exists()
+    assert len(record.boxes) == 1

@@ -238,6 +238,17 @@ def test_boxes_that_voting_moves_together_are_suppressed() -> None:
     assert len(detector.suppress(boxes, scores, SIZE)) == 2
 
 
+def test_parts_that_voting_moves_into_a_detection_are_dropped() -> None:
+    # 67% of the second box lie in the first, and 82% after the third has voted.
+    boxes = as_boxes([(0, 0, 20, 10), (12, 0, 24, 10), (10, 0, 20, 10)])
+    scores = RegionScores(np.array([[0, score, 0, 0] for score in (0.5, 0.3, 0.3)], np.float32))
+    detector = make_detector()
+    detector.nms_iou_threshold, detector.part_share = 0.5, 0.8
+    np.testing.assert_array_equal(detector.suppress(boxes, scores, SIZE).boxes, boxes[:2])
+    detector.voting_iou = 0.55
+    np.testing.assert_array_equal(detector.suppress(boxes, scores, SIZE).boxes, boxes[:1])
+
+
 def test_classes_that_are_not_wanted_are_left_out_before_the_limit() -> None:
     detector = make_detector(max_detections=1)
     probabilities = RegionScores(np.array([(0, 0.5, 0.875, 0), (0, 0, 0.75, 0.625)], np.float32), None)

@@ -209,6 +209,15 @@ def test_unusable_lists(content: bytes, found: str, tmp_path: Path, monkeypatch:
     assert found in str(error)
 
 
+def test_a_long_name_at_an_address_keeps_its_suffix(server: Server, tmp_path: Path) -> None:
+    write_zip(tmp_path / "x.zip", [("1.png", CONTENT)])
+    path = f"/{'a' * 200}.zip"
+    server.answers[path], address = answer((tmp_path / "x.zip").read_bytes()), server.address(path)
+    (picture,) = find_pictures(address)
+    np.testing.assert_array_equal(picture.read(), PIXELS)
+    assert picture.name == f"{address}/1.png"
+
+
 def test_an_address_is_downloaded_when_it_is_read(server: Server) -> None:
     server.answers["/deep/%C3%A4%2F..%2Fb.png?size=3"] = answer(CONTENT)
     server.answers["/page"] = answer(b"<!DOCTYPE html>")

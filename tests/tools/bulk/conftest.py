@@ -86,6 +86,20 @@ WRITERS: dict[str, Callable[[Path, Content], str]] = {
 """Functions that write pictures to a path, by its name, and return the input that names it."""
 
 
+class RefusingFile(io.BytesIO):
+    """A file of `RefusingStore`."""
+
+    def __init__(self, content: bytes, failures: list[Exception]) -> None:
+        super().__init__(content)
+        self._failures = failures
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._failures:
+            super().read(size)  # a store may have read on when it fails
+            raise self._failures.pop()
+        return super().read(size)
+
+
 class RefusingStore(MemoryFileSystem):  # type: ignore[misc]
     """A store that answers some requests with an error.
 
@@ -108,6 +122,9 @@ class RefusingStore(MemoryFileSystem):  # type: ignore[misc]
         if path in self.forbidden:
             raise PermissionError("access denied")
         return super().cat_file(path, start, end, **options)
+
+    def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        return RefusingFile(super()._open(path, *arguments, **options).getvalue(), self.failures)
 
     def find(self, path: str, *arguments: Any, **options: Any) -> Any:
         if self.failures:

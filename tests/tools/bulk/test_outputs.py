@@ -25,8 +25,10 @@ def test_coco_file_has_keys_that_are_no_paths(
     assert content["info"]["description"] == "inception-rcnn (detect-dataset)"
 
 
-def test_the_output_may_be_in_the_input(run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
-    output = Path(photos) / "found"
+@pytest.mark.parametrize("place", ["found", "../photos/found", "../link/found"])
+def test_the_output_may_be_in_the_input(place: str, run: Run, photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (Path(photos).parent / "link").symlink_to(photos)
+    output = Path(photos) / place
     run(photos, output)
     first = files(output)
     capsys.readouterr()

@@ -169,3 +169,13 @@ def test_help_has_a_line_about_each_action(capsys: pytest.CaptureFixture[str]) -
     score, growth = capsys.readouterr().out.splitlines()[1:]
     assert score == "  score   score the detections in a file, by any rule."
     assert growth.startswith("  growth  the time of a detector as pixels, regions, members or classes grow")
+
+
+def test_a_name_that_is_no_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    @command("detect-something")
+    def main(arguments: Sequence[str]) -> None:  # noqa: ARG001
+        "caf\udce9".encode()
+
+    assert main([]) == 1
+    expected = r"'caf\udce9': expected names in UTF-8, got others; rename the files or folders"
+    assert capsys.readouterr().err == f"detect-something: {expected}\n"

@@ -23,7 +23,14 @@ from tools.train import train_classifier
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [(None, list(range(12))), (4, [0, 3, 6, 9]), (5, [0, 2, 4, 6, 8]), (1, [0]), (100, list(range(12)))],
+    [
+        (None, list(range(12))),
+        (4, [0, 3, 6, 9]),
+        (5, [0, 2, 4, 7, 9]),
+        (7, [0, 1, 3, 5, 6, 8, 10]),
+        (1, [0]),
+        (100, list(range(12))),
+    ],
 )
 def test_items_are_evenly_spaced(limit: int | None, expected: list[int]) -> None:
     assert evenly_spaced(list(range(12)), limit) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +27,7 @@ from proposals.cache.writer import CacheWriter
 from tools.measure.evaluate.measured_split import Split
 from tools.measure.experiments import command as experiments
 from tools.measure.experiments.command import open_variant
-from tools.measure.experiments.timing import NAME as TIMING
-from tools.measure.experiments.timing import timed
+from tools.measure.experiments.timing import timed, timing_file
 
 IMAGES = 12
 """The number of images. Each has 64x64 pixels and one object that fills it, in turn a cat, a cup and a rocket."""
@@ -230,30 +230,38 @@ def test_limit(run: Callable[..., int], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"{", b"[1]"])
 def test_file_of_something_else_is_not_replaced(content: bytes, tiny_images: Path, tmp_path: Path) -> None:
-    (tmp_path / TIMING).write_bytes(content)
-    with pytest.raises(InputError, match=f"{TIMING}: expected a timing of this command, or no file"):
-        timed(Detector(Boxes([WHOLE]), Always([0])), TinyImageNet(tiny_images).read("val"), 3, tmp_path)
-    assert (tmp_path / TIMING).read_bytes() == content
+    path = tmp_path / "timing.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"timing\.json: expected a timing of this command, or no file"):
+        timed(Detector(Boxes([WHOLE]), Always([0])), TinyImageNet(tiny_images).read("val"), 3, path)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("content", [None, b'{"proposing": [0, 0, 0], "scoring": [0, 0, 0], "machine": "another"}'])
 def test_timing_is_kept_if_it_is_of_this_machine(content: bytes | None, tiny_images: Path, tmp_path: Path) -> None:
     records = TinyImageNet(tiny_images).read("val")
+    path = tmp_path / "timing.json"
     if content is not None:
-        (tmp_path / TIMING).write_bytes(content)
+        path.write_bytes(content)
     fixed = Detector(Boxes([WHOLE]), Always([0]))
-    first = timed(fixed, records, 3, tmp_path)
+    first = timed(fixed, records, 3, path)
     assert len(first.proposing) == len(first.scoring) == 3
     assert all(0 < seconds < 60 for seconds in first.proposing + first.scoring)
     assert first.seconds <= max(first.proposing) + max(first.scoring)
-    assert timed(fixed, records, 3, tmp_path) == first
-    assert len(timed(fixed, records, 4, tmp_path).proposing) == 4
-    again = timed(fixed, records, 3, tmp_path)
-    others = timed(fixed, [records[1], *records[1:]], 3, tmp_path)  # as if the first picture had been replaced
+    assert timed(fixed, records, 3, path) == first
+    assert len(timed(fixed, records, 4, path).proposing) == 4
+    again = timed(fixed, records, 3, path)
+    others = timed(fixed, [records[1], *records[1:]], 3, path)  # as if the first picture had been replaced
     assert others.images is not None
     assert again.images is not None
     assert others.images[1:] == again.images[1:]
     assert others != again
+
+
+def test_detectors_that_differ_only_in_their_speed_are_timed_apart(tmp_path: Path) -> None:
+    files = {timing_file(tmp_path, {"classify": {"batch_size": size}}) for size in (8, 8, 256)}
+    assert len(files) == 2
+    assert all(re.fullmatch(r"timing-[0-9a-f]{8}\.json", path.name) for path in files)
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,9 @@ def test_learns_from_a_teacher(
 
 def dark_and_light() -> nn.Module:
     """Return a network of 2 classes, whose first logit is the mean of a picture; it stands for a trained one."""
-    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-    nn.init.constant_(network[2].weight, 1)
-    return network
+    linear = nn.Linear(3, 2)
+    nn.init.constant_(linear.weight, 1)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
 
 
 def test_learns_a_second_task(three_epochs: Options, trained: Path, tmp_path: Path) -> None:

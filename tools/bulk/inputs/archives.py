@@ -17,7 +17,7 @@ from detection.sources.files import ZIP_SUFFIXES
 from detection.sources.picture import Picture, encoded_picture, failed_picture
 from detection.structures.arrays import Image
 from tools.bulk.inputs.item import NO_PLACE, Item, printable
-from tools.bulk.inputs.stores import REFUSALS, describe, find_store, read_range
+from tools.bulk.inputs.stores import REFUSALS, StoreError, describe, open_stored, read_range
 
 PLAIN_TAR = ".tar"
 """The suffix of archives whose members lie in the file as they are, so that a part of the file is a member."""
@@ -32,15 +32,19 @@ def list_archive(source: str, name: str) -> Iterator[Item]:
     Args:
         source: the address of the archive.
         name: its path from the input, with which the keys of the members of a zip archive begin.
+
+    Raises:
+        StoreError: if the store of the archive does not answer.
     """
-    file = find_store(source)
     try:
-        with file.store.open(file.path, "rb") as opened:
+        with open_stored(source) as opened:
             _require_suffix(opened.read(6), source)
             opened.seek(0)
             for member in archive_members(opened, source):
                 if is_image(member):
                     yield _item(member, source, name)
+    except StoreError:
+        raise
     except InputError as error:
         yield Item(name, source, NO_PLACE, error=error.line)
     except REFUSALS as error:
@@ -90,15 +94,16 @@ def _read_in_tar(item: Item) -> Image:
 
 def _members_in_turn(source: str, items: Sequence[Item]) -> Iterator[Picture]:
     wanted = {item.place: item for item in items}
-    file = find_store(source)
     reason = f"{source}: expected the member of the list, got an archive without it"
     try:
-        with file.store.open(file.path, "rb") as opened:
+        with open_stored(source) as opened:
             for member in archive_members(opened, source):
                 if (item := wanted.pop(member.place, None)) is not None:
                     yield _picture(item, member)
                 if not wanted:
                     return
+    except StoreError:
+        raise
     except Exception as error:  # for a damaged archive, the readers raise nearly anything
         reason = archive_damage(source, error).line
     for item in wanted.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,7 @@ def list_items(inputs: Sequence[str], columns: Columns, output: Path | None = No
         InputError: naming the input, if there is none, it has no images or cannot be listed, or a column is missing.
     """
     items: list[Item] = []
-    results = output.absolute() if output is not None and (output / MANIFEST).exists() else None
+    results = Path(os.path.realpath(output)) if output is not None and (output / MANIFEST).exists() else None
     for address in inputs:
         before = len(items)
         for source, name, size in _files(address, results):
@@ -54,7 +55,9 @@ def _files(address: str, results: Path | None) -> list[tuple[str, str, int]]:
     stored = find_store(address)
     root, details = attempt(lambda: _list(stored, address), address)
     if results is not None and is_local(stored.store):
-        details = {path: detail for path, detail in details.items() if not Path(path).is_relative_to(results)}
+        details = {
+            path: detail for path, detail in details.items() if not Path(os.path.realpath(path)).is_relative_to(results)
+        }
     if not details:
         raise InputError(f"{address}: expected a file, a folder or a pattern, found no file there")
     files = []

@@ -10,7 +10,7 @@ from detection.errors import InputError
 from detection.formats.dataset_results.partition import import_parquet
 from detection.sources.picture import Picture, encoded_picture, failed_picture
 from tools.bulk.inputs.item import NO_PLACE, Columns, Item, printable
-from tools.bulk.inputs.stores import describe, find_store
+from tools.bulk.inputs.stores import StoreError, describe, open_stored
 
 ROWS_AT_ONCE = 16
 """The number of rows that are decoded together. Parquet itself reads a page of a column at least."""
@@ -26,6 +26,7 @@ def list_parquet(source: str, name: str, columns: Columns) -> Iterator[Item]:
 
     Raises:
         InputError: naming the file, if a column is missing: that is a wrong option rather than a bad image.
+        StoreError: if the store of the file does not answer.
     """
     try:
         with _opened(source) as (file, length):
@@ -36,7 +37,7 @@ def list_parquet(source: str, name: str, columns: Columns) -> Iterator[Item]:
                     error = "" if key is not None else f"{source}: row {row}: expected a key, got none"
                     yield Item(printable(str(key)), source, row, length, error)
                     row += 1
-    except InputError:
+    except (InputError, StoreError):
         raise
     except Exception as error:  # the errors of pyarrow and of stores are of many types
         yield Item(name, source, NO_PLACE, error=_damage(source, error).line)
@@ -50,6 +51,8 @@ def parquet_pictures(source: str, items: Sequence[Item], columns: Columns) -> It
         with _opened(source) as (file, _):
             for row, content in _contents(file, set(wanted), columns.image):
                 yield _picture(wanted.pop(row), content)
+    except StoreError:
+        raise
     except Exception as error:  # the errors of pyarrow and of stores are of many types
         reason = _damage(source, error).line
     for item in wanted.values():
@@ -87,8 +90,7 @@ def _picture(item: Item, content: Any) -> Picture:
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[Any, int]]:
     """Yield a parquet file that is open, and its length in bytes."""
-    file = find_store(source)
-    with file.store.open(file.path, "rb") as opened:
+    with open_stored(source) as opened:
         length = opened.seek(0, 2)
         opened.seek(0)
         yield import_parquet().ParquetFile(opened), length

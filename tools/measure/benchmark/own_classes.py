@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from detection.datasets.annotated_images import read_annotated_image
 from detection.evaluation import DetectionMetrics, score
 from detection.evaluation.uncertainty.bootstrap import RESAMPLES
-from detection.image import read_image
 from detection.structures.detections import Detections
 from detection.structures.ground_truth import GroundTruth
 from detection.structures.split_columns import split_detections, split_index, split_objects
@@ -107,9 +107,9 @@ def read_sample(record: GroundTruth, *, mirrored: bool) -> Sample:
     """Return a picture and its objects that are not ignored, as torchvision expects them.
 
     Raises:
-        InputError: naming the file, if the picture cannot be read.
+        InputError: naming the file, if the picture cannot be read, or has another size than its annotation.
     """
-    picture = torch.from_numpy(read_image(record.path)).permute(2, 0, 1).float() / 255
+    picture = torch.from_numpy(read_annotated_image(record)).permute(2, 0, 1).float() / 255
     boxes = torch.from_numpy(record.boxes[~record.ignored])
     labels = torch.from_numpy(record.labels[~record.ignored]) + 1
     if mirrored:

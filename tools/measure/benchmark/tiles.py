@@ -19,10 +19,10 @@ import numpy as np
 from jsonargparse import Namespace
 
 from detection.configuration import TILE_OVERLAP, load_detector
+from detection.datasets.annotated_images import read_annotated_image
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.evaluation import score
-from detection.image import read_image
 from detection.sources.tiles import MAX_OVERLAP, TiledProposer
 from detection.structures.arrays import Image
 from detection.structures.class_choice import require_same_classes
@@ -112,7 +112,7 @@ def measure(detector: Detector, records: Sequence[GroundTruth], options: Namespa
 
 def mosaic(name: str, records: Sequence[GroundTruth]) -> Mosaic:
     """Return four photographs two by two, each in a corner of its cell; black is left where they are smaller."""
-    photos = [read_image(record.path) for record in records]
+    photos = [read_annotated_image(record) for record in records]
     height, width = (max(sides) for sides in zip(*(photo.shape[:2] for photo in photos), strict=True))
     image = np.zeros((2 * height, 2 * width, 3), np.uint8)
     boxes = []

@@ -11,7 +11,7 @@ So one can see whether two ways to compute a detector, such as PyTorch and ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from jsonargparse.typing import ClosedUnitInterval
 
 from detection.configuration import DEFAULT_CONFIG, read_yaml
 from detection.errors import InputError
-from detection.evaluation import DetectionMetrics, score
+from detection.evaluation import RULES, DetectionMetrics, score
 from detection.evaluation.agreement import Agreement, agreement
 from detection.evaluation.uncertainty.bootstrap import CONFIDENCE, RESAMPLES, SEED, draw_images
 from detection.evaluation.uncertainty.comparison import Comparison, compare
@@ -95,7 +95,7 @@ def read_result(path: Path, parser: ArgumentParser, settings: Namespace) -> Dete
     scored = settings.clone()
     scored.detections = str(path)
     if is_run and settings.rule is None:
-        scored.rule = str(read_results(path / NAME).settings["rule"])
+        scored.rule = _rule_of(path, read_results(path / NAME).settings)
     return score_settings(parser, scored)[0]
 
 
@@ -122,7 +122,13 @@ def _score_run(folder: Path, rule: str | None) -> DetectionMetrics:
     if not objects.index.image_ids:
         raise InputError(f"{folder / NAME}: expected results of images, got none; go on with the run")
     print_warnings("detect-evaluate", objects, detections)
-    return score(objects, detections, rule or str(results.settings["rule"]))
+    return score(objects, detections, rule or _rule_of(folder, results.settings))
+
+
+def _rule_of(folder: Path, settings: Mapping[str, Any]) -> str:
+    if settings.get("rule") not in RULES:
+        raise InputError(f"{folder}: expected the results of detect-evaluate run, got others; add --rule")
+    return str(settings["rule"])
 
 
 def build_report(comparison: Comparison, metrics: DetectionMetrics, resamples: int) -> dict[str, Any]:

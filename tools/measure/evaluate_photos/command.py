@@ -1,7 +1,7 @@
 r"""The command `detect-evaluate-photos`: how often is what a photo shows among its best few detections?
 
-detect-evaluate-photos --dataset detection.datasets.COCO --data FOLDER --split val2017 \
-    --classes coco_to_tiny_imagenet.tsv --list --sheet sheet.png
+detect-evaluate-photos --config tiny_imagenet_detector.yaml --dataset detection.datasets.COCO --data FOLDER \
+    --split val2017 --classes coco_to_tiny_imagenet.tsv --list --sheet sheet.png
 
 The photos may be annotated with other categories than the detector's classes. --classes names a file that says which
 classes are kinds of which category; without it a category stands for the class of the same name.

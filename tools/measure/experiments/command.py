@@ -37,7 +37,7 @@ from tools.measure.evaluate.kept_results import complete_results
 from tools.measure.evaluate.measured_split import Split, build_detector, read_split
 from tools.measure.evaluate.run import score_images
 from tools.measure.experiments.report import COLUMNS, ExperimentTable, Row, as_json, format_experiments, write_csv
-from tools.measure.experiments.timing import timed
+from tools.measure.experiments.timing import timed, timing_file
 from tools.report.json_values import write_json
 
 CACHE = "proposals"
@@ -134,6 +134,7 @@ def open_variant(content: Any, settings: Namespace, split: Split) -> Variant:
 def measure_variant(name: str, variant: Variant, split: Split) -> Row:
     """Detect in the images that have no results yet, time the detector, and score the detections."""
     writer = complete_results(variant.settings, split, lambda: variant.detector)
-    timing = timed(variant.detector, split.records, variant.settings.timed, writer.path.parent)
+    path = timing_file(writer.path.parent, variant.settings.detector.as_dict())
+    timing = timed(variant.detector, split.records, variant.settings.timed, path)
     metrics, report = score_images(variant.settings, writer, split)
     return Row(name, metrics, report, timing)

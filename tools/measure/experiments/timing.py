@@ -2,7 +2,7 @@
 
 The time of proposing and that of scoring (classification and suppression) count; reading the image does not. Figures
 are kept in the folder of the detector's results, so that each variant is timed once on a machine. Delete the file
-`timing.json` there to time it again.
+`timing-*.json` there to time it again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import os
 import platform
 import statistics
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,9 +26,6 @@ from detection.runtime.atomic_write import write_atomically
 from detection.runtime.file_fingerprint import fingerprint_file
 from detection.structures.ground_truth import GroundTruth
 from tools.command.options import evenly_spaced
-
-NAME = "timing.json"
-"""The name of the file in the folder of the results."""
 
 
 class Timing(NamedTuple):
@@ -44,15 +42,23 @@ class Timing(NamedTuple):
         return statistics.median(map(sum, zip(self.proposing, self.scoring, strict=True)))
 
 
-def timed(detector: Detector, records: Sequence[GroundTruth], count: int, folder: Path) -> Timing:
-    """Return the timing on `count` of the images, evenly spaced, which `folder` keeps for the next time.
+def timing_file(folder: Path, settings: Any) -> Path:
+    """Return the file of the timing of a detector with these settings, in the folder of its results.
+
+    Variants that differ only in their device or batch size share the folder, but not the time.
+    """
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return folder / f"timing-{zlib.crc32(text.encode(errors='surrogatepass')):08x}.json"
+
+
+def timed(detector: Detector, records: Sequence[GroundTruth], count: int, path: Path) -> Timing:
+    """Return the timing on `count` of the images, evenly spaced, which the file `path` keeps for the next time.
 
     Raises:
         InputError: naming the file, if an image cannot be read or the timing cannot be written.
     """
     chosen, machine = evenly_spaced(records, count), describe_machine()
     images = [fingerprint_file(record.path).crc32 for record in chosen]
-    path = folder / NAME
     kept = _read(path)
     if kept is not None and (kept.images, kept.machine) == (images, machine):
         return kept

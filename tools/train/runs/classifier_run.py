@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from classifier.scoring.description import NetworkDescription, find_weights
 from classifier.scoring.weights_file import load_region_network, save_weights
 from classifier.training.module import CLASS_NAMES_KEY, NEW_LAYERS_KEY, ClassifierTraining
 from classifier.training.samples.region_batch import RegionCollation, uncounted
+from classifier.training.samples.region_crops import OVERSAMPLING
 from detection.errors import InputError
 from detection.runtime.weights_files.tensor_file import Storage
 from detection.structures.class_choice import require_same_classes
@@ -95,6 +97,10 @@ class ClassifierRun(TrainingRun):
         context = module.training_context(size)
         if module.teacher is not None and settings.action == "fit":
             size, context = module.teacher.crop_for(size, context, module.class_names)
+        if module.second_task is not None and settings.action == "fit":
+            # Regions keep the pixels that the second network needs as well.
+            least = math.ceil(module.second_task.input_size / OVERSAMPLING)
+            size, context = max(size, least), math.ceil(context * max(1.0, least / size))
         return TrainingData(
             training,
             built.task.validation_samples(built.dataset, measured),

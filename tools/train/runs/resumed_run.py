@@ -73,7 +73,7 @@ def settings_of_run(
         "class_names": {str(label): name for label, name in enumerate(built.dataset.class_names)},
         "training_images": {"count": len(samples), "objects_crc32": f"{samples.checksum():08x}"},
         "proposals": ProposalCache(options["proposals"]).checksum() if options.get("proposals") else None,
-        "teacher": _with_checksums(options.get("teacher")),
+        **{name: _contents(options.get(name)) for name in ("teacher", "second_task")},
         "trainer": {name: options["trainer"][name] for name in names},
         "world_size": trainer.world_size,
     }
@@ -81,13 +81,13 @@ def settings_of_run(
     return stored
 
 
-def _with_checksums(teacher: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the options of a teacher with the CRC-32 of each weights file in place of its name."""
-    if teacher is None:
-        return None
-    arguments = teacher["init_args"]
-    checksums = [weights_checksums(name).get(name) for name in arguments["members"]]
-    return teacher | {"init_args": arguments | {"members": checksums}}
+def _contents(options: Any) -> Any:
+    """Return options with the CRC-32 of each file in place of its name."""
+    if isinstance(options, dict):
+        return {name: _contents(value) for name, value in options.items()}
+    if isinstance(options, list):
+        return [_contents(value) for value in options]
+    return weights_checksums(options).get(options, options) if isinstance(options, str) else options
 
 
 def require_same_run(path: str, stored: dict[str, Any], current: dict[str, Any]) -> None:

@@ -56,3 +56,13 @@ def test_later_version(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the manifest of detect-dataset: No such file"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"partitions": "1"}, {"partitions": -1}, {"partitions": True}, {"settings": []}])
+def test_damaged_values(change: dict[str, object], tmp_path: Path) -> None:
+    content = json.loads(EXAMPLE.to_json()) | change
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=f"{MANIFEST}: expected the manifest of detect-dataset, got a damaged or other"
+    ):
+        read_manifest(tmp_path)

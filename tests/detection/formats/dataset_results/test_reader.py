@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from detection.errors import InputError
@@ -79,3 +80,18 @@ def test_unfinished_run(tmp_path: Path) -> None:
     write_manifest(tmp_path, Manifest(VERSIONS, {}, ("cat",), 2, {0: part}))
     with pytest.raises(InputError, match="expected all 2 partitions, got 1; run detect-dataset again to go on"):
         read_detections(tmp_path, ground_truth())
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_label_of_no_class(label: int, tmp_path: Path) -> None:
+    folder = write(tmp_path, [row("000012", [[0, 0, 1, 1]], [0.5], [label])])
+    with pytest.raises(InputError, match=rf"part-000000.parquet: expected labels of 2 classes, got {label}-{label}"):
+        read_detections(folder, ground_truth())
+
+
+def test_column_that_is_missing(tmp_path: Path) -> None:
+    folder = write(tmp_path, FIRST)
+    path = next(folder.glob("*.parquet"))
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).drop(["labels"]), path)
+    with pytest.raises(InputError, match=r"part-000000.parquet: expected "):
+        read_detections(folder, ground_truth())

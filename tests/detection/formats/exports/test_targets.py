@@ -116,3 +116,13 @@ def test_unique_names() -> None:
         for name in ("x/a.jpg", "y/a.png", "y/A.png", "a_2.jpg", "b.detections.png", "?", "*", "a.b.jpg.png")
     ]
     assert taken == ["a", "a_2", "A_3", "a_2_2", "b", "_", "__2", "a_b_jpg"]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_names_of_photos_in_a_file_below_a_link(kind: type[Export], tmp_path: Path) -> None:
+    """The system follows links before it resolves "..", so the names count from the folder behind the link."""
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    export(kind, tmp_path / "link" / "found", [saved(tmp_path / "photos" / "a.png")])
+    assert "../../photos/a.png" in (tmp_path / "link" / "found").read_text()
+    assert (tmp_path / "link" / "../../photos/a.png").exists()

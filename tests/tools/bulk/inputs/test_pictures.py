@@ -107,3 +107,23 @@ def test_folder_of_photos_is_read_lazily(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     (tmp_path / "b.png").unlink()
     assert [picture.name for picture in item_pictures(items, COLUMNS)] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("kind", ["data.tar", "data.tar.gz", "data.zip", "data.parquet"])
+def test_store_that_does_not_answer_while_an_archive_is_read(
+    kind: str, refusing: type[RefusingStore], pictures: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The archive is not damaged, so the same command may succeed later."""
+    WRITERS[kind](tmp_path / kind, pictures)
+    refusing().pipe(f"/shards/{kind}", (tmp_path / kind).read_bytes())
+    address = f"refusing://shards/{kind}"
+    refusing.failures.extend([ConnectionError("reset")] * 2)
+    items = list_items([address], COLUMNS)
+    assert [item.error for item in items] == [""] * 7  # at the third attempt
+    refusing.failures.extend([ConnectionError("reset")] * 2)
+    assert len(read(items)) == 7
+    for work in (lambda: list_items([address], COLUMNS), lambda: read(items)):
+        refusing.failures.extend([ConnectionError("reset")] * 3)
+        with pytest.raises(OSError, match="expected the store to answer, got: reset") as caught:
+            work()
+        assert kind in str(caught.value.filename)

@@ -8,7 +8,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from detection.formats.run_results import NAME, ResultsWriter, read_results
+from detection.formats.run_results import GROUND_TRUTH_NAME, NAME, ResultsWriter, read_results
 from tests.tools.measure.evaluate.conftest import KilledError, report_of
 from tools.measure.evaluate import command as evaluate
 
@@ -129,3 +129,21 @@ def test_runs_on_other_pictures_do_not_compare(
         f"detect-evaluate: {tmp_path / 'a'}, {tmp_path / 'b'}: expected two results on the same images, got other "
         "content of image '7'"
     )
+
+
+def test_results_of_another_command(
+    options: list[str], copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`detect-evaluate-photos` writes results too, without a rule."""
+    run = tmp_path / "run"
+    assert evaluate.main([*options, "--data", str(copy), "--results", str(run)]) == 0
+    results = read_results(run / NAME)
+    with ResultsWriter(tmp_path / "photos" / NAME, {"split": "val"}, results.class_names) as writer:
+        for result in results.images.values():
+            writer.add(result)
+    capsys.readouterr()
+    compare = ["compare", str(tmp_path / "photos"), str(run), "--ground-truth", str(run / GROUND_TRUTH_NAME)]
+    assert evaluate.main(compare) == 1
+    expected = f"{tmp_path / 'photos'}: expected the results of detect-evaluate run, got others; add --rule"
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"detect-evaluate: {expected}"
+    assert evaluate.main([*compare, "--rule", "voc"]) == 0

@@ -57,7 +57,10 @@ def test_right_at_its_place_comes_before_surer_ones() -> None:
     assert names(choose(answers, 2)[0]) == ["0 0.5", "0 0.9"]
 
 
-@pytest.mark.parametrize(("size", "fitted"), [((90, 120), (450, 600)), ((10, 5), (450, 225)), ((4, 600), (4, 600))])
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [((90, 120), (450, 600)), ((10, 5), (450, 225)), ((4, 600), (4, 600)), ((1, 2000), (1, 600)), ((999, 1), (450, 1))],
+)
 def test_photos_fit_their_cells(size: tuple[int, int], fitted: tuple[int, int]) -> None:
     assert draw_fitted(np.zeros((*size, 3), np.uint8), answered(CAT, 0, right=False).best, CELL).shape == (*fitted, 3)
 

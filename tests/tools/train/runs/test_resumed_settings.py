@@ -13,7 +13,7 @@ from detection.errors import InputError
 from detection.training.module import RUN_SETTINGS_KEY
 from tests.tools.conftest import Options
 from tools.train import train_classifier
-from tools.train.runs.resumed_run import require_same_run
+from tools.train.runs.resumed_run import _contents, require_same_run
 
 # Lightning's own remarks on small runs.
 pytestmark = pytest.mark.filterwarnings("ignore:::lightning", "ignore:isinstance.treespec:FutureWarning")
@@ -163,3 +163,12 @@ def test_a_data_set_that_is_smaller_than_a_batch() -> None:
     require_same_run("last.ckpt", large, large | {"batch_size": 200})
     with pytest.raises(InputError, match="expected batch_size 100 as in the run that wrote it, got 50"):
         require_same_run("last.ckpt", large, large | {"batch_size": 50, "world_size": 2})
+
+
+def test_files_of_a_second_task_may_be_moved_but_not_changed(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.pth", "moved.pth", "other.pth")]
+    for path, content in zip(files, (b"1", b"1", b"2"), strict=True):
+        path.write_bytes(content)
+    stored = [_contents({"network": {"init_args": {"files": [str(path), 3]}}, "share": 0.5}) for path in files]
+    assert stored[0] == stored[1] != stored[2]
+    assert stored[0]["share"] == 0.5

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 from numpy.typing import NDArray
 
 from detection.datasets.files.text_file import is_file
@@ -65,6 +66,8 @@ def own_copy(image: ImageInput) -> ImageInput:
     """Return an image whose values stay as they are if somebody writes into an array, tensor or buffer."""
     if isinstance(image, bytearray | memoryview):
         return bytes(image)
+    if isinstance(image, PIL.ImageFile.ImageFile):
+        return image  # reads a file, perhaps later, which may fail
     if isinstance(image, np.ndarray | PIL.Image.Image):
         return image.copy()
     return cast("Tensor", image).clone() if _is_tensor(image) else image

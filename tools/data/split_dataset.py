@@ -25,6 +25,7 @@ from tools.command.options import Seed, add_split_options
 from tools.command.output_file import add_overwrite_option
 
 HALVES = 2
+"""The number of lists, each of which gets at least one image."""
 
 
 def build_parser() -> OptionParser:

@@ -43,6 +43,7 @@ def read_dataset_results(folder: Path, index: SplitIndex, *, any_score: bool = F
 
 
 COLUMNS = ["key", "boxes", "scores", "labels", "error"]
+"""The columns of a partition that are read."""
 
 
 class _Reader:

@@ -145,6 +145,14 @@ def test_a_generator_may_fill_the_same_array_again(kind: Callable[[Any], Any]) -
     np.testing.assert_array_equal(picture.read(), as_image(kind(first)))
 
 
+def test_a_damaged_file_of_a_generator_does_not_stop_the_others() -> None:
+    """Pillow reads the pixels of a file only when they are needed."""
+    damaged, good = find_pictures(PIL.Image.open(io.BytesIO(content)) for content in (CONTENT[:-40], CONTENT))
+    with pytest.raises(InputError, match="expected a readable image"):
+        damaged.read()
+    np.testing.assert_array_equal(good.read(), PIXELS)
+
+
 def test_a_generator_may_fill_the_same_bytes_again() -> None:
     buffer = bytearray(CONTENT)
 

@@ -1,4 +1,4 @@
-"""Cross entropy for labels that may stand for a set of classes, of which one is right."""
+"""Losses of classes: cross entropy with labels, which may stand for a set of classes, and divergence from a network."""
 
 from collections.abc import Collection, Sequence
 
@@ -46,3 +46,18 @@ class ClassLoss(nn.Module):
     def single(self, labels: Tensor) -> Tensor:
         """Return the labels [N], with 0 in place of labels that stand for a set, since its right output is unknown."""
         return torch.where(labels < self.outputs, labels, 0)
+
+
+def divergence(logits: Tensor, probabilities: Tensor, temperature: float) -> Tensor:
+    """Return the Kullback-Leibler divergence of a network from another one, as the mean over a batch, a scalar.
+
+    It is multiplied by the square of the temperature T, because gradients are about T^2 times smaller if logits are
+    divided by T (arXiv 1503.02531, section 2).
+
+    Args:
+        logits: [N, K] of the network that learns.
+        probabilities: [N, K] of the other network, whose logits were divided by the temperature.
+        temperature: the number T, above 0, by which logits are divided.
+    """
+    outputs = functional.log_softmax(logits.float() / temperature, dim=1)
+    return functional.kl_div(outputs, probabilities, reduction="batchmean") * temperature**2

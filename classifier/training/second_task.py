@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from classifier.training.class_loss import divergence
 from detection.runtime.pixels import MEAN_RGB
 from detection.structures.ranges import require_range
 
@@ -81,17 +81,13 @@ class SecondTask:
         self.load(torch.device("cpu"))
 
     def loss(self, logits: Tensor, regions: Tensor) -> Tensor:
-        """Return the Kullback-Leibler divergence from the network, times `share`, as the mean over a batch, a scalar.
-
-        It is multiplied by the square of the temperature, as in `Teacher.loss`. Call `load` first.
+        """Return the `divergence` from the network, times `share`. Call `load` first.
 
         Args:
             logits: [N, K] of the linear layer.
             regions: distorted regions [N, 3, S, S], in pixel values less `MEAN_RGB`.
         """
-        outputs = functional.log_softmax(logits.float() / self.temperature, dim=1)
-        divergence = functional.kl_div(outputs, self.probabilities(regions), reduction="batchmean")
-        return divergence * (self.share * self.temperature**2)
+        return self.share * divergence(logits, self.probabilities(regions), self.temperature)
 
     @torch.no_grad()
     def probabilities(self, regions: Tensor) -> Tensor:

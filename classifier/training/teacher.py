@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from classifier.scoring.description import find_weights
 from classifier.scoring.loaded_network import LoadedNetwork
 from classifier.scoring.weights_file import load_region_network
+from classifier.training.class_loss import divergence
 from classifier.training.samples.region_batch import RegionBatch
 from classifier.warp.crop import warp_regions
 from detection.errors import InputError
@@ -88,18 +88,13 @@ class Teacher:
         self._networks = []
 
     def loss(self, logits: Tensor, batch: RegionBatch) -> Tensor:
-        """Return the Kullback-Leibler divergence of a network from the teachers, as the mean over a batch, a scalar.
-
-        It is multiplied by the square of the temperature T, because gradients are about T^2 times smaller if logits are
-        divided by T (section 2 of the paper). Call `load` first.
+        """Return the `divergence` of a network from the teachers. Call `load` first.
 
         Args:
             logits: [N, C + 1] of the network that learns, for the N regions of the batch.
             batch: the regions.
         """
-        outputs = functional.log_softmax(logits.float() / self.temperature, dim=1)
-        divergence = functional.kl_div(outputs, self.probabilities(batch), reduction="batchmean")
-        return divergence * self.temperature**2
+        return divergence(logits, self.probabilities(batch), self.temperature)
 
     @torch.no_grad()
     def probabilities(self, batch: RegionBatch) -> Tensor:

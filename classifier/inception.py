@@ -134,6 +134,7 @@ class InceptionTrunk(nn.Module):
     Attributes:
         channels: the number of output channels of each inception module, by its name, "3a" to "5b".
         can_quantise: True if `quantise` is possible, which needs batch normalisation.
+        last_scale: the number that the bytes of the last module's output are multiplied by; 1 before `quantise`.
 
     Raises:
         ValueError: if `stem_stride` is not 4 or 8, if `width_multiplier` is not positive, or if details of two
@@ -158,6 +159,7 @@ class InceptionTrunk(nn.Module):
             raise ValueError("expected torchvision_details or caffe_details, got both")
         self.channels: dict[str, int] = {}
         self.can_quantise = batch_norm
+        self.last_scale = 1.0
         self.scale: nn.Module = nn.Identity()
         if torchvision_details:
             self.scale = PixelScale((127.5, 127.5, 127.5), 127.5)
@@ -178,9 +180,13 @@ class InceptionTrunk(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the output of the last module, averaged over all positions: [B, 3, S, S] -> [B, channels["5b"]]."""
+        return cast(Tensor, self.average(self.last_map(images)))
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """Return the output of the last module, [B, channels["5b"], H, W]; `last_scale` multiplies its numbers."""
         for _, last in self.modules_in_turn(images):
             features = last
-        return cast(Tensor, self.average(features))
+        return features
 
     def feature_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the output [B, channels[name], H, W] of each inception module, in order of depth.
@@ -216,7 +222,7 @@ class InceptionTrunk(nn.Module):
         for name, block in self.blocks.items():
             scale = scales[name] = cast(Inception, block).quantise(scale)
         self.pool, self.last_pool = QuantisedMaxPool(self.pool), QuantisedMaxPool(self.last_pool)
-        self.average = QuantisedMean(input_scale=scale)
+        self.average, self.last_scale = QuantisedMean(input_scale=scale), scale
         return scales
 
 

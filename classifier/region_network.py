@@ -1,13 +1,16 @@
-"""`RegionNetwork`: a trunk with a class layer and a box regression layer.
+"""`RegionNetwork`: a trunk with a class layer and box regression.
 
 `classifier.box_deltas` has the outputs and their units.
 """
 
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from classifier.box_deltas import RegionOutputs
+from classifier.inception import InceptionTrunk
+from classifier.layers.box_grid import BoxGrid
 from detection.runtime.int8 import Quantisable, can_quantise
 
 
@@ -22,29 +25,36 @@ class Trunk(Protocol):
 
 
 class RegionNetwork(nn.Module):
-    """A trunk such as `GoogLeNet` with a box regression layer beside its class layer, both on the same features.
+    """A trunk such as `GoogLeNet` with box regression beside its class layer.
 
-    The box regression layer starts at zero, which leaves every region where it is.
+    Box regression starts at zero, which leaves every region where it is.
 
     Args:
         trunk: a network with the attributes of `Trunk`.
         box_classes: the number C of classes whose boxes are refined; None for a network without box regression.
+        box_grid: the grid of a `BoxGrid`, which reads the last feature map of an `InceptionTrunk`. Its deltas are added
+            to those of the linear layer on the features that the class layer reads. None leaves it out.
 
     Raises:
         ValueError: naming what the trunk lacks.
     """
 
-    def __init__(self, trunk: nn.Module, *, box_classes: int | None = None) -> None:
+    def __init__(self, trunk: nn.Module, *, box_classes: int | None = None, box_grid: int | None = None) -> None:
         super().__init__()
         if missing := [name for name in ("features", "dropout", "linear") if not hasattr(trunk, name)]:
             name = type(trunk).__name__
             raise ValueError(f"network {name}: expected {missing[0]}, as classifier.region_network.Trunk describes it")
         self.trunk = trunk
         self.box_head: nn.Linear | None = None
+        self.box_grid: BoxGrid | None = None
         if box_classes is not None:
             self.box_head = nn.Linear(cast(Trunk, trunk).linear.in_features, 4 * box_classes)
             nn.init.zeros_(self.box_head.weight)
             nn.init.zeros_(self.box_head.bias)
+        if box_classes is not None and box_grid is not None:
+            if not isinstance(trunk, InceptionTrunk):
+                raise ValueError(f"box_grid: expected an InceptionTrunk such as GoogLeNet, got {type(trunk).__name__}")
+            self.box_grid = BoxGrid(trunk.channels["5b"], box_classes, grid=box_grid)
 
     def forward(self, images: Tensor) -> RegionOutputs:
         return self.heads(self.features(images))
@@ -59,11 +69,29 @@ class RegionNetwork(nn.Module):
         cast(Quantisable, self.trunk).quantise()
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the features that both layers read: [B, 3, S, S] -> [B, F]."""
+        """Return the features that `heads` reads: [B, 3, S, S] -> [B, F + G].
+
+        Both linear layers read the first F of them, and a `BoxGrid` the other G.
+        """
+        if self.box_grid is None:
+            return self.class_features(images)
+        trunk = cast(InceptionTrunk, self.trunk)
+        maps = trunk.last_map(images)
+        positions = self.box_grid.positions(maps, trunk.last_scale)
+        return torch.cat([trunk.average(maps).to(positions.dtype), positions], dim=1)
+
+    def class_features(self, images: Tensor) -> Tensor:
+        """Return the features that the class layer reads: [B, 3, S, S] -> [B, F]."""
         return cast(Trunk, self.trunk).features(images)
 
     def heads(self, features: Tensor) -> RegionOutputs:
-        """Return the logits and deltas of features [B, F]."""
+        """Return the logits and deltas of the features that `features` returns."""
         trunk = cast(Trunk, self.trunk)
-        deltas = None if self.box_head is None else self.box_head(features).unflatten(1, (-1, 4))
-        return RegionOutputs(trunk.linear(trunk.dropout(features)), deltas)
+        class_features, positions = features.tensor_split([trunk.linear.in_features], dim=1)
+        deltas = None
+        if self.box_head is not None:
+            deltas = self.box_head(class_features)
+            if self.box_grid is not None:
+                deltas = deltas + self.box_grid(positions)
+            deltas = deltas.unflatten(1, (-1, 4))
+        return RegionOutputs(trunk.linear(trunk.dropout(class_features)), deltas)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from detection.runtime.weights_files.engine import find_file
+from detection.structures.ranges import require_range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,11 +38,12 @@ class NetworkDescription:
             it was trained on whole images only and has C outputs.
         head: "softmax" if the outputs are logits, or "svm" if they are margins of linear SVMs. There are C margins,
             since SVMs have no output for background.
-        box_regression: True if the file also holds a layer that refines the boxes of each class.
+        box_regression: True if the file also holds layers that refine the boxes of each class.
+        box_grid: the grid of a `classifier.layers.box_grid.BoxGrid`; None if there is none.
         training: how the weights were made: data, command, seed, versions.
 
     Raises:
-        ValueError: if the head is unknown, or the context leaves no room for a box.
+        ValueError: if the head is unknown, the context leaves no room for a box, or `box_grid` is not positive.
     """
 
     class_path: str
@@ -52,11 +54,14 @@ class NetworkDescription:
     background: bool = True
     head: Head = "softmax"
     box_regression: bool = False
+    box_grid: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, got {self.head}")
+        if self.box_grid is not None:
+            require_range(1, 1000, box_grid=self.box_grid)
         if not 0 <= 2 * self.context < self.input_size:
             half = f"half of input_size {self.input_size}"
             raise ValueError(f"context must be at least 0 and less than {half}, got {self.context}")
@@ -85,7 +90,11 @@ class NetworkDescription:
         """Build the network with all layers of the file and new weights; raises what `build` raises."""
         from classifier.region_network import RegionNetwork  # noqa: PLC0415
 
-        return RegionNetwork(self.build(), box_classes=len(self.class_names) if self.box_regression else None)
+        return RegionNetwork(
+            self.build(),
+            box_classes=len(self.class_names) if self.box_regression else None,
+            box_grid=self.box_grid,
+        )
 
 
 def find_weights(name: str) -> Path:

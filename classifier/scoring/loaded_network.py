@@ -127,8 +127,8 @@ class LoadedNetwork(Portable):
         return RegionOutputs(logits, mirror_deltas(deltas) if mirrored else deltas)
 
     def features(self, inputs: AnyArray) -> AnyArray:
-        """Return the features [N, F] in float32 that the last layers read, for N regions in the `input_format`."""
-        return _join(self._in_batches("features", self.network.features, inputs))
+        """Return the features [N, F] in float32 that the class layer reads, for N regions in the `input_format`."""
+        return _join(self._in_batches("features", self.network.class_features, inputs))
 
     def probabilities(self, logits: AnyArray) -> AnyArray:
         """Return the probabilities [N, C + 1] for logits [N, C + 1] or margins [N, C]; column 0 is background."""

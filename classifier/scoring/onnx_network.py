@@ -41,7 +41,7 @@ class OnnxRegionNetwork:
         logits, *deltas = [as_kind_of(images, output) for output in outputs]
         return RegionOutputs(logits, deltas[0] if deltas else None)
 
-    def features(self, images: AnyArray) -> AnyArray:  # noqa: ARG002  as `RegionNetwork.features` has it
+    def class_features(self, images: AnyArray) -> AnyArray:  # noqa: ARG002  as `RegionNetwork` has it
         """Refuse to return features, which the file does not hold.
 
         Raises:

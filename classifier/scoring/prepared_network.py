@@ -20,8 +20,8 @@ class PreparedNetwork:
     """A network on its device, ready to be computed.
 
     Attributes:
-        network: computes `RegionOutputs` from a batch in the `input_format`; its `features` are those before the last
-            layers.
+        network: computes `RegionOutputs` from a batch in the `input_format`, and with `class_features` the features
+            that the class layer reads.
         description: the description in the weights file.
         device: a `torch.device`, or `Cpu` for an ONNX file.
         precision: the number format that is used.

@@ -11,7 +11,7 @@ from classifier.scoring.description import METADATA_KEY, NetworkDescription
 from detection.runtime.weights_files.tensor_file import Storage, WithoutInitialisation, read_tensors, write_tensors
 
 TRUNK_PREFIX = "trunk."
-BOX_HEAD_PREFIX = "box_head."
+BOX_PREFIXES = ("box_head.", "box_grid.")
 
 
 def save_weights(
@@ -52,4 +52,4 @@ def _build(fields: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[RegionNe
 
 
 def _name_in_network(name: str) -> str:
-    return name if name.startswith(BOX_HEAD_PREFIX) else f"{TRUNK_PREFIX}{name}"
+    return name if name.startswith(BOX_PREFIXES) else f"{TRUNK_PREFIX}{name}"

@@ -153,11 +153,12 @@ class ClassifierTraining(SupervisedTraining):
     def _second_loss(self, task: SecondTask, features: Tensor, batch: RegionBatch) -> Tensor:
         if self.global_step < task.head_steps:
             features = features.detach()
-        logits = cast(nn.Linear, self.second_head)(features)
+        head = cast(nn.Linear, self.second_head)
+        logits = head(features[:, : head.in_features])
         return task.loss(logits, self._distorted(batch, task.input_size))
 
     def _features(self, regions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the features [N, F], and the logits of each auxiliary head of the trunk."""
+        """Return what the heads read [N, F + G], and the logits of each auxiliary head of the trunk."""
         trunk = self.network.trunk
         if isinstance(trunk, GoogLeNet) and len(trunk.auxiliary):
             return trunk.features_with_auxiliary(regions)

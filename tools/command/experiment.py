@@ -48,6 +48,9 @@ def add_experiment_options(parser: ArgumentParser, *, detector_required: bool) -
     parser.add_argument("--network", type=Callable[[int], nn.Module], help="network, given its number of outputs")
     parser.add_argument("--task", type=Task, required=True, help="what the samples are: whole images or regions")
     parser.add_argument("--box_regression", type=bool, default=False, help="also train a head that refines boxes")
+    parser.add_argument(
+        "--box_grid", type=PositiveInt | None, help="refine boxes from the last feature map, as a grid of this side"
+    )
     parser.add_class_arguments(Augmentation, "augmentation")
     parser.add_class_arguments(ClassifierTraining, skip=SET_BY_THE_TOOL, instantiate=False)
     stages = {"propose": Proposer, "classify": Classifier}

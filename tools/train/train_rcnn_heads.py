@@ -218,6 +218,7 @@ def save_heads(
         init_args={name: value for name, value in old.init_args.items() if name != "auxiliary_heads"},
         head="svm" if svms is not None else old.head,
         box_regression=old.box_regression or ridge is not None,
+        box_grid=old.box_grid if ridge is None else None,
         training=old.training | training,
     )
     fitted = description.build_region_network()

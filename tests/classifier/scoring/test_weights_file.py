@@ -14,6 +14,7 @@ from torch import nn
 from classifier.scoring.description import METADATA_KEY, SHIPPED, NetworkDescription, find_weights
 from classifier.scoring.weights_file import load_region_network, load_weights, save_weights
 from detection.errors import InputError
+from detection.runtime.weights_files.tensor_file import Storage
 
 DESCRIPTION = NetworkDescription(
     class_path="classifier.googlenet.GoogLeNet",
@@ -82,6 +83,28 @@ def test_round_trip_of_heads(refining_path: Path) -> None:
     torch.testing.assert_close(actual.deltas, expected.deltas, atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("stored_as", ["float16", "int8"])
+def test_round_trip_of_a_grid(stored_as: Storage, tmp_path: Path) -> None:
+    wanted = replace(DESCRIPTION, box_regression=True, box_grid=3)
+    torch.manual_seed(1)
+    saved = wanted.build_region_network().eval()
+    torch.nn.init.normal_(saved.box_grid.last.weight, std=0.1)  # type: ignore[union-attr]
+    save_weights(tmp_path / "grid.safetensors", saved, wanted, stored_as=stored_as)
+    network, description = load_region_network(tmp_path / "grid.safetensors")
+    assert description == wanted
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        deltas, expected = network(images).deltas, saved(images).deltas
+    assert expected.std() > 0.01
+    torch.testing.assert_close(deltas, expected, atol=0.1 * expected.std().item(), rtol=0)
+
+
+@pytest.mark.parametrize("box_grid", [0, -1, 1001])
+def test_grid_out_of_range(box_grid: int) -> None:
+    with pytest.raises(ValueError, match=r"^box_grid must lie in 1-1000"):
+        replace(DESCRIPTION, box_regression=True, box_grid=box_grid)
+
+
 def test_tensors_of_the_trunk_have_the_same_names_with_and_without_heads(refining_path: Path, path: Path) -> None:
     assert load_file(refining_path).keys() - load_file(path).keys() == {"box_head.weight", "box_head.bias"}
     assert load_file(path).keys() <= load_file(refining_path).keys()
@@ -95,7 +118,7 @@ def test_load_weights_returns_the_trunk_alone(refining_path: Path) -> None:
 
 def test_old_files_without_heads_load(path: Path) -> None:
     fields = asdict(DESCRIPTION)
-    del fields["head"], fields["box_regression"]
+    del fields["head"], fields["box_regression"], fields["box_grid"]
     save_file(load_file(path), path, metadata={METADATA_KEY: json.dumps(fields)})
     network, description = load_region_network(path)
     assert description == DESCRIPTION

@@ -34,6 +34,8 @@ def write_member(path: Path, description: NetworkDescription, *, seed: int) -> N
         network.get_parameter("trunk.linear.weight").normal_(0, 0.01)
         if network.box_head is not None:
             network.box_head.weight.normal_(0, 0.05)
+        if network.box_grid is not None:
+            network.box_grid.last.weight.normal_(0, 0.05)
     save_weights(path, network, description)
 
 
@@ -53,7 +55,7 @@ def write_detector(folder: Path, first: NetworkDescription) -> None:
     """Write the detector of `config`, whose first member has this description."""
     write_multibox(folder / "boxes.safetensors")
     write_member(folder / "first.safetensors", first, seed=1)
-    second = replace(first, input_size=48, context=4, box_regression=True)
+    second = replace(first, input_size=48, context=4, box_regression=True, box_grid=3)
     write_member(folder / "second.safetensors", second, seed=2)
     classify = {"members": ["first.safetensors", "second.safetensors"], "cascade_thresholds": [0.3]}
     propose = {"weights": "boxes.safetensors", "input_size": INPUT_SIZE, "precision": "float32", "device": "cpu"}

@@ -90,6 +90,23 @@ def test_whole_images_have_no_boxes(three_epochs: Options, tmp_path: Path, capsy
     assert "box_regression: expected a task with regions" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "box_grid: expected box_regression as well"),
+        (
+            ["--box_regression", "true", "--network.init_args.auxiliary_heads", "true"],
+            "box_grid: expected a network without auxiliary_heads",
+        ),
+    ],
+)
+def test_grid_that_does_not_suit(
+    options: list[str], message: str, three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_classifier.main([*three_epochs(tmp_path), "--box_grid", "2", *options]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_class_without_objects(
     three_epochs: Options, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

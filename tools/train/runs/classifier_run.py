@@ -25,10 +25,10 @@ from tools.command.image_proposals import open_cache
 from tools.command.option_parser import OptionParser
 from tools.train.runs.training_run import TrainingRun, add_action_options, require_no_difference
 
-CLASS_LAYERS = ("trunk.linear.", "box_head.")
+CLASS_LAYERS = ("trunk.linear.", "box_head.", "box_grid.last.")
 """First parts of the names of parameters that belong to the classes."""
 
-HEADS = (*CLASS_LAYERS, "trunk.auxiliary.")
+HEADS = (*CLASS_LAYERS, "box_grid.", "trunk.auxiliary.")
 """First parts of the names of parameters that may start from random weights while the others are pre-trained."""
 
 
@@ -123,6 +123,7 @@ class ClassifierRun(TrainingRun):
             context=self.settings.context,
             background=built.task.background,
             box_regression=self.settings.box_regression,
+            box_grid=self.settings.box_grid,
         )
         description.build()
         return description
@@ -143,13 +144,18 @@ class ClassifierRun(TrainingRun):
         """Return the network with random weights and the heads that are configured.
 
         Raises:
-            InputError: if boxes are to be refined where there are no regions.
+            InputError: if boxes are to be refined where there are no regions, or from a grid that does not suit.
         """
         settings, description = self.settings, self.description
         if settings.box_regression and not self.built.task.background:
             raise InputError(f"box_regression: expected a task with regions, got {settings.task.class_path}")
+        if settings.box_grid is not None and not settings.box_regression:
+            raise InputError("box_grid: expected box_regression as well")
         trunk = self.built.network(description.num_outputs)
-        return RegionNetwork(trunk, box_classes=len(description.class_names) if settings.box_regression else None)
+        if settings.box_grid is not None and len(getattr(trunk, "auxiliary", ())):
+            raise InputError("box_grid: expected a network without auxiliary_heads")
+        box_classes = len(description.class_names) if settings.box_regression else None
+        return RegionNetwork(trunk, box_classes=box_classes, box_grid=settings.box_grid)
 
 
 def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription) -> frozenset[str]:

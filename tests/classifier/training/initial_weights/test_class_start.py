@@ -23,23 +23,25 @@ def write_network(path: Path, **changes: object) -> None:
     if network.box_head is not None:
         torch.nn.init.normal_(network.box_head.weight)
         torch.nn.init.normal_(network.box_head.bias)
+    if network.box_grid is not None:
+        torch.nn.init.normal_(network.box_grid.last.weight)
     save_weights(path, network, description)
 
 
-def test_known_classes_keep_their_rows_and_others_start_with_the_mean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("box_grid", [None, 2])
+def test_known_classes_keep_their_rows_and_others_start_with_the_mean(box_grid: int | None, tmp_path: Path) -> None:
     path = tmp_path / "trained.safetensors"
-    write_network(path)
+    write_network(path, box_grid=box_grid)
     trained, _ = load_region_network(path)  # as it was rounded in the file
     network, description = start_for_classes(path, ["zebra", "cat", "yak"])
     assert description.class_names == ("zebra", "cat", "yak")
     source, target = (part.get_parameter("trunk.linear.weight") for part in (trained, network))
     mean = source[1:].mean(dim=0)
     torch.testing.assert_close(target, torch.stack([source[0], mean, source[1], mean]))
-    assert trained.box_head is not None
-    assert network.box_head is not None
-    rows = trained.box_head.weight.unflatten(0, (2, 4))
-    expected = torch.stack([rows.mean(dim=0), rows[0], rows.mean(dim=0)]).flatten(0, 1)
-    torch.testing.assert_close(network.box_head.weight, expected)
+    for layer in ("box_head",) if box_grid is None else ("box_head", "box_grid.last"):
+        rows = trained.get_parameter(f"{layer}.weight").unflatten(0, (2, 4))
+        expected = torch.stack([rows.mean(dim=0), rows[0], rows.mean(dim=0)]).flatten(0, 1)
+        torch.testing.assert_close(network.get_parameter(f"{layer}.weight"), expected)
     image = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(network.eval().features(image), trained.features(image))
 

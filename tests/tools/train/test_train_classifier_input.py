@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from classifier.scoring.weights_file import load_region_network, save_weights
 from tests.tools.conftest import Options
 from tools.measure.evaluate import command as evaluate
 from tools.train import train_classifier
@@ -105,6 +107,18 @@ def test_grid_that_does_not_suit(
 ) -> None:
     assert train_classifier.main([*three_epochs(tmp_path), "--box_grid", "2", *options]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--box_grid", "3"]])
+def test_initial_weights_with_another_grid(
+    options: list[str], trained: Path, three_epochs: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = replace(load_region_network(trained)[1], box_regression=True, box_grid=2)
+    weights = tmp_path / "grid.safetensors"
+    save_weights(weights, description.build_region_network(), description)
+    options = [*three_epochs(tmp_path), "--box_regression", "true", "--initial_weights", str(weights), *options]
+    assert train_classifier.main(options) == 1
+    assert f"{weights}: expected --box_grid 2, as these weights have it" in capsys.readouterr().err
 
 
 def test_class_without_objects(

@@ -164,9 +164,12 @@ def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription)
     These are the heads that the file lacks, and the layers of the classes if the file has other classes than `wanted`.
 
     Raises:
-        InputError: naming the file, if anything else does not fit.
+        InputError: naming the file, if anything else does not fit. This includes a grid that refines boxes, because the
+            linear layer beside it gives only a part of the deltas.
     """
     loaded, description = load_region_network(path)
+    if wanted.box_regression and description.box_grid not in (None, wanted.box_grid):
+        raise InputError(f"{path}: expected --box_grid {description.box_grid}, as these weights have it")
     source, target = loaded.state_dict(), network.state_dict()
     known = ("class_names", "background", "head")
     if any(getattr(description, name) != getattr(wanted, name) for name in known):

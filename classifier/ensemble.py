@@ -100,6 +100,12 @@ class Ensemble:
         """Return the scores and refined boxes of the regions `boxes[i]` [N, 4] of each image `images[i]` [H, W, 3]."""
         return score_regions(self._cascade(), images, boxes)
 
+    def score_last(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+        """Return the mean scores and refined boxes that the members after the last threshold give to regions."""
+        first = len(self.cascade_thresholds)
+        weights = None if self.member_weights is None else self.member_weights[first:]
+        return score_regions(Cascade(self.networks[first:], views=self.views, weights=weights), images, boxes)
+
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[StageScores]:
         """Return the scores of the regions of each image with and without the members after the next threshold.
 

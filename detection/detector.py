@@ -24,12 +24,14 @@ from detection.structures.contracts import (
     Proposals,
     Proposer,
     RegionScores,
+    find_last_scores,
     find_probabilities,
     find_proposals,
     find_scores,
     require_scores,
 )
 from detection.structures.detections import Detections
+from detection.structures.guesses import find_guesses
 
 SCORE_THRESHOLD = 0.5
 """Our choice for showing results. Evaluation uses a lower threshold, so that it takes all scores into account."""
@@ -37,18 +39,11 @@ SCORE_THRESHOLD = 0.5
 MAX_DETECTIONS = 100
 """The largest number of detections of an image in all classes together, as in COCO's rules; R-CNN limits each class."""
 
-GUESSES = 3
-"""The largest number of guesses: detections below the score threshold, which are named if none reaches it."""
-
-MIN_GUESS = 0.01
-"""The lowest score of a guess."""
-
 FINE_THRESHOLD = 0.1
 """The default `fine_threshold` (our choice; classifier/weights/everyday.md has figures)."""
 
 CANDIDATES_PER_CLASS = 1000
 """The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
-
 
 BATCH = 16
 """The number of images that a stream takes from its sources before it yields the first one."""
@@ -76,6 +71,8 @@ class Detector:
             others, only those near a likely object are scored, see `fine_threshold`. 1 scores all proposals.
         fine_threshold: another proposal is scored if its `neighbour_confidence` is at least this, 0-1. That is the
             highest probability of a class of a proposal that was scored first, times the IoU with it.
+        refine_share: the share of the way, 0-1, that the box of each detection moves at the end to the one to which the
+            classifier refines it; see `refine`. 0 leaves the boxes as they are.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -94,11 +91,13 @@ class Detector:
     voting_iou: float | None = None
     coarse_share: float = 1.0
     fine_threshold: float = FINE_THRESHOLD
+    refine_share: float = 0.0
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("part_share", "voting_iou") if getattr(self, name) is not None]
-        for name in ("score_threshold", "nms_iou_threshold", "coarse_share", "fine_threshold", *given):
+        shares = ("coarse_share", "fine_threshold", "refine_share")
+        for name in ("score_threshold", "nms_iou_threshold", *shares, *given):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
                 raise ValueError(f"{name} must lie in 0-1, got {value}")
@@ -179,11 +178,12 @@ class Detector:
     def score(self, images: Sequence[Image], proposals: Sequence[Proposals]) -> list[Detections]:
         """Return the detections among the proposals of each image. The images share the classifier's batches.
 
-        Single photos, folders of photos and evaluation all go through this method: classify, then suppress.
+        Single photos, folders of photos and evaluation all go through this method: classify, suppress, then refine.
         """
         boxes, scores = self.classify_regions(images, [image_proposals.boxes for image_proposals in proposals])
         sizes = [image.shape[:2] for image in images]
-        return [self.suppress(*arguments) for arguments in zip(boxes, scores, sizes, strict=True)]
+        detections = [self.suppress(*arguments) for arguments in zip(boxes, scores, sizes, strict=True)]
+        return self.refine(images, detections) if self.refine_share else detections
 
     def classify_regions(
         self, images: Sequence[Image], boxes: Sequence[FloatArray]
@@ -236,12 +236,32 @@ class Detector:
             wanted = np.isin(np.arange(len(self.class_names)), find_labels(self.classes, self.class_names))
             class_scores = np.where(wanted, class_scores, np.float32(-1))  # which is below every threshold
         rows, labels = self._select(class_boxes, class_scores)
-        guesses = None if len(rows) else self._guess(class_boxes, class_scores)
+        guesses = None if len(rows) else find_guesses(class_boxes, class_scores, self.class_names)
         best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
         if self.voting_iou is not None:
-            best_boxes, kept = self._vote(rows, labels, class_boxes, class_scores, self.voting_iou)
+            best_boxes = self._vote(rows, labels, class_boxes, class_scores, self.voting_iou)
+            kept = self._keep(best_boxes, best_scores, labels)  # voting can move two boxes towards each other
             best_boxes, best_scores, labels = best_boxes[kept], best_scores[kept], labels[kept]
         return Detections(best_boxes, best_scores, labels, self.class_names, guesses=guesses)
+
+    def refine(self, images: Sequence[Image], detections: Sequence[Detections]) -> list[Detections]:
+        """Return the detections of each image with boxes that the classifier has refined once more.
+
+        The classifier scores the boxes of the detections as it scores proposals, by `score_last` if it has this method,
+        and each box moves by `refine_share` of the way to the refined one of its class. Scores stay as they are. A
+        detection is dropped if its box then duplicates that of a better one. Errors are those of `classify_regions`.
+        """
+        scores = find_last_scores(self.classify, images, [found.boxes for found in detections])
+        return [self._refine(*pair) for pair in zip(detections, scores, strict=True)]
+
+    def _refine(self, detections: Detections, scores: RegionScores) -> Detections:
+        if scores.boxes is None or not len(detections):
+            return detections
+        boxes, labels = detections.boxes, detections.labels
+        refined = scores.boxes[np.arange(len(labels)), labels]
+        boxes = boxes + np.float32(self.refine_share) * (refined - boxes)
+        kept = self._keep(boxes, detections.scores, labels)
+        return Detections(boxes[kept], detections.scores[kept], labels[kept], self.class_names)
 
     def _select(self, boxes: FloatArray, scores: FloatArray) -> tuple[IntArray, IntArray]:
         """Return the regions and labels of the detections, best first, for boxes [N, C, 4] with scores [N, C]."""
@@ -255,33 +275,26 @@ class Detector:
         best = np.argsort(-scores[rows, labels], kind="stable")[: self.max_detections]
         return rows[best], labels[best]
 
-    def _vote(
-        self, rows: IntArray, labels: IntArray, boxes: FloatArray, scores: FloatArray, iou: float
-    ) -> tuple[FloatArray, BoolArray]:
-        """Return the boxes [D, 4] that the regions vote for, and which of the D detections to keep [D].
+    def _vote(self, rows: IntArray, labels: IntArray, boxes: FloatArray, scores: FloatArray, iou: float) -> FloatArray:
+        """Return the boxes [D, 4] of detections for which the regions vote.
 
-        Voting can move two boxes towards each other, so suppression is repeated after it. All regions vote, also those
-        below the score threshold, so that another threshold does not move boxes.
+        All regions vote, also those below the score threshold, so that another threshold does not move boxes.
         """
         voted = boxes[rows, labels]
-        kept = np.zeros(len(rows), np.bool_)
         for label in np.unique(labels):
             places = np.flatnonzero(labels == label)
             voted[places] = vote_boxes(voted[places], boxes[:, label], scores[:, label], iou)
-            kept[places[self._suppress_class(voted[places], scores[rows[places], label])]] = True
-        return voted, kept
+        return voted
+
+    def _keep(self, boxes: FloatArray, scores: FloatArray, labels: IntArray) -> BoolArray:
+        """Return which of D detections to keep [D]: those that no better one of their class suppresses."""
+        kept = np.zeros(len(labels), np.bool_)
+        for label in np.unique(labels):
+            places = np.flatnonzero(labels == label)
+            kept[places[self._suppress_class(boxes[places], scores[places])]] = True
+        return kept
 
     def _suppress_class(self, boxes: FloatArray, scores: FloatArray) -> IntArray:
         """Return the indices of the boxes [N, 4] of a class that no better one suppresses, best first."""
         kept = nms(boxes, scores, self.nms_iou_threshold)
         return kept if self.part_share is None else kept[drop_parts(boxes[kept], self.part_share)]
-
-    def _guess(self, boxes: FloatArray, scores: FloatArray) -> Detections | None:
-        """Return the best region of each of the best `GUESSES` classes; None if no score reaches `MIN_GUESS`."""
-        if not len(scores):
-            return None
-        best_scores = scores.max(axis=0)  # [C]
-        labels = np.argsort(-best_scores, kind="stable")[:GUESSES]
-        labels = labels[best_scores[labels] >= MIN_GUESS]
-        rows = scores.argmax(axis=0)[labels]
-        return Detections(boxes[rows, labels], best_scores[labels], labels, self.class_names) if len(labels) else None

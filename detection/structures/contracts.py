@@ -160,8 +160,27 @@ def find_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[F
         InputError: naming the class of the classifier, if it returns anything but a list with the `RegionScores` of
             each image, or if these do not fit the boxes and classes, or have numbers out of range.
     """
+    return _find_scores(classify, classify, images, boxes)
+
+
+def find_last_scores(classify: Classifier, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+    """Return the scores by `classify.score_last`, or those of `find_scores` for a classifier without this method.
+
+    Raises:
+        InputError: as `find_scores` does.
+    """
+    return _find_scores(classify, getattr(classify, "score_last", classify), images, boxes)
+
+
+def _find_scores(
+    classify: Classifier,
+    score: Callable[[Sequence[Image], Sequence[FloatArray]], list[RegionScores]],
+    images: Sequence[Image],
+    boxes: Sequence[FloatArray],
+) -> list[RegionScores]:
+    """Return the checked scores that `score`, the classifier or a method of it, gives to the boxes of each image."""
     with _naming_part(classify):
-        scores = classify(images, boxes)
+        scores = score(images, boxes)
         if not isinstance(scores, list | tuple) or len(scores) != len(images):
             raise ArrayError(
                 f"expected a list with {len(images)} RegionScores, one for each image, got {short_repr(scores)}"

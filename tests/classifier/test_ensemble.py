@@ -210,6 +210,20 @@ def test_the_mean_of_ones_is_not_above_one(mixed: list[str], monkeypatch: pytest
     np.testing.assert_array_equal(scores.probabilities, 1)
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "weights"), [([0.5], None), ([0.5, 0.5], [1.0, 2.0, 0.5, 3.0, 4.0]), (None, None)]
+)
+def test_last_scores_are_those_of_the_members_after_the_thresholds(
+    mixed: list[str], thresholds: list[float] | None, weights: list[float] | None
+) -> None:
+    first = len(thresholds or [])
+    ensemble = exact_ensemble(mixed, cascade_thresholds=thresholds, member_weights=weights, follow_boxes=True)
+    last = exact_ensemble(mixed[first:], member_weights=weights and weights[first:])
+    for actual, expected in zip(ensemble.score_last(IMAGES, REGIONS), last(IMAGES, REGIONS), strict=True):
+        np.testing.assert_array_equal(actual.probabilities, expected.probabilities)
+        np.testing.assert_array_equal(refined(actual), refined(expected))
+
+
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, float("inf")], []])
 def test_weights_out_of_range(mixed: list[str], weights: list[float]) -> None:
     with pytest.raises(ValueError, match="member_weights must be 2 finite numbers above 0"):

@@ -198,7 +198,9 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
     boxes = timed("propose", lambda: detector.propose(image)).boxes
     with timed_warps(type(networks[0].input_format), device) as warps:
         (boxes,), (scores,) = timed("score", lambda: detector.classify_regions([image], [boxes]))
-    timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
+    detections = timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
+    if detector.refine_share:
+        timed("refine", lambda: detector.refine([image], [detections]))
     return seconds | {WARP: sum(warps)}
 
 

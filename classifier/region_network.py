@@ -32,8 +32,8 @@ class RegionNetwork(nn.Module):
     Args:
         trunk: a network with the attributes of `Trunk`.
         box_classes: the number C of classes whose boxes are refined; None for a network without box regression.
-        box_grid: the grid of a `BoxGrid`, which reads the last feature map of an `InceptionTrunk`. Its deltas are added
-            to those of the linear layer on the features that the class layer reads. None leaves it out.
+        box_grid: the grid of a `BoxGrid`, which refines boxes from the last feature map of an `InceptionTrunk`. With
+            None, a linear layer refines them, which reads the features that the class layer reads.
 
     Raises:
         ValueError: naming what the trunk lacks.
@@ -47,7 +47,7 @@ class RegionNetwork(nn.Module):
         self.trunk = trunk
         self.box_head: nn.Linear | None = None
         self.box_grid: BoxGrid | None = None
-        if box_classes is not None:
+        if box_classes is not None and box_grid is None:
             self.box_head = nn.Linear(cast(Trunk, trunk).linear.in_features, 4 * box_classes)
             nn.init.zeros_(self.box_head.weight)
             nn.init.zeros_(self.box_head.bias)
@@ -71,7 +71,7 @@ class RegionNetwork(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return the features that `heads` reads: [B, 3, S, S] -> [B, F + G].
 
-        Both linear layers read the first F of them, and a `BoxGrid` the other G.
+        The linear layers read the first F of them, and a `BoxGrid` the other G.
         """
         if self.box_grid is None:
             return self.class_features(images)
@@ -79,6 +79,11 @@ class RegionNetwork(nn.Module):
         maps = trunk.last_map(images)
         positions = self.box_grid.positions(maps, trunk.last_scale)
         return torch.cat([trunk.average(maps).to(positions.dtype), positions], dim=1)
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """Return the last feature map of an `InceptionTrunk` in float32: [B, 3, S, S] -> [B, C, H, W]."""
+        trunk = cast(InceptionTrunk, self.trunk)
+        return trunk.last_map(images).float() * trunk.last_scale
 
     def class_features(self, images: Tensor) -> Tensor:
         """Return the features that the class layer reads: [B, 3, S, S] -> [B, F]."""
@@ -90,8 +95,7 @@ class RegionNetwork(nn.Module):
         class_features, positions = features.tensor_split([trunk.linear.in_features], dim=1)
         deltas = None
         if self.box_head is not None:
-            deltas = self.box_head(class_features)
-            if self.box_grid is not None:
-                deltas = deltas + self.box_grid(positions)
-            deltas = deltas.unflatten(1, (-1, 4))
+            deltas = self.box_head(class_features).unflatten(1, (-1, 4))
+        elif self.box_grid is not None:
+            deltas = self.box_grid(positions).unflatten(1, (-1, 4))
         return RegionOutputs(trunk.linear(trunk.dropout(class_features)), deltas)

@@ -130,6 +130,13 @@ class LoadedNetwork(Portable):
         """Return the features [N, F] in float32 that the class layer reads, for N regions in the `input_format`."""
         return _join(self._in_batches("features", self.network.class_features, inputs))
 
+    def last_maps(self, inputs: AnyArray) -> AnyArray:
+        """Return the last feature maps [N, C, H, W] in float32, for N regions in the `input_format`.
+
+        Only a network that PyTorch computes has them; see `RegionNetwork.last_map`.
+        """
+        return _join(self._in_batches("last_maps", self.network.last_map, inputs))
+
     def probabilities(self, logits: AnyArray) -> AnyArray:
         """Return the probabilities [N, C + 1] for logits [N, C + 1] or margins [N, C]; column 0 is background."""
         return svm_probabilities(logits) if self.description.head == "svm" else softmax(logits)

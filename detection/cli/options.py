@@ -44,7 +44,7 @@ EXAMPLES = """examples:
 OTHER_COMMANDS = """other commands, each with its own --help:
   more images  detect-dataset (data sets of any size), detect-serve (a service over HTTP)
   training     detect-train (classes of your own, and experiments), detect-train-multibox, detect-train-rcnn-heads,
-               detect-plot-training
+               detect-train-box-grid, detect-plot-training
   measuring    detect-evaluate (a detector on a data set), detect-evaluate-classifier, detect-evaluate-members,
                detect-evaluate-photos, detect-experiments, detect-coverage, detect-calibrate-cascade,
                detect-calibrate-scores, detect-picture-network

@@ -65,16 +65,13 @@ def test_grid_starts_with_the_regions_themselves_and_keeps_the_features(trunk: G
     assert network.box_grid.last.weight.grad.any()
 
 
-def test_deltas_of_the_grid_are_added_to_those_of_the_linear_layer(trunk: GoogLeNet) -> None:
+def test_grid_takes_the_place_of_the_linear_layer(trunk: GoogLeNet) -> None:
     network = RegionNetwork(trunk, box_classes=5, box_grid=2).eval()
-    assert network.box_head is not None
+    assert network.box_head is None
     assert network.box_grid is not None
-    torch.nn.init.normal_(network.box_head.weight)
     torch.nn.init.normal_(network.box_grid.last.weight)
-    features = network.features(IMAGES)
-    linear, grid = features[:, : trunk.linear.in_features], features[:, trunk.linear.in_features :]
-    expected = network.box_head(linear) + network.box_grid(grid)
-    torch.testing.assert_close(network(IMAGES).deltas.flatten(1), expected)
+    grid = network.features(IMAGES)[:, trunk.linear.in_features :]
+    torch.testing.assert_close(network(IMAGES).deltas.flatten(1), network.box_grid(grid))
 
 
 @pytest.mark.parametrize("side", [4, 8])

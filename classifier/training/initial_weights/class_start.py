@@ -40,14 +40,13 @@ def start_for_classes(path: Path, class_names: Sequence[str]) -> tuple[RegionNet
     state = source.state_dict()
     known = {spelling_key(name): label for label, name in enumerate(old.class_names)}
     labels = [known.get(spelling_key(name)) for name in class_names]
-    box_layers = ["box_head"] if old.box_grid is None else ["box_head", "box_grid.last"]
+    box_layer = "box_head" if old.box_grid is None else "box_grid.last"
     for part in ("weight", "bias"):
         classes = state[f"trunk.linear.{part}"]
         state[f"trunk.linear.{part}"] = torch.cat([classes[:1], _rows_for(classes[1:], labels)])
-        for layer in box_layers:
-            # A layer that gives deltas has four rows for each class: [4 C, ...] -> [C, 4, ...].
-            rows = state[f"{layer}.{part}"].unflatten(0, (-1, 4))
-            state[f"{layer}.{part}"] = _rows_for(rows, labels).flatten(0, 1)
+        # The layer that gives deltas has four rows for each class: [4 C, ...] -> [C, 4, ...].
+        rows = state[f"{box_layer}.{part}"].unflatten(0, (-1, 4))
+        state[f"{box_layer}.{part}"] = _rows_for(rows, labels).flatten(0, 1)
     network.load_state_dict(state)
     return network, description
 

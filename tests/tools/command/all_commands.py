@@ -134,6 +134,7 @@ def required(name: str, data: Path) -> list[str]:
         ],
         "detect-train": ["export", *experiment, "--ckpt_path", missing, "--weights", str(data / "made.safetensors")],
         "detect-train DATA": [missing],
+        "detect-train-box-grid": [*experiment, "--weights", missing, "--save", str(data / "made.safetensors")],
         "detect-train-multibox": [
             *("export", "--config", "multibox.yaml", "--data", str(data)),
             *("--ckpt_path", missing, "--weights", str(data / "made.safetensors")),

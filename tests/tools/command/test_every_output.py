@@ -43,6 +43,7 @@ OUTPUTS = {
     "detect-propose": ["output"],
     "detect-start-from-classes": ["weights"],
     "detect-train": ["weights"],
+    "detect-train-box-grid": ["save"],
     "detect-train-multibox": ["weights"],
     "detect-train-rcnn-heads": ["save"],
 }

@@ -164,8 +164,7 @@ def take_weights(network: RegionNetwork, path: Path, wanted: NetworkDescription)
     These are the heads that the file lacks, and the layers of the classes if the file has other classes than `wanted`.
 
     Raises:
-        InputError: naming the file, if anything else does not fit. This includes a grid that refines boxes, because the
-            linear layer beside it gives only a part of the deltas.
+        InputError: naming the file, if anything else does not fit. This includes a grid that refines boxes.
     """
     loaded, description = load_region_network(path)
     if wanted.box_regression and description.box_grid not in (None, wanted.box_grid):

@@ -64,7 +64,6 @@ def build_parser() -> OptionParser:
     )
     parser.add_argument("--passes", type=PositiveInt, default=10, help="how often each region is seen")
     parser.add_argument("--stored_as", type=Storage, default="float16", help="number type of the weights in the file")
-    parser.set_defaults(box_grid=GRID)
     add_overwrite_option(parser)
     return parser
 
@@ -77,10 +76,11 @@ def main(arguments: Sequence[str]) -> None:
     target = prepare_output(settings, "save", WEIGHTS, parser.prog)
     source = find_weights(settings.weights)
     trained, old = load_region_network(source)
+    grid = settings.box_grid or GRID
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         try:
-            network = RegionNetwork(trained.trunk, box_classes=len(old.class_names), box_grid=settings.box_grid)
+            network = RegionNetwork(trained.trunk, box_classes=len(old.class_names), box_grid=grid)
         except ValueError as error:
             raise InputError(f"{source}: {error}") from None
     samples = read_samples(parser, settings, old.class_names)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
             )
     chosen = {name: settings[name] for name in ("weights", "seed", "regions", "passes")}
     training = old.training | {"made_by": target.made_by, "box_grid": chosen}
-    description = replace(old, box_regression=True, box_grid=settings.box_grid, training=training)
+    description = replace(old, box_regression=True, box_grid=grid, training=training)
     save_weights(target.path, network, description, stored_as=settings.stored_as)
     print(target.summary)
 

@@ -88,9 +88,9 @@ def fit_grid(
 def _loss(grid: BoxGrid, regions: MappedRegions, rows: NDArray[np.int64], device: torch.device) -> Tensor:
     """Return the sum of the smooth L1 losses of the regions `rows`."""
     maps, labels, deltas = (torch.from_numpy(array[rows]).to(device) for array in regions)
-    predicted = grid(grid.positions(maps.float(), 1.0)).unflatten(1, (-1, 4))
-    of_class = predicted[torch.arange(len(rows), device=device), labels]
-    return functional.smooth_l1_loss(of_class, deltas, reduction="sum")
+    all_deltas = grid(grid.positions(maps.float(), 1.0)).unflatten(1, (-1, 4))  # of all classes
+    predicted = all_deltas[torch.arange(len(rows), device=device), labels]
+    return functional.smooth_l1_loss(predicted, deltas, reduction="sum")
 
 
 def _factor(progress: float) -> float:

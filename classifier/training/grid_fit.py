@@ -15,15 +15,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from classifier.layers.box_grid import BoxGrid
+from detection.training.schedules import CosineSchedule
 
 LEARNING_RATE = 0.0005
-"""Highest learning rate of AdamW, at the end of the warm-up."""
+"""Highest learning rate of AdamW (our choice)."""
 
-WARMUP_SHARE = 0.04
-"""Share of the steps in which the learning rate rises from zero; in the others it falls to zero as a cosine."""
+SCHEDULE = CosineSchedule(warmup_fraction=0.04)
+"""How the learning rate changes, as in photographs.yaml."""
 
 WEIGHT_DECAY = 0.01
-"""Decay of the weights by AdamW (arXiv 1711.05101); biases do not decay."""
+"""Decay of the weights by AdamW (arXiv 1711.05101; the number is our choice); biases do not decay."""
 
 BATCH_SIZE = 128
 """Number of regions in a batch."""
@@ -67,7 +68,7 @@ def fit_grid(
     grid.to(device).train()
     groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step / (passes * batches)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: SCHEDULE.factor(step / (passes * batches)))
     order = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -91,10 +92,3 @@ def _loss(grid: BoxGrid, regions: MappedRegions, rows: NDArray[np.int64], device
     all_deltas = grid(grid.positions(maps.float(), 1.0)).unflatten(1, (-1, 4))  # of all classes
     predicted = all_deltas[torch.arange(len(rows), device=device), labels]
     return functional.smooth_l1_loss(predicted, deltas, reduction="sum")
-
-
-def _factor(progress: float) -> float:
-    """Return the learning rate as a share of the highest one, when the share `progress` (0-1) of the steps is done."""
-    if progress < WARMUP_SHARE:
-        return progress / WARMUP_SHARE
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP_SHARE) / (1 - WARMUP_SHARE)))

@@ -94,13 +94,12 @@ def main(arguments: Sequence[str]) -> None:
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update()
 
-            device = torch.device(str(loaded.device))
             fit_grid(
                 cast(BoxGrid, network.box_grid),
                 regions,
                 passes=settings.passes,
                 seed=settings.seed,
-                device=device,
+                device=loaded.device,
                 report=show,
             )
     chosen = {name: settings[name] for name in ("weights", "seed", "regions", "passes")}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DETECTOR_FILE = "detector.yaml"
 """The file that describes a detector in the folder that `detect-train DATA` writes."""
 
+MIN_TILE = 64
+"""The smallest side of a tile in pixels; the time grows with the number of tiles, and so with the inverse square."""
+
 TILE_OVERLAP = 0.2
 """The share of a tile of a large picture that its neighbour shows too, as in SAHI (arXiv 2202.06934)."""
 
@@ -53,7 +56,7 @@ def load_detector(
     device: "str | torch.device | None" = None,
     *,
     tile: int | None = None,
-    overlap: float = TILE_OVERLAP,
+    overlap: float | None = None,
 ) -> Detector:
     """Return the detector that a YAML file, or the folder of a detector, describes; by default the shipped one.
 
@@ -63,17 +66,22 @@ def load_detector(
         device: "cpu", "cuda", ... or such a device of PyTorch; replaces the devices that the file names for its
             networks.
         tile: also look for boxes in tiles of this side in pixels, which finds smaller objects in large pictures; see
-            `detection.sources.tiles.TiledProposer`. None looks at the whole picture only.
-        overlap: the share of a tile that its neighbour shows too, at least 0 and at most 0.9.
+            `detection.sources.tiles.TiledProposer`. At least `MIN_TILE`; None looks at the whole picture only.
+        overlap: the share of a tile that its neighbour shows too, at least 0 and at most 0.9; None for `TILE_OVERLAP`.
 
     Raises:
         InputError: naming the file, if it is missing, is not YAML, or has an unknown key or an unusable value; or if
             weights or a device cannot be used.
+        ValueError: if `tile` or `overlap` is out of range, or there is an overlap without tiles.
     """
+    if overlap is not None and tile is None:
+        raise ValueError("overlap: expected a tile too, because only tiles overlap")
+    if tile is not None and tile < MIN_TILE:
+        raise ValueError(f"tile: expected at least {MIN_TILE} pixels, got {tile}")
     path = find_config(config, DETECTOR_FILE)
     settings = read_yaml(path)
     if tile is not None and "propose" in settings:
-        tiled = {"propose": settings["propose"], "tile": tile, "overlap": overlap}
+        tiled = {"propose": settings["propose"], "tile": tile, "overlap": TILE_OVERLAP if overlap is None else overlap}
         settings |= {"propose": {"class_path": "detection.sources.tiles.TiledProposer", "init_args": tiled}}
     device = None if device is None else str(device)
     if device not in (None, "cpu"):

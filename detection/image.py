@@ -120,6 +120,8 @@ def _naming_damage() -> Iterator[None]:
         yield
     except Exception as error:
         text = str(error)
+        if text == "Operation on closed image":
+            raise ValueError("an image of Pillow that is closed") from error
         if text.startswith(("unknown pixel mode", "unknown data organization")):  # of TIFF
             raise ValueError(f"a kind of image that is not supported ({text})") from error
         if isinstance(error, MemoryError) or getattr(error, "strerror", None) or text.lower().startswith("unsupported"):

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from detection import __version__
 from detection.cli.clip import CODECS
-from detection.configuration import DEFAULT_CONFIG, TILE_OVERLAP, read_yaml
+from detection.configuration import DEFAULT_CONFIG, MIN_TILE, TILE_OVERLAP, read_yaml
 from detection.runtime.command_end import drop_output, end_of_command
 from detection.runtime.output_file import OVERWRITE_HELP
 from detection.runtime.weights_files.engine import DEVICE_NAMES, is_device_name
@@ -17,9 +17,6 @@ NAME = "detect"
 
 WIDTH = 100
 """The number of characters of a line of the help."""
-
-MIN_TILE = 64
-"""The smallest side of a tile in pixels; the time grows with the number of tiles, and so with the inverse square."""
 
 THRESHOLD = "{threshold}"
 """Stands in the help for the score threshold of the shipped detector, which is read only if the help is printed."""
@@ -120,9 +117,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("expected IMAGE, one or more image files, folders or patterns, or --sample, got none")
     if options.output is not None and (options.no_image or options.video_output is not None):
         parser.error("argument --output: expected no --no-image or --video-output too, which write no pictures")
-    if options.overlap is None:
-        options.overlap = TILE_OVERLAP
-    elif options.tile is None:
+    if options.overlap is not None and options.tile is None:
         parser.error("argument --overlap: expected --tile too, because only tiles overlap")
     return options
 

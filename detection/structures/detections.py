@@ -167,7 +167,7 @@ class Detections:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the image with boxes and labels to a file, such as "found.png" or "found.jpg".
 
-        A file that exists is replaced if this method wrote it, or with `overwrite`.
+        A file that exists is replaced if this method wrote it, which PNG and JPEG files tell, or with `overwrite`.
 
         Raises:
             InputError: naming the file, if it cannot be written or must not be replaced.

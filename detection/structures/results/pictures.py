@@ -43,7 +43,8 @@ def plot(detections: DetectedObjects) -> PIL.Image.Image:
 def save_picture(detections: DetectedObjects, path: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Write the image with boxes and labels to a file, whose suffix is one of Pillow's: .png, .jpg, .webp, ...
 
-    An existing file is replaced if this function wrote it, or if `overwrite` is True; the image itself never is.
+    An existing file is replaced if this function wrote it, which PNG and JPEG files tell, or if
+    `overwrite` is True; the image itself never is.
 
     Raises:
         InputError: naming the file, if it exists or cannot be written, or if its suffix is unknown.

@@ -10,7 +10,8 @@ import PIL.Image
 import pytest
 
 from detection import image as image_module
-from detection.image import MAX_PIXELS, read_image
+from detection.errors import InputError
+from detection.image import MAX_PIXELS, from_pillow, read_image
 from tests.detection.image.image_files import (
     LOSSLESS,
     PIXELS,
@@ -111,6 +112,13 @@ def test_webp_that_is_cut_short_is_told_with_its_length(tmp_path: Path) -> None:
     assert refusal(path).endswith(f"cut short or damaged ({len(content) - 10} of {len(content)} bytes)")
     path.write_bytes(content + b"more")  # which is ignored, as in other formats
     assert read_image(path).shape == (2, 3, 3)
+
+
+def test_a_closed_image_of_pillow_is_not_called_damaged(tmp_path: Path) -> None:
+    image = PIL.Image.open(save(tmp_path / "picture.png", PIL.Image.fromarray(PIXELS)))
+    image.close()
+    with pytest.raises(InputError, match=r"picture.png: .* got: an image of Pillow that is closed$"):
+        from_pillow(image)
 
 
 def test_kind_that_is_not_supported_is_not_called_damaged(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
+from detection.configuration import load_detector
 from detection.sources import tiles
 from detection.sources.tiles import DUPLICATE_IOU, TiledProposer, is_cut_off, tile_windows
 from detection.structures.arrays import FloatArray, Image
@@ -136,3 +138,12 @@ def test_no_tile_is_repeated() -> None:
 def test_arguments_out_of_range(tile: int, overlap: float) -> None:
     with pytest.raises(ValueError, match="expected a tile above 0"):
         TiledProposer(Bright(), tile, overlap)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"overlap": 0.3}, "overlap: expected a tile too"), ({"tile": 10}, "tile: expected at least 64 pixels, got 10")],
+)
+def test_tiles_that_a_detector_cannot_have(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_detector(**options)

@@ -21,6 +21,9 @@ from tools.command.options import add_rule_option
 READERS = {"ilsvrc": "ILSVRCDetection", "voc2007": "PascalVOC", "voc": "PascalVOC", "coco": "COCO"}
 """The class of `detection.datasets` that reads a folder of ground truth if the user names only the rule."""
 
+SPLIT = "val"
+"""The split of a data set's folder that is read if the user names none."""
+
 
 class SplitTruth(NamedTuple):
     """The objects of a split, the rule to score by, and by image id the labels that the rule does not count."""
@@ -37,7 +40,7 @@ def add_ground_truth_options(parser: ArgumentParser, *, required: bool = True) -
     parser.add_argument("--ground-truth", type=truth_type, required=required, help="COCO's JSON or data set's folder")
     parser.add_argument("--dataset", type=DataSet | None, help="class that reads the folder; default: by --rule")
     parser.link_arguments("ground_truth", "dataset.init_args.root")
-    parser.add_argument("--split", type=str, default="val", help="split of the folder: train, val, ...")
+    parser.add_argument("--split", type=str, default=SPLIT, help="split of the folder: train, val, ...")
     parser.add_argument("--blacklist", type=str | None, help="ILSVRC's list of classes not to count")
     parser.add_argument("--any-score", action="store_true", help="accept scores outside 0-1; only their order counts")
 

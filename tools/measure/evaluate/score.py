@@ -23,7 +23,14 @@ from detection.structures.split_columns import select_images
 from tools.command.option_parser import OptionParser
 from tools.command.options import Resamples, evenly_spaced
 from tools.command.output_file import add_output_options, prepare_outputs
-from tools.measure.evaluate.input import add_scored_options, default_rule, parse, print_warnings, read_ground_truth
+from tools.measure.evaluate.input import (
+    SPLIT,
+    add_scored_options,
+    default_rule,
+    parse,
+    print_warnings,
+    read_ground_truth,
+)
 from tools.report.gallery import image_finder
 from tools.report.json_values import write_json
 from tools.report.page import write_page
@@ -50,8 +57,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = build_parser()
     settings = parse(parser, arguments)
     json_file, html_file = prepare_outputs(parser, settings, "json", "html")
+    if settings.images is not None and html_file is None:
+        raise InputError("--images: expected --html too, because only the page shows images")
     if settings.images is not None and not Path(settings.images).is_dir():
         raise InputError(f"{settings.images}: expected a folder of images")
+    if settings.dataset is None and settings.split != SPLIT:
+        raise InputError(
+            f"--split: expected a data set's folder as --ground-truth, got a file: {settings.ground_truth}"
+        )
     metrics, warnings = score_settings(parser, settings)
     report = build_report(metrics, resamples=settings.resamples, warnings=warnings)
     report["source"] = {name: str(Path(settings[name]).absolute()) for name in ("ground_truth", "detections")}

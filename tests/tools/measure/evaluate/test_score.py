@@ -170,7 +170,7 @@ def test_blacklist(truth: Path, results: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_bad_input_is_one_line(truth: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad = tmp_path / "bad.json"
+    bad, none = tmp_path / "bad.json", tmp_path / "none"
     bad.write_text(json.dumps([box_record(11, 1, 0, score=3)]))
     given = ["--ground-truth", truth, "--detections"]
     for options, message in (
@@ -179,10 +179,12 @@ def test_bad_input_is_one_line(truth: Path, results: Path, tmp_path: Path, capsy
             ["--ground-truth", bad, "--detections", results],
             f"detect-evaluate: {bad}: expected a json object with images, annot",
         ),
+        ([*given, none], f"detect-evaluate: {none}: expected a file of detections: No such file"),
         (
-            [*given, tmp_path / "none"],
-            f"detect-evaluate: {tmp_path / 'none'}: expected a file of detections: No such file",
+            [*given, results, "--split", "test"],
+            "detect-evaluate: --split: expected a data set's folder as --ground-truth",
         ),
+        ([*given, results, "--images", tmp_path], "detect-evaluate: --images: expected --html too"),
         ([*given, results, "--json", tmp_path], f"detect-evaluate: {tmp_path}: expected a file to write, got a folder"),
     ):
         assert run("score", *options) == 1

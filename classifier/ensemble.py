@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from classifier.scoring.cascade import StageScores, stage_regions
 from classifier.scoring.loaded_network import LoadedNetwork
-from classifier.scoring.score import Cascade, Views, score_regions
+from classifier.scoring.score import STEPS_PER_PIXEL, Cascade, Views, score_regions
 from detection.errors import InputError
 from detection.runtime.weights_files.engine import Cpu, Precision
 from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import snap_boxes
 from detection.structures.class_choice import require_same_classes
 from detection.structures.contracts import RegionScores
 
@@ -101,10 +102,14 @@ class Ensemble:
         return score_regions(self._cascade(), images, boxes)
 
     def score_last(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
-        """Return the mean scores and refined boxes that the members after the last threshold give to regions."""
+        """Return the mean scores and refined boxes that the members after the last threshold give to regions.
+
+        The regions are rounded as the boxes of `follow_boxes` are, so that another engine looks at the same ones.
+        """
         first = len(self.cascade_thresholds)
         weights = None if self.member_weights is None else self.member_weights[first:]
-        return score_regions(Cascade(self.networks[first:], views=self.views, weights=weights), images, boxes)
+        last = Cascade(self.networks[first:], views=self.views, weights=weights)
+        return score_regions(last, images, [snap_boxes(regions, STEPS_PER_PIXEL) for regions in boxes])
 
     def stages(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[StageScores]:
         """Return the scores of the regions of each image with and without the members after the next threshold.

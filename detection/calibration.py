@@ -51,3 +51,20 @@ class BetaCalibration:
         if self.area:
             logits += self.area * np.log(np.clip(areas, SMALLEST_AREA, 1))
         return (1 / (1 + np.exp(-np.maximum(logits, -700)))).astype(np.float32)
+
+
+def mean_by_log_odds(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
+    """Return the probabilities whose log odds are the weighted mean of those of two probabilities.
+
+    Args:
+        first: [N], 0-1; has the weight 1 - `share`.
+        second: [N], 0-1.
+        share: the weight of `second`, 0-1.
+    """
+    logits = (1 - share) * _log_odds(first) + share * _log_odds(second)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def _log_odds(scores: FloatArray) -> NDArray[np.float64]:
+    probabilities = np.clip(scores.astype(np.float64), SMALLEST, 1 - SMALLEST)
+    return np.log(probabilities) - np.log1p(-probabilities)

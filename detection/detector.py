@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain, islice
 from numbers import Integral, Real
 from typing import Literal, cast, overload
 
 import numpy as np
 
+from detection.calibration import mean_by_log_odds
 from detection.runtime.parallel.many_images import ImageResult, detect_in_images, find_parallelism
 from detection.sources.conversion import ImageInput, as_image, lasting_picture
 from detection.sources.pictures import Sources, find_pictures, named_picture, value_picture
-from detection.structures.arrays import BoolArray, FloatArray, Image, IntArray
-from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, drop_parts, neighbour_confidence, nms, vote_boxes
+from detection.structures.arrays import FloatArray, Image
+from detection.structures.boxes import NMS_IOU_THRESHOLD, box_area, neighbour_confidence
 from detection.structures.class_choice import find_labels
 from detection.structures.contracts import (
     Calibration,
@@ -32,6 +33,7 @@ from detection.structures.contracts import (
 )
 from detection.structures.detections import Detections
 from detection.structures.guesses import find_guesses
+from detection.structures.suppression import Suppression, vote_for_detections
 
 SCORE_THRESHOLD = 0.5
 """Our choice for showing results. Evaluation uses a lower threshold, so that it takes all scores into account."""
@@ -41,9 +43,6 @@ MAX_DETECTIONS = 100
 
 FINE_THRESHOLD = 0.1
 """The default `fine_threshold` (our choice; classifier/weights/everyday.md has figures)."""
-
-CANDIDATES_PER_CLASS = 1000
-"""The number of best regions of a class that enter non-maximum suppression; it bounds the IoUs to compute."""
 
 BATCH = 16
 """The number of images that a stream takes from its sources before it yields the first one."""
@@ -73,6 +72,8 @@ class Detector:
             highest probability of a class of a proposal that was scored first, times the IoU with it.
         refine_share: the share of the way, 0-1, that the box of each detection moves at the end to the one to which the
             classifier refines it; see `refine`. 0 leaves the boxes as they are.
+        rescore_share: the weight, 0-1, of the score that the classifier gives to the box of each detection at the end;
+            the score so far has the rest; see `refine`. 0 leaves the scores as they are.
         calibrate: turns the classifier's probabilities into the scores of detections, to which `score_threshold` then
             applies; without it, the probabilities are the scores.
 
@@ -92,11 +93,12 @@ class Detector:
     coarse_share: float = 1.0
     fine_threshold: float = FINE_THRESHOLD
     refine_share: float = 0.0
+    rescore_share: float = 0.0
     classes: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("part_share", "voting_iou") if getattr(self, name) is not None]
-        shares = ("coarse_share", "fine_threshold", "refine_share")
+        shares = ("coarse_share", "fine_threshold", "refine_share", "rescore_share")
         for name in ("score_threshold", "nms_iou_threshold", *shares, *given):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
@@ -183,7 +185,7 @@ class Detector:
         boxes, scores = self.classify_regions(images, [image_proposals.boxes for image_proposals in proposals])
         sizes = [image.shape[:2] for image in images]
         detections = [self.suppress(*arguments) for arguments in zip(boxes, scores, sizes, strict=True)]
-        return self.refine(images, detections) if self.refine_share else detections
+        return self.refine(images, detections) if self.refine_share or self.rescore_share else detections
 
     def classify_regions(
         self, images: Sequence[Image], boxes: Sequence[FloatArray]
@@ -226,75 +228,67 @@ class Detector:
             ValueError: if the scores have another number of regions or classes, or are out of range.
         """
         require_scores(scores, (len(boxes), len(self.class_names) + 1))
-        class_scores = scores.probabilities[:, 1:].clip(0, 1)  # [N, C]
-        class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
-        if self.calibrate is not None:
-            areas = box_area(class_boxes) / (size[0] * size[1])
-            class_scores = find_probabilities(self.calibrate, class_scores, areas.astype(np.float32))
-        class_boxes = np.broadcast_to(class_boxes, (*class_scores.shape, 4))
+        class_boxes, class_scores = self._calibrated(boxes, scores, size)
         if self.classes is not None:
             wanted = np.isin(np.arange(len(self.class_names)), find_labels(self.classes, self.class_names))
             class_scores = np.where(wanted, class_scores, np.float32(-1))  # which is below every threshold
-        rows, labels = self._select(class_boxes, class_scores)
+        rows, labels = self._suppression.select(
+            class_boxes, class_scores, score_threshold=self.score_threshold, limit=self.max_detections
+        )
         guesses = None if len(rows) else find_guesses(class_boxes, class_scores, self.class_names)
         best_boxes, best_scores = class_boxes[rows, labels], class_scores[rows, labels]
         if self.voting_iou is not None:
-            best_boxes = self._vote(rows, labels, class_boxes, class_scores, self.voting_iou)
-            kept = self._keep(best_boxes, best_scores, labels)  # voting can move two boxes towards each other
+            best_boxes = vote_for_detections(rows, labels, class_boxes, class_scores, self.voting_iou)
+            # Voting can move two boxes towards each other.
+            kept = self._suppression.keep(best_boxes, best_scores, labels)
             best_boxes, best_scores, labels = best_boxes[kept], best_scores[kept], labels[kept]
         return Detections(best_boxes, best_scores, labels, self.class_names, guesses=guesses)
 
     def refine(self, images: Sequence[Image], detections: Sequence[Detections]) -> list[Detections]:
-        """Return the detections of each image with boxes that the classifier has refined once more.
+        """Return the detections of each image after a last look of the classifier at their boxes.
 
-        The classifier scores the boxes of the detections as it scores proposals, by `score_last` if it has this method,
-        and each box moves by `refine_share` of the way to the refined one of its class. Scores stay as they are. A
-        detection is dropped if its box then duplicates that of a better one. Errors are those of `classify_regions`.
+        The classifier scores the boxes of the detections as it scores proposals, by `score_last` if it has this method.
+        Each box moves by `refine_share` of the way to the refined one of its class. The log odds of each score become
+        the mean of their own and those of the last look, whose weight is `rescore_share`. A detection is dropped if its
+        score is then below `score_threshold`, or if its box duplicates that of a better one. Errors are those of
+        `classify_regions`.
         """
         scores = find_last_scores(self.classify, images, [found.boxes for found in detections])
-        return [self._refine(*pair) for pair in zip(detections, scores, strict=True)]
+        return [
+            self._refine(found, last, image.shape[:2])
+            for found, last, image in zip(detections, scores, images, strict=True)
+        ]
 
-    def _refine(self, detections: Detections, scores: RegionScores) -> Detections:
-        if scores.boxes is None or not len(detections):
+    def _refine(self, detections: Detections, last: RegionScores, size: tuple[int, int]) -> Detections:
+        if not len(detections):
             return detections
-        boxes, labels = detections.boxes, detections.labels
-        refined = scores.boxes[np.arange(len(labels)), labels]
-        boxes = boxes + np.float32(self.refine_share) * (refined - boxes)
-        kept = self._keep(boxes, detections.scores, labels)
-        return Detections(boxes[kept], detections.scores[kept], labels[kept], self.class_names)
+        boxes, labels, scores = detections.boxes, detections.labels, detections.scores
+        class_boxes, class_scores = self._calibrated(boxes, last, size)
+        rows = np.arange(len(labels))
+        boxes = boxes + np.float32(self.refine_share) * (class_boxes[rows, labels] - boxes)
+        if self.rescore_share:
+            scores = mean_by_log_odds(scores, class_scores[rows, labels], self.rescore_share)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= np.float32(self.score_threshold)]
+        if not len(order):
+            label_scores = np.zeros_like(class_scores)
+            label_scores[rows, labels] = scores
+            return replace(detections[:0], guesses=find_guesses(class_boxes, label_scores, self.class_names))
+        boxes, scores, labels = boxes[order], scores[order], labels[order]
+        kept = self._suppression.keep(boxes, scores, labels)
+        return Detections(boxes[kept], scores[kept], labels[kept], self.class_names)
 
-    def _select(self, boxes: FloatArray, scores: FloatArray) -> tuple[IntArray, IntArray]:
-        """Return the regions and labels of the detections, best first, for boxes [N, C, 4] with scores [N, C]."""
-        candidates = scores >= float(self.score_threshold)  # compared in float32, the type of the scores
-        kept = np.zeros_like(candidates)
-        for label in np.flatnonzero(candidates.any(axis=0)):
-            rows = np.flatnonzero(candidates[:, label])
-            rows = rows[np.argsort(-scores[rows, label], kind="stable")[:CANDIDATES_PER_CLASS]]
-            kept[rows[self._suppress_class(boxes[rows, label], scores[rows, label])], label] = True
-        labels, rows = np.nonzero(kept.T)  # of equal scores, the first class and then the first region goes first
-        best = np.argsort(-scores[rows, labels], kind="stable")[: self.max_detections]
-        return rows[best], labels[best]
+    def _calibrated(
+        self, boxes: FloatArray, scores: RegionScores, size: tuple[int, int]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the boxes [N, C, 4] and the calibrated scores [N, C] of N regions of an image for C classes."""
+        class_scores = scores.probabilities[:, 1:].clip(0, 1)
+        class_boxes = boxes[:, None] if scores.boxes is None else scores.boxes  # [N, 1 or C, 4]
+        if self.calibrate is not None:
+            areas = box_area(class_boxes) / (size[0] * size[1])
+            class_scores = find_probabilities(self.calibrate, class_scores, areas.astype(np.float32))
+        return np.broadcast_to(class_boxes, (*class_scores.shape, 4)), class_scores
 
-    def _vote(self, rows: IntArray, labels: IntArray, boxes: FloatArray, scores: FloatArray, iou: float) -> FloatArray:
-        """Return the boxes [D, 4] of detections for which the regions vote.
-
-        All regions vote, also those below the score threshold, so that another threshold does not move boxes.
-        """
-        voted = boxes[rows, labels]
-        for label in np.unique(labels):
-            places = np.flatnonzero(labels == label)
-            voted[places] = vote_boxes(voted[places], boxes[:, label], scores[:, label], iou)
-        return voted
-
-    def _keep(self, boxes: FloatArray, scores: FloatArray, labels: IntArray) -> BoolArray:
-        """Return which of D detections to keep [D]: those that no better one of their class suppresses."""
-        kept = np.zeros(len(labels), np.bool_)
-        for label in np.unique(labels):
-            places = np.flatnonzero(labels == label)
-            kept[places[self._suppress_class(boxes[places], scores[places])]] = True
-        return kept
-
-    def _suppress_class(self, boxes: FloatArray, scores: FloatArray) -> IntArray:
-        """Return the indices of the boxes [N, 4] of a class that no better one suppresses, best first."""
-        kept = nms(boxes, scores, self.nms_iou_threshold)
-        return kept if self.part_share is None else kept[drop_parts(boxes[kept], self.part_share)]
+    @property
+    def _suppression(self) -> Suppression:
+        return Suppression(self.nms_iou_threshold, self.part_share)

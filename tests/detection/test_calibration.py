@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detection.calibration import BetaCalibration
+from detection.calibration import BetaCalibration, mean_by_log_odds
 
 SCORES = np.array([0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1], np.float32)
 WHOLE = np.ones(1, np.float32)
@@ -70,3 +70,16 @@ def test_boxes_without_area_keep_a_share() -> None:
 def test_unusable_numbers(numbers: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="expected finite numbers"):
         BetaCalibration(*numbers)
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_mean_by_log_odds(share: float) -> None:
+    first, second = np.array([0.8, 0.5, 0.1], np.float32), np.array([0.5, 0.9, 0.1], np.float32)
+    odds = (first / (1 - first)) ** (1 - share) * (second / (1 - second)) ** share  # a weighted geometric mean
+    np.testing.assert_allclose(mean_by_log_odds(first, second, share), odds / (1 + odds), rtol=1e-5)
+
+
+def test_mean_by_log_odds_of_certain_scores() -> None:
+    mean = mean_by_log_odds(np.array([0, 1, 0, 1], np.float32), np.array([0, 1, 1, 0.5], np.float32), 0.5)
+    np.testing.assert_allclose(mean, [0, 1, 0.5, 1], atol=1e-5)
+    assert mean.dtype == np.float32

@@ -1,13 +1,16 @@
-"""`Detector.refine` moves the boxes of detections to where the classifier sees the objects at a second look."""
+"""`Detector.refine` moves and scores detections again, by a last look of the classifier at their boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from detection.calibration import BetaCalibration
 from detection.detector import Detector
 from detection.errors import InputError
 from detection.structures.arrays import FloatArray, Image
@@ -42,7 +45,7 @@ def shift_cats(regions: FloatArray) -> FloatArray:
     return np.stack([regions + SHIFT, regions], axis=1)
 
 
-def find(classify: object, *, boxes: FloatArray = FIRST, **options: float) -> dict[str, list[list[float]]]:
+def find(classify: object, *, boxes: FloatArray = FIRST, **options: Any) -> dict[str, list[list[float]]]:
     """Return the boxes of the detections of each class, best first."""
     detector = Detector(Mock(), classify, score_threshold=0.25, **options)  # type: ignore[arg-type]
     (detections,) = detector.score([IMAGE], [Proposals(boxes, np.ones(len(boxes), np.float32))])
@@ -61,10 +64,51 @@ def test_boxes_move_by_the_share_of_the_way_to_those_of_their_class(share: float
     assert find(Looker(shift_cats), refine_share=share) == {"cat": moved.tolist(), "dog": FIRST[[1]].tolist()}
 
 
-def test_scores_stay() -> None:
-    detector = Detector(Mock(), Looker(shift_cats), score_threshold=0.25, refine_share=1)
+def find_scores(*, boxes_too: bool = True, **options: Any) -> list[float]:
+    refine_share = 1 if boxes_too else 0
+    detector = Detector(Mock(), Looker(shift_cats), score_threshold=0.1, refine_share=refine_share, **options)
     (detections,) = detector.score([IMAGE], [Proposals(FIRST, np.ones(3, np.float32))])
-    assert detections.scores == pytest.approx([0.9, 0.8, 0.7])
+    scores: list[float] = detections.scores.tolist()
+    return scores
+
+
+def test_scores_stay() -> None:
+    assert find_scores() == pytest.approx([0.9, 0.8, 0.7])
+
+
+def test_scores_become_the_mean_of_log_odds_with_those_of_the_last_look() -> None:
+    log_odds = np.log([9, 4, 7 / 3]) * 0.75 + np.log(3 / 7) * 0.25  # of 0.9, 0.8 and 0.7, and of 0.3
+    assert find_scores(rescore_share=0.25) == pytest.approx((1 / (1 + np.exp(-log_odds))).tolist())
+    assert find_scores(rescore_share=0.25, boxes_too=False) == find_scores(rescore_share=0.25)
+
+
+def test_scores_of_the_last_look_are_calibrated() -> None:
+    calibrate = BetaCalibration(2, 2, 0)  # doubles the log odds
+    log_odds = 2 * (np.log([9, 4, 7 / 3]) + np.log(3 / 7)) / 2
+    assert find_scores(rescore_share=0.5, calibrate=calibrate) == pytest.approx((1 / (1 + np.exp(-log_odds))).tolist())
+
+
+def test_detections_whose_score_falls_below_the_threshold_are_dropped() -> None:
+    detector = Detector(Mock(), Looker(shift_cats), score_threshold=0.65, refine_share=1, rescore_share=0.5)
+    (detections,) = detector.score([IMAGE], [Proposals(FIRST, np.ones(3, np.float32))])
+    assert detections.scores == pytest.approx([0.6626], abs=1e-4)  # 0.9 and 0.3
+    detector.score_threshold = 0.68
+    (detections,) = detector.score([IMAGE], [Proposals(FIRST, np.ones(3, np.float32))])
+    assert len(detections) == 0
+    assert detections.guesses is not None
+    assert detections.guesses.names == ["cat", "dog"]
+    assert detections.guesses.scores == pytest.approx([0.6626, 0.567], abs=1e-3)
+
+
+def test_a_last_look_changes_the_order() -> None:
+    class Changing(Looker):
+        def score_last(self, images: Sequence[Image], boxes: Sequence[FloatArray]) -> list[RegionScores]:
+            (last,) = super().score_last(images, boxes)
+            assert len(images) == 1
+            return [replace(last, probabilities=np.array([[0.9, 0.1, 0], [0.2, 0, 0.8], [0.1, 0.9, 0]], np.float32))]
+
+    first, *_, third = FIRST.tolist()
+    assert find(Changing(shift_cats), rescore_share=0.5)["cat"] == [third, first]
 
 
 def test_boxes_that_meet_are_suppressed() -> None:
@@ -97,7 +141,9 @@ def test_wrong_result_names_the_classifier() -> None:
         find(Looker(lambda regions: regions), refine_share=1)
 
 
+@pytest.mark.parametrize("name", ["refine_share", "rescore_share"])
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-def test_share_out_of_range(share: float) -> None:
-    with pytest.raises(ValueError, match=r"^refine_share must lie in 0-1"):
-        find(Looker(shift_cats), refine_share=share)
+def test_share_out_of_range(name: str, share: float) -> None:
+    options: dict[str, Any] = {name: share}
+    with pytest.raises(ValueError, match=f"^{name} must lie in 0-1"):
+        find(Looker(shift_cats), **options)

@@ -11,8 +11,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from detection import detector as detector_module
-from detection.detector import CANDIDATES_PER_CLASS, Detector
+from detection.detector import Detector
+from detection.structures import suppression
 from detection.structures.arrays import FloatArray
 from detection.structures.boxes import as_boxes
 from detection.structures.contracts import Classifier, RegionScores
@@ -150,8 +150,8 @@ def test_nothing_reaches_the_threshold() -> None:
 
 
 def test_best_candidates_of_each_class_compete(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CANDIDATES_PER_CLASS == 1000
-    monkeypatch.setattr(detector_module, "CANDIDATES_PER_CLASS", 2)
+    assert suppression.CANDIDATES_PER_CLASS == 1000
+    monkeypatch.setattr(suppression, "CANDIDATES_PER_CLASS", 2)
     # The last two cats are one too many and upon a better one; each class has its own two.
     boxes = as_boxes([(0, 0, 9, 9), (10, 0, 19, 9), (20, 0, 29, 9)])
     detections = run([(0.5, 0.5, 0), (0.75, 0.25, 0), (1, 0.75, 0.375)], boxes)

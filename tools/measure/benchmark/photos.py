@@ -199,7 +199,7 @@ def time_stages(detector: Detector, networks: Sequence[LoadedNetwork], path: str
     with timed_warps(type(networks[0].input_format), device) as warps:
         (boxes,), (scores,) = timed("score", lambda: detector.classify_regions([image], [boxes]))
     detections = timed("suppress", lambda: detector.suppress(boxes, scores, image.shape[:2]))
-    if detector.refine_share:
+    if detector.refine_share or detector.rescore_share:
         timed("refine", lambda: detector.refine([image], [detections]))
     return seconds | {WARP: sum(warps)}
 

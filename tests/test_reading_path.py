@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MAX_FILES = 31
+MAX_FILES = 32
 
 CONFIG = """
 propose:
